@@ -1,0 +1,24 @@
+"""Mistakes of a user, told in one sentence instead of a traceback.
+
+Each message names the file or key, what was found, what was expected and what to do.
+"""
+
+
+class NervesegError(Exception):
+    """Base of every error that a user can mend; stages and the command line print it without a traceback."""
+
+
+class ParamsError(NervesegError):
+    """`params.yaml` is missing, unreadable, or holds an unknown key or an impossible value."""
+
+
+class DatasetError(NervesegError):
+    """A data set, a frame or a mask cannot be used."""
+
+
+class ModelError(NervesegError):
+    """A model cannot be built, loaded or trained as asked."""
+
+
+class TrackingError(NervesegError):
+    """The MLflow store cannot be used as asked."""

@@ -1,0 +1,211 @@
+"""`params.yaml` as frozen, typed objects.
+
+`load_params` reads and checks the whole file, so that a wrong key or value fails before any work starts.
+Numbers may come as strings: PyYAML reads `1e-05` as text, and `dvc exp run -S lr=1e-5` writes exactly that.
+A function that needs parameters takes its own section (`UNetParams`), never the whole.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from nerveseg.errors import ParamsError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0.0)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+Subject = Annotated[str, BeforeValidator(str)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataParams(Section):
+    dir: Annotated[str, Field(min_length=1)]
+
+
+class PhantomParams(Section):
+    subjects: Annotated[int, Field(ge=3)]
+    frames_per_subject: Annotated[int, Field(ge=2)]
+    width: Annotated[int, Field(ge=64, le=2048)]
+    height: Annotated[int, Field(ge=64, le=2048)]
+    nerve_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
+
+
+class SplitParams(Section):
+    val_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
+    test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
+    val_subjects: tuple[Subject, ...]
+    test_subjects: tuple[Subject, ...]
+
+    @model_validator(mode="after")
+    def _parts_are_disjoint(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 1.0:
+            raise ValueError("val_fraction + test_fraction must be below 1, so that subjects are left to train on")
+        if both := sorted(set(self.val_subjects) & set(self.test_subjects)):
+            raise ValueError(f"subjects {', '.join(both)} stand in val_subjects and in test_subjects; keep each in one")
+        return self
+
+
+class PreprocessParams(Section):
+    width: Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
+    height: Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
+    shards: Annotated[int, Field(ge=1, le=256)]
+
+
+class AugmentParams(Section):
+    variants: Annotated[int, Field(ge=0, le=100)]
+    flip: Share
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)]
+    scale: Amount
+    shift: Amount
+    gain: Amount
+    gamma: Annotated[float, Field(ge=0.0, le=2.0)]
+    speckle: Amount
+    shadow: Share
+    blur: Share
+    shards: Annotated[int, Field(ge=1, le=256)]
+
+
+class UNetParams(Section):
+    encoder: Annotated[str, Field(min_length=1)]
+    encoder_weights: Literal["imagenet"] | None
+    base_filters: Annotated[int, Field(ge=2, le=256)]
+    depth: Annotated[int, Field(ge=1, le=5)]
+    epochs: Count
+    batch_size: Count
+    weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
+    warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)]
+    dice_weight: Annotated[float, Field(ge=0.0)]
+    bce_weight: Annotated[float, Field(ge=0.0)]
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> Self:
+        if self.dice_weight + self.bce_weight == 0.0:
+            raise ValueError("dice_weight and bce_weight are both 0, which leaves no loss; raise one of them")
+        if self.encoder == "plain" and self.encoder_weights is not None:
+            raise ValueError(
+                f"encoder_weights is {self.encoder_weights!r}, but the plain encoder has no pretrained weights; "
+                "set encoder_weights to null or choose an encoder such as resnet34"
+            )
+        return self
+
+
+class GanParams(Section):
+    epochs: Count
+    batch_size: Count
+    lr: LearningRate
+    critic_lr: LearningRate
+    base_filters: Annotated[int, Field(ge=2, le=256)]
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    adversarial_weight: Annotated[float, Field(ge=0.0)]
+
+    @model_validator(mode="after")
+    def _the_critic_gets_its_turn(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs is {self.warmup_epochs} and epochs is {self.epochs}: the critic would never train; "
+                "warmup_epochs must be below epochs"
+            )
+        return self
+
+
+class PostprocessParams(Section):
+    thresholds: Annotated[
+        tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...],
+        Field(min_length=1),
+    ]
+    min_areas: Annotated[tuple[Amount, ...], Field(min_length=1)]
+    score: Literal["dice", "dice_nerve"]
+
+
+class EvaluateParams(Section):
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...]
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)]
+
+
+class VisualizeParams(Section):
+    cases: Annotated[int, Field(ge=1, le=24)]
+    dpi: Annotated[int, Field(ge=50, le=600)]
+
+
+class TrackingParams(Section):
+    enabled: bool
+    experiment: Annotated[str, Field(min_length=1)]
+    model_name: Annotated[str, Field(min_length=1)]
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    lr: LearningRate
+    data: DataParams
+    phantom: PhantomParams
+    split: SplitParams
+    preprocess: PreprocessParams
+    augment: AugmentParams
+    unet: UNetParams
+    gan: GanParams
+    postprocess: PostprocessParams
+    evaluate: EvaluateParams
+    visualize: VisualizeParams
+    tracking: TrackingParams
+
+    @model_validator(mode="after")
+    def _the_input_can_be_halved(self) -> Self:
+        step = 2**self.unet.depth
+        for side in ("width", "height"):
+            if (value := getattr(self.preprocess, side)) % step:
+                raise ValueError(f"preprocess.{side} is {value}; unet.depth {self.unet.depth} needs a multiple of {step}")
+        return self
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check every parameter.
+
+    Raises:
+        ParamsError: the file is missing or not YAML, or a key is unknown, missing or has an impossible value;
+            the message has one line for each such key.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} was not found; run from the repository's root, or restore it with `git checkout {path.name}`"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections to values")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as invalid:
+        lines = [f"{path}: {_explain(problem)}" for problem in invalid.errors()]
+        raise ParamsError("\n".join(lines)) from None
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _keys_beside(problem["loc"])
+        near = get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"allowed here: {', '.join(known)}"
+        return f"{key} is not a parameter; {hint}"
+    if problem["type"] == "missing":
+        return f"{key} is missing; add it (see the committed params.yaml)"
+    if problem["type"] == "value_error":
+        return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
+    return f"{key} is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Params
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+    return sorted(model.model_fields)
