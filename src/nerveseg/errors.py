@@ -3,6 +3,10 @@
 Each message names the file or key, what was found, what was expected and what to do.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class NervesegError(Exception):
     """Base of every error that a user can mend; stages and the command line print it without a traceback."""
@@ -22,3 +26,12 @@ class ModelError(NervesegError):
 
 class TrackingError(NervesegError):
     """The MLflow store cannot be used as asked."""
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """End the process with exit code 1 and the message alone where a user's mistake stopped the work."""
+    try:
+        yield
+    except NervesegError as error:
+        sys.exit(f"error: {error}")

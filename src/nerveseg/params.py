@@ -161,7 +161,9 @@ class Params(Section):
         step = 2**self.unet.depth
         for side in ("width", "height"):
             if (value := getattr(self.preprocess, side)) % step:
-                raise ValueError(f"preprocess.{side} is {value}; unet.depth {self.unet.depth} needs a multiple of {step}")
+                raise ValueError(
+                    f"preprocess.{side} is {value}; unet.depth {self.unet.depth} needs a multiple of {step}"
+                )
         return self
 
 

@@ -1,0 +1,39 @@
+# make repro   sets up .venv from the lock, runs the pipeline on the embedded default, prints the scores
+# make test    sets up .venv likewise, runs the tests
+# Both need Python 3.11 or 3.12 with venv, and nothing else; PYTHON=/path/to/python chooses one.
+
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+VENV := .venv/ready
+CANDIDATES := python3.12 python3.11 python3 python
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: repro test check lock setup
+
+repro: $(VENV)
+	dvc repro
+	dvc metrics show
+
+test: $(VENV)
+	pytest
+
+check: $(VENV)
+	ruff check .
+	ruff format --check .
+	mypy
+
+setup: $(VENV)
+
+$(VENV): requirements.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(SUITABLE)' 2>/dev/null; then \
+	  echo "nerveseg needs Python 3.11 or 3.12 with venv (TensorFlow 2.17 has no wheels for others); none was found: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(VENV)
+
+# After a change of requirements.in or of the dev extra; needs uv.
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --extra dev --python-version 3.11 pyproject.toml --output-file requirements.txt

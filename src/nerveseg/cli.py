@@ -1,0 +1,113 @@
+"""The `nerveseg` command: what one does with a data set or a trained model outside of the pipeline."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from nerveseg.data.dataset import LoadedPair, Quarantined, find_pairs, load_pairs, natural_key
+from nerveseg.data.frames import DICOM_SUFFIXES, IMAGE_SUFFIXES, encode_rle, read_frame, write_image
+from nerveseg.errors import DatasetError, told_plainly
+from nerveseg.outputs import write_csv
+
+
+def check(directory: Path) -> int:
+    """Check every pair of a folder and print what is there; 1 where a file cannot be used, else 0."""
+    pairs, quarantined = find_pairs(directory)
+    frames, nerves = Counter[str](), Counter[str]()
+    sizes = Counter[str]()
+    for loaded in tqdm(load_pairs(pairs), total=len(pairs), desc="checking", unit="frame"):
+        if isinstance(loaded, Quarantined):
+            quarantined.append(loaded)
+        else:
+            _count(loaded, frames, nerves, sizes)
+    subjects = sorted(frames, key=natural_key)
+    table = pd.DataFrame(
+        {"frames": [frames[subject] for subject in subjects], "with nerve": [nerves[subject] for subject in subjects]},
+        index=pd.Index(subjects, name="subject"),
+    )
+    print(table.to_string())
+    print(f"{frames.total()} frames of {len(subjects)} subjects, {nerves.total()} with a nerve")
+    print("sizes: " + ", ".join(f"{size} ({count})" for size, count in sizes.most_common()))
+    for item in quarantined:
+        print(f"not usable: {item.file}: {item.reason}", file=sys.stderr)
+    return 1 if quarantined else 0
+
+
+def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
+    """Segment images, or all images of folders, into `output`; 1 where a file could not be read, else 0.
+
+    Writes `NAME_mask.png` at the frame's size for each, and `predictions.csv`: file, presence (greatest probability),
+    area in pixels, and the mask in Kaggle's run-length encoding.
+    """
+    from nerveseg.segmenter import Segmenter
+
+    segmenter = Segmenter.load(model)
+    output.mkdir(parents=True, exist_ok=True)
+    rows, failed = [], 0
+    for path in tqdm(_images(paths), desc="predicting", unit="frame"):
+        try:
+            prediction = segmenter.predict([read_frame(path)])[0]
+        except DatasetError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        write_image(output / f"{path.stem}_mask.png", prediction.mask)
+        row = {"file": str(path), "presence": prediction.presence, "area": prediction.area}
+        rows.append(row | {"pixels": encode_rle(prediction.mask)})
+    write_csv(output / "predictions.csv", pd.DataFrame(rows, columns=["file", "presence", "area", "pixels"]))
+    print(f"{len(rows)} frames segmented into {output}" + (f", {failed} skipped" if failed else ""))
+    return 1 if failed else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
+    commands = parser.add_subparsers(required=True, dest="command")
+    checking = commands.add_parser("check", help="check a folder of frames and masks in Kaggle's layout")
+    checking.add_argument("directory", type=Path)
+    predicting = commands.add_parser("predict", help="segment images or folders of images")
+    predicting.add_argument("paths", type=Path, nargs="+")
+    predicting.add_argument("--out", type=Path, required=True, help="folder for masks and predictions.csv")
+    predicting.add_argument(
+        "--model", type=Path, default=Path("models/gan"), help="models/gan (default) or models/unet"
+    )
+    given = parser.parse_args(arguments)
+    with told_plainly():
+        if given.command == "check":
+            sys.exit(check(given.directory))
+        sys.exit(predict(given.paths, given.out, given.model))
+
+
+def _count(loaded: LoadedPair, frames: Counter[str], nerves: Counter[str], sizes: Counter[str]) -> None:
+    frames[loaded.pair.subject] += 1
+    nerves[loaded.pair.subject] += bool(loaded.mask.any())
+    sizes[f"{loaded.frame.shape[1]}x{loaded.frame.shape[0]}"] += 1
+
+
+def _images(paths: Sequence[Path]) -> list[Path]:
+    """The files named, and the images inside of the folders named; masks are left out.
+
+    Raises:
+        DatasetError: two images would write the same mask, or there is no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.iterdir(), key=lambda item: natural_key(item.name)) if path.is_dir() else [path]
+        suffixes = IMAGE_SUFFIXES | DICOM_SUFFIXES
+        found += [
+            item for item in inside if item == path or (item.suffix.lower() in suffixes and "_mask" not in item.stem)
+        ]
+    if not found:
+        raise DatasetError(
+            f"no image in {', '.join(map(str, paths))}; name files or folders of TIFF, PNG, JPEG or DICOM"
+        )
+    stems = Counter(path.stem for path in found)
+    if twice := [stem for stem, count in stems.items() if count > 1]:
+        raise DatasetError(
+            f"several images are called {twice[0]}, and would overwrite each other's mask; predict them apart"
+        )
+    return found

@@ -1,0 +1,173 @@
+"""TFRecord shards of prepared frames, and tf.data pipelines over them.
+
+A record holds one frame at the network's size and what belongs to it:
+
+    name, subject   text
+    frame           uint8 (H, W): grey levels, letterboxed to the network's input
+    mask            uint8 (H, W): 0..255, the share of each pixel that is nerve
+    truth           PNG of the annotated mask at its own size; empty in augmented records
+    original        PNG of the frame at its own size; test records only
+
+Beside the shards stands `dataset.json`, a `DatasetInfo`. Records are read in the order in which they were
+written, shard after shard.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from nerveseg.data.frames import Frame, Mask
+from nerveseg.errors import DatasetError
+
+INFO_NAME = "dataset.json"
+SHUFFLED_AT_ONCE = 4096  # records held to shuffle a round; more frames than that are shuffled in a sliding window
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The network's input size in pixels, grey-level statistics of train (0..255), frames per split, and the
+    SHA-256 over the digests of all frames.
+    """
+
+    height: int
+    width: int
+    mean: float
+    std: float
+    frames: dict[str, int]
+    digest: str
+
+    def write(self, directory: Path) -> None:
+        (directory / INFO_NAME).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, directory: Path) -> "DatasetInfo":
+        path = directory / INFO_NAME
+        if not path.is_file():
+            raise DatasetError(f"{path} was not found; run `dvc repro preprocess` first")
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Record:
+    name: str
+    subject: str
+    frame: Frame
+    mask: Frame
+    truth: Mask | None = None
+    original: Frame | None = None
+
+    @property
+    def annotated(self) -> Mask:
+        """The truth of a record that has one.
+
+        Raises:
+            DatasetError: an augmented record, which has none.
+        """
+        if self.truth is None:
+            raise DatasetError(f"record {self.name} holds no annotated mask; score the shards of data/processed")
+        return self.truth
+
+    @property
+    def as_read(self) -> Frame:
+        """The frame at its own size, of a test record.
+
+        Raises:
+            DatasetError: a record of another split, which does not keep it.
+        """
+        if self.original is None:
+            raise DatasetError(f"record {self.name} holds its frame at the network's size only; use a test shard")
+        return self.original
+
+    def serialise(self) -> bytes:
+        features = {
+            "name": self.name.encode(),
+            "subject": self.subject.encode(),
+            "frame": np.ascontiguousarray(self.frame).tobytes(),
+            "mask": np.ascontiguousarray(self.mask).tobytes(),
+            "truth": b"" if self.truth is None else _png(np.multiply(self.truth, 255, dtype=np.uint8)),
+            "original": b"" if self.original is None else _png(self.original),
+        }
+        feature = {
+            key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in features.items()
+        }
+        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
+
+
+def write_records(paths: Sequence[Path], records: Iterable[Record]) -> int:
+    """Deal records to shards in turn, and say how many there were; the files appear only when all are whole."""
+    partials = [path.with_name(f".{path.name}.part") for path in paths]
+    count = 0
+    with ExitStack() as stack:
+        writers = [stack.enter_context(tf.io.TFRecordWriter(str(partial))) for partial in partials]
+        for record in records:
+            writers[count % len(writers)].write(record.serialise())
+            count += 1
+    for partial, path in zip(partials, paths, strict=True):
+        partial.replace(path)
+    return count
+
+
+def shards(directory: Path, prefix: str) -> list[Path]:
+    """The files `prefix-*.tfrecord` of a folder, in order.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = sorted(directory.glob(f"{prefix}-*.tfrecord"))
+    if not found:
+        raise DatasetError(f"{directory} holds no {prefix}-*.tfrecord; run `dvc repro` to make it")
+    return found
+
+
+def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
+    """The records of some shards, decoded, one after the other."""
+    for serialised in tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator():
+        features = tf.train.Example.FromString(serialised).features.feature
+        values = {key: features[key].bytes_list.value[0] for key in features}
+        shape = (info.height, info.width)
+        yield Record(
+            name=values["name"].decode(),
+            subject=values["subject"].decode(),
+            frame=np.frombuffer(values["frame"], np.uint8).reshape(shape),
+            mask=np.frombuffer(values["mask"], np.uint8).reshape(shape),
+            truth=_unpng(values["truth"]) != 0 if values["truth"] else None,
+            original=_unpng(values["original"]) if values["original"] else None,
+        )
+
+
+def batches(
+    paths: Sequence[Path], info: DatasetInfo, batch_size: int, shuffle_seed: int | None = None
+) -> tf.data.Dataset:
+    """Batches to train on or to score, in the order of the records or shuffled by a seed.
+
+    Returns:
+        A dataset of (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
+    """
+    dataset = tf.data.TFRecordDataset([str(path) for path in paths])
+    if shuffle_seed is not None:
+        dataset = dataset.shuffle(SHUFFLED_AT_ONCE, seed=shuffle_seed)
+    return dataset.batch(batch_size).map(lambda serialised: _parse(serialised, info)).prefetch(tf.data.AUTOTUNE)
+
+
+def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:
+    features = {key: tf.io.FixedLenFeature([], tf.string) for key in ("frame", "mask")}
+    parsed = tf.io.parse_example(serialised, features)
+    shape = (-1, info.height, info.width, 1)
+    frames = tf.reshape(tf.cast(tf.io.decode_raw(parsed["frame"], tf.uint8), tf.float32), shape)
+    masks = tf.reshape(tf.cast(tf.io.decode_raw(parsed["mask"], tf.uint8), tf.float32), shape)
+    return frames, masks / 255.0
+
+
+def _png(pixels: Frame) -> bytes:
+    encoded: bytes = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return encoded
+
+
+def _unpng(content: bytes) -> Frame:
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)

@@ -1,0 +1,104 @@
+"""Overlap measures of a predicted nerve mask against the annotated one, and presence over many frames.
+
+A case is one frame: `truth` and `predicted` are bool arrays of shape (H, W). A case whose masks are both empty has
+Dice and IoU 1, the convention of Kaggle's 2016 challenge. Precision of an empty prediction and recall of an empty
+truth are NaN; means skip NaN.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import recall_score
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of one case: true and false positives, false and true negatives."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @property
+    def dice(self) -> float:
+        """2 TP / (2 TP + FP + FN)."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, empty=1.0)
+
+    @property
+    def iou(self) -> float:
+        """TP / (TP + FP + FN)."""
+        return _ratio(self.tp, self.tp + self.fp + self.fn, empty=1.0)
+
+    @property
+    def binary_accuracy(self) -> float:
+        """(TP + TN) / all pixels."""
+        return (self.tp + self.tn) / (self.tp + self.fp + self.fn + self.tn)
+
+    @property
+    def precision(self) -> float:
+        """TP / (TP + FP)."""
+        return _ratio(self.tp, self.tp + self.fp, empty=float("nan"))
+
+    @property
+    def recall(self) -> float:
+        """TP / (TP + FN)."""
+        return _ratio(self.tp, self.tp + self.fn, empty=float("nan"))
+
+
+MEASURES = ("dice", "iou", "binary_accuracy", "precision", "recall")
+
+
+def count(truth: Mask, predicted: Mask) -> Counts:
+    """Count the pixels of one case.
+
+    Raises:
+        ValueError: the masks differ in shape.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth is {truth.shape} and the prediction {predicted.shape}; both must have one shape")
+    tp = int(np.count_nonzero(truth & predicted))
+    positives, claimed = int(np.count_nonzero(truth)), int(np.count_nonzero(predicted))
+    return Counts(tp, claimed - tp, positives - tp, truth.size - positives - claimed + tp)
+
+
+def case_row(truth: Mask, predicted: Mask) -> dict[str, float | bool | int]:
+    """All measures of one case, with `has_nerve`, `truth_area` and `predicted_area` in pixels."""
+    counts = count(truth, predicted)
+    return {
+        "has_nerve": counts.tp + counts.fn > 0,
+        **{measure: getattr(counts, measure) for measure in MEASURES},
+        "truth_area": counts.tp + counts.fn,
+        "predicted_area": counts.tp + counts.fp,
+    }
+
+
+def summarise(cases: pd.DataFrame) -> dict[str, float | None]:
+    """Scores over the cases of one model (rows of `case_row`).
+
+    Returns:
+        Means of the measures over all cases, of Dice and IoU over those with a nerve (`dice_nerve`, `iou_nerve`), and
+        how well an empty or non-empty mask tells presence (`sensitivity`, `specificity`); None where no case defines
+        a score.
+    """
+    with_nerve = cases[cases["has_nerve"]]
+    scores = {measure: cases[measure].mean() for measure in MEASURES}
+    scores |= {f"{measure}_nerve": with_nerve[measure].mean() for measure in ("dice", "iou")}
+    present, claimed = cases["has_nerve"].to_numpy(), cases["predicted_area"].to_numpy() > 0
+    scores["sensitivity"] = recall_score(present, claimed, pos_label=True, zero_division=np.nan)
+    scores["specificity"] = recall_score(present, claimed, pos_label=False, zero_division=np.nan)
+    return none_for_nan(scores)
+
+
+def none_for_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON knows no NaN."""
+    return {key: None if np.isnan(value) else float(value) for key, value in scores.items()}
+
+
+def _ratio(part: int, whole: int, empty: float) -> float:
+    return part / whole if whole else empty

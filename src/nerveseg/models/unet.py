@@ -1,0 +1,62 @@
+"""The U-Net (Ronneberger et al. 2015) as nerveseg trains it, and the network of any encoder that params names.
+
+A network takes grey levels, float32 (N, H, W, 1) 0..255, and gives logits of nerve, float32 (N, H, W, 1). The
+normalisation with the statistics of train is its first layer, so that no caller can forget it. Against the paper:
+same-size convolutions, batch normalisation after each, and transposed convolutions replaced by nearest up-sampling.
+"""
+
+import tensorflow as tf
+
+from nerveseg.models.backbones import backbone_logits
+from nerveseg.params import UNetParams
+
+layers = tf.keras.layers
+
+
+def build_unet(
+    params: UNetParams, height: int, width: int, mean: float, deviation: float, *, pretrained: bool = True
+) -> tf.keras.Model:
+    """The segmentation network of `params`, with fresh weights.
+
+    Args:
+        params: `encoder` is `plain` or an encoder of segmentation_models.
+        height: of the input in pixels, a multiple of 2 ** depth (plain) or of 32.
+        width: likewise.
+        mean: of the grey levels of train.
+        deviation: standard deviation of the grey levels of train.
+        pretrained: fetch the weights that `encoder_weights` names; False where trained ones are loaded next.
+
+    Raises:
+        ModelError: the encoder is unknown, or its pretrained weights cannot be had.
+    """
+    frames = tf.keras.Input((height, width, 1), name="frames")
+    normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
+    if params.encoder == "plain":
+        logits = unet_logits(normalised, params.base_filters, params.depth)
+    else:
+        logits = backbone_logits(normalised, params.encoder, params.encoder_weights, pretrained=pretrained)
+    return tf.keras.Model(frames, logits, name=f"unet_{params.encoder}")
+
+
+def unet_logits(inputs: tf.Tensor, base_filters: int, depth: int) -> tf.Tensor:
+    """Contract `depth` times, expand again with skips; the last convolution starts at zero logits."""
+    skips = []
+    features = inputs
+    for level in range(depth):
+        features = _twice(features, base_filters * 2**level)
+        skips.append(features)
+        features = layers.MaxPooling2D()(features)
+    features = _twice(features, base_filters * 2**depth)
+    for level in reversed(range(depth)):
+        features = layers.UpSampling2D(interpolation="nearest")(features)
+        features = layers.Concatenate()([skips[level], features])
+        features = _twice(features, base_filters * 2**level)
+    return layers.Conv2D(1, 1, kernel_initializer="zeros", name="logits")(features)
+
+
+def _twice(features: tf.Tensor, filters: int) -> tf.Tensor:
+    for _ in range(2):
+        features = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(features)
+        features = layers.BatchNormalization(momentum=0.95)(features)
+        features = layers.ReLU()(features)
+    return features

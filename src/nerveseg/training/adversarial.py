@@ -1,0 +1,169 @@
+"""Adversarial training of the refiner against the critic, on degraded frames, by alternating updates.
+
+The generator (refiner) minimises the segmentation loss plus `adversarial_weight` times the hinge generator loss; the
+critic minimises the hinge loss (Lim and Ye 2017, "Geometric GAN") between annotated and refined masks of the same
+frames. The U-Net is frozen. The refiner starts as the identity and keeps the weights of the epoch that scored best
+on degraded val frames without falling below the U-Net on clean ones, the start included: refining never costs Dice
+on val.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from nerveseg.data.degradation import degrade_at_random
+from nerveseg.data.records import DatasetInfo, batches
+from nerveseg.models.losses import dice, segmentation_loss
+from nerveseg.params import GanParams, UNetParams
+from nerveseg.training.checkpoints import Checkpoint
+from nerveseg.training.supervised import EpochCallback
+
+HISTORY_COLUMNS = [
+    "epoch", "segmentation_loss", "adversarial_loss", "critic_loss", "critic_accuracy", "val_dice", "val_dice_degraded",
+]  # fmt: skip
+TRAIN_SEVERITY = 4  # the greatest severity that the refiner trains on
+VAL_SEVERITY = 3
+STAGE_SEED = 0x6A4
+
+
+class AdversarialTraining:
+    """The networks, their optimisers and one step of each.
+
+    Args:
+        unet: frozen; grey levels (N, H, W, 1) -> logits.
+        refiner: from `build_refiner`.
+        critic: from `build_critic`.
+        params: the `gan` section.
+        loss: the `unet` section, for the weights of the segmentation loss.
+    """
+
+    def __init__(
+        self, unet: tf.keras.Model, refiner: tf.keras.Model, critic: tf.keras.Model, params: GanParams, loss: UNetParams
+    ) -> None:
+        self.unet, self.refiner, self.critic, self.params = unet, refiner, critic, params
+        self.generator_optimiser = tf.keras.optimizers.Adam(params.lr, beta_1=0.5)
+        self.critic_optimiser = tf.keras.optimizers.Adam(params.critic_lr, beta_1=0.5)
+        self.generator_optimiser.build(refiner.trainable_variables)
+        self.critic_optimiser.build(critic.trainable_variables)
+        self._loss = segmentation_loss(loss.dice_weight, loss.bce_weight)
+        self._step = tf.function(self._train_step, reduce_retracing=True)
+        self._infer = tf.function(lambda frames: unet(frames, training=False), reduce_retracing=True)
+        self._refine = tf.function(lambda inputs: refiner(inputs, training=False), reduce_retracing=True)
+
+    def fit(
+        self,
+        rounds: Sequence[Path],
+        val: Sequence[Path],
+        info: DatasetInfo,
+        seed: int,
+        checkpoint: Checkpoint,
+        on_epoch: EpochCallback,
+    ) -> pd.DataFrame:
+        """Train, and leave the refiner with its best weights.
+
+        Returns:
+            The history, columns `HISTORY_COLUMNS`, a row an epoch; epoch 0 is the U-Net as it came.
+        """
+        validation = _Validation(self, val, info, seed)
+        restored = checkpoint.restore()
+        history, best = restored or (pd.DataFrame([{"epoch": 0, **validation.scores()}]), self.refiner.get_weights())
+        history = history.reindex(columns=HISTORY_COLUMNS)
+        progress = tqdm(range(len(history), self.params.epochs + 1), desc="refiner", unit="epoch")
+        for epoch in progress:
+            means = self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)
+            row = {"epoch": epoch, **means, **validation.scores()}
+            allowed = history[history["val_dice"] >= history["val_dice"].iloc[0]]
+            if row["val_dice"] >= history["val_dice"].iloc[0] and (
+                row["val_dice_degraded"] > allowed["val_dice_degraded"].max()
+            ):
+                best = self.refiner.get_weights()
+            history.loc[len(history)] = row
+            checkpoint.save(history, best)
+            progress.set_postfix(val_dice=f"{row['val_dice']:.3f}", degraded=f"{row['val_dice_degraded']:.3f}")
+            on_epoch(epoch, row)
+        self.refiner.set_weights(best)
+        return history
+
+    def _train_epoch(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> dict[str, float]:
+        """Means of the losses over one round, its frames degraded by seeded draws."""
+        rng = np.random.default_rng([seed, STAGE_SEED, epoch])
+        adversarial = epoch > self.params.warmup_epochs
+        sums: dict[str, float] = {}
+        steps = 0
+        for frames, masks in batches([path], info, self.params.batch_size, shuffle_seed=seed + epoch):
+            degraded = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), TRAIN_SEVERITY, rng)
+            levels = tf.constant(degraded[..., np.newaxis], tf.float32)
+            for key, value in self._step(levels, masks, self._infer(levels), adversarial).items():
+                sums[key] = sums.get(key, 0.0) + float(value)
+            steps += 1
+        return {key: total / steps for key, total in sums.items()}
+
+    def _train_step(
+        self,
+        frames: tf.Tensor,
+        masks: tf.Tensor,
+        logits: tf.Tensor,
+        adversarial: bool,  # noqa: FBT001 - traced once each
+    ) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            refined = self.refiner([frames, logits], training=True)
+            fake = tf.sigmoid(refined)
+            segmentation = tf.reduce_mean(self._loss(masks, refined))
+            total = segmentation
+            if adversarial:
+                deception = -tf.reduce_mean(self.critic([frames, fake], training=True))
+                total += self.params.adversarial_weight * deception
+        gradients = tape.gradient(total, self.refiner.trainable_variables)
+        self.generator_optimiser.apply_gradients(zip(gradients, self.refiner.trainable_variables, strict=True))
+        if not adversarial:
+            return {"segmentation_loss": segmentation}
+        criticism, accuracy = self._criticise(frames, masks, tf.stop_gradient(fake))
+        return {
+            "segmentation_loss": segmentation,
+            "adversarial_loss": deception,
+            "critic_loss": criticism,
+            "critic_accuracy": accuracy,
+        }
+
+    def _criticise(self, frames: tf.Tensor, masks: tf.Tensor, fake: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One update of the critic; its hinge loss, and the share of patches that it judged right."""
+        with tf.GradientTape() as tape:
+            on_truth = self.critic([frames, masks], training=True)
+            on_fake = self.critic([frames, fake], training=True)
+            loss = tf.reduce_mean(tf.nn.relu(1.0 - on_truth)) + tf.reduce_mean(tf.nn.relu(1.0 + on_fake))
+        gradients = tape.gradient(loss, self.critic.trainable_variables)
+        self.critic_optimiser.apply_gradients(zip(gradients, self.critic.trainable_variables, strict=True))
+        right = [tf.reduce_mean(tf.cast(scores > 0.0, tf.float32)) for scores in (on_truth, -on_fake)]
+        return loss, (right[0] + right[1]) / 2.0
+
+
+class _Validation:
+    """Val frames, clean and degraded, with the U-Net's logits, which do not change."""
+
+    def __init__(self, training: AdversarialTraining, val: Sequence[Path], info: DatasetInfo, seed: int) -> None:
+        self._training = training
+        rng = np.random.default_rng([seed, STAGE_SEED])
+        self._clean, self._degraded = [], []
+        for frames, masks in batches(val, info, training.params.batch_size):
+            poor = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), VAL_SEVERITY, rng)
+            self._clean.append(self._with_logits(frames, masks))
+            self._degraded.append(self._with_logits(tf.constant(poor[..., np.newaxis], tf.float32), masks))
+
+    def _with_logits(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return frames, masks, self._training._infer(frames)  # noqa: SLF001 - one module, one idea
+
+    def scores(self) -> dict[str, float]:
+        """Mean Dice at probability 0.5 and at the network's size, on clean and on degraded val frames."""
+        return {"val_dice": self._mean(self._clean), "val_dice_degraded": self._mean(self._degraded)}
+
+    def _mean(self, kept: list[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]) -> float:
+        values: list[NDArray[np.float32]] = [
+            dice(masks, self._training._refine([frames, logits])).numpy()  # noqa: SLF001
+            for frames, masks, logits in kept
+        ]
+        return float(np.concatenate(values).mean(dtype=np.float64))

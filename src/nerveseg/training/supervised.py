@@ -1,0 +1,80 @@
+"""Training of the segmentation network on the augmented rounds, the best weights chosen by Dice on val."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import tensorflow as tf
+from tqdm import tqdm
+
+from nerveseg.data.records import DatasetInfo, batches
+from nerveseg.models.losses import dice, segmentation_loss
+from nerveseg.params import UNetParams
+from nerveseg.training.checkpoints import Checkpoint
+
+HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]
+EpochCallback = Callable[[int, dict[str, float]], None]
+
+
+def compile_network(network: tf.keras.Model, params: UNetParams, peak_lr: float, steps: int) -> None:
+    """AdamW (Loshchilov and Hutter 2019) with a linear warm-up and a cosine to zero over `steps` steps in all."""
+    warmup = int(params.warmup_share * steps)
+    schedule = tf.keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else peak_lr,
+        decay_steps=max(1, steps - warmup),
+        warmup_target=peak_lr if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimiser = tf.keras.optimizers.AdamW(schedule, weight_decay=params.weight_decay)
+    optimiser.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    optimiser.build(network.trainable_variables)
+    network.compile(optimiser, loss=segmentation_loss(params.dice_weight, params.bce_weight), metrics=[dice])
+
+
+def fit_network(
+    network: tf.keras.Model,
+    rounds: Sequence[Path],
+    val: Sequence[Path],
+    info: DatasetInfo,
+    params: UNetParams,
+    seed: int,
+    checkpoint: Checkpoint,
+    on_epoch: EpochCallback,
+) -> pd.DataFrame:
+    """Train a compiled network, and leave it with its best weights.
+
+    Args:
+        network: compiled by `compile_network`.
+        rounds: files that epochs cycle through, each with every train frame once.
+        val: shards of val.
+        info: of the data set.
+        params: `epochs` and `batch_size`.
+        seed: of the order of the frames, which depends on nothing else but the epoch.
+        checkpoint: over the network and its optimiser; taken up where there is one, removed at the end.
+        on_epoch: called after each new epoch with its number, from 1, and its row of the history.
+
+    Returns:
+        The history, columns `HISTORY_COLUMNS`, a row an epoch.
+    """
+    restored = checkpoint.restore()
+    history, best = restored or (pd.DataFrame(columns=HISTORY_COLUMNS), network.get_weights())
+    done = len(history)
+    validation = batches(val, info, params.batch_size)
+    progress = tqdm(range(done, params.epochs), initial=done, total=params.epochs, desc="U-Net", unit="epoch")
+    for epoch in progress:
+        train = batches([rounds[epoch % len(rounds)]], info, params.batch_size, shuffle_seed=seed + epoch)
+        seen = network.fit(train, validation_data=validation, initial_epoch=epoch, epochs=epoch + 1, verbose=0).history
+        rate = network.optimizer.learning_rate
+        row = {"epoch": epoch + 1, "lr": float(rate), **{key: float(values[0]) for key, values in seen.items()}}
+        if history.empty or row["val_dice"] > history["val_dice"].max():
+            best = network.get_weights()
+        history = (
+            pd.concat([history, pd.DataFrame([row])[HISTORY_COLUMNS]], ignore_index=True)
+            if len(history)
+            else (pd.DataFrame([row])[HISTORY_COLUMNS])
+        )
+        checkpoint.save(history, best)
+        progress.set_postfix(loss=f"{row['loss']:.3f}", val_dice=f"{row['val_dice']:.3f}")
+        on_epoch(epoch + 1, row)
+    network.set_weights(best)
+    return history

@@ -1,0 +1,63 @@
+"""Trains the adversarial refiner of the U-Net's probability map, into `models/gan/`: the U-Net and its refiner.
+
+`metrics/gan_history.csv` has a row an epoch; epoch 0 is the U-Net as it came. Stopped, it goes on from its last
+whole epoch when it is run again.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.errors import told_plainly
+from nerveseg.models.critic import build_critic
+from nerveseg.models.refiner import build_refiner
+from nerveseg.outputs import fresh_folder, write_csv
+from nerveseg.params import load_params
+from nerveseg.segmenter import Segmenter
+from nerveseg.tracking import stage_run
+from nerveseg.training.adversarial import AdversarialTraining
+from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.distribution import make_deterministic
+
+PROCESSED, AUGMENTED, UNET = Path("data/processed"), Path("data/augmented"), Path("models/unet")
+OUTPUT = Path("models/gan")
+HISTORY = Path("metrics/gan_history.csv")
+
+
+def train_gan() -> None:
+    params = load_params()
+    with stage_run("train_gan", params) as run, fresh_folder(OUTPUT) as folder:
+        make_deterministic(params.seed)
+        info = DatasetInfo.read(PROCESSED)
+        rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
+        unet = Segmenter.load(UNET)
+        size = (info.height, info.width, info.mean, info.std)
+        refiner, critic = build_refiner(params.gan.base_filters, *size), build_critic(params.gan.base_filters, *size)
+        training = AdversarialTraining(unet.unet, refiner, critic, params.gan, params.unet)
+        settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
+        checkpoint = Checkpoint(
+            f"train_gan-{digest_of(settings, [*rounds, *val, *sorted(UNET.iterdir())])}",
+            refiner=refiner,
+            critic=critic,
+            generator_optimiser=training.generator_optimiser,
+            critic_optimiser=training.critic_optimiser,
+        )
+        history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch)
+        write_csv(HISTORY, history)
+
+        records = list(read_records(val, info))
+        frames, truths = np.stack([record.frame for record in records]), [record.annotated for record in records]
+        config = replace(unet.config, refiner_filters=params.gan.base_filters)
+        segmenter = Segmenter(config, unet.unet, refiner).tuned(frames, truths, params.postprocess)
+        segmenter.save(folder)
+        checkpoint.remove()
+        scores = {"val_dice": history["val_dice"].max(), "val_dice_degraded": history["val_dice_degraded"].max()}
+        run.log_scores({**scores, "parameters": refiner.count_params()})
+        print(f"best val Dice {scores['val_dice']:.3f}, degraded {scores['val_dice_degraded']:.3f}")
+
+
+if __name__ == "__main__":
+    with told_plainly():
+        train_gan()

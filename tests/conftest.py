@@ -1,0 +1,80 @@
+"""Small data made on the spot: frames of filtered noise in which a bright ellipse is the nerve."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
+from nerveseg.params import Params, load_params
+
+ROOT = Path(__file__).resolve().parents[1]
+for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE", "TF_CONFIG"):
+    os.environ.pop(variable, None)
+
+TINY = {
+    "phantom": {"subjects": 6, "frames_per_subject": 5, "width": 128, "height": 96},
+    "split": {"val_fraction": 0.2, "test_fraction": 0.3},
+    "preprocess": {"width": 64, "height": 32, "shards": 2},
+    "augment": {"variants": 1},
+    "unet": {"base_filters": 4, "depth": 2, "epochs": 2, "batch_size": 4},
+    "gan": {"base_filters": 4, "epochs": 2, "warmup_epochs": 1, "batch_size": 4},
+    "postprocess": {"thresholds": [0.5], "min_areas": [0.0, 0.01]},
+    "evaluate": {"severities": [3], "bootstrap": 100},
+    "visualize": {"cases": 2, "dpi": 60},
+    "tracking": {"enabled": False},
+}
+
+
+def simulated_frame(size: tuple[int, int], *, nerve: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A frame, uint8, and its mask, bool, of `size` (height, width)."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    noise = cv2.GaussianBlur(rng.standard_normal(size), (0, 0), 1.5)
+    frame = 90 + 25 * noise / noise.std()
+    mask = np.zeros(size, np.uint8)
+    if nerve:
+        centre = (int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65)))
+        cv2.ellipse(mask, centre, (width // 8, height // 7), float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    return np.clip(frame + 90 * mask, 0, 255).astype(np.uint8), mask.astype(bool)
+
+
+def write_pair(folder: Path, name: str, frame: np.ndarray, mask: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{name}.tif"), frame)
+    cv2.imwrite(str(folder / f"{name}_mask.tif"), mask.astype(np.uint8) * 255)
+
+
+@pytest.fixture
+def kaggle_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder in Kaggle's layout; every second frame of a subject shows a nerve."""
+
+    def make(subjects: Sequence[int] = range(1, 7), frames: int = 4, size: tuple[int, int] = (48, 80)) -> Path:
+        folder = tmp_path / "frames"
+        for subject in subjects:
+            for number in range(1, frames + 1):
+                frame, mask = simulated_frame(size, nerve=number % 2 == 0, seed=1000 * subject + number)
+                write_pair(folder, f"{subject}_{number}", frame, mask)
+        return folder
+
+    return make
+
+
+def write_params(path: Path, changes: dict[str, Any] | None = None) -> Params:
+    """The committed params with the tiny ones laid over them, and `changes` over those."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for overlay in (TINY, changes or {}):
+        for key, value in overlay.items():
+            content[key] = content[key] | value if isinstance(value, dict) else value
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return load_params(path)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Params:
+    return write_params(tmp_path / "params.yaml")

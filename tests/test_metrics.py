@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
+
+from nerveseg.evaluation.metrics import MEASURES, case_row, count, none_for_nan, summarise
+
+EMPTY = np.zeros((10, 10), bool)
+SQUARE = EMPTY.copy()
+SQUARE[2:6, 2:6] = True
+shape = st.shared(st.tuples(st.integers(1, 12), st.integers(1, 12)), key="shape")
+masks = arrays(np.bool_, shape)
+
+
+def test_half_overlapping_squares_have_the_scores_that_one_can_count():
+    shifted = np.roll(SQUARE, 2, axis=1)
+    counts = count(SQUARE, shifted)
+    assert (counts.tp, counts.fp, counts.fn, counts.tn) == (8, 8, 8, 76)
+    assert counts.dice == pytest.approx(0.5)
+    assert counts.iou == pytest.approx(1 / 3)
+
+
+@given(truth=masks, predicted=masks)
+def test_the_measures_agree_with_scikit_learn(truth, predicted):
+    counts = count(truth, predicted)
+    flat = truth.ravel(), predicted.ravel()
+    assert counts.dice == pytest.approx(f1_score(*flat, zero_division=1.0))
+    assert counts.iou == pytest.approx(
+        jaccard_score(*flat, zero_division=1.0) if flat[0].any() | flat[1].any() else 1.0
+    )
+    assert counts.binary_accuracy == pytest.approx(accuracy_score(*flat))
+    assert counts.precision == pytest.approx(precision_score(*flat, zero_division=np.nan), nan_ok=True)
+    assert counts.recall == pytest.approx(recall_score(*flat, zero_division=np.nan), nan_ok=True)
+
+
+def test_empty_against_empty_is_perfect_and_empty_against_a_nerve_is_nothing():
+    assert (count(EMPTY, EMPTY).dice, count(EMPTY, EMPTY).iou) == (1.0, 1.0)
+    assert (count(SQUARE, EMPTY).dice, count(EMPTY, SQUARE).dice) == (0.0, 0.0)
+    assert np.isnan(count(SQUARE, EMPTY).precision)
+    assert np.isnan(count(EMPTY, SQUARE).recall)
+
+
+def test_masks_of_two_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"truth is \(10, 10\) and the prediction \(10, 9\)"):
+        count(SQUARE, SQUARE[:, :9])
+
+
+def test_a_summary_tells_all_frames_from_those_with_a_nerve():
+    cases = pd.DataFrame(
+        [case_row(SQUARE, SQUARE), case_row(SQUARE, EMPTY), case_row(EMPTY, EMPTY), case_row(EMPTY, SQUARE)]
+    )
+    scores = summarise(cases)
+    assert scores["dice"] == pytest.approx(0.5)
+    assert scores["dice_nerve"] == pytest.approx(0.5)
+    assert scores["precision"] == pytest.approx(0.5)
+    assert scores["recall"] == pytest.approx(0.5)
+    assert scores["sensitivity"] == pytest.approx(0.5)
+    assert scores["specificity"] == pytest.approx(0.5)
+    assert set(scores) == {*MEASURES, "dice_nerve", "iou_nerve", "sensitivity", "specificity"}
+
+
+def test_a_data_set_without_empty_frames_has_no_specificity_and_is_still_json():
+    scores = summarise(pd.DataFrame([case_row(SQUARE, SQUARE), case_row(SQUARE, EMPTY)]))
+    assert scores["specificity"] is None
+    assert scores["sensitivity"] == pytest.approx(0.5)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_only_nan_becomes_none():
+    assert none_for_nan({"a": float("nan"), "b": 0.0}) == {"a": None, "b": 0.0}

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT
+from sklearn.metrics import f1_score, log_loss
+
+from nerveseg.errors import ModelError
+from nerveseg.models.critic import build_critic
+from nerveseg.models.losses import binary_cross_entropy, dice, segmentation_loss, soft_dice_loss
+from nerveseg.models.refiner import LOGIT_LIMIT, build_refiner
+from nerveseg.models.unet import build_unet
+from nerveseg.params import load_params
+
+UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 4, "depth": 2})
+GREY = (60.0, 40.0)
+RNG = np.random.default_rng(0)
+FRAMES = RNG.uniform(0, 255, (2, 32, 64, 1)).astype(np.float32)
+
+
+def masks(*squares):
+    truth = np.zeros((len(squares), 20, 20, 1), np.float32)
+    for i, (start, stop) in enumerate(squares):
+        truth[i, start:stop, start:stop] = 1
+    return truth
+
+
+TRUTH = masks((5, 15), (0, 0))
+
+
+def logits_of(mask, sure=20.0):
+    return (mask * 2 - 1) * sure
+
+
+def test_a_better_mask_has_a_lower_loss():
+    good, poor = logits_of(masks((5, 15), (0, 0))), logits_of(masks((8, 18), (0, 5)))
+    for loss in (soft_dice_loss, binary_cross_entropy, segmentation_loss(1.0, 1.0)):
+        assert (loss(TRUTH, good).numpy() < loss(TRUTH, poor).numpy()).all()
+
+
+def test_a_perfect_mask_has_no_loss_and_an_empty_one_neither():
+    assert soft_dice_loss(TRUTH, logits_of(TRUTH)).numpy() == pytest.approx([0, 0], abs=1e-5)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts():
+    logits = RNG.normal(size=TRUTH.shape).astype(np.float32)
+    parts = 0.3 * soft_dice_loss(TRUTH, logits) + 0.7 * binary_cross_entropy(TRUTH, logits)
+    assert np.allclose(segmentation_loss(0.3, 0.7)(TRUTH, logits), parts)
+
+
+def test_dice_and_cross_entropy_agree_with_scikit_learn():
+    logits = RNG.normal(size=TRUTH.shape).astype(np.float32)
+    expected = [f1_score(t.ravel(), p.ravel() > 0, zero_division=1.0) for t, p in zip(TRUTH, logits, strict=True)]
+    assert dice(TRUTH, logits).numpy() == pytest.approx(expected)
+    entropy = [
+        log_loss(t.ravel(), 1 / (1 + np.exp(-p.ravel().astype(float))), labels=[0, 1])
+        for t, p in zip(TRUTH, logits, strict=True)
+    ]
+    assert binary_cross_entropy(TRUTH, logits).numpy() == pytest.approx(entropy, rel=1e-5)
+
+
+def test_empty_against_empty_has_dice_one():
+    assert dice(masks((0, 0)), logits_of(masks((0, 0)))).numpy() == [1.0]
+
+
+def test_an_untrained_unet_gives_zero_logits_at_the_size_of_its_input():
+    network = build_unet(UNET, 32, 64, *GREY)
+    assert network(FRAMES).shape == (2, 32, 64, 1)
+    assert np.all(network(FRAMES) == 0)
+
+
+def test_the_normalisation_with_the_statistics_of_train_is_inside_the_network():
+    normalise = build_unet(UNET, 32, 64, *GREY).get_layer("normalise")
+    assert np.allclose(normalise(FRAMES), (FRAMES - 60.0) / 40.0, atol=1e-4)
+
+
+def test_one_seed_gives_one_set_of_weights():
+    def weights(seed):
+        tf.keras.utils.set_random_seed(seed)
+        return build_unet(UNET, 32, 64, *GREY).get_weights()
+
+    assert all(np.array_equal(a, b) for a, b in zip(weights(1), weights(1), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights(1), weights(2), strict=True))
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "mobilenetv2", "efficientnetb0"])
+def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(encoder, tmp_path):
+    params = UNET.model_copy(update={"encoder": encoder})
+    network = build_unet(params, 32, 64, *GREY)
+    network.compile("adam", loss=segmentation_loss(1.0, 1.0))
+    before = network.get_weights()
+    network.fit(FRAMES, (FRAMES > 128).astype(np.float32), verbose=0)
+    assert any(not np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
+    network.save_weights(tmp_path / "net.weights.h5")
+    again = build_unet(params, 32, 64, *GREY, pretrained=False)
+    again.load_weights(tmp_path / "net.weights.h5")
+    assert np.array_equal(network(FRAMES), again(FRAMES))
+
+
+def test_an_unknown_encoder_is_refused_with_the_known_ones():
+    with pytest.raises(ModelError, match=r"'resnet35'; it must be plain or one of .*resnet34"):
+        build_unet(UNET.model_copy(update={"encoder": "resnet35"}), 32, 64, *GREY)
+
+
+def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("os.path.expanduser", lambda path: path.replace("~", str(tmp_path)))
+    for proxy in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nothing listens there
+    params = UNET.model_copy(update={"encoder": "resnet18", "encoder_weights": "imagenet"})
+    with pytest.raises(
+        ModelError, match=r"weights of resnet18 could not be downloaded .* or set unet\.encoder_weights"
+    ):
+        build_unet(params, 32, 64, *GREY)
+
+
+def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download():
+    params = UNET.model_copy(update={"encoder": "resnet18", "encoder_weights": "imagenet"})
+    assert build_unet(params, 32, 64, *GREY, pretrained=False)(FRAMES).shape == (2, 32, 64, 1)
+
+
+def test_an_untrained_refiner_is_the_identity_within_its_limit():
+    refiner = build_refiner(4, 32, 64, *GREY)
+    logits = RNG.normal(0, 10, FRAMES.shape).astype(np.float32)
+    assert np.array_equal(refiner([FRAMES, logits]), np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT))
+
+
+def test_a_critic_gives_a_score_for_each_patch_and_sees_the_frame_and_the_mask():
+    critic = build_critic(4, 32, 64, *GREY)
+    mask = (FRAMES > 128).astype(np.float32)
+    scores = critic([FRAMES, mask])
+    assert scores.shape == (2, 4, 8, 1)
+    assert not np.allclose(scores, critic([FRAMES, 1 - mask]))
+    assert not np.allclose(scores, critic([255 - FRAMES, mask]))

@@ -1,0 +1,105 @@
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from nerveseg.errors import ParamsError
+from nerveseg.params import load_params
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Writes the committed params with one key set to a value (dotted name)."""
+
+    def write(key: str, value: Any) -> Any:
+        content = yaml.safe_load((ROOT / "params.yaml").read_text())
+        *sections, last = key.split(".")
+        section = content
+        for name in sections:
+            section = section[name]
+        section[last] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def test_the_committed_params_are_valid():
+    assert load_params(ROOT / "params.yaml").lr > 0
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1e-4", 1e-4), ("1e-05", 1e-5), ("3e-4", 3e-4)])
+def test_numbers_that_yaml_reads_as_text_are_numbers(changed, text, value):
+    assert load_params(changed("lr", text)).lr == value
+
+
+def test_params_cannot_be_changed_after_reading():
+    params = load_params(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        params.unet.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("unet.bas_filters", 8, "unet.bas_filters is not a parameter; did you mean base_filters"),
+        ("unet.colour", 8, "unet.colour is not a parameter; allowed here: base_filters, batch_size"),
+        ("learning", 8, "learning is not a parameter; allowed here: augment, data"),
+        ("unet.depth", 9, "unet.depth is 9; input should be less than or equal to 5"),
+        ("lr", 0, "lr is 0; input should be greater than 0"),
+        ("lr", "fast", "lr is 'fast'; input should be a valid number"),
+        ("lr", float("nan"), "lr is nan; input should be a finite number"),
+        ("preprocess.width", 100, "preprocess.width is 100; input should be a multiple of 32"),
+        ("postprocess.score", "iou", "postprocess.score is 'iou'; input should be 'dice' or 'dice_nerve'"),
+        ("unet.encoder_weights", "imagenet", "the plain encoder has no pretrained weights"),
+        ("split.test_fraction", 0.9, "val_fraction + test_fraction must be below 1"),
+        ("gan.warmup_epochs", 99, "warmup_epochs must be below epochs"),
+        ("unet.dice_weight", -1, "unet.dice_weight is -1; input should be greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_by_name_with_what_is_allowed(changed, key, value, told):
+    with pytest.raises(ParamsError) as refusal:
+        load_params(changed(key, value))
+    assert told in str(refusal.value)
+
+
+def test_a_missing_section_is_named(tmp_path):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    del content["gan"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ParamsError, match="gan is missing"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_every_mistake_is_told_at_once(changed):
+    path = changed("lr", -1)
+    content = yaml.safe_load(path.read_text())
+    content["unet"]["epochs"] = 0
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ParamsError) as refusal:
+        load_params(path)
+    assert "lr is -1" in str(refusal.value)
+    assert "unet.epochs is 0" in str(refusal.value)
+
+
+def test_a_subject_in_two_splits_is_refused_whether_number_or_text(changed):
+    path = changed("split.val_subjects", [7])
+    content = yaml.safe_load(path.read_text())
+    content["split"]["test_subjects"] = ["7"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ParamsError, match="subjects 7 stand in val_subjects and in test_subjects"):
+        load_params(path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "unet: [", "\x00"])
+def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(ParamsError, match="git checkout params.yaml"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,84 @@
+"""`dvc.yaml` against the code: a stage depends on its script and on the modules it imports, and on no other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nerveseg.params import Params, load_params
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+FIXED_ORDER = ["phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize"]
+
+
+def module_path(name: str) -> Path | None:
+    path = ROOT / "src" / Path(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def imported_modules(path: Path) -> set[Path]:
+    """The files of the package that `path` names in its import statements, wherever they stand in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    ours = {name for name in names if name.split(".")[0] == "nerveseg"}
+    packages = {".".join(name.split(".")[: depth + 1]) for name in ours for depth in range(name.count("."))}
+    return {found for name in ours | packages if (found := module_path(name))}
+
+
+def code_of(script: Path) -> set[str]:
+    """The script, all modules that it reaches through imports, and the templates that lie beside them."""
+    seen: set[Path] = set()
+    waiting = {script}
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        waiting |= imported_modules(path) - seen
+    templates = {page for path in seen if path.name == "report.py" for page in path.parent.glob("*.html")}
+    filled = {path for path in seen | templates if path.stat().st_size}
+    return {str(path.relative_to(ROOT)) for path in filled}
+
+
+def test_the_stages_are_those_of_the_design_in_their_order():
+    assert list(STAGES) == FIXED_ORDER
+
+
+@pytest.mark.parametrize("stage", FIXED_ORDER)
+def test_a_stage_depends_on_its_script_and_on_what_it_imports_and_on_no_other_code(stage):
+    assert STAGES[stage]["cmd"] == f"python stages/{stage}.py"
+    listed = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("stages/", "src/"))}
+    assert listed == code_of(ROOT / "stages" / f"{stage}.py")
+
+
+@pytest.mark.parametrize("stage", FIXED_ORDER)
+def test_every_param_of_a_stage_exists_and_tracking_is_never_one(stage):
+    for name in STAGES[stage]["params"]:
+        value = load_params(ROOT / "params.yaml")
+        for part in name.split("."):
+            value = getattr(value, part)
+    assert not any(name.startswith("tracking") for name in STAGES[stage]["params"])
+
+
+def test_every_section_of_the_params_belongs_to_a_stage():
+    used = {name.split(".")[0] for stage in STAGES.values() for name in stage["params"]}
+    assert used == set(Params.model_fields) - {"tracking"}
+
+
+@pytest.mark.parametrize("stage", FIXED_ORDER)
+def test_a_stage_lists_each_param_that_its_code_reads(stage):
+    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
+    read = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+    }
+    sections = read & set(Params.model_fields) - {"tracking"}
+    assert sections <= {name.split(".")[0] for name in STAGES[stage]["params"]}

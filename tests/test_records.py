@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from conftest import simulated_frame
+
+from nerveseg.data.records import DatasetInfo, Record, batches, read_records, shards, write_records
+from nerveseg.errors import DatasetError
+
+INFO = DatasetInfo(height=24, width=32, mean=90.0, std=30.0, frames={"train": 7}, digest="0")
+
+
+def record(number, *, whole=True):
+    frame, mask = simulated_frame((24, 32), nerve=number % 2 == 0, seed=number)
+    large, truth = simulated_frame((50, 70), nerve=True, seed=number)
+    soft = mask.astype(np.uint8) * 200
+    return Record(f"1_{number}", "1", frame, soft, truth if whole else None, large if whole else None)
+
+
+RECORDS = [record(number) for number in range(7)]
+
+
+@pytest.fixture
+def paths(tmp_path):
+    written = [tmp_path / f"train-{shard:02d}.tfrecord" for shard in range(3)]
+    assert write_records(written, iter(RECORDS)) == 7
+    return written
+
+
+def test_records_are_dealt_to_the_shards_in_turn_and_come_back_whole(paths):
+    back = list(read_records(paths, INFO))
+    assert [item.name for item in back] == ["1_0", "1_3", "1_6", "1_1", "1_4", "1_2", "1_5"]
+    for item in back:
+        original = RECORDS[int(item.name[2:])]
+        for field in ("frame", "mask", "truth", "original"):
+            assert np.array_equal(getattr(item, field), getattr(original, field)), field
+        assert item.subject == "1"
+
+
+def test_an_augmented_record_has_no_truth_and_says_so(tmp_path):
+    write_records([tmp_path / "round-00.tfrecord"], [record(1, whole=False)])
+    (back,) = read_records([tmp_path / "round-00.tfrecord"], INFO)
+    with pytest.raises(DatasetError, match="1_1 holds no annotated mask"):
+        _ = back.annotated
+    with pytest.raises(DatasetError, match="1_1 holds its frame at the network's size only"):
+        _ = back.as_read
+
+
+def test_the_same_records_give_the_same_bytes(paths, tmp_path):
+    again = [tmp_path / f"again-{shard}.tfrecord" for shard in range(3)]
+    write_records(again, iter(RECORDS))
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+
+
+def test_a_write_that_fails_leaves_no_shard_behind(tmp_path):
+    def failing():
+        yield RECORDS[0]
+        raise DatasetError("stop")
+
+    with pytest.raises(DatasetError, match="stop"):
+        write_records([tmp_path / "train-00.tfrecord"], failing())
+    assert not list(tmp_path.glob("*.tfrecord"))
+
+
+def test_batches_hold_grey_levels_and_shares_of_nerve(paths):
+    frames, masks = zip(*batches(paths, INFO, 4).as_numpy_iterator(), strict=True)
+    assert [batch.shape for batch in frames] == [(4, 24, 32, 1), (3, 24, 32, 1)]
+    levels, shares = np.concatenate(frames)[..., 0], np.concatenate(masks)[..., 0]
+    ordered = list(read_records(paths, INFO))
+    assert np.array_equal(levels, np.stack([item.frame for item in ordered]).astype(np.float32))
+    assert np.allclose(shares, np.stack([item.mask for item in ordered]) / 255)
+
+
+def test_a_shuffle_depends_on_its_seed_alone(paths):
+    def order(seed):
+        return np.concatenate([frames for frames, _ in batches(paths, INFO, 4, shuffle_seed=seed).as_numpy_iterator()])
+
+    assert np.array_equal(order(1), order(1))
+    assert not np.array_equal(order(1), order(2))
+    assert np.array_equal(np.sort(order(1).sum((1, 2, 3))), np.sort(order(2).sum((1, 2, 3))))
+
+
+def test_missing_shards_and_a_missing_description_say_what_to_run(tmp_path):
+    with pytest.raises(DatasetError, match=r"no val-\*\.tfrecord; run `dvc repro`"):
+        shards(tmp_path, "val")
+    with pytest.raises(DatasetError, match=r"dataset\.json was not found"):
+        DatasetInfo.read(tmp_path)
+
+
+def test_the_description_of_the_data_set_comes_back(tmp_path):
+    INFO.write(tmp_path)
+    assert DatasetInfo.read(tmp_path) == INFO

@@ -1,0 +1,160 @@
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from nerveseg.reporting.report import write_report
+
+SCORES = {
+    "dice": 0.8432,
+    "iou": 0.79,
+    "binary_accuracy": 0.99,
+    "dice_nerve": 0.77,
+    "iou_nerve": 0.66,
+    "precision": 0.8,
+    "recall": 0.78,
+    "sensitivity": 0.93,
+    "specificity": None,
+}
+METRICS = {
+    "unet": SCORES,
+    "gan": SCORES | {"dice": 0.8571},
+    "baseline_empty": {"dice": 0.58, "iou": 0.58},
+    "baseline_mean_mask": {"dice": 0.17, "dice_nerve": 0.41},
+    "intervals": {
+        "unet": {"dice_low": 0.81, "dice_high": 0.88, "dice_nerve_low": None, "dice_nerve_high": None},
+        "gan": {"dice_low": 0.82, "dice_high": 0.89},
+    },
+    "counts": {"frames": 200, "frames_with_nerve": 84, "subjects": 10},
+}
+PARAMS = {"lr": 0.001, "unet": {"encoder_weights": None, "encoder": "<plain>"}, "evaluate": {"severities": [1, 3]}}
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.images, self.tags = [], [], []
+        self.text, self.in_cell = "", False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.in_cell = True
+        if tag == "small":
+            self.rows[-1][-1] += " | "
+        if tag == "img":
+            self.images.append(dict(attributes))
+
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in {"td", "th"}
+
+    def handle_data(self, data):
+        if self.in_cell:
+            self.rows[-1][-1] += data.strip()
+        self.text += data
+
+
+@pytest.fixture
+def figures(tmp_path):
+    for name, size in (("overlays", (1200, 30)), ("curves", (90, 20))):
+        Image.new("RGB", size, "white").save(tmp_path / f"{name}.png")
+    return [
+        ("Overlays", "Outlines & Dice", tmp_path / "overlays.png"),
+        ("Training", "By epoch", tmp_path / "curves.png"),
+    ]
+
+
+@pytest.fixture
+def written(tmp_path, figures):
+    write_report(tmp_path / "reports" / "index.html", METRICS, PARAMS, figures)
+    return (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
+
+
+def row(page, name):
+    return next(cells[1:] for cells in page.rows if cells and cells[0].startswith(name))
+
+
+def test_scores_stand_beside_the_baselines_with_their_intervals(written):
+    page = Page(written)
+    assert page.rows[0] == ["Measure", "U-Net", "Refined", "Average mask", "Empty mask"]
+    assert row(page, "Dice, all frames") == ["0.843 | 0.810–0.880", "0.857 | 0.820–0.890", "0.170", "0.580"]
+
+
+def test_a_score_that_is_not_defined_is_shown_as_not_available(written):
+    page = Page(written)
+    assert row(page, "Presence: specificity") == ["n/a"] * 4
+    assert row(page, "Dice, frames with nerve") == ["0.770", "0.770", "0.410", "n/a"]
+    assert "None" not in re.sub(r"base64,[^\"]*", "", written)
+
+
+def test_the_best_of_a_row_stands_out_and_equal_scores_share_it(written):
+    best = re.findall(r'<td class="best">([0-9.]+)', written)
+    assert best[0] == "0.857"
+    assert best[1:3] == ["0.770", "0.770"]
+
+
+def test_the_page_says_what_an_empty_prediction_scores(written):
+    words = " ".join(Page(written).text.split())
+    assert "an empty prediction on a frame without a nerve counts 1" in words
+    assert "200 frames of 10 subjects, 84 of them with a nerve." in words
+
+
+def test_every_figure_is_embedded_with_its_caption_size_and_alternative_text(written, figures):
+    images = Page(written).images
+    for image, (title, caption, png) in zip(images, figures, strict=True):
+        kind, content = image["src"].split(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(content) == png.read_bytes()
+        assert image["alt"] == f"{title}: {caption}"
+        assert (int(image["width"]), int(image["height"])) == Image.open(png).size
+
+
+def test_the_page_makes_no_request_and_runs_no_script(written, tmp_path):
+    outside = re.sub(r"data:image/png;base64,[^\"]*", "", written)
+    assert not re.search(r"https?:|//|url\(|@import|<script|<link rel=.stylesheet", outside)
+    assert str(tmp_path) not in outside
+    for tag, attributes in Page(written).tags:
+        for name in {"src", "href"} & attributes.keys():
+            assert attributes[name].startswith(("data:", "#")), (tag, attributes)
+    assert "default-src 'none'" in written
+
+
+def test_links_on_the_page_lead_somewhere(written):
+    tags = Page(written).tags
+    places = {attributes["id"] for _, attributes in tags if "id" in attributes}
+    links = {attributes["href"][1:] for tag, attributes in tags if tag == "a"}
+    assert {"scores", "figure-1", "figure-2", "parameters"} <= links <= places
+
+
+def test_parameters_are_shown_as_in_the_file_and_cannot_break_the_page(written):
+    words = re.sub(r"\s*\n\s*", " ", Page(written).text)
+    for expected in ("general lr 0.001", "encoder_weights null", "encoder <plain>", "severities [1, 3]"):
+        assert expected.replace(" ", "") in words.replace(" ", "")
+    assert "<plain>" not in written
+
+
+def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):
+    write_report(tmp_path / "again.html", METRICS, PARAMS, figures)
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
+
+
+def test_metrics_of_a_later_version_are_shown_under_their_own_names(tmp_path):
+    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "hd95": 7.25}}, {}, [])
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert row(page, "hd95") == ["7.250"]
+    assert ("td", {}) in page.tags, "whether a higher hd95 is better is not known"
+    assert page.images == []
+
+
+def test_a_figure_that_is_not_a_png_is_refused_and_the_old_page_stays(tmp_path):
+    (tmp_path / "figure.png").write_text("no picture")
+    (tmp_path / "index.html").write_text("old")
+    with pytest.raises(ValueError, match=r"figure\.png is not a PNG"):
+        write_report(tmp_path / "index.html", METRICS, PARAMS, [("Figure", "", tmp_path / "figure.png")])
+    assert (tmp_path / "index.html").read_text() == "old"

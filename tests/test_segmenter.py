@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT, simulated_frame
+
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.models.refiner import build_refiner
+from nerveseg.models.unet import build_unet
+from nerveseg.params import PostprocessParams, load_params
+from nerveseg.segmenter import Segmenter, SegmenterConfig
+
+UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 4, "depth": 2})
+
+
+def segmenter(refiner_filters=0):
+    """A network that calls bright pixels nerve: its last convolution looks at the first features alone."""
+    config = SegmenterConfig(32, 64, 100.0, 40.0, UNET, refiner_filters, Cutoffs(0.5, 0.01))
+    unet = build_unet(UNET, 32, 64, 100.0, 40.0)
+    rng = np.random.default_rng(0)
+    unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
+    refiner = build_refiner(refiner_filters, 32, 64, 100.0, 40.0) if refiner_filters else None
+    if refiner is not None:
+        refiner.get_layer("logits").set_weights([rng.normal(size=(1, 1, refiner_filters, 1)), np.zeros(1)])
+    return Segmenter(config, unet, refiner)
+
+
+FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (100, 90), (32, 64))]
+
+
+def test_frames_of_any_size_come_back_as_masks_of_that_size():
+    for frame, prediction in zip(FRAMES, segmenter().predict(FRAMES), strict=True):
+        assert prediction.probability.shape == prediction.mask.shape == frame.shape
+        assert prediction.mask.dtype == np.bool_
+        assert 0 <= prediction.probability.min() <= prediction.presence <= 1
+        assert prediction.area == prediction.mask.sum()
+
+
+def test_no_frame_gives_no_prediction():
+    assert segmenter().predict([]) == []
+
+
+def test_a_frame_alone_and_in_a_batch_is_predicted_alike():
+    model = segmenter()
+    alone = [model.predict([frame])[0].probability for frame in FRAMES * 7]
+    together = [prediction.probability for prediction in model.predict(FRAMES * 7)]
+    for one, other in zip(alone, together, strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("refiner_filters", [0, 4])
+def test_a_saved_segmenter_predicts_the_same_after_loading(tmp_path, refiner_filters):
+    model = segmenter(refiner_filters)
+    model.save(tmp_path)
+    again = Segmenter.load(tmp_path)
+    assert again.config == model.config
+    for one, other in zip(model.predict(FRAMES), again.predict(FRAMES), strict=True):
+        assert np.array_equal(one.probability, other.probability)
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    model = segmenter(4)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name)
+    first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b"))
+    assert first == second
+
+
+def test_a_refiner_takes_part_in_the_prediction(tmp_path):
+    plain, refined = segmenter().predict(FRAMES), segmenter(4).predict(FRAMES)
+    assert not np.allclose(plain[0].probability, refined[0].probability)
+
+
+def test_tuning_changes_the_cut_offs_and_nothing_else():
+    model = segmenter()
+    inputs = np.stack([FRAMES[2]] * 2)
+    truths = [model.restored(model.probabilities(inputs), [(32, 64)] * 2)[0] >= 0.7] * 2
+    tuned = model.tuned(inputs, truths, PostprocessParams(thresholds=(0.5, 0.7), min_areas=(0.0,), score="dice"))
+    assert tuned.config.cutoffs == Cutoffs(0.7, 0.0)
+    assert tuned.unet is model.unet
+
+
+def test_a_folder_without_a_model_says_what_to_run(tmp_path):
+    with pytest.raises(ModelError, match=r"segmenter\.json was not found; run `dvc repro` or `dvc pull`"):
+        Segmenter.load(tmp_path)
+
+
+def test_weights_that_are_damaged_are_named(tmp_path):
+    segmenter().save(tmp_path)
+    (tmp_path / "unet.weights.h5").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="weights cannot be loaded"):
+        Segmenter.load(tmp_path)
+
+
+def test_a_description_of_another_version_is_told(tmp_path):
+    segmenter().save(tmp_path)
+    content = json.loads((tmp_path / "segmenter.json").read_text())
+    del content["mean"]
+    (tmp_path / "segmenter.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="not a segmenter of this version"):
+        Segmenter.load(tmp_path)

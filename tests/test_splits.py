@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nerveseg.data.splits import SPLITS, split_subjects
+from nerveseg.errors import DatasetError
+from nerveseg.params import SplitParams
+
+
+def params(val=0.15, test=0.25, val_subjects=(), test_subjects=()):
+    return SplitParams(val_fraction=val, test_fraction=test, val_subjects=val_subjects, test_subjects=test_subjects)
+
+
+def parts_of(split_of):
+    return {split: {subject for subject, found in split_of.items() if found == split} for split in SPLITS}
+
+
+@given(st.integers(3, 60), st.integers(0, 2**31 - 1), st.floats(0.05, 0.45), st.floats(0.05, 0.45))
+def test_every_subject_is_in_exactly_one_split_and_no_split_is_empty(count, seed, val, test):
+    prevalence = {str(subject): (subject * 7 % 10) / 10 for subject in range(1, count + 1)}
+    parts = parts_of(split_subjects(prevalence, params(val, test), seed))
+    assert set.union(*parts.values()) == set(prevalence)
+    assert sum(len(members) for members in parts.values()) == count
+    assert all(parts.values())
+
+
+@given(st.integers(0, 1000))
+def test_parts_span_the_range_of_prevalence(seed):
+    prevalence = {str(subject): subject / 40 for subject in range(40)}
+    parts = parts_of(split_subjects(prevalence, params(0.2, 0.2), seed))
+    assert {split: len(members) for split, members in parts.items()} == {"train": 24, "val": 8, "test": 8}
+    for members in parts.values():
+        assert np.mean([prevalence[subject] for subject in members]) == pytest.approx(0.4875, abs=0.08)
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another():
+    prevalence = {str(subject): 0.4 for subject in range(30)}
+    first = split_subjects(prevalence, params(), 1)
+    assert first == split_subjects(dict(reversed(prevalence.items())), params(), 1)
+    assert first != split_subjects(prevalence, params(), 2)
+
+
+def test_named_subjects_are_taken_and_the_rest_is_split_by_fraction():
+    prevalence = {str(subject): 1.0 for subject in range(1, 38)}
+    named = tuple(str(subject) for subject in range(31, 38))
+    parts = parts_of(split_subjects(prevalence, params(test_subjects=named), 0))
+    assert parts["test"] == set(named)
+    assert len(parts["val"]) == 6
+
+
+def test_a_named_subject_that_does_not_exist_is_told_with_those_that_do():
+    with pytest.raises(DatasetError, match=r"split\.test_subjects names 9; the data set's subjects are 1, 2, 10"):
+        split_subjects({"1": 0.5, "10": 0.5, "2": 0.5}, params(test_subjects=("9",)), 0)
+
+
+def test_two_subjects_are_too_few_and_the_error_says_so():
+    with pytest.raises(DatasetError, match=r"2 subjects \(1, 2\) leave no subject for train.*at least 3"):
+        split_subjects({"1": 0.5, "2": 0.5}, params(), 0)
+
+
+def test_naming_every_subject_for_val_and_test_leaves_none_to_train_on():
+    with pytest.raises(DatasetError, match="no subject for train"):
+        split_subjects({"1": 1.0, "2": 1.0}, params(val_subjects=("1",), test_subjects=("2",)), 0)
