@@ -17,7 +17,7 @@ from nerveseg.segmenter import Segmenter, SegmenterConfig
 from nerveseg.tracking import stage_run
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import make_deterministic, training_strategy
-from nerveseg.training.supervised import compile_network, fit_network
+from nerveseg.training.supervised import compile_network, fit_network, steps_per_epoch
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
 OUTPUT = Path("models/unet")
@@ -30,7 +30,7 @@ def train_unet() -> None:
         make_deterministic(params.seed)
         info = DatasetInfo.read(PROCESSED)
         rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
-        steps = params.unet.epochs * -(-info.frames["train"] // params.unet.batch_size)
+        steps = params.unet.epochs * steps_per_epoch(info, params.unet)
         with training_strategy().scope():
             network = build_unet(params.unet, info.height, info.width, info.mean, info.std)
             compile_network(network, params.unet, params.lr, steps)

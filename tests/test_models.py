@@ -5,7 +5,7 @@ from conftest import ROOT
 from sklearn.metrics import f1_score, log_loss
 
 from nerveseg.errors import ModelError
-from nerveseg.models.critic import build_critic
+from nerveseg.models.critic import SpectralNormAtMostOne, build_critic
 from nerveseg.models.losses import binary_cross_entropy, dice, segmentation_loss, soft_dice_loss
 from nerveseg.models.refiner import LOGIT_LIMIT, build_refiner
 from nerveseg.models.unet import build_unet
@@ -62,10 +62,11 @@ def test_empty_against_empty_has_dice_one():
     assert dice(masks((0, 0)), logits_of(masks((0, 0)))).numpy() == [1.0]
 
 
-def test_an_untrained_unet_gives_zero_logits_at_the_size_of_its_input():
+def test_an_untrained_unet_expects_few_pixels_of_nerve_at_the_size_of_its_input():
     network = build_unet(UNET, 32, 64, *GREY)
-    assert network(FRAMES).shape == (2, 32, 64, 1)
-    assert np.all(network(FRAMES) == 0)
+    probability = tf.sigmoid(network(FRAMES)).numpy()
+    assert probability.shape == (2, 32, 64, 1)
+    assert 0.01 < np.median(probability) < 0.2
 
 
 def test_the_normalisation_with_the_statistics_of_train_is_inside_the_network():
@@ -131,3 +132,11 @@ def test_a_critic_gives_a_score_for_each_patch_and_sees_the_frame_and_the_mask()
     assert scores.shape == (2, 4, 8, 1)
     assert not np.allclose(scores, critic([FRAMES, 1 - mask]))
     assert not np.allclose(scores, critic([255 - FRAMES, mask]))
+
+
+def test_a_kernel_of_the_critic_is_divided_by_its_largest_singular_value_where_that_is_above_one():
+    kernel = RNG.normal(size=(4, 4, 3, 8)).astype(np.float32)
+    largest = np.linalg.norm(kernel.reshape(-1, 8), ord=2)
+    assert np.allclose(SpectralNormAtMostOne()(tf.constant(kernel)), kernel / largest, rtol=1e-4)
+    small = kernel / largest / 2
+    assert np.array_equal(SpectralNormAtMostOne()(tf.constant(small)), small)

@@ -5,7 +5,7 @@ Its output is a residual on the U-Net's logit whose last convolution starts at z
 
 import tensorflow as tf
 
-from nerveseg.models.unet import unet_logits
+from nerveseg.models.unet import contract_and_expand
 
 layers = tf.keras.layers
 DEPTH = 3
@@ -18,5 +18,6 @@ def build_refiner(base_filters: int, height: int, width: int, mean: float, devia
     logits = tf.keras.Input((height, width, 1), name="unet_logits")
     normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
     bounded = tf.clip_by_value(logits, -LOGIT_LIMIT, LOGIT_LIMIT)
-    residual = unet_logits(layers.Concatenate()([normalised, tf.sigmoid(bounded)]), base_filters, DEPTH)
+    features = contract_and_expand(layers.Concatenate()([normalised, tf.sigmoid(bounded)]), base_filters, DEPTH)
+    residual = layers.Conv2D(1, 1, kernel_initializer="zeros", name="residual")(features)
     return tf.keras.Model([frames, logits], bounded + residual, name="refiner")

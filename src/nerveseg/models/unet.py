@@ -11,6 +11,7 @@ from nerveseg.models.backbones import backbone_logits
 from nerveseg.params import UNetParams
 
 layers = tf.keras.layers
+PRIOR_LOGIT = -3.0  # about 5 % of the pixels: training need not begin by learning that most are no nerve
 
 
 def build_unet(
@@ -32,14 +33,17 @@ def build_unet(
     frames = tf.keras.Input((height, width, 1), name="frames")
     normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
     if params.encoder == "plain":
-        logits = unet_logits(normalised, params.base_filters, params.depth)
+        features = contract_and_expand(normalised, params.base_filters, params.depth)
+        logits = layers.Conv2D(1, 1, bias_initializer=tf.keras.initializers.Constant(PRIOR_LOGIT), name="logits")(
+            features
+        )
     else:
         logits = backbone_logits(normalised, params.encoder, params.encoder_weights, pretrained=pretrained)
     return tf.keras.Model(frames, logits, name=f"unet_{params.encoder}")
 
 
-def unet_logits(inputs: tf.Tensor, base_filters: int, depth: int) -> tf.Tensor:
-    """Contract `depth` times, expand again with skips; the last convolution starts at zero logits."""
+def contract_and_expand(inputs: tf.Tensor, base_filters: int, depth: int) -> tf.Tensor:
+    """Features of `base_filters` channels at the size of the inputs: contract `depth` times, expand with skips."""
     skips = []
     features = inputs
     for level in range(depth):
@@ -51,7 +55,7 @@ def unet_logits(inputs: tf.Tensor, base_filters: int, depth: int) -> tf.Tensor:
         features = layers.UpSampling2D(interpolation="nearest")(features)
         features = layers.Concatenate()([skips[level], features])
         features = _twice(features, base_filters * 2**level)
-    return layers.Conv2D(1, 1, kernel_initializer="zeros", name="logits")(features)
+    return features
 
 
 def _twice(features: tf.Tensor, filters: int) -> tf.Tensor:

@@ -87,7 +87,7 @@ class AdversarialTraining:
             progress.set_postfix(val_dice=f"{row['val_dice']:.3f}", degraded=f"{row['val_dice_degraded']:.3f}")
             on_epoch(epoch, row)
         self.refiner.set_weights(best)
-        return history
+        return history.astype({"epoch": int})
 
     def _train_epoch(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> dict[str, float]:
         """Means of the losses over one round, its frames degraded by seeded draws."""

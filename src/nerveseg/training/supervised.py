@@ -16,6 +16,10 @@ HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]
 EpochCallback = Callable[[int, dict[str, float]], None]
 
 
+def steps_per_epoch(info: DatasetInfo, params: UNetParams) -> int:
+    return -(-info.frames["train"] // params.batch_size)
+
+
 def compile_network(network: tf.keras.Model, params: UNetParams, peak_lr: float, steps: int) -> None:
     """AdamW (Loshchilov and Hutter 2019) with a linear warm-up and a cosine to zero over `steps` steps in all."""
     warmup = int(params.warmup_share * steps)
@@ -50,31 +54,38 @@ def fit_network(
         info: of the data set.
         params: `epochs` and `batch_size`.
         seed: of the order of the frames, which depends on nothing else but the epoch.
-        checkpoint: over the network and its optimiser; taken up where there is one, removed at the end.
+        checkpoint: over the network and its optimiser; taken up where there is one; the caller
+            removes it once the weights are safe.
         on_epoch: called after each new epoch with its number, from 1, and its row of the history.
 
     Returns:
         The history, columns `HISTORY_COLUMNS`, a row an epoch.
     """
     restored = checkpoint.restore()
-    history, best = restored or (pd.DataFrame(columns=HISTORY_COLUMNS), network.get_weights())
+    history, best = restored or (pd.DataFrame(columns=HISTORY_COLUMNS, dtype=float), network.get_weights())
     done = len(history)
+    # Told how many steps there are, `fit` never asks for a batch after the last: TensorFlow would run what does not
+    # depend on that batch, the step counter and the weight decay, before it noticed that there is none.
+    steps = steps_per_epoch(info, params)
     validation = batches(val, info, params.batch_size)
     progress = tqdm(range(done, params.epochs), initial=done, total=params.epochs, desc="U-Net", unit="epoch")
     for epoch in progress:
         train = batches([rounds[epoch % len(rounds)]], info, params.batch_size, shuffle_seed=seed + epoch)
-        seen = network.fit(train, validation_data=validation, initial_epoch=epoch, epochs=epoch + 1, verbose=0).history
-        rate = network.optimizer.learning_rate
-        row = {"epoch": epoch + 1, "lr": float(rate), **{key: float(values[0]) for key, values in seen.items()}}
-        if history.empty or row["val_dice"] > history["val_dice"].max():
+        measured = network.fit(
+            train,
+            validation_data=validation,
+            steps_per_epoch=steps,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            verbose=0,
+        ).history
+        row = {key: float(values[0]) for key, values in measured.items()}
+        row |= {"epoch": epoch + 1, "lr": float(network.optimizer.learning_rate)}
+        if not row["val_dice"] <= history["val_dice"].max():
             best = network.get_weights()
-        history = (
-            pd.concat([history, pd.DataFrame([row])[HISTORY_COLUMNS]], ignore_index=True)
-            if len(history)
-            else (pd.DataFrame([row])[HISTORY_COLUMNS])
-        )
+        history.loc[epoch] = row
         checkpoint.save(history, best)
         progress.set_postfix(loss=f"{row['loss']:.3f}", val_dice=f"{row['val_dice']:.3f}")
         on_epoch(epoch + 1, row)
     network.set_weights(best)
-    return history
+    return history.astype({"epoch": int})

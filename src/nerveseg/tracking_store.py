@@ -1,0 +1,177 @@
+"""Where MLflow's records go, and how that store is opened.
+
+`MLFLOW_TRACKING_URI` decides where it is set. Without it the store is SQLite, `mlflow.db` at the repository's
+root with artifacts under `mlartifacts/` beside it: the true root, also for queued and `--temp` experiments,
+which DVC runs in a copy under `.dvc/tmp/exps/`. A SQLite store is opened under a file lock, because processes
+that create its tables at the same time crash each other.
+
+MLflow is imported inside functions only: it takes about a second.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from nerveseg.errors import TrackingError
+from nerveseg.tracking_execution import repository_root
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LOCK_SECONDS = 120.0
+
+# Defaults; what the user has set stays. MLflow's own would keep asking a server that is down for minutes.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open MLflow store and the experiment in it that takes the runs."""
+
+    uri: str
+    client: "MlflowClient"
+    experiment_id: str
+
+    @contextmanager
+    def as_default(self) -> Iterator[None]:
+        """Make this the store that MLflow itself uses, for the few calls that take no client."""
+        before = os.environ.get("MLFLOW_TRACKING_URI")
+        os.environ["MLFLOW_TRACKING_URI"] = self.uri
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["MLFLOW_TRACKING_URI"]
+            else:
+                os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+def store_uri(root: Path) -> str:
+    """The store's address: the user's, with a relative SQLite file taken from `root`, or the default.
+
+    Raises:
+        TrackingError: the user's is a folder, which MLflow 3 does not write to.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
+    if "://" not in uri.removeprefix("file:") and not uri.startswith("databricks"):
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI is {uri!r}, a folder, which MLflow 3 no longer writes to; unset it to use mlflow.db "
+            "at the repository's root, or set it to sqlite:///<file> or the address of a server"
+        )
+    if uri.startswith("sqlite:///") and (name := uri.removeprefix("sqlite:///")) not in ("", ":memory:"):
+        return f"sqlite:///{root / name}"
+    return uri
+
+
+def open_store(experiment: str) -> Store:
+    """Open the store, and create what is missing of it.
+
+    Raises:
+        TrackingError: it cannot be reached, read or written, or its experiment was deleted.
+    """
+    root = repository_root()
+    uri = store_uri(root)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+    from mlflow import MlflowClient
+
+    with failing_clearly(uri), _alone(uri):
+        if not uri.startswith(("http", "databricks")):
+            _check_database(uri)
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            return Store(uri, client, _create_experiment(client, experiment, _artifacts(uri, root)))
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"MLflow's experiment {experiment!r} in {_public(uri)} was deleted; bring it back with `mlflow experiments "
+            f"restore --experiment-id {found.experiment_id}`, or set another name in params.yaml: tracking.experiment"
+        )
+    return Store(uri, client, found.experiment_id)
+
+
+@contextmanager
+def failing_clearly(uri: str) -> Iterator[None]:
+    """Tell what the store at `uri` did in one sentence, as a TrackingError."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise TrackingError(_explain(uri, error)) from error
+
+
+def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.create_experiment(name, artifact_location=artifacts))
+    except MlflowException as error:  # on a server another process may have been faster
+        if error.error_code == "RESOURCE_ALREADY_EXISTS" and (found := client.get_experiment_by_name(name)):
+            return str(found.experiment_id)
+        raise
+
+
+def _alone(uri: str) -> AbstractContextManager[object]:
+    if (file := _sqlite_file(uri)) is None:
+        return nullcontext()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
+
+
+def _check_database(uri: str) -> None:
+    """Ask the database once: MLflow would ask ten times, for two minutes, with a page of warnings."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+
+
+def _artifacts(uri: str, root: Path) -> str | None:
+    if uri.startswith(("http", "databricks")):
+        return None  # the server's own
+    file = _sqlite_file(uri)
+    return ((file.parent if file else root) / "mlartifacts").as_uri()
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    name = uri.removeprefix("sqlite:///")
+    return Path(name) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
+
+
+def _explain(uri: str, error: BaseException) -> str:
+    cause = error
+    while deeper := cause.__cause__ or cause.__context__:  # "Connection refused", below three layers of libraries
+        cause = deeper
+    reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        remedy = "start the server or correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
+    else:
+        remedy = "move that file away so that a new one is made"
+    return (
+        f"MLflow's store {_public(uri)} cannot be used ({_public(reason[:300])}); {remedy}, "
+        "or go on without MLflow: tracking.enabled: false in params.yaml"
+    )
+
+
+def _public(text: str) -> str:
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)

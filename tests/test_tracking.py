@@ -1,0 +1,380 @@
+"""Against a real MLflow: a SQLite store in the test's own repository, and DVC where DVC is what matters."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nerveseg.errors import TrackingError
+from nerveseg.params import Params, load_params
+from nerveseg.tracking import stage_run
+from nerveseg.tracking_execution import execution_name, repository_root
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+DIGEST = "0123456789abcdef0123456789abcdef.dir"
+STAGE = """
+import sys
+from nerveseg.params import load_params
+from nerveseg.tracking import stage_run
+
+with stage_run(sys.argv[1], load_params()) as run:
+    run.log_epoch(0, {"loss": 0.5})
+    run.log_scores({"unet": {"dice": 0.7}})
+open(sys.argv[1] + ".txt", "w").write("done")
+"""
+PIPELINE = """
+stages:
+  first:
+    cmd: {python} stage.py first
+    deps: [stage.py]
+    params: [lr]
+    outs: [first.txt]
+  second:
+    cmd: {python} stage.py second
+    deps: [first.txt]
+    params: [lr]
+    outs: [second.txt]
+"""
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(PARAMS)
+
+
+@pytest.fixture
+def repo(tmp_path, monkeypatch):
+    """A git repository that is the working directory, untouched by the settings of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "GIT_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "DVC_NO_ANALYTICS": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "a",
+        "GIT_AUTHOR_EMAIL": "a@example.org",
+        "GIT_COMMITTER_NAME": "a",
+        "GIT_COMMITTER_EMAIL": "a@example.org",
+    }.items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    shutil.copy(PARAMS, folder)
+    (folder / "stage.py").write_text(STAGE)
+    (folder / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (folder / ".gitignore").write_text("/mlflow.db*\n/mlartifacts/\n/first.txt\n/second.txt\n")
+    run("git", "init", "-q")
+    run("git", "add", ".")
+    run("git", "commit", "-qm", "start")
+    return folder
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def client_of(folder: Path):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+
+
+def runs_of(folder: Path):
+    """Parents in order of their start, each with its nested runs by name."""
+    client = client_of(folder)
+    experiment = client.get_experiment_by_name("nerveseg").experiment_id
+    runs = client.search_runs([experiment], order_by=["attributes.start_time"])
+    nested = "mlflow.parentRunId"
+    return [
+        (parent, {r.info.run_name: r for r in runs if r.data.tags.get(nested) == parent.info.run_id})
+        for parent in runs
+        if nested not in parent.data.tags
+    ]
+
+
+def test_a_stage_is_a_run_nested_in_the_run_of_its_execution(repo, params):
+    for stage in ("preprocess", "evaluate"):
+        with stage_run(stage, params):
+            assert runs_of(repo)[0][0].info.status == "RUNNING"
+
+    [(parent, stages)] = runs_of(repo)
+    assert set(stages) == {"preprocess", "evaluate"}
+    assert parent.info.run_name == run("git", "rev-parse", "--short", "HEAD")
+    assert [r.info.status for r in (parent, *stages.values())] == ["FINISHED"] * 3
+
+
+def test_runs_carry_parameters_and_where_they_come_from(repo, params, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "lively-o'hare")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "c0ffee")
+    with stage_run("evaluate", params):
+        pass
+
+    [(parent, stages)] = runs_of(repo)
+    stage = stages["evaluate"]
+    assert parent.info.run_name == "lively-o'hare"
+    for one in (parent, stage):
+        assert one.data.tags["git.commit"] == "c0ffee"
+        assert one.data.tags["dvc.exp_name"] == "lively-o'hare"
+        assert one.data.tags["dvc.exp_baseline_rev"] == "c0ffee"
+        assert one.data.params["lr"] == "0.001"
+        assert one.data.params["unet.encoder_weights"] == "null"
+        assert one.data.params["evaluate.severities"] == "[1, 3, 5]"
+    assert stage.data.tags["dvc.stage"] == "evaluate"
+    assert "dvc.stage" not in parent.data.tags
+
+
+def test_changes_that_are_not_committed_show_in_the_name_but_the_pipelines_own_do_not(repo):
+    (repo / "dvc.lock").write_text("old")
+    run("git", "add", ".")
+    run("git", "commit", "-qm", "lock")
+    commit = run("git", "rev-parse", "--short", "HEAD")
+    (repo / "dvc.lock").write_text("new")
+    assert execution_name() == commit
+    (repo / "stage.py").write_text("changed")
+    assert execution_name() == f"{commit}-dirty"
+
+
+def test_curves_have_a_point_per_epoch(repo, params):
+    with stage_run("train_unet", params) as tracked:
+        for epoch in range(3):
+            tracked.log_epoch(epoch, {"loss": 1.0 / (epoch + 1), "val_dice": np.float32(0.5)})
+
+    [(_, stages)] = runs_of(repo)
+    history = client_of(repo).get_metric_history(stages["train_unet"].info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5), (2, 1.0 / 3)]
+
+
+def test_scores_are_flattened_onto_the_stage_and_its_parent(repo, params):
+    scores = {"unet": {"dice": 0.7, "at 50 %": np.float64(0.5)}, "cases": 12, "note": "text", "missing": None}
+    with stage_run("evaluate", params) as tracked:
+        tracked.log_scores(scores)
+
+    [(parent, stages)] = runs_of(repo)
+    for one in (parent, stages["evaluate"]):
+        assert one.data.metrics == {"unet.dice": 0.7, "unet.at 50 _": 0.5, "cases": 12.0}
+
+
+def test_files_folders_and_data_sets_are_kept(repo, params):
+    (repo / "reports").mkdir()
+    (repo / "reports" / "a.png").write_bytes(b"a")
+    manifest = pd.DataFrame({"frame": ["1_1", "1_2"], "area": [3, 4], "has_nerve": [True, False]})
+    with stage_run("visualize", params) as tracked:
+        tracked.log_artifact(repo / "reports" / "a.png", "pictures")
+        tracked.log_artifact("reports")
+        tracked.log_dataset("phantom", DIGEST, "data/phantom", "train", manifest)
+
+    [(parent, stages)] = runs_of(repo)
+    client, stage = client_of(repo), stages["visualize"]
+    assert [f.path for f in client.list_artifacts(stage.info.run_id, "pictures")] == ["pictures/a.png"]
+    assert [f.path for f in client.list_artifacts(stage.info.run_id, "reports")] == ["reports/a.png"]
+    assert list((repo / "mlartifacts").rglob("a.png"))
+    for one in (parent, stage):
+        [used] = one.inputs.dataset_inputs
+        assert (used.dataset.name, used.dataset.digest) == ("phantom", DIGEST)
+        assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "train")]
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(RuntimeError("boom"), "FAILED"), (SystemExit(1), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_stage_that_raises_leaves_its_status_and_the_exception_goes_on(repo, params, raised, status):
+    with pytest.raises(type(raised)), stage_run("train_unet", params):
+        raise raised
+    with stage_run("evaluate", params):  # as under `dvc repro --keep-going`
+        pass
+
+    [(parent, stages)] = runs_of(repo)
+    assert parent.info.status == status
+    assert stages["train_unet"].info.status == status
+    assert stages["evaluate"].info.status == "FINISHED"
+
+
+def test_a_store_that_fails_in_the_middle_costs_one_warning_and_not_the_stage(repo, params, monkeypatch, caplog):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def fail(*_, **__):
+        raise MlflowException("connection lost")
+
+    with stage_run("train_unet", params) as tracked:
+        monkeypatch.setattr(MlflowClient, "log_batch", fail)
+        tracked.log_epoch(0, {"loss": 1.0})
+        tracked.log_epoch(1, {"loss": 0.5})
+    assert [r.getMessage() for r in caplog.records] == ["MLflow failed; the stage goes on without it: connection lost"]
+
+
+def test_stages_that_start_at_once_create_one_store_and_none_is_locked_out(repo):
+    script = STAGE.replace('run.log_epoch(0, {"loss": 0.5})', "[run.log_epoch(e, {'loss': 0.5}) for e in range(15)]")
+    (repo / "stage.py").write_text(script)
+    together = [subprocess.Popen([sys.executable, "stage.py", f"s{i}"], stderr=subprocess.PIPE) for i in range(4)]
+    messages = [process.communicate(timeout=120)[1] for process in together]
+
+    assert [process.returncode for process in together] == [0] * 4, messages
+    assert messages == [b""] * 4
+    parents = runs_of(repo)
+    assert len(parents) == 4  # by hand, each is an execution of its own
+    for parent, stages in parents:
+        [(_, stage)] = stages.items()
+        assert parent.info.status == stage.info.status == "FINISHED"
+        assert len(client_of(repo).get_metric_history(stage.info.run_id, "loss")) == 15
+
+
+def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo):
+    params_file = repo / "params.yaml"
+    params_file.write_text(params_file.read_text().replace("enabled: true", "enabled: false"))
+    run(sys.executable, "-c", STAGE + "assert 'mlflow' not in sys.modules", "first")
+    assert not list(repo.glob("ml*"))
+
+
+def test_importing_the_module_imports_no_mlflow_and_no_tensorflow():
+    script = "import nerveseg.tracking, sys; assert not {'mlflow', 'tensorflow', 'sqlalchemy'} & set(sys.modules)"
+    run(sys.executable, "-c", script)
+
+
+def test_the_users_tracking_uri_wins(repo, params, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/team/mlflow.db")
+    with stage_run("evaluate", params) as tracked:
+        tracked.log_artifact("params.yaml")
+    assert len(runs_of(tmp_path / "team")) == 1
+    assert list((tmp_path / "team" / "mlartifacts").rglob("params.yaml"))
+    assert not (repo / "mlflow.db").exists()
+
+
+def test_a_relative_sqlite_uri_is_taken_from_the_root(repo, params, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mlflow.db")
+    (repo / "below").mkdir()
+    monkeypatch.chdir(repo / "below")
+    with stage_run("evaluate", params):
+        pass
+    assert len(runs_of(repo / "runs")) == 1
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "file:mlruns", "mlruns"])
+def test_a_folder_as_store_is_refused(repo, params, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(TrackingError, match=r"folder.*unset it.*sqlite:///"), stage_run("evaluate", params):
+        pass
+    assert not (repo / "mlruns").exists()
+
+
+def test_a_server_that_does_not_answer_is_told_in_one_sentence_and_soon(repo, params, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://someone:secret@{address}")
+    start = time.monotonic()
+    with pytest.raises(TrackingError) as failed, stage_run("evaluate", params):
+        pass
+    assert time.monotonic() - start < 20
+    message = str(failed.value)
+    assert f"http://someone:***@{address}" in message
+    assert "refused" in message
+    assert "start the server" in message
+    assert "tracking.enabled: false" in message
+    assert "secret" not in message
+
+
+def test_a_file_that_is_no_database_is_named(repo, params):
+    (repo / "mlflow.db").write_text("this is not a database, but it is long enough to be asked")
+    told = r"mlflow\.db cannot be used \(file is not a database\)"
+    with pytest.raises(TrackingError, match=told), stage_run("evaluate", params):
+        pass
+
+
+def test_a_store_that_takes_no_runs_is_told(repo, params, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def fail(*_, **__):
+        raise MlflowException("attempt to write a readonly database")
+
+    monkeypatch.setattr(MlflowClient, "create_run", fail)
+    with pytest.raises(TrackingError, match="attempt to write a readonly database"), stage_run("evaluate", params):
+        pass
+
+
+def test_an_experiment_that_was_deleted_is_told(repo, params):
+    with stage_run("evaluate", params):
+        pass
+    client = client_of(repo)
+    client.delete_experiment(client.get_experiment_by_name("nerveseg").experiment_id)
+    with pytest.raises(TrackingError, match=r"'nerveseg' .* was deleted; .* restore"), stage_run("evaluate", params):
+        pass
+
+
+def test_the_root_is_the_users_also_in_a_copy_made_by_dvc(tmp_path, monkeypatch):
+    root = tmp_path.resolve()
+    copy = root / ".dvc" / "tmp" / "exps" / "tmpabc"
+    (copy / ".dvc").mkdir(parents=True)
+    (copy / "stages").mkdir()
+    monkeypatch.chdir(copy / "stages")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert repository_root() == root
+    monkeypatch.setenv("DVC_ROOT", str(root / "named"))
+    assert repository_root() == root / "named"
+
+
+def test_each_execution_by_dvc_is_one_parent_run(repo):
+    run("dvc", "init", "-q")
+    run("git", "add", ".")
+    run("git", "commit", "-qm", "dvc")
+    commit = run("git", "rev-parse", "HEAD")
+    run("dvc", "repro", "-q")
+    run("dvc", "repro", "-q", "--force")
+    run("dvc", "exp", "run", "-q", "--temp", "-n", "aside", "-S", "lr=1e-5")
+
+    parents = runs_of(repo)
+    names = [parent.info.run_name for parent, _ in parents]
+    assert [name.removesuffix("-dirty") for name in names] == [
+        commit[: len(names[0])],
+        commit[: len(names[0])],
+        "aside",
+    ]
+    assert len({parent.data.tags["nerveseg.execution"] for parent, _ in parents}) == 3
+    for parent, stages in parents:
+        assert set(stages) == {"first", "second"}
+        assert parent.info.status == "FINISHED"
+        assert parent.data.tags["git.commit"] == commit
+        assert parent.data.metrics == {"unet.dice": 0.7}
+    assert parents[2][0].data.params["lr"] == "1e-05"
+    assert parents[2][0].data.tags["dvc.exp_baseline_rev"] == commit
+
+
+def test_a_model_is_registered_with_signature_and_loads_back(repo, params):
+    import mlflow.tensorflow
+    import tensorflow as tf
+
+    inputs = tf.keras.Input((8, 8, 1))
+    model = tf.keras.Model(inputs, tf.keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs))
+    model.compile("adam", loss=lambda truth, predicted: tf.reduce_mean(truth - predicted))
+    example = np.random.default_rng(1).random((2, 8, 8, 1), dtype=np.float32)
+    for _ in range(2):
+        with stage_run("evaluate", params) as tracked:
+            tracked.log_scores({"unet": {"dice": 0.7}})
+            tracked.log_model(model, example, "unet")
+
+    client = client_of(repo)
+    challenger = client.get_model_version_by_alias("nerveseg", "challenger")
+    assert int(challenger.version) == 2
+    assert challenger.tags["git.commit"] == run("git", "rev-parse", "HEAD")
+    logged = client.get_logged_model(challenger.source.removeprefix("models:/"))
+    assert [(metric.key, metric.value) for metric in logged.metrics] == [("unet.dice", 0.7)]
+    [folder] = (repo / "mlartifacts").rglob(f"{logged.model_id}/artifacts")
+    described = mlflow.models.Model.load(folder)
+    assert described.signature.inputs.inputs[0].shape == (-1, 8, 8, 1)
+    assert f"tensorflow=={tf.__version__}" in (folder / "requirements.txt").read_text()
+    np.testing.assert_allclose(mlflow.pyfunc.load_model(str(folder)).predict(example), model(example), atol=1e-6)
+    [(parent, _)] = runs_of(repo)
+    assert parent.data.tags["nerveseg.model_version"] == "nerveseg/2"
+    assert len(parent.outputs.model_outputs) == 2
