@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 
 from nerveseg.data.degradation import DEGRADATIONS, degrade
-from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.data.records import DatasetInfo, Record, read_records, shards
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.baselines import empty_baseline, mean_mask, mean_mask_baseline
 from nerveseg.evaluation.intervals import intervals
 from nerveseg.evaluation.metrics import summarise
 from nerveseg.evaluation.scoring import case_table, robustness_row, threshold_table
 from nerveseg.outputs import write_csv, write_json
-from nerveseg.params import load_params
+from nerveseg.params import Params, load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
 MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
+SHIPPED = "gan"
 STAGE_SEED = 0xE7A
 
 
@@ -31,44 +32,55 @@ def evaluate() -> None:
     with stage_run("evaluate", params) as run:
         info = DatasetInfo.read(PROCESSED)
         records = list(read_records(shards(PROCESSED, "test"), info))
-        names, subjects = [record.name for record in records], [record.subject for record in records]
-        truths = [record.annotated for record in records]
-        sizes = [truth.shape for truth in truths]
-        frames = np.stack([record.frame for record in records])
-        metrics: dict[str, object] = {}
-        cases, thresholds, robustness = [], [], []
-        for model, directory in MODELS.items():
-            segmenter = Segmenter.load(directory)
-            cutoffs = segmenter.config.cutoffs
-            maps = segmenter.restored(segmenter.probabilities(frames), sizes)
-            cases.append(case_table(model, names, subjects, maps, truths, cutoffs))
-            thresholds.append(threshold_table(model, maps, truths, cutoffs))
-            metrics[model] = summarise(cases[-1])
-            for number, kind in enumerate(DEGRADATIONS):
-                robustness.append(robustness_row(model, kind, 0, maps, truths, cutoffs))
-                for severity in params.evaluate.severities:
-                    rng = np.random.default_rng([params.seed, STAGE_SEED, number, severity])
-                    poor = np.stack([degrade(frame, kind, severity, rng) for frame in frames])
-                    maps_of_poor = segmenter.restored(segmenter.probabilities(poor), sizes)
-                    robustness.append(robustness_row(model, kind, severity, maps_of_poor, truths, cutoffs))
+        truths, subjects = [record.annotated for record in records], {record.subject for record in records}
+        segmenters = {model: Segmenter.load(directory) for model, directory in MODELS.items()}
+        tables = {model: _tables(model, segmenter, records, params) for model, segmenter in segmenters.items()}
+        cases, thresholds, robustness = zip(*tables.values(), strict=True)
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
-        metrics["baseline_empty"] = empty_baseline(truths)
-        metrics["baseline_mean_mask"] = mean_mask_baseline(average, truths)
-        resamples, seed = params.evaluate.bootstrap, params.seed
-        metrics["intervals"] = {
-            model: intervals(table, resamples, seed) for model, table in zip(MODELS, cases, strict=True)
+        metrics: dict[str, object] = {
+            **{model: summarise(rows) for model, rows in zip(MODELS, cases, strict=True)},
+            "baseline_empty": empty_baseline(truths),
+            "baseline_mean_mask": mean_mask_baseline(average, truths),
+            "intervals": {
+                model: intervals(rows, params.evaluate.bootstrap, params.seed)
+                for model, rows in zip(MODELS, cases, strict=True)
+            },
+            "counts": {
+                "frames": len(records),
+                "frames_with_nerve": sum(bool(truth.any()) for truth in truths),
+                "subjects": len(subjects),
+            },
         }
-        with_nerve = sum(bool(truth.any()) for truth in truths)
-        metrics["counts"] = {"frames": len(records), "frames_with_nerve": with_nerve, "subjects": len(set(subjects))}
-
         write_csv(METRICS / "cases.csv", pd.concat(cases))
         write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
-        write_csv(METRICS / "robustness.csv", pd.DataFrame(robustness))
+        write_csv(METRICS / "robustness.csv", pd.concat(robustness))
         write_json(METRICS / "metrics.json", metrics)
         run.log_scores(metrics)
-        run.log_model(segmenter.network, frames[:1, ..., np.newaxis].astype(np.float32), params.tracking.model_name)
-        table = pd.DataFrame({key: metrics[key] for key in [*MODELS, "baseline_empty", "baseline_mean_mask"]})
-        print(table.astype(float).round(3).to_string(na_rep="n/a"))
+        for path in sorted(METRICS.glob("*.csv")):
+            run.log_artifact(path, "metrics")
+        example = records[0].frame[np.newaxis, ..., np.newaxis].astype(np.float32)
+        run.log_model(segmenters[SHIPPED].network, example, params.tracking.model_name)
+        shown = pd.DataFrame({key: metrics[key] for key in [*MODELS, "baseline_empty", "baseline_mean_mask"]})
+        print(shown.astype(float).round(3).to_string(na_rep="n/a"))
+
+
+def _tables(
+    model: str, segmenter: Segmenter, records: list[Record], params: Params
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores of one model by case, by threshold, and on degraded frames."""
+    truths, cutoffs = [record.annotated for record in records], segmenter.config.cutoffs
+    frames, sizes = np.stack([record.frame for record in records]), [truth.shape for truth in truths]
+    maps = segmenter.restored(segmenter.probabilities(frames), sizes)
+    robustness = []
+    for number, kind in enumerate(DEGRADATIONS):
+        robustness.append(robustness_row(model, kind, 0, maps, truths, cutoffs))
+        for severity in params.evaluate.severities:
+            rng = np.random.default_rng([params.seed, STAGE_SEED, number, severity])
+            poor = np.stack([degrade(frame, kind, severity, rng) for frame in frames])
+            maps_of_poor = segmenter.restored(segmenter.probabilities(poor), sizes)
+            robustness.append(robustness_row(model, kind, severity, maps_of_poor, truths, cutoffs))
+    cases = case_table(model, [r.name for r in records], [r.subject for r in records], maps, truths, cutoffs)
+    return cases, threshold_table(model, maps, truths, cutoffs), pd.DataFrame(robustness)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from test_segmenter import segmenter
 
 from nerveseg.cli import main
 from nerveseg.data.frames import decode_rle
+from test_segmenter import segmenter
 
 
 def run(*arguments):

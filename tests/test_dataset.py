@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from conftest import simulated_frame, write_pair
 
+from conftest import simulated_frame, write_pair
 from nerveseg.data.dataset import LoadedPair, Quarantined, find_pairs, load_pairs, natural_key
 from nerveseg.errors import DatasetError
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
 from sklearn.metrics import f1_score, log_loss
 
+from conftest import ROOT
 from nerveseg.errors import ModelError
 from nerveseg.models.critic import SpectralNormAtMostOne, build_critic
 from nerveseg.models.losses import binary_cross_entropy, dice, segmentation_loss, soft_dice_loss

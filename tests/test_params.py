@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 
+from conftest import ROOT
 from nerveseg.errors import ParamsError
 from nerveseg.params import load_params
 
@@ -101,5 +101,5 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(ParamsError, match="git checkout params.yaml"):
+    with pytest.raises(ParamsError, match=r"git checkout params\.yaml"):
         load_params(tmp_path / "params.yaml")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from conftest import simulated_frame
 
+from conftest import simulated_frame
 from nerveseg.data.records import DatasetInfo, Record, batches, read_records, shards, write_records
 from nerveseg.errors import DatasetError
 

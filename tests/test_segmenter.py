@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, simulated_frame
 
+from conftest import ROOT, simulated_frame
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.refiner import build_refiner

@@ -22,7 +22,7 @@ from nerveseg.training.distribution import make_deterministic, training_strategy
 from nerveseg.training.supervised import HISTORY_COLUMNS, compile_network, fit_network
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -55,7 +55,7 @@ def train_unet(data, params, *, epochs=4, stop_after=None, resume=False):
     def on_epoch(epoch, values):
         seen.append(epoch)
         if epoch == stop_after:
-            raise Stopped
+            raise StoppedError
 
     history = fit_network(network, rounds, val, info, unet, params.seed, checkpoint, on_epoch)
     return network.get_weights(), history, seen
@@ -87,7 +87,7 @@ def test_two_trainings_with_one_seed_are_equal_to_the_bit(data, tiny):
 
 def test_a_stopped_training_goes_on_and_ends_as_if_it_had_not_been_stopped(data, tiny):
     weights, history, _ = train_unet(data, tiny)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train_unet(data, tiny, stop_after=2)
     resumed_weights, resumed_history, seen = train_unet(data, tiny, resume=True)
     assert seen == [3, 4]
@@ -96,7 +96,7 @@ def test_a_stopped_training_goes_on_and_ends_as_if_it_had_not_been_stopped(data,
 
 
 def test_the_network_is_left_with_the_weights_of_its_best_epoch(data, tiny):
-    rounds, val, info = data
+    _, val, info = data
     weights, history, _ = train_unet(data, tiny)
     network = build_unet(tiny.unet, info.height, info.width, info.mean, info.std)
     compile_network(network, tiny.unet, 1e-3, 10)
@@ -130,7 +130,7 @@ def train_refiner(data, params, unet_weights, *, epochs=3, stop_after=None, resu
     def on_epoch(epoch, values):
         seen.append(epoch)
         if epoch == stop_after:
-            raise Stopped
+            raise StoppedError
 
     history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch)
     return refiner.get_weights(), history, seen, equal(unet.get_weights(), unet_weights)
@@ -161,7 +161,7 @@ def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(data, tiny
 
 def test_a_stopped_adversarial_training_goes_on_as_if_it_had_not_been_stopped(data, tiny, unet_weights):
     weights, history, _, _ = train_refiner(data, tiny, unet_weights)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train_refiner(data, tiny, unet_weights, stop_after=2)
     resumed_weights, resumed_history, seen, _ = train_refiner(data, tiny, unet_weights, resume=True)
     assert seen == [3]

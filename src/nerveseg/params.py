@@ -126,7 +126,7 @@ class PostprocessParams(Section):
 
 
 class EvaluateParams(Section):
-    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...]
+    severities: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)]
     bootstrap: Annotated[int, Field(ge=100, le=100_000)]
 
 

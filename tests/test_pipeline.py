@@ -1,0 +1,206 @@
+"""The pipeline for real: DVC runs the stages in a repository of their own, on a tiny phantom."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import ROOT, write_params
+
+SCORES = {
+    "dice",
+    "iou",
+    "binary_accuracy",
+    "dice_nerve",
+    "iou_nerve",
+    "precision",
+    "recall",
+    "sensitivity",
+    "specificity",
+}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "DVC_NO_ANALYTICS": "1",
+    **{f"GIT_{role}_{part}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")},
+}
+
+
+def run(workspace: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=workspace, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=900
+    )
+
+
+def succeed(workspace: Path, *command: str) -> str:
+    done = run(workspace, *command)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
+    """A repository with this checkout's pipeline and tiny params, committed."""
+    folder.mkdir()
+    for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("stages", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    write_params(folder / "params.yaml", {"tracking": {"enabled": True}, **changes})
+    for command in ("git init -q", "dvc init -q", "git add -A", "git commit -qm start"):
+        succeed(folder, *command.split())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """After one `dvc repro`, committed."""
+    folder = new_workspace(tmp_path_factory.mktemp("pipeline") / "work")
+    succeed(folder, "dvc", "repro")
+    succeed(folder, "git", "add", "-A")
+    succeed(folder, "git", "commit", "-qm", "reproduced")
+    return folder
+
+
+def metrics(workspace):
+    return json.loads((workspace / "metrics" / "metrics.json").read_text())
+
+
+def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(workspace):
+    scores = metrics(workspace)
+    assert set(scores) == {"unet", "gan", "baseline_empty", "baseline_mean_mask", "intervals", "counts"}
+    for model in ("unet", "gan"):
+        assert set(scores[model]) == SCORES
+        assert all(0 <= value <= 1 for value in scores[model].values() if value is not None)
+    frames, with_nerve = scores["counts"]["frames"], scores["counts"]["frames_with_nerve"]
+    assert scores["baseline_empty"]["dice"] == pytest.approx(1 - with_nerve / frames)
+
+
+def test_the_means_are_those_of_the_cases(workspace):
+    cases = pd.read_csv(workspace / "metrics" / "cases.csv")
+    scores = metrics(workspace)
+    for model, rows in cases.groupby("model"):
+        assert rows["dice"].mean() == pytest.approx(scores[model]["dice"])
+        assert rows.loc[rows["has_nerve"], "iou"].mean() == pytest.approx(scores[model]["iou_nerve"])
+        assert len(rows) == scores["counts"]["frames"]
+
+
+def test_every_table_has_its_rows(workspace):
+    folder = workspace / "metrics"
+    assert pd.read_csv(folder / "unet_history.csv")["epoch"].tolist() == [1, 2]
+    assert pd.read_csv(folder / "gan_history.csv")["epoch"].tolist() == [0, 1, 2]
+    robustness = pd.read_csv(folder / "robustness.csv")
+    assert len(robustness) == 2 * 4 * 2, "models, degradations, clean and one severity"
+    assert len(pd.read_csv(folder / "thresholds.csv")) == 2 * 19
+
+
+def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
+    pictures = sorted((workspace / "reports").glob("*.png"))
+    assert {path.stem for path in pictures} >= {"comparison", "overlays", "heatmaps", "robustness", "training"}
+    for path in pictures:
+        assert cv2.imread(str(path)).std() > 1, path.name
+    page = (workspace / "reports" / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == len(pictures)
+    assert cv2.imread(str(workspace / "data" / "augmented" / "preview.png")).std() > 1
+
+
+def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(workspace):
+    tracked = succeed(workspace, "git", "ls-files", "data", "models", "metrics", "reports").split()
+    assert set(tracked) - {"data/.gitignore", "models/.gitignore", "metrics/.gitignore", ".gitignore"} == {
+        f"metrics/{name}"
+        for name in (
+            "metrics.json", "cases.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
+        )
+    }  # fmt: skip
+    assert not succeed(workspace, "git", "status", "--porcelain")
+
+
+def test_no_output_knows_where_or_when_it_was_made(workspace):
+    for path in [*(workspace / "metrics").iterdir(), *(workspace / "models").rglob("*.json")]:
+        assert str(workspace) not in path.read_text()
+    assert str(workspace) not in (workspace / "reports" / "index.html").read_text()
+
+
+def test_a_second_repro_does_nothing(workspace):
+    assert "Data and pipelines are up to date." in succeed(workspace, "dvc", "repro")
+
+
+def test_an_experiment_with_another_learning_rate_trains_again_but_prepares_nothing_again(workspace):
+    before = (workspace / "metrics" / "metrics.json").read_text()
+    out = succeed(workspace, "dvc", "exp", "run", "-n", "slow", "-S", "lr=1e-5")
+    for stage in ("phantom", "preprocess", "augment"):
+        assert f"Stage '{stage}' didn't change, skipping" in out
+    for stage in ("train_unet", "train_gan", "evaluate", "visualize"):
+        assert f"Running stage '{stage}'" in out
+    assert yaml.safe_load((workspace / "params.yaml").read_text())["lr"] == "1e-05" or 1e-5
+    diff = succeed(workspace, "dvc", "metrics", "diff", "--md")
+    assert "unet.dice" in diff
+    assert before != (workspace / "metrics" / "metrics.json").read_text()
+    succeed(workspace, "git", "checkout", "-q", ".")
+    succeed(workspace, "dvc", "checkout", "-q")
+
+
+def test_each_execution_is_one_parent_run_with_its_stages_nested(workspace):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("nerveseg").experiment_id])
+    parents = {run.info.run_id: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    stages = {run_id: [] for run_id in parents}
+    for found in runs:
+        if "mlflow.parentRunId" in found.data.tags:
+            stages[found.data.tags["mlflow.parentRunId"]].append(found.info.run_name)
+    first, *later = sorted(parents.values(), key=lambda found: found.info.start_time)
+    assert sorted(stages[first.info.run_id]) == sorted(
+        ["phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize"]
+    )
+    assert first.data.metrics["unet.dice"] == pytest.approx(metrics(workspace)["unet"]["dice"])
+    assert first.data.params["lr"] == "0.001"
+    assert all(parent.info.status == "FINISHED" for parent in parents.values())
+    assert [parent.info.run_name for parent in later] == ["slow"]
+    assert client.get_model_version_by_alias("nerveseg", "challenger").version == "2"
+
+
+def test_a_fresh_run_without_tracking_gives_the_same_metrics_to_the_bit(workspace, tmp_path):
+    other = new_workspace(tmp_path / "other", tracking={"enabled": False})
+    succeed(other, "dvc", "repro")
+    assert (other / "metrics" / "metrics.json").read_bytes() == (workspace / "metrics" / "metrics.json").read_bytes()
+    assert not (other / "mlflow.db").exists()
+    for output in ("models/unet", "models/gan", "metrics", "reports"):
+        for path in sorted((workspace / output).iterdir()):
+            assert (other / output / path.name).read_bytes() == path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    "stage", ["phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize"]
+)
+def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_path, stage):
+    write_params(tmp_path / "params.yaml")
+    text = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("bootstrap: 100", "bootstrap: 1"))
+    done = run(tmp_path, sys.executable, str(ROOT / "stages" / f"{stage}.py"))
+    assert done.returncode == 1
+    assert "evaluate.bootstrap is 1; input should be greater than or equal to 100" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_frames_of_one_s_own_run_by_a_change_of_params_alone(kaggle_folder, tmp_path):
+    """And a data set in which every frame shows a nerve has no specificity."""
+    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
+    source = kaggle_folder(frames=4)
+    for path in source.glob("*_[13]*.tif"):
+        path.unlink()
+    shutil.copytree(source, work / "data" / "raw" / "clinic")
+    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[5,6]")
+    assert "data/raw/clinic: 12 frames of 6 subjects" in out
+    scores = metrics(work)
+    assert scores["unet"]["specificity"] is None
+    assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2}
+    assert not succeed(work, "git", "ls-files", "data/raw").strip()
