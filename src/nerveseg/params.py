@@ -32,10 +32,19 @@ class DataParams(Section):
 
 class PhantomParams(Section):
     subjects: Annotated[int, Field(ge=3)]
-    frames_per_subject: Annotated[int, Field(ge=2)]
+    frames_per_subject: Annotated[int, Field(ge=3)]
     width: Annotated[int, Field(ge=64, le=2048)]
     height: Annotated[int, Field(ge=64, le=2048)]
     nerve_fraction: Annotated[float, Field(gt=0.0, lt=0.5)]
+
+    @model_validator(mode="after")
+    def _a_neck_fits(self) -> Self:
+        if not self.height <= 2 * self.width <= 8 * self.height:
+            raise ValueError(
+                f"width {self.width} and height {self.height} leave no room for a neck; "
+                "make the frame between half as wide and four times as wide as it is high"
+            )
+        return self
 
 
 class SplitParams(Section):

@@ -1,0 +1,130 @@
+"""A simulated data set of B-mode frames of the neck, in the layout of Kaggle's 2016 challenge.
+
+Each subject has one anatomy (`phantom_anatomy`), made of layers and organs (`phantom_tissue`), and each of its frames
+is one plane of a probe's sweep along the neck, scanned by a convolution model of ultrasound (`phantom_acoustics`).
+On one stretch of the sweep the nerve is in the plane; on the rest, over half of the frames, it is not, and the mask
+is empty. Look-alikes of the nerve come and go on their own stretches, with or without it.
+
+Frames are uint8 (height, width), masks bool of the same shape. Subjects and frames are counted from 1. A frame
+depends only on (seed, subject, frame) and the parameters: not on the frames made before it, nor on the process.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from nerveseg.data.phantom_acoustics import Grid, Scanner, compress, echo_envelope
+from nerveseg.data.phantom_anatomy import Anatomy, Pose
+from nerveseg.errors import DatasetError
+from nerveseg.params import PhantomParams
+
+Frame = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+# The nerve's contrast in the first and last plane that show it, and in the planes just beyond: a short fade, with the
+# label's threshold far from both, since a label that no reader could tell teaches nothing.
+FIRST_SEEN, JUST_LOST = 0.8, 0.1
+HAND_MM = 0.25  # standard deviation of how far within or without the nerve's edge an annotator draws
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One simulated person: an anatomy, and the frames `first` to `last` of the sweep that show the nerve."""
+
+    number: int
+    seed: int
+    params: PhantomParams
+    anatomy: Anatomy
+    first: int
+    last: int
+
+    @classmethod
+    def draw(cls, seed: int, number: int, params: PhantomParams) -> "Subject":
+        if number < 1:
+            raise DatasetError(f"phantom subject {number} does not exist; subjects are counted from 1")
+        rng = np.random.default_rng(np.random.SeedSequence([seed, number, 0]))
+        frames = params.frames_per_subject
+        shown = int(np.floor(params.nerve_fraction * frames + rng.uniform()))
+        shown = min(max(shown, 1), max((frames - 1) // 2, 1))
+        first = int(rng.integers(1, frames - shown + 2))
+        anatomy = Anatomy.draw(rng, Grid.of(params.width, params.height))
+        return cls(number, seed, params, anatomy, first, first + shown - 1)
+
+    def shows_nerve(self, frame: int) -> bool:
+        return self.first <= frame <= self.last
+
+    def frame(self, frame: int) -> tuple[Frame, Mask]:
+        """The frame and its mask; the mask is empty where the nerve is out of plane."""
+        params, grid = self.params, self.anatomy.grid
+        if not 1 <= frame <= params.frames_per_subject:
+            raise DatasetError(f"phantom frame {frame} does not exist; subjects have 1 to {params.frames_per_subject}")
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.number, frame]))
+        tissue, outline = self.anatomy.plane(self._draw_pose(rng, frame), self._visibility(frame))
+        tissue.attenuation[0] += _draw_contact_loss(rng, grid)
+        scanner = Scanner(focus=rng.uniform(12.0, 20.0), gain=rng.normal(-0.5, 1.5), slope=rng.normal(-0.1, 0.05))
+        hand = HAND_MM * float(np.clip(rng.standard_normal(), -2.0, 2.0))
+        image = compress(echo_envelope(tissue, grid, scanner, rng), scanner, params.width)
+        if not self.shows_nerve(frame):
+            return image, np.zeros(image.shape, np.bool_)
+        # Infinity beyond the nerve's neighbourhood would spread through the interpolation.
+        distance = cv2.resize(np.minimum(outline, np.float32(9.0)), image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return image, distance < np.float32(hand)
+
+    def _visibility(self, frame: int) -> float:
+        beyond = max(self.first - frame, frame - self.last)
+        if beyond > 1:
+            return 0.0
+        if beyond == 1:
+            return JUST_LOST
+        return FIRST_SEEN if beyond == 0 else 1.0
+
+    def _draw_pose(self, rng: np.random.Generator, frame: int) -> Pose:
+        sweep = (frame - 0.5) / self.params.frames_per_subject
+        return Pose(
+            sweep, shift=rng.normal(0.0, 0.5), tilt=rng.normal(0.0, 0.025), squeeze=float(rng.uniform(0.6, 1.1))
+        )
+
+
+def simulate_frame(seed: int, subject: int, frame: int, params: PhantomParams) -> tuple[Frame, Mask]:
+    """One frame and its mask; for many frames of a subject, draw the `Subject` once."""
+    return Subject.draw(seed, subject, params).frame(frame)
+
+
+def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: int) -> tuple[int, int]:
+    """Write `S_N.tif` and `S_N_mask.tif` (0 and 255) of all subjects; returns the number of frames and of nerves."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write = delayed(_write_subject)
+    numbers = range(1, params.subjects + 1)
+    nerves = Parallel(n_jobs=workers)(write(directory, params, seed, number) for number in numbers)
+    return params.subjects * params.frames_per_subject, sum(nerves)
+
+
+def _write_subject(directory: Path, params: PhantomParams, seed: int, number: int) -> int:
+    cv2.setNumThreads(1)
+    subject = Subject.draw(seed, number, params)
+    nerves = 0
+    for frame in range(1, params.frames_per_subject + 1):
+        image, mask = subject.frame(frame)
+        # Speckle hardly compresses and costs time to try; masks shrink to nothing.
+        _write(directory / f"{number}_{frame}.tif", image, cv2.IMWRITE_TIFF_COMPRESSION_NONE)
+        _write(directory / f"{number}_{frame}_mask.tif", np.uint8(255) * mask, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS)
+        nerves += int(mask.any())
+    return nerves
+
+
+def _write(path: Path, pixels: Frame, compression: int) -> None:
+    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_TIFF_COMPRESSION, compression]):
+        raise DatasetError(f"{path} could not be written; check the free space and the folder's permissions")
+
+
+def _draw_contact_loss(rng: np.random.Generator, grid: Grid) -> NDArray[np.float32]:
+    """Loss per mm in the first row, for each line: an air gap or a hair under the probe shades all that lies below."""
+    loss = np.zeros(grid.shape[1], np.float32)
+    if rng.uniform() < 0.3:
+        centre, width = rng.uniform(0.0, grid.width_mm), rng.uniform(1.5, 5.0)
+        loss += rng.uniform(6.0, 18.0) * np.exp(-np.square((grid.lateral[0] - np.float32(centre)) / np.float32(width)))
+    return loss / np.float32(grid.pitch[0])

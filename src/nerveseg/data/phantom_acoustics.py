@@ -1,0 +1,144 @@
+"""How the simulated scanner turns tissue into a B-mode frame.
+
+Tissue is a grid of `rows` depths by `lines` beams, and three float32 maps on it:
+
+- `echo`: strength of diffuse scattering in dB. A pixel is longer than half a wavelength at 10 MHz and holds many
+  scatterers, so that their echoes add up with uniform phases to circular complex normal noise: its envelope is
+  Rayleigh distributed, with a mean of 1.91 standard deviations (Wagner et al. 1983, IEEE Trans. Sonics Ultrason.).
+- `mirror`: amplitude of the smooth interfaces (fascia, vessel wall, bone), whose echo is coherent and has no speckle.
+- `attenuation`: round-trip loss in dB/mm. The loss is summed along each beam and the time gain gives back the loss
+  of average soft tissue: what lies below fluid comes out too bright (enhancement), below bone too dark (shadow).
+
+The echo signal is that map convolved with the scanner's point-spread function (the linear model of Bamber and
+Dickinson 1980, Phys. Med. Biol.; Field II, Jensen 1996, derives the same convolution from the transducer's geometry).
+Here the point spread is Gaussian: short along the beam, wide across it, and wider away from the focus. It has unit
+energy at each depth, so that the beam's width changes the grain of speckle but not its brightness. Several looks with
+independent speckle are averaged in power, as a compounding scanner does; log compression makes greys of them.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+DEPTH_MM = 40.0
+SOFT_TISSUE_DB_PER_MM = 1.0  # 0.5 dB/cm/MHz at 10 MHz, there and back
+PULSE_MM = 0.13  # standard deviation of the pulse's envelope along the beam
+BEAM_MM = 0.3  # standard deviation of the beam across, in the focus
+SPREAD = 0.018  # growth of the beam per mm away from the focus
+NOISE_DB = -58.0  # clutter and noise at the skin; the time gain raises them with depth
+NOISE_GROWTH_DB_PER_MM = 0.35
+
+Map = NDArray[np.float32]
+_DB = np.float32(np.log(10.0) / 20.0)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Depths (rows, 1) and lateral positions (1, lines) of the samples, in mm."""
+
+    depth: Map
+    lateral: Map
+
+    @classmethod
+    def of(cls, width: int, height: int) -> "Grid":
+        """Two pixels across share one beam; a pixel is square and the frame is `DEPTH_MM` deep."""
+        pixel, lines = DEPTH_MM / height, (width + 1) // 2
+        depth = (np.arange(height, dtype=np.float32) + 0.5) * pixel
+        lateral = (np.arange(lines, dtype=np.float32) + 0.5) * (pixel * width / lines)
+        return cls(depth[:, None], lateral[None, :])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.depth.shape[0], self.lateral.shape[1]
+
+    @property
+    def pitch(self) -> tuple[float, float]:
+        """Distance between rows and between lines in mm."""
+        return 2.0 * float(self.depth[0, 0]), 2.0 * float(self.lateral[0, 0])
+
+    @property
+    def width_mm(self) -> float:
+        return self.shape[1] * self.pitch[1]
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """The three maps of the module's docstring; they are painted in place."""
+
+    echo: Map
+    mirror: Map
+    attenuation: Map
+
+    @classmethod
+    def uniform(cls, shape: tuple[int, int], echo: float = 0.0) -> "Tissue":
+        average = np.full(shape, SOFT_TISSUE_DB_PER_MM, np.float32)
+        return cls(np.full(shape, echo, np.float32), np.zeros(shape, np.float32), average)
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Settings of one frame: focus in mm, gain in dB, slope error of the time gain in dB/mm, range of greys in dB."""
+
+    focus: float = 16.0
+    gain: float = 0.0
+    slope: float = 0.0
+    dynamic_range: float = 48.0
+    looks: int = 3
+
+
+def beam_width(depth: Map, focus: float) -> Map:
+    """Standard deviation of the lateral point spread in mm."""
+    return np.hypot(np.float32(BEAM_MM), np.float32(SPREAD) * (depth - np.float32(focus)))
+
+
+def brightness(tissue: Tissue, grid: Grid, slope: float = 0.0) -> Map:
+    """Loss and time gain together, in dB, at each sample."""
+    excess = tissue.attenuation - np.float32(SOFT_TISSUE_DB_PER_MM + slope)
+    gain: Map = np.cumsum(excess, axis=0, dtype=np.float32)
+    gain *= np.float32(-grid.pitch[0])
+    return gain
+
+
+def echo_envelope(tissue: Tissue, grid: Grid, scanner: Scanner, rng: np.random.Generator) -> Map:
+    """Envelope before compression (float32), the root mean square of the looks."""
+    rows, lines = grid.shape
+    through = brightness(tissue, grid, scanner.slope)
+    noise = np.exp((np.float32(NOISE_DB) + np.float32(NOISE_GROWTH_DB_PER_MM) * grid.depth) * _DB)
+    diffuse = np.hypot(np.exp((tissue.echo + through) * _DB), noise) * np.float32(np.sqrt(0.5))
+    coherent = tissue.mirror * np.exp(through * _DB)
+    spread = _lateral_transfer(grid, scanner.focus)
+    axial = PULSE_MM / grid.pitch[0]
+    loudness = np.float32(np.sqrt(2.0 * np.sqrt(np.pi) * axial))
+    power = np.zeros(grid.shape, np.float32)
+    for _ in range(scanner.looks):
+        echoes = rng.standard_normal((rows, lines, 2), dtype=np.float32)
+        echoes *= diffuse[..., None]
+        echoes[..., 0] += coherent
+        echoes = cv2.GaussianBlur(echoes, (1, 2 * round(3.5 * axial) + 1), sigmaX=1.0, sigmaY=axial)
+        spectrum = fft.fft(echoes.view(np.complex64)[..., 0], n=spread.shape[1], axis=1, overwrite_x=True, workers=1)
+        spectrum *= spread
+        signal = fft.ifft(spectrum, axis=1, overwrite_x=True, workers=1)[:, :lines]
+        power += np.square(signal.real) + np.square(signal.imag)
+    envelope: Map = np.sqrt(power / np.float32(scanner.looks)) * loudness
+    return envelope
+
+
+def compress(envelope: Map, scanner: Scanner, width: int) -> NDArray[np.uint8]:
+    """Grey levels (rows, width): 255 at `dynamic_range` dB above black."""
+    decibels = np.log(np.maximum(envelope, np.float32(1e-6))) / _DB
+    grey = (decibels + np.float32(scanner.gain + scanner.dynamic_range)) * np.float32(255.0 / scanner.dynamic_range)
+    scan_converted = cv2.resize(grey, (width, grey.shape[0]), interpolation=cv2.INTER_CUBIC)
+    return np.clip(scan_converted, 0.0, 255.0).astype(np.uint8)
+
+
+def _lateral_transfer(grid: Grid, focus: float) -> Map:
+    # Padded by the widest beam, so that the circular convolution does not carry the right edge over to the left.
+    deviation = beam_width(grid.depth, focus) / np.float32(grid.pitch[1])
+    padded = fft.next_fast_len(grid.shape[1] + int(4.0 * float(deviation.max())) + 1)
+    frequency = fft.fftfreq(padded).astype(np.float32)[None, :]
+    unit_energy = np.sqrt(np.float32(2.0 * np.sqrt(np.pi)) * deviation)
+    transfer: Map = unit_energy * np.exp(np.float32(-2.0 * np.pi**2) * np.square(frequency * deviation))
+    return transfer

@@ -1,0 +1,30 @@
+"""Stage `phantom`: simulate the embedded data set.
+
+Reads `params.yaml` (sections `phantom` and `seed`); writes `data/phantom/S_N.tif` and `S_N_mask.tif`.
+"""
+
+import os
+from pathlib import Path
+
+from nerveseg.data.phantom import write_phantom
+from nerveseg.errors import told_plainly
+from nerveseg.outputs import fresh_folder
+from nerveseg.params import load_params
+from nerveseg.tracking import stage_run
+
+OUTPUT = Path("data/phantom")
+MOST_WORKERS = 8  # each holds about 150 MB; the frames are the same with any number
+
+
+def phantom() -> None:
+    params = load_params()
+    workers = min(os.cpu_count() or 1, MOST_WORKERS, params.phantom.subjects)
+    with stage_run("phantom", params) as run, fresh_folder(OUTPUT) as folder:
+        frames, nerves = write_phantom(folder, params.phantom, params.seed, workers)
+        run.log_scores({"frames": frames, "prevalence": nerves / frames})
+        print(f"{OUTPUT}: {frames} frames of {params.phantom.subjects} subjects, {nerves} with a nerve")
+
+
+if __name__ == "__main__":
+    with told_plainly():
+        phantom()
