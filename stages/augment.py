@@ -52,11 +52,11 @@ def _variant(record: Record, index: int, number: int, params: Params) -> Record:
 
 
 def _preview(train: list[Record], params: Params, path: Path) -> None:
-    """A row for each of a few frames with a nerve: the frame, then its variants."""
+    """A row for each of a few subjects: a frame with a nerve, then its variants."""
     rounds = params.augment.variants + 1
     columns = min(rounds, 6)
-    shown = [index for index, record in enumerate(train) if record.mask.any()]
-    shown = shown[:: max(1, len(shown) // 4)][:4]
+    with_nerve = {record.subject: index for index, record in enumerate(train) if record.mask.any()}
+    shown = list(with_nerve.values())[:: max(1, len(with_nerve) // 4)][:4]
     variants = [
         (index, _variant(train[index], index, (step - index) % rounds, params))
         for index in shown

@@ -28,7 +28,7 @@ def preprocess() -> None:
         info = pack(inspection, folder, params.preprocess)
 
         manifest = inspection.manifest
-        run.log_dataset(source.name, info.digest[:32], params.data.dir, "training", manifest)
+        run.log_dataset(source.name, info.digest[:32], info.source, "preprocessing", manifest)
         run.log_scores({f"frames.{split}": count for split, count in info.frames.items()})
         run.log_scores({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
         counts = ", ".join(f"{count} {split}" for split, count in info.frames.items())

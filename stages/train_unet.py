@@ -7,6 +7,7 @@ row an epoch. Stopped, it goes on from its last whole epoch when it is run again
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.errors import told_plainly
@@ -29,6 +30,8 @@ def train_unet() -> None:
     with stage_run("train_unet", params) as run, fresh_folder(OUTPUT) as folder:
         make_deterministic(params.seed)
         info = DatasetInfo.read(PROCESSED)
+        manifest = pd.read_csv(PROCESSED / "manifest.csv", dtype={"frame": str, "subject": str})
+        run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "training", manifest)
         rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
         steps = params.unet.epochs * steps_per_epoch(info, params.unet)
         with training_strategy().scope():

@@ -49,6 +49,7 @@ CURVES = (
             "critic_loss": [np.nan, 0.6],
             "critic_accuracy": [np.nan, 0.6],
             "val_dice": 0.5,
+            "val_dice_degraded": 0.4,
         }
     ),
 )

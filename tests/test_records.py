@@ -5,7 +5,7 @@ from conftest import simulated_frame
 from nerveseg.data.records import DatasetInfo, Record, batches, read_records, shards, write_records
 from nerveseg.errors import DatasetError
 
-INFO = DatasetInfo(height=24, width=32, mean=90.0, std=30.0, frames={"train": 7}, digest="0")
+INFO = DatasetInfo(source="data/raw/clinic", height=24, width=32, mean=90.0, std=30.0, frames={"train": 7}, digest="0")
 
 
 def record(number, *, whole=True):

@@ -16,7 +16,7 @@ from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
 from nerveseg.training import checkpoints
 from nerveseg.training.adversarial import HISTORY_COLUMNS as GAN_COLUMNS
-from nerveseg.training.adversarial import AdversarialTraining
+from nerveseg.training.adversarial import AdversarialTraining, _is_better
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import make_deterministic, training_strategy
 from nerveseg.training.supervised import HISTORY_COLUMNS, compile_network, fit_network
@@ -204,3 +204,19 @@ def test_a_broken_tf_config_is_told(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ModelError, match="TF_CONFIG is"):
         training_strategy()
+
+
+@pytest.mark.parametrize(
+    ("clean", "degraded", "better"),
+    [
+        (0.80, 0.66, True),
+        (0.79, 0.66, False),  # below the start on clean frames
+        (0.80, 0.6019, False),  # a gain on degraded frames that is noise
+        (0.85, 0.64, False),  # a rival was better on degraded frames
+    ],
+)
+def test_an_epoch_of_the_refiner_counts_only_where_it_gains_on_poor_frames_and_loses_nothing_on_clean(
+    clean, degraded, better
+):
+    history = pd.DataFrame({"val_dice": [0.80, 0.81, 0.70], "val_dice_degraded": [0.60, 0.65, 0.90]})
+    assert _is_better({"val_dice": clean, "val_dice_degraded": degraded}, history) == better

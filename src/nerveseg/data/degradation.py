@@ -54,15 +54,15 @@ def shadow(frame: Pixels, centre: float, width: float, top: float, depth: float)
 
 
 def _degrade_speckle(frame: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
-    return speckle(frame, 0.15 * severity, rng)
+    return speckle(frame, 0.05 * severity, rng)
 
 
 def _degrade_blur(frame: Pixels, severity: int, rng: np.random.Generator) -> Pixels:  # noqa: ARG001 - one signature
-    return blur(frame, 0.35 * severity)
+    return blur(frame, 0.25 * severity)
 
 
 def _degrade_gain(frame: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
-    factor = (1.0 - 0.16 * severity) if rng.random() < 0.5 else (1.0 + 0.4 * severity)
+    factor = (1.0 - 0.14 * severity) if rng.random() < 0.5 else (1.0 + 0.35 * severity)
     return gain(frame, factor)
 
 

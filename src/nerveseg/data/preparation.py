@@ -24,10 +24,11 @@ MANIFEST_COLUMNS = ["frame", "subject", "split", "height", "width", "has_nerve",
 
 @dataclass(frozen=True)
 class Inspection:
-    """What the first pass found: a manifest (one row a frame, columns `MANIFEST_COLUMNS`, mask area in pixels), the
+    """What the first pass found in the folder `source`: a manifest (one row a frame, columns `MANIFEST_COLUMNS`, mask area in pixels), the
     pairs that it covers in the same order, and the files that are not used.
     """
 
+    source: Path
     manifest: pd.DataFrame
     pairs: list[Pair]
     quarantined: list[Quarantined]
@@ -62,7 +63,7 @@ def inspect(directory: Path, split: SplitParams, seed: int) -> Inspection:
                 f"{directory}: no frame of the {part} subjects shows a nerve; add such frames, or choose the subjects "
                 f"in the split section of params.yaml"
             )
-    return Inspection(manifest[MANIFEST_COLUMNS], used, quarantined)
+    return Inspection(directory, manifest[MANIFEST_COLUMNS], used, quarantined)
 
 
 def pack(inspection: Inspection, directory: Path, params: PreprocessParams) -> DatasetInfo:
@@ -79,7 +80,9 @@ def pack(inspection: Inspection, directory: Path, params: PreprocessParams) -> D
         paths = [directory / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
         counts[part] = write_records(paths, tqdm(records, total=len(pairs), desc=f"packing {part}", unit="frame"))
     digest = hashlib.sha256("\n".join(inspection.manifest["digest"]).encode()).hexdigest()
-    info = DatasetInfo(params.height, params.width, measure.mean, measure.deviation, counts, digest)
+    info = DatasetInfo(
+        str(inspection.source), params.height, params.width, measure.mean, measure.deviation, counts, digest
+    )
     info.write(directory)
     return info
 

@@ -31,10 +31,11 @@ SHUFFLED_AT_ONCE = 4096  # records held to shuffle a round; more frames than tha
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The network's input size in pixels, grey-level statistics of train (0..255), frames per split, and the
-    SHA-256 over the digests of all frames.
+    """Where the frames came from (`data.dir`), the network's input size in pixels, grey-level statistics of train
+    (0..255), frames per split, and the SHA-256 over the digests of all frames.
     """
 
+    source: str
     height: int
     width: int
     mean: float

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Literal
 from urllib.error import URLError
 
-import segmentation_models
 import tensorflow as tf
 
 from nerveseg.errors import ModelError
@@ -13,6 +12,8 @@ layers = tf.keras.layers
 
 
 def encoder_names() -> list[str]:
+    import segmentation_models  # here, since it greets on import, which a plain U-Net need not hear
+
     names: list[str] = sorted(segmentation_models.get_available_backbone_names())
     return names
 
@@ -29,6 +30,8 @@ def backbone_logits(
     Raises:
         ModelError: the encoder is unknown, or its weights are not on disk and cannot be downloaded.
     """
+    import segmentation_models
+
     if encoder not in encoder_names():
         raise ModelError(f"unet.encoder is {encoder!r}; it must be plain or one of {', '.join(encoder_names())}")
     height, width = normalised.shape[1:3]
@@ -51,6 +54,8 @@ def backbone_logits(
 
 def _as_imagenet(encoder: str) -> Callable[[tf.Tensor], tf.Tensor]:
     """Normalised grey levels have mean 0 and deviation 1; ImageNet's have about 118 and 58 of 255."""
+    import segmentation_models
+
     preprocess = segmentation_models.get_preprocessing(encoder)
     return layers.Lambda(lambda levels: preprocess(levels * 58.0 + 118.0), name="as_imagenet")
 

@@ -31,8 +31,8 @@ SCORES = {
 def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path: Path | str, dpi: int) -> None:
     """The U-Net above, the refiner below: losses, Dice, and what steers the training."""
     _need(unet_history, ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"], "the U-Net's history")
-    gan_columns = ["epoch", "segmentation_loss", "adversarial_loss", "critic_loss", "critic_accuracy", "val_dice"]
-    _need(gan_history, gan_columns, "the refiner's history")
+    losses_and_dice = ["segmentation_loss", "adversarial_loss", "critic_loss", "critic_accuracy"]
+    _need(gan_history, ["epoch", *losses_and_dice, "val_dice", "val_dice_degraded"], "the refiner's history")
     train: Curve = ("train", BLUE, "o", "-")
     val: Curve = ("validation", VERMILLION, "s", "--")
     with canvas(path, 11.0, 6.2, dpi) as figure:
@@ -48,8 +48,11 @@ def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path:
             "critic_loss": ("critic", VERMILLION, "s", "--"),
         }
         _curves(below[0], gan_history, losses, "Refiner: losses", "Loss")
-        _curves(below[1], gan_history, {"val_dice": val}, "Refiner: Dice", "Dice")
-        _mark_best(below[1], gan_history, VERMILLION)
+        dice: dict[str, Curve] = {
+            "val_dice": ("clean", BLUE, "o", "-"),
+            "val_dice_degraded": ("degraded", VERMILLION, "s", "--"),
+        }
+        _curves(below[1], gan_history, dice, "Refiner: validation Dice", "Dice")
         _curves(below[2], gan_history, {"critic_accuracy": ("critic", GREEN, "^", "-")}, "Refiner: critic", "Accuracy")
         below[2].axhline(0.5, color="#777777", linewidth=1.2, linestyle=":", label="guessing")
         below[2].set_ylim(-0.03, 1.03)
