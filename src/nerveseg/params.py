@@ -91,6 +91,7 @@ class UNetParams(Section):
     batch_size: Count
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
     warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)]
+    average_decay: Amount
     dice_weight: Annotated[float, Field(ge=0.0)]
     bce_weight: Annotated[float, Field(ge=0.0)]
 

@@ -87,7 +87,7 @@ class Anatomy:
             organs=tuple(draw_organs(rng, grid, nerve.shape)),
             nerve=nerve,
             fascicles=draw_fascicles(rng, nerve.shape),
-            contrast=rng.uniform(0.45, 0.95),
+            contrast=rng.uniform(0.6, 0.95),
             bend_depth=Texture.draw(rng, grid, 5.0, 7.0, turns=0.35, coarse=8),
             bend_lateral=Texture.draw(rng, grid, 6.0, 7.0, turns=0.35, coarse=8),
             rag_depth=Texture.draw(rng, grid, 1.6, 2.2, coarse=4),

@@ -61,7 +61,7 @@ def draw_fascicles(rng: np.random.Generator, shape: Ellipse) -> NDArray[np.float
             if all(np.hypot(along - x, across - y) > radius + r + 0.45 for x, y, r in placed):
                 placed.append((along, across, radius))
                 break
-    return np.column_stack([placed, rng.uniform(0.5, 1.0, len(placed))]).astype(np.float32)
+    return np.column_stack([placed, rng.uniform(0.6, 1.0, len(placed))]).astype(np.float32)
 
 
 def draw_organs(rng: np.random.Generator, grid: Grid, nerve: Ellipse) -> list[Organ]:

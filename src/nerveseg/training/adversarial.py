@@ -72,19 +72,20 @@ class AdversarialTraining:
         """
         validation = _Validation(self, val, info, seed)
         restored = checkpoint.restore()
-        history, best = restored or (pd.DataFrame([{"epoch": 0, **validation.scores()}]), self.refiner.get_weights())
+        start = {"best": self.refiner.get_weights()}
+        history, kept = restored or (pd.DataFrame([{"epoch": 0, **validation.scores()}]), start)
         history = history.reindex(columns=HISTORY_COLUMNS)
         progress = tqdm(range(len(history), self.params.epochs + 1), desc="refiner", unit="epoch")
         for epoch in progress:
             means = self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)
             row = {"epoch": epoch, **means, **validation.scores()}
             if _is_better(row, history):
-                best = self.refiner.get_weights()
+                kept["best"] = self.refiner.get_weights()
             history.loc[len(history)] = row
-            checkpoint.save(history, best)
+            checkpoint.save(history, kept)
             progress.set_postfix(val_dice=f"{row['val_dice']:.3f}", degraded=f"{row['val_dice_degraded']:.3f}")
             on_epoch(epoch, row)
-        self.refiner.set_weights(best)
+        self.refiner.set_weights(kept["best"])
         return history.astype({"epoch": int})
 
     def _train_epoch(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+Weights = list[NDArray[np.float32]]
 ROOT = Path(".nerveseg/checkpoints")
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -30,7 +31,7 @@ def digest_of(params: Mapping[str, Any], inputs: Sequence[Path]) -> str:
 
 
 class Checkpoint:
-    """The state of one training after each epoch: named trackables, the best weights so far, and the history.
+    """The state of one training after each epoch: named trackables, sets of weights by name, and the history.
 
     Args:
         name: the stage and the digest, for example `train_unet-3f2a...`.
@@ -41,26 +42,29 @@ class Checkpoint:
         self._directory = ROOT / name
         self._state = tf.train.Checkpoint(**trackables)
 
-    def save(self, history: pd.DataFrame, best: Sequence[NDArray[np.float32]]) -> None:
+    def save(self, history: pd.DataFrame, kept: Mapping[str, Weights]) -> None:
         """Keep the state after the last epoch of `history`; the one before it stays until this one is whole."""
         partial = self._directory.with_name(f"{self._directory.name}.part")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         self._state.write(str(partial / "state"))
-        np.savez(partial / "best.npz", *best)
+        for name, weights in kept.items():
+            np.savez(partial / f"{name}.npz", *weights)
         history.to_csv(partial / "history.csv", index=False)
         self.remove()
         partial.rename(self._directory)
 
-    def restore(self) -> tuple[pd.DataFrame, list[NDArray[np.float32]]] | None:
-        """Put the trackables back to where they were; the history and the best weights, or None at a fresh start."""
+    def restore(self) -> tuple[pd.DataFrame, dict[str, Weights]] | None:
+        """Put the trackables back to where they were; the history and the sets of weights, or None at a fresh start."""
         if not self._directory.is_dir():
             return None
         self._state.read(str(self._directory / "state")).assert_consumed()
         history = pd.read_csv(self._directory / "history.csv", float_precision="round_trip")
-        with np.load(self._directory / "best.npz") as stored:
-            best = [stored[name] for name in stored.files]
-        return history, best
+        kept = {}
+        for path in sorted(self._directory.glob("*.npz")):
+            with np.load(path) as stored:
+                kept[path.stem] = [stored[name] for name in stored.files]
+        return history, kept
 
     def remove(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
