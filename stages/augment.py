@@ -1,7 +1,7 @@
 """Makes the rounds that training cycles through, from the train records, into `data/augmented/`.
 
 Each `round-*.tfrecord` holds every train frame once, in an order of its own: as itself in one round, as one of its
-`augment.variants` variants in each of the others. `preview.png` shows some of them. DVC caches the folder, so an
+`augment.variants` variants in each of the others. `data/augmented.png` shows some of them. DVC caches both, so an
 experiment that changes only the learning rate pays nothing for augmentation.
 """
 
@@ -22,6 +22,7 @@ from nerveseg.tracking import stage_run
 
 SOURCE = Path("data/processed")
 OUTPUT = Path("data/augmented")
+PREVIEW = Path("data/augmented.png")
 STAGE_SEED = 0xA06
 
 
@@ -33,8 +34,8 @@ def augment() -> None:
         rounds = params.augment.variants + 1
         for number in trange(rounds, desc="augmenting", unit="round"):
             write_records([folder / f"round-{number:02d}.tfrecord"], _round(train, number, params))
-        _preview(train, params, folder / "preview.png")
-        run.log_artifact(folder / "preview.png")
+        _preview(train, params, PREVIEW)
+        run.log_artifact(PREVIEW)
         print(f"{rounds} rounds of {len(train)} train frames")
 
 

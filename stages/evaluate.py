@@ -20,6 +20,7 @@ from nerveseg.outputs import write_csv, write_json
 from nerveseg.params import Params, load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
+from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
 MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
@@ -30,6 +31,7 @@ STAGE_SEED = 0xE7A
 def evaluate() -> None:
     params = load_params()
     with stage_run("evaluate", params) as run:
+        make_deterministic(params.seed)
         info = DatasetInfo.read(PROCESSED)
         records = list(read_records(shards(PROCESSED, "test"), info))
         truths, subjects = [record.annotated for record in records], {record.subject for record in records}

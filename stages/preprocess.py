@@ -10,7 +10,7 @@ import pandas as pd
 
 from nerveseg.data.preparation import inspect, pack
 from nerveseg.errors import told_plainly
-from nerveseg.outputs import fresh_folder
+from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
 
@@ -22,9 +22,9 @@ def preprocess() -> None:
     with stage_run("preprocess", params) as run, fresh_folder(OUTPUT) as folder:
         source = Path(params.data.dir)
         inspection = inspect(source, params.split, params.seed)
-        inspection.manifest.to_csv(folder / "manifest.csv", index=False)
+        write_csv(folder / "manifest.csv", inspection.manifest)
         quarantine = pd.DataFrame(inspection.quarantined, columns=["file", "reason"])
-        quarantine.to_csv(folder / "quarantine.csv", index=False)
+        write_csv(folder / "quarantine.csv", quarantine)
         info = pack(inspection, folder, params.preprocess)
 
         manifest = inspection.manifest

@@ -17,7 +17,7 @@ from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
-from nerveseg.training.adversarial import AdversarialTraining
+from nerveseg.training.adversarial import AdversarialTraining, best_epoch
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import make_deterministic
 
@@ -50,12 +50,20 @@ def train_gan() -> None:
         records = list(read_records(val, info))
         frames, truths = np.stack([record.frame for record in records]), [record.annotated for record in records]
         config = replace(unet.config, refiner_filters=params.gan.base_filters)
-        segmenter = Segmenter(config, unet.unet, refiner).tuned(frames, truths, params.postprocess)
+        segmenter, score = Segmenter(config, unet.unet, refiner).tuned(frames, truths, params.postprocess)
+        _, score_of_unet = unet.tuned(frames, truths, params.postprocess)
+        kept = best_epoch(history)
+        if score < score_of_unet:  # what ships never scores below the U-Net on val
+            kept = 0
+            untrained = build_refiner(params.gan.base_filters, *size)
+            segmenter = Segmenter(replace(config, cutoffs=unet.config.cutoffs), unet.unet, untrained)
         segmenter.save(folder)
         checkpoint.remove()
-        scores = {"val_dice": history["val_dice"].max(), "val_dice_degraded": history["val_dice_degraded"].max()}
-        run.log_scores({**scores, "parameters": refiner.count_params()})
-        print(f"best val Dice {scores['val_dice']:.3f}, degraded {scores['val_dice_degraded']:.3f}")
+        scores = history.set_index("epoch").loc[kept, ["val_dice", "val_dice_degraded"]]
+        run.log_scores({"kept_epoch": kept, **scores, "parameters": refiner.count_params()})
+        print(f"kept epoch {kept}: val Dice {scores['val_dice']:.3f}, degraded {scores['val_dice_degraded']:.3f}")
+        if kept == 0:
+            print("no epoch gained on val; the refiner stays the identity")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def train_unet() -> None:
         records = list(read_records(val, info))
         frames, truths = np.stack([record.frame for record in records]), [record.annotated for record in records]
         config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet)
-        segmenter = Segmenter(config, network).tuned(frames, truths, params.postprocess)
+        segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)
         checkpoint.remove()
         best = {"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()}

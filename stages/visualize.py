@@ -14,6 +14,7 @@ from nerveseg.reporting.plots import dice_distribution, robustness, threshold_cu
 from nerveseg.reporting.report import write_report
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
+from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, METRICS, OUTPUT = Path("data/processed"), Path("metrics"), Path("reports")
 MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
@@ -31,6 +32,7 @@ FIGURES = {
 def visualize() -> None:
     params = load_params()
     dpi = params.visualize.dpi
+    make_deterministic(params.seed)
     with stage_run("visualize", params) as run, fresh_folder(OUTPUT) as folder:
         metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
         tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in ("robustness", "thresholds")}
@@ -45,7 +47,7 @@ def visualize() -> None:
         threshold_curves(tables["thresholds"], folder / "thresholds.png", dpi)
         training_curves(unet_history, gan_history, folder / "training.png", dpi)
         figures = [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()]
-        write_report(folder / "index.html", metrics, params.model_dump(exclude={"tracking"}), figures)
+        write_report(folder / "index.html", metrics, params.model_dump(exclude={"tracking", "gate"}), figures)
         for path in sorted(folder.iterdir()):
             run.log_artifact(path, "reports")
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")

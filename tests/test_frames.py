@@ -35,6 +35,17 @@ def test_a_mask_is_nerve_wherever_it_is_not_zero(tmp_path):
     assert read_mask(tmp_path / "mask.png").tolist() == [[False, True, True]]
 
 
+def test_a_colour_mask_is_nerve_in_any_of_its_colours(tmp_path):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.array([[[1, 0, 0], [0, 0, 0], [0, 0, 255]]], np.uint8))
+    assert read_mask(tmp_path / "mask.png").tolist() == [[True, False, True]]
+
+
+def test_a_mask_as_jpeg_is_refused_since_compression_blurs_it(tmp_path):
+    cv2.imwrite(str(tmp_path / "mask.jpg"), RAMP)
+    with pytest.raises(DatasetError, match="export it as PNG or TIFF"):
+        read_mask(tmp_path / "mask.jpg")
+
+
 def write_dicom(path, frames):
     """A grey DICOM as an ultrasound machine exports it; `frames` is uint8 (N, H, W)."""
     meta = pydicom.dataset.FileMetaDataset()

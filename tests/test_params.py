@@ -5,7 +5,7 @@ import yaml
 
 from conftest import ROOT
 from nerveseg.errors import ParamsError
-from nerveseg.params import load_params
+from nerveseg.params import ENCODERS, load_params
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_params_cannot_be_changed_after_reading():
     ("key", "value", "told"),
     [
         ("unet.bas_filters", 8, "unet.bas_filters is not a parameter; did you mean base_filters"),
-        ("unet.colour", 8, "unet.colour is not a parameter; allowed here: base_filters, batch_size"),
+        ("unet.colour", 8, "unet.colour is not a parameter; allowed here: average_decay, base_filters"),
         ("learning", 8, "learning is not a parameter; allowed here: augment, data"),
         ("unet.depth", 9, "unet.depth is 9; input should be less than or equal to 5"),
         ("lr", 0, "lr is 0; input should be greater than 0"),
@@ -53,8 +53,11 @@ def test_params_cannot_be_changed_after_reading():
         ("lr", float("nan"), "lr is nan; input should be a finite number"),
         ("preprocess.width", 100, "preprocess.width is 100; input should be a multiple of 32"),
         ("postprocess.score", "iou", "postprocess.score is 'iou'; input should be 'dice' or 'dice_nerve'"),
+        ("unet.encoder", "resnet35", "encoder is 'resnet35'; it must be plain or one of densenet121"),
+        ("split.fold", 3, "fold is 3 and folds is 0"),
+        ("split.test_subjects", [7, 7], "test_subjects names 7 more than once"),
         ("unet.encoder_weights", "imagenet", "the plain encoder has no pretrained weights"),
-        ("split.test_fraction", 0.9, "val_fraction + test_fraction must be below 1"),
+        ("split.test_fraction", 0.9, "val_fraction 0.15 + test_fraction 0.9 must be below 1"),
         ("gan.warmup_epochs", 99, "warmup_epochs must be below epochs"),
         ("unet.dice_weight", -1, "unet.dice_weight is -1; input should be greater than or equal to 0"),
     ],
@@ -103,3 +106,22 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
 def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(ParamsError, match=r"git checkout params\.yaml"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path):
+    with pytest.raises(ParamsError, match="cannot be read"):
+        load_params(tmp_path)
+
+
+def test_the_encoders_are_those_that_segmentation_models_has():
+    import segmentation_models
+
+    assert sorted(segmentation_models.get_available_backbone_names()) == sorted(ENCODERS)
+
+
+def test_the_depth_of_the_plain_unet_does_not_bind_other_encoders(changed):
+    path = changed("unet.depth", 5)
+    content = yaml.safe_load(path.read_text())
+    content["preprocess"]["width"] = 160
+    path.write_text(yaml.safe_dump(content))
+    assert load_params(path).preprocess.width == 160

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
 from nerveseg.params import load_params
+from nerveseg.segmenter import Segmenter
 
+STAGES = ("phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize")
 SCORES = {
     "dice",
     "iou",
@@ -107,7 +110,7 @@ def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
         assert cv2.imread(str(path)).std() > 1, path.name
     page = (workspace / "reports" / "index.html").read_text()
     assert page.count("data:image/png;base64,") == len(pictures)
-    assert cv2.imread(str(workspace / "data" / "augmented" / "preview.png")).std() > 1
+    assert cv2.imread(str(workspace / "data" / "augmented.png")).std() > 1
 
 
 def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(workspace):
@@ -131,40 +134,94 @@ def test_a_second_repro_does_nothing(workspace):
     assert "Data and pipelines are up to date." in succeed(workspace, "dvc", "repro")
 
 
-def test_an_experiment_with_another_learning_rate_trains_again_but_prepares_nothing_again(workspace):
-    before = (workspace / "metrics" / "metrics.json").read_text()
+@pytest.fixture(scope="module")
+def experiment(workspace):
+    """What `dvc exp run` with another learning rate printed, and its metrics; the workspace is put back after it."""
     out = succeed(workspace, "dvc", "exp", "run", "-n", "slow", "-S", "lr=1e-5")
-    for stage in ("phantom", "preprocess", "augment"):
-        assert f"Stage '{stage}' didn't change, skipping" in out
-    for stage in ("train_unet", "train_gan", "evaluate", "visualize"):
-        assert f"Running stage '{stage}'" in out
-    assert load_params(workspace / "params.yaml").lr == pytest.approx(1e-5)
-    diff = succeed(workspace, "dvc", "metrics", "diff", "--md")
-    assert "unet.dice" in diff
-    assert before != (workspace / "metrics" / "metrics.json").read_text()
+    found = {
+        "out": out,
+        "lr": load_params(workspace / "params.yaml").lr,
+        "metrics": metrics(workspace),
+        "diff": succeed(workspace, "dvc", "metrics", "diff", "--md"),
+    }
     succeed(workspace, "git", "checkout", "-q", ".")
     succeed(workspace, "dvc", "checkout", "-q")
+    return found
 
 
-def test_each_execution_is_one_parent_run_with_its_stages_nested(workspace):
+def test_an_experiment_with_another_learning_rate_trains_again_but_prepares_nothing_again(workspace, experiment):
+    for stage in ("phantom", "preprocess", "augment"):
+        assert f"Stage '{stage}' didn't change, skipping" in experiment["out"]
+    for stage in ("train_unet", "train_gan", "evaluate", "visualize"):
+        assert f"Running stage '{stage}'" in experiment["out"]
+    assert experiment["lr"] == pytest.approx(1e-5)
+    assert experiment["metrics"] != metrics(workspace)
+    assert "| metrics/metrics.json | unet.dice" in experiment["diff"]
+
+
+def test_each_execution_is_one_parent_run_with_its_stages_nested(workspace, experiment):
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("nerveseg").experiment_id])
     parents = {run.info.run_id: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
-    stages = {run_id: [] for run_id in parents}
+    stages = {run_id: set() for run_id in parents}
     for found in runs:
         if "mlflow.parentRunId" in found.data.tags:
-            stages[found.data.tags["mlflow.parentRunId"]].append(found.info.run_name)
-    first, *later = sorted(parents.values(), key=lambda found: found.info.start_time)
-    assert sorted(stages[first.info.run_id]) == sorted(
-        ["phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize"]
-    )
+            stages[found.data.tags["mlflow.parentRunId"]].add(found.info.run_name)
+    first, second = sorted(parents.values(), key=lambda found: found.info.start_time)
+    assert stages[first.info.run_id] == set(STAGES)
+    assert stages[second.info.run_id] == {"train_unet", "train_gan", "evaluate", "visualize"}
     assert first.data.metrics["unet.dice"] == pytest.approx(metrics(workspace)["unet"]["dice"])
     assert first.data.params["lr"] == "0.001"
-    assert all(parent.info.status == "FINISHED" for parent in parents.values())
-    assert [parent.info.run_name for parent in later] == ["slow"]
-    assert client.get_model_version_by_alias("nerveseg", "challenger").version == "2"
+    assert second.info.run_name == "slow"
+    for parent in (first, second):
+        assert parent.info.status == "FINISHED"
+        assert parent.inputs.dataset_inputs[0].dataset.name == "phantom"
+
+
+def test_the_registered_challenger_predicts_as_the_model_of_the_pipeline(workspace, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
+    segmenter = Segmenter.load(workspace / "models" / "gan")
+    frames = np.random.default_rng(0).integers(0, 255, (2, 32, 64)).astype(np.uint8)
+    registered = mlflow.pyfunc.load_model("models:/nerveseg/1").predict(frames[..., np.newaxis].astype(np.float32))
+    assert np.allclose(registered[..., 0], segmenter.probabilities(frames), atol=1e-6)
+
+
+def test_a_finished_pipeline_leaves_no_checkpoint(workspace):
+    assert list((workspace / ".nerveseg" / "checkpoints").iterdir()) == []
+
+
+def test_the_plots_that_dvc_draws_find_their_columns(workspace):
+    page = Path(succeed(workspace, "dvc", "plots", "show").strip().removeprefix("file://"))
+    text = page.read_text()
+    for title in ("Dice while the U-Net trains", "Loss while the U-Net trains", "Refiner against critic"):
+        assert title in text
+    assert '"val_dice_degraded"' in text
+
+
+def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
+    """DVC runs queued experiments in copies; what it hashes there must be what runs there."""
+    copy = new_workspace(tmp_path / "copy", tracking={"enabled": False})
+    marked = copy / "src" / "nerveseg" / "params.py"
+    marked.write_text(marked.read_text() + "\nprint('the copy speaks')\n")
+    assert "the copy speaks" in succeed(copy, "dvc", "repro", "phantom")
+
+
+def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace, tmp_path):
+    gate = (sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD")
+    assert "passed" in succeed(workspace, *gate)
+    path = workspace / "metrics" / "metrics.json"
+    before = path.read_text()
+    worse = json.loads(before)
+    worse["gan"]["dice"] -= 0.02
+    path.write_text(json.dumps(worse))
+    done = run(workspace, *gate)
+    path.write_text(before)
+    assert done.returncode == 1
+    assert "failed: dice fell by more than 0.01" in done.stdout
 
 
 def test_a_fresh_run_without_tracking_gives_the_same_metrics_to_the_bit(workspace, tmp_path):
@@ -177,9 +234,7 @@ def test_a_fresh_run_without_tracking_gives_the_same_metrics_to_the_bit(workspac
             assert (other / output / path.name).read_bytes() == path.read_bytes(), path
 
 
-@pytest.mark.parametrize(
-    "stage", ["phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize"]
-)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_path, stage):
     write_params(tmp_path / "params.yaml")
     text = (tmp_path / "params.yaml").read_text()

@@ -46,14 +46,14 @@ def case(level, noise=False):
 
 def test_the_search_finds_the_threshold_that_separates_and_removes_the_specks():
     maps, truths = zip(case(0.6), case(0.6, noise=True), case(0.0, noise=True), strict=True)
-    assert search_cutoffs(maps, truths, params()) == Cutoffs(0.5, 0.02)
+    assert search_cutoffs(maps, truths, params()) == (Cutoffs(0.5, 0.02), 1.0)
 
 
 def test_a_search_for_frames_with_a_nerve_ignores_the_others():
     maps, truths = zip(case(0.6), case(0.0, noise=True), strict=True)
-    assert search_cutoffs(maps, truths, params(score="dice_nerve")) == Cutoffs(0.5, 0.0)
+    assert search_cutoffs(maps, truths, params(score="dice_nerve")) == (Cutoffs(0.5, 0.0), 1.0)
 
 
 def test_of_equal_pairs_the_first_is_taken():
     maps, truths = zip(case(0.9), strict=True)
-    assert search_cutoffs(maps, truths, params(thresholds=(0.5, 0.6, 0.7))).threshold == pytest.approx(0.5)
+    assert search_cutoffs(maps, truths, params(thresholds=(0.5, 0.6, 0.7)))[0].threshold == pytest.approx(0.5)

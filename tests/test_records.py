@@ -83,6 +83,9 @@ def test_missing_shards_and_a_missing_description_say_what_to_run(tmp_path):
         shards(tmp_path, "val")
     with pytest.raises(DatasetError, match=r"dataset\.json was not found"):
         DatasetInfo.read(tmp_path)
+    (tmp_path / "dataset.json").write_text('{"height": 3}')
+    with pytest.raises(DatasetError, match=r"dataset\.json is damaged .*dvc repro --force preprocess"):
+        DatasetInfo.read(tmp_path)
 
 
 def test_the_description_of_the_data_set_comes_back(tmp_path):

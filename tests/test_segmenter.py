@@ -77,8 +77,8 @@ def test_tuning_changes_the_cut_offs_and_nothing_else():
     model = segmenter()
     inputs = np.stack([FRAMES[2]] * 2)
     truths = [model.restored(model.probabilities(inputs), [(32, 64)] * 2)[0] >= 0.7] * 2
-    tuned = model.tuned(inputs, truths, PostprocessParams(thresholds=(0.5, 0.7), min_areas=(0.0,), score="dice"))
-    assert tuned.config.cutoffs == Cutoffs(0.7, 0.0)
+    tuned, score = model.tuned(inputs, truths, PostprocessParams(thresholds=(0.5, 0.7), min_areas=(0.0,), score="dice"))
+    assert (tuned.config.cutoffs, score) == (Cutoffs(0.7, 0.0), 1.0)
     assert tuned.unet is model.unet
 
 

@@ -8,8 +8,15 @@ from nerveseg.errors import DatasetError
 from nerveseg.params import SplitParams
 
 
-def params(val=0.15, test=0.25, val_subjects=(), test_subjects=()):
-    return SplitParams(val_fraction=val, test_fraction=test, val_subjects=val_subjects, test_subjects=test_subjects)
+def params(val=0.15, test=0.25, val_subjects=(), test_subjects=(), folds=0, fold=0):
+    return SplitParams(
+        val_fraction=val,
+        test_fraction=test,
+        val_subjects=val_subjects,
+        test_subjects=test_subjects,
+        folds=folds,
+        fold=fold,
+    )
 
 
 def parts_of(split_of):
@@ -55,10 +62,22 @@ def test_a_named_subject_that_does_not_exist_is_told_with_those_that_do():
 
 
 def test_two_subjects_are_too_few_and_the_error_says_so():
-    with pytest.raises(DatasetError, match=r"2 subjects \(1, 2\) leave no subject for train.*at least 3"):
+    with pytest.raises(DatasetError, match=r"2 subjects \(1, 2\) leave no subject for test.*at least 3"):
         split_subjects({"1": 0.5, "2": 0.5}, params(), 0)
 
 
 def test_naming_every_subject_for_val_and_test_leaves_none_to_train_on():
     with pytest.raises(DatasetError, match="no subject for train"):
         split_subjects({"1": 1.0, "2": 1.0}, params(val_subjects=("1",), test_subjects=("2",)), 0)
+
+
+def test_each_subject_is_tested_in_exactly_one_fold():
+    prevalence = {str(subject): subject / 37 for subject in range(1, 38)}
+    tested = [parts_of(split_subjects(prevalence, params(folds=5, fold=fold), 3))["test"] for fold in range(5)]
+    assert sum(map(len, tested)) == 37
+    assert set.union(*tested) == set(prevalence)
+
+
+def test_more_folds_than_subjects_are_refused():
+    with pytest.raises(DatasetError, match=r"split\.folds is 9, but there are 4 subjects"):
+        split_subjects({str(subject): 0.5 for subject in range(4)}, params(folds=9), 0)

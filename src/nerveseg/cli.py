@@ -1,6 +1,8 @@
 """The `nerveseg` command: what one does with a data set or a trained model outside of the pipeline."""
 
 import argparse
+import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from nerveseg.data.dataset import LoadedPair, Quarantined, find_pairs, load_pair
 from nerveseg.data.frames import DICOM_SUFFIXES, IMAGE_SUFFIXES, encode_rle, read_frame, write_image
 from nerveseg.errors import DatasetError, told_plainly
 from nerveseg.outputs import write_csv
+from nerveseg.params import load_params
 
 
 def check(directory: Path) -> int:
@@ -47,7 +50,10 @@ def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
     from nerveseg.segmenter import Segmenter
 
     segmenter = Segmenter.load(model)
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{output} cannot be made ({error.strerror}); choose another folder for --out") from None
     rows, failed = [], 0
     for path in tqdm(_images(paths), desc="predicting", unit="frame"):
         try:
@@ -64,6 +70,31 @@ def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
     return 1 if failed else 0
 
 
+def gate(base: str, margin: float) -> int:
+    """Compare `metrics/metrics.json` with that of a commit and print a table; 1 where the refined U-Net's `dice` or
+    `dice_nerve` fell by more than `margin`, else 0.
+
+    Raises:
+        DatasetError: there are no metrics here or there, or they are of other test frames.
+    """
+    path = "metrics/metrics.json"
+    shown = subprocess.run(["git", "show", f"{base}:./{path}"], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise DatasetError(f"{base} has no {path} ({shown.stderr.strip()}); name a commit that has one")
+    if not Path(path).is_file():
+        raise DatasetError(f"{path} was not found; run `dvc repro` first")
+    before, after = json.loads(shown.stdout), json.loads(Path(path).read_text(encoding="utf-8"))
+    if before["counts"] != after["counts"]:
+        raise DatasetError(f"the test frames differ ({before['counts']}, now {after['counts']}): nothing to compare")
+    table = pd.DataFrame({score: [before["gan"][score], after["gan"][score]] for score in ("dice", "dice_nerve")}).T
+    table.columns = pd.Index([base, "now"])
+    table["change"] = table["now"] - table[base]
+    fallen = table.index[table["change"] < -margin].tolist()
+    print(table.round(4).to_string())
+    print(f"failed: {', '.join(fallen)} fell by more than {margin}" if fallen else f"passed: no fall above {margin}")
+    return 1 if fallen else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     commands = parser.add_subparsers(required=True, dest="command")
@@ -75,10 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     predicting.add_argument(
         "--model", type=Path, default=Path("models/gan"), help="models/gan (default) or models/unet"
     )
+    gating = commands.add_parser("gate", help="fail where the scores fell against a commit")
+    gating.add_argument("--base", required=True, help="commit, branch or tag to compare with")
     given = parser.parse_args(arguments)
     with told_plainly():
         if given.command == "check":
             sys.exit(check(given.directory))
+        if given.command == "gate":
+            sys.exit(gate(given.base, load_params().gate.margin))
         sys.exit(predict(given.paths, given.out, given.model))
 
 
@@ -111,3 +146,7 @@ def _images(paths: Sequence[Path]) -> list[Path]:
             f"several images are called {twice[0]}, and would overwrite each other's mask; predict them apart"
         )
     return found
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from nerveseg.errors import ParamsError
 
+# The encoders of segmentation_models 1.0, named here since importing it would cost every stage seconds.
+ENCODERS = (
+    "densenet121", "densenet169", "densenet201", "efficientnetb0", "efficientnetb1", "efficientnetb2", "efficientnetb3",
+    "efficientnetb4", "efficientnetb5", "efficientnetb6", "efficientnetb7", "inceptionresnetv2", "inceptionv3",
+    "mobilenet", "mobilenetv2", "resnet101", "resnet152", "resnet18", "resnet34", "resnet50", "resnext101", "resnext50",
+    "senet154", "seresnet101", "seresnet152", "seresnet18", "seresnet34", "seresnet50", "seresnext101", "seresnext50",
+    "vgg16", "vgg19",
+)  # fmt: skip
+PLAIN = "plain"
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -50,13 +60,30 @@ class PhantomParams(Section):
 class SplitParams(Section):
     val_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
+    folds: Annotated[int, Field(ge=0, le=100)]
+    fold: Annotated[int, Field(ge=0)]
     val_subjects: tuple[Subject, ...]
     test_subjects: tuple[Subject, ...]
 
     @model_validator(mode="after")
     def _parts_are_disjoint(self) -> Self:
         if self.val_fraction + self.test_fraction >= 1.0:
-            raise ValueError("val_fraction + test_fraction must be below 1, so that subjects are left to train on")
+            raise ValueError(
+                f"val_fraction {self.val_fraction:g} + test_fraction {self.test_fraction:g} must be below 1, "
+                "so that subjects are left to train on"
+            )
+        for key in ("val_subjects", "test_subjects"):
+            named = getattr(self, key)
+            if twice := sorted({subject for subject in named if named.count(subject) > 1}):
+                raise ValueError(f"{key} names {', '.join(twice)} more than once; name each subject once")
+        if self.folds == 1 or self.fold >= max(self.folds, 1):
+            raise ValueError(
+                f"fold is {self.fold} and folds is {self.folds}; folds is 0 (off) or at least 2, fold below it"
+            )
+        if self.folds and self.test_subjects:
+            raise ValueError(
+                "folds and test_subjects both choose the test subjects; set folds to 0 or test_subjects to []"
+            )
         if both := sorted(set(self.val_subjects) & set(self.test_subjects)):
             raise ValueError(f"subjects {', '.join(both)} stand in val_subjects and in test_subjects; keep each in one")
         return self
@@ -79,11 +106,10 @@ class AugmentParams(Section):
     speckle: Amount
     shadow: Share
     blur: Share
-    shards: Annotated[int, Field(ge=1, le=256)]
 
 
 class UNetParams(Section):
-    encoder: Annotated[str, Field(min_length=1)]
+    encoder: str
     encoder_weights: Literal["imagenet"] | None
     base_filters: Annotated[int, Field(ge=2, le=256)]
     depth: Annotated[int, Field(ge=1, le=5)]
@@ -99,7 +125,9 @@ class UNetParams(Section):
     def _something_to_train(self) -> Self:
         if self.dice_weight + self.bce_weight == 0.0:
             raise ValueError("dice_weight and bce_weight are both 0, which leaves no loss; raise one of them")
-        if self.encoder == "plain" and self.encoder_weights is not None:
+        if self.encoder not in (PLAIN, *ENCODERS):
+            raise ValueError(f"encoder is {self.encoder!r}; it must be {PLAIN} or one of {', '.join(ENCODERS)}")
+        if self.encoder == PLAIN and self.encoder_weights is not None:
             raise ValueError(
                 f"encoder_weights is {self.encoder_weights!r}, but the plain encoder has no pretrained weights; "
                 "set encoder_weights to null or choose an encoder such as resnet34"
@@ -140,6 +168,10 @@ class EvaluateParams(Section):
     bootstrap: Annotated[int, Field(ge=100, le=100_000)]
 
 
+class GateParams(Section):
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
 class VisualizeParams(Section):
     cases: Annotated[int, Field(ge=1, le=24)]
     dpi: Annotated[int, Field(ge=50, le=600)]
@@ -164,11 +196,12 @@ class Params(Section):
     postprocess: PostprocessParams
     evaluate: EvaluateParams
     visualize: VisualizeParams
+    gate: GateParams
     tracking: TrackingParams
 
     @model_validator(mode="after")
     def _the_input_can_be_halved(self) -> Self:
-        step = 2**self.unet.depth
+        step = 2**self.unet.depth if self.unet.encoder == PLAIN else 32
         for side in ("width", "height"):
             if (value := getattr(self.preprocess, side)) % step:
                 raise ValueError(
@@ -191,6 +224,8 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         raise ParamsError(
             f"{path} was not found; run from the repository's root, or restore it with `git checkout {path.name}`"
         ) from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); check what it is and its permissions") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):

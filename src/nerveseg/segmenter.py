@@ -139,7 +139,12 @@ class Segmenter:
         maps = self.restored(self.probabilities(inputs), [frame.shape for frame in frames])
         return [Prediction(probability, self.config.cutoffs.mask(probability)) for probability in maps]
 
-    def tuned(self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams) -> "Segmenter":
-        """The same networks with the cut-offs that score best on these letterboxed frames (N, height, width)."""
+    def tuned(
+        self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
+    ) -> tuple["Segmenter", float]:
+        """The same networks with the cut-offs that score best on these letterboxed frames (N, height, width), and that
+        score.
+        """
         maps = self.restored(self.probabilities(inputs), [truth.shape for truth in truths])
-        return Segmenter(replace(self.config, cutoffs=search_cutoffs(maps, truths, params)), self.unet, self.refiner)
+        cutoffs, score = search_cutoffs(maps, truths, params)
+        return Segmenter(replace(self.config, cutoffs=cutoffs), self.unet, self.refiner), score

@@ -69,13 +69,12 @@ def _or_warn(method: _Method) -> _Method:
     @functools.wraps(method)
     def guarded(self: "_MlflowRun", *args: object, **kwargs: object) -> None:
         from mlflow.exceptions import MlflowException
-        from requests import RequestException
 
         if self.lost:
             return
         try:
             method(self, *args, **kwargs)
-        except (MlflowException, RequestException) as error:
+        except (MlflowException, OSError) as error:  # requests' errors are OSErrors too
             self.lost = True
             _LOG.warning("MLflow failed; the stage goes on without it: %s", next(iter(str(error).splitlines()), error))
 

@@ -38,12 +38,15 @@ def read_frame(path: Path) -> Frame:
 
 
 def read_mask(path: Path) -> Mask:
-    """Read one mask; every value but zero is nerve.
+    """Read one mask; every value but zero is nerve, in any of the colours.
 
     Raises:
-        DatasetError: as for `read_frame`.
+        DatasetError: as for `read_frame`; or a JPEG, whose compression leaves values around the nerve.
     """
-    return _decode_image(path) != 0
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        raise DatasetError(f"{path}: a mask as JPEG, whose compression blurs it; export it as PNG or TIFF")
+    values = _decode(path)
+    return (values[..., :3].any(axis=-1) if values.ndim == 3 else values) != 0
 
 
 def write_image(path: Path, pixels: Frame | Mask) -> None:
@@ -58,6 +61,11 @@ def write_image(path: Path, pixels: Frame | Mask) -> None:
 
 
 def _decode_image(path: Path) -> NDArray[np.generic]:
+    pixels = _decode(path)
+    return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
+
+
+def _decode(path: Path) -> NDArray[np.generic]:
     content = _bytes_of(path)
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -65,8 +73,6 @@ def _decode_image(path: Path) -> NDArray[np.generic]:
         raise DatasetError(f"{path}: cannot be decoded ({error.err}); export it again as TIFF or PNG") from None
     if pixels is None:
         raise DatasetError(f"{path}: {len(content)} bytes that are not an image; expected TIFF, PNG, JPEG or BMP")
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)
     return pixels
 
 

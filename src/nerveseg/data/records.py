@@ -49,9 +49,12 @@ class DatasetInfo:
     @classmethod
     def read(cls, directory: Path) -> "DatasetInfo":
         path = directory / INFO_NAME
-        if not path.is_file():
-            raise DatasetError(f"{path} was not found; run `dvc repro preprocess` first")
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise DatasetError(f"{path} was not found ({error.strerror}); run `dvc repro preprocess` first") from None
+        except (ValueError, TypeError) as error:
+            raise DatasetError(f"{path} is damaged ({error}); run `dvc repro --force preprocess`") from None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Train, val and test by subject: neighbouring frames of a subject are nearly equal, so a subject is in one part.
 
 Without explicit lists, subjects are ordered by prevalence (the share of their frames that show the nerve) and a
-part is a systematic sample of that order, so that each part spans the range from rare to frequent.
+part is a systematic sample of that order, so that each part spans the range from rare to frequent. With folds the
+test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,10 +40,16 @@ def split_subjects(prevalence: Mapping[str, float], params: SplitParams, seed: i
     order.sort(key=lambda subject: prevalence[subject])
     test = list(params.test_subjects)
     val = list(params.val_subjects)
-    if not test:
-        test = _systematic(_without(order, val), _count(params.test_fraction, order), rng)
+    if params.folds:
+        if params.folds > len(order):
+            raise DatasetError(f"split.folds is {params.folds}, but there are {len(order)} subjects; use fewer folds")
+        test = [subject for subject in order[params.fold :: params.folds] if subject not in val]
+    elif not test:
+        free = _without(order, val)
+        test = _systematic(free, min(_count(params.test_fraction, order), len(free) - (1 if val else 2)), rng)
     if not val:
-        val = _systematic(_without(order, test), _count(params.val_fraction, order), rng)
+        free = _without(order, test)
+        val = _systematic(free, min(_count(params.val_fraction, order), len(free) - 1), rng)
     train = _without(order, [*val, *test])
     parts = dict(zip(SPLITS, (train, val, test), strict=True))
     if empty := [split for split, members in parts.items() if not members]:
@@ -65,6 +72,8 @@ def _without(subjects: Sequence[str], taken: Sequence[str]) -> list[str]:
 
 def _systematic(subjects: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
     """`count` subjects at equal steps through the order, from a random offset."""
+    if count < 1:
+        return []
     step = len(subjects) / count
     positions = (rng.uniform(0, 1) + np.arange(count)) * step
     return [subjects[int(position)] for position in np.unique(positions.astype(int)) if position < len(subjects)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nerveseg.data.frames import Letterbox, Mask
 from nerveseg.evaluation.metrics import case_row, summarise
 
-THRESHOLDS = np.linspace(0.05, 0.95, 19)
+THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)
 
 
 def empty_baseline(truths: Sequence[Mask]) -> dict[str, float | None]:

@@ -41,7 +41,9 @@ def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:
     return kept
 
 
-def search_cutoffs(probabilities: Sequence[Probability], truths: Sequence[Mask], params: PostprocessParams) -> Cutoffs:
+def search_cutoffs(
+    probabilities: Sequence[Probability], truths: Sequence[Mask], params: PostprocessParams
+) -> tuple[Cutoffs, float]:
     """The pair of threshold and smallest area with the highest mean Dice.
 
     Args:
@@ -50,7 +52,7 @@ def search_cutoffs(probabilities: Sequence[Probability], truths: Sequence[Mask],
         params: the values to try, and whether all frames count (`dice`) or those with a nerve (`dice_nerve`).
 
     Returns:
-        The best pair; of equal ones the first in the order of params.
+        The best pair, of equal ones the first in the order of params, and its mean Dice.
     """
     candidates = [Cutoffs(*pair) for pair in product(params.thresholds, params.min_areas)]
     scored = [
@@ -59,7 +61,8 @@ def search_cutoffs(probabilities: Sequence[Probability], truths: Sequence[Mask],
         if params.score == "dice" or truth.any()
     ]
     means = [float(np.mean(list(_dices(cutoffs, scored)))) for cutoffs in candidates]
-    return candidates[int(np.argmax(means))]
+    best = int(np.argmax(means))
+    return candidates[best], means[best]
 
 
 def _dices(cutoffs: Cutoffs, cases: Sequence[tuple[Probability, Mask]]) -> Iterator[float]:

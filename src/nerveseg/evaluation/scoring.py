@@ -7,13 +7,11 @@ same shapes; `cutoffs` belong to the model that made the maps.
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
+from nerveseg.evaluation.baselines import THRESHOLDS
 from nerveseg.evaluation.metrics import case_row, summarise
 from nerveseg.evaluation.postprocessing import Cutoffs, Mask, Probability
-
-THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)
 
 
 def case_table(

@@ -1,6 +1,5 @@
 """Encoders of `segmentation_models` (resnet34, efficientnetb0, ...) under its U-Net decoder, for grey frames."""
 
-from collections.abc import Callable
 from typing import Literal
 from urllib.error import URLError
 
@@ -9,13 +8,6 @@ import tensorflow as tf
 from nerveseg.errors import ModelError
 
 layers = tf.keras.layers
-
-
-def encoder_names() -> list[str]:
-    import segmentation_models  # here, since it greets on import, which a plain U-Net need not hear
-
-    names: list[str] = sorted(segmentation_models.get_available_backbone_names())
-    return names
 
 
 def backbone_logits(
@@ -28,12 +20,10 @@ def backbone_logits(
     `pretrained` False builds the same network without fetching the weights.
 
     Raises:
-        ModelError: the encoder is unknown, or its weights are not on disk and cannot be downloaded.
+        ModelError: the encoder's weights are not on disk and cannot be downloaded.
     """
     import segmentation_models
 
-    if encoder not in encoder_names():
-        raise ModelError(f"unet.encoder is {encoder!r}; it must be plain or one of {', '.join(encoder_names())}")
     height, width = normalised.shape[1:3]
     try:
         network = segmentation_models.Unet(
@@ -48,16 +38,9 @@ def backbone_logits(
         raise
     colours = layers.Concatenate(name="to_colours")([normalised] * 3)
     if weights == "imagenet":
-        colours = _as_imagenet(encoder)(colours)
+        # Normalised grey levels have mean 0 and deviation 1; ImageNet's have about 118 and 58 of 255.
+        colours = segmentation_models.get_preprocessing(encoder)(colours * 58.0 + 118.0)
     return network(colours)
-
-
-def _as_imagenet(encoder: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Normalised grey levels have mean 0 and deviation 1; ImageNet's have about 118 and 58 of 255."""
-    import segmentation_models
-
-    preprocess = segmentation_models.get_preprocessing(encoder)
-    return layers.Lambda(lambda levels: preprocess(levels * 58.0 + 118.0), name="as_imagenet")
 
 
 def _no_weights(encoder: str, error: Exception) -> ModelError:

@@ -8,7 +8,7 @@ same-size convolutions, batch normalisation after each, and transposed convoluti
 import tensorflow as tf
 
 from nerveseg.models.backbones import backbone_logits
-from nerveseg.params import UNetParams
+from nerveseg.params import PLAIN, UNetParams
 
 layers = tf.keras.layers
 PRIOR_LOGIT = -3.0  # about 5 % of the pixels: training need not begin by learning that most are no nerve
@@ -28,11 +28,11 @@ def build_unet(
         pretrained: fetch the weights that `encoder_weights` names; False where trained ones are loaded next.
 
     Raises:
-        ModelError: the encoder is unknown, or its pretrained weights cannot be had.
+        ModelError: the pretrained weights of the encoder cannot be had.
     """
     frames = tf.keras.Input((height, width, 1), name="frames")
     normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
-    if params.encoder == "plain":
+    if params.encoder == PLAIN:
         features = contract_and_expand(normalised, params.base_filters, params.depth)
         logits = layers.Conv2D(1, 1, bias_initializer=tf.keras.initializers.Constant(PRIOR_LOGIT), name="logits")(
             features

@@ -21,7 +21,7 @@ from nerveseg.data.records import DatasetInfo, batches
 from nerveseg.models.losses import dice, segmentation_loss
 from nerveseg.params import GanParams, UNetParams
 from nerveseg.training.checkpoints import Checkpoint
-from nerveseg.training.supervised import EpochCallback
+from nerveseg.training.supervised import EpochCallback, stop_if_diverged
 
 HISTORY_COLUMNS = [
     "epoch", "segmentation_loss", "adversarial_loss", "critic_loss", "critic_accuracy", "val_dice", "val_dice_degraded",
@@ -78,10 +78,11 @@ class AdversarialTraining:
         progress = tqdm(range(len(history), self.params.epochs + 1), desc="refiner", unit="epoch")
         for epoch in progress:
             means = self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)
+            stop_if_diverged(means["segmentation_loss"], epoch, "gan.lr")
             row = {"epoch": epoch, **means, **validation.scores()}
-            if _is_better(row, history):
+            history.loc[epoch] = row
+            if best_epoch(history) == epoch:
                 kept["best"] = self.refiner.get_weights()
-            history.loc[len(history)] = row
             checkpoint.save(history, kept)
             progress.set_postfix(val_dice=f"{row['val_dice']:.3f}", degraded=f"{row['val_dice_degraded']:.3f}")
             on_epoch(epoch, row)
@@ -112,7 +113,7 @@ class AdversarialTraining:
         with tf.GradientTape() as tape:
             refined = self.refiner([frames, logits], training=True)
             fake = tf.sigmoid(refined)
-            segmentation = tf.reduce_mean(self._loss(masks, refined))
+            segmentation = self._loss(masks, refined)
             total = segmentation
             if adversarial:
                 deception = -tf.reduce_mean(self.critic([frames, fake], training=True))
@@ -141,14 +142,14 @@ class AdversarialTraining:
         return loss, (right[0] + right[1]) / 2.0
 
 
-def _is_better(row: dict[str, float], history: pd.DataFrame) -> bool:
-    """Whether an epoch is the best of its history: not below the start on clean frames, and above every such epoch,
-    and the start by `LEAST_GAIN`, on degraded ones.
+def best_epoch(history: pd.DataFrame) -> int:
+    """The epoch with the highest Dice on degraded val frames among those that are not below the start on clean ones
+    and above it by `LEAST_GAIN` on degraded ones; 0, the start, where there is none.
     """
     start = history.iloc[0]
-    rivals = history[history["val_dice"] >= start["val_dice"]]["val_dice_degraded"].max()
-    least = max(rivals, start["val_dice_degraded"] + LEAST_GAIN)
-    return row["val_dice"] >= start["val_dice"] and row["val_dice_degraded"] > least
+    gains = history["val_dice_degraded"] > start["val_dice_degraded"] + LEAST_GAIN
+    allowed = history[(history["val_dice"] >= start["val_dice"]) & gains]
+    return int(allowed["val_dice_degraded"].idxmax()) if len(allowed) else 0
 
 
 class _Validation:

@@ -40,6 +40,7 @@ class Checkpoint:
 
     def __init__(self, name: str, **trackables: Any) -> None:
         self._directory = ROOT / name
+        self._old = ROOT / f"{name}.old"
         self._state = tf.train.Checkpoint(**trackables)
 
     def save(self, history: pd.DataFrame, kept: Mapping[str, Weights]) -> None:
@@ -51,11 +52,15 @@ class Checkpoint:
         for name, weights in kept.items():
             np.savez(partial / f"{name}.npz", *weights)
         history.to_csv(partial / "history.csv", index=False)
-        self.remove()
+        if self._directory.exists():
+            self._directory.rename(self._old)
         partial.rename(self._directory)
+        shutil.rmtree(self._old, ignore_errors=True)
 
     def restore(self) -> tuple[pd.DataFrame, dict[str, Weights]] | None:
         """Put the trackables back to where they were; the history and the sets of weights, or None at a fresh start."""
+        if self._old.is_dir() and not self._directory.is_dir():  # stopped between the two renames of `save`
+            self._old.rename(self._directory)
         if not self._directory.is_dir():
             return None
         self._state.read(str(self._directory / "state")).assert_consumed()
@@ -67,4 +72,5 @@ class Checkpoint:
         return history, kept
 
     def remove(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        for directory in (self._directory, self._old):
+            shutil.rmtree(directory, ignore_errors=True)

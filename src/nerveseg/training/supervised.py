@@ -8,11 +8,13 @@ and its score jumps less, so that the best epoch is less a matter of luck.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
 from nerveseg.data.records import DatasetInfo, batches
+from nerveseg.errors import ModelError
 from nerveseg.models.losses import dice, segmentation_loss
 from nerveseg.params import UNetParams
 from nerveseg.training.checkpoints import Checkpoint, Weights
@@ -77,6 +79,7 @@ def fit_network(
     for epoch in progress:
         train = batches([rounds[epoch % len(rounds)]], info, params.batch_size, shuffle_seed=seed + epoch)
         measured = network.fit(train, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + 1, verbose=0).history
+        stop_if_diverged(measured["loss"][0], epoch + 1, "lr")
         weights = network.get_weights()
         kept["average"] = _averaged(kept.get("average", weights), weights, params.average_decay)
         network.set_weights(kept["average"])
@@ -93,6 +96,12 @@ def fit_network(
         on_epoch(epoch + 1, row)
     network.set_weights(kept["best"])
     return history.astype({"epoch": int})
+
+
+def stop_if_diverged(loss: float, epoch: int, key: str) -> None:
+    """Raise ModelError where a loss is no longer a number: its weights would score like an empty mask."""
+    if not np.isfinite(loss):
+        raise ModelError(f"the loss is {loss} in epoch {epoch}: training diverged; lower {key} in params.yaml")
 
 
 def _averaged(average: Weights, weights: Weights, decay: float) -> Weights:
