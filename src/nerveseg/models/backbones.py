@@ -1,9 +1,12 @@
 """Encoders of `segmentation_models` (resnet34, efficientnetb0, ...) under its U-Net decoder, for grey frames."""
 
+from collections.abc import Callable
 from typing import Literal
 from urllib.error import URLError
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from nerveseg.errors import ModelError
 
@@ -38,9 +41,18 @@ def backbone_logits(
         raise
     colours = layers.Concatenate(name="to_colours")([normalised] * 3)
     if weights == "imagenet":
-        # Normalised grey levels have mean 0 and deviation 1; ImageNet's have about 118 and 58 of 255.
-        colours = segmentation_models.get_preprocessing(encoder)(colours * 58.0 + 118.0)
+        colours = _as_imagenet(segmentation_models.get_preprocessing(encoder))(colours)
     return network(colours)
+
+
+def _as_imagenet(preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> tf.keras.layers.Layer:
+    """What an encoder expects of an image, for normalised grey levels: they have mean 0 and deviation 1, where the
+    levels of ImageNet have about 118 and 58 of 255. Each `preprocess_input` is an affine map by channel, so that two
+    points tell it; as a layer of Keras it can be saved, as their function it cannot.
+    """
+    offset = preprocess(np.full((1, 1, 1, 3), 118.0, np.float32)).ravel()
+    scale = preprocess(np.full((1, 1, 1, 3), 118.0 + 58.0, np.float32)).ravel() - offset
+    return layers.Rescaling(scale.tolist(), offset.tolist(), name="as_imagenet")
 
 
 def _no_weights(encoder: str, error: Exception) -> ModelError:
