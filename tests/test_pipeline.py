@@ -96,7 +96,7 @@ def test_the_means_are_those_of_the_cases(workspace):
 
 def test_every_table_has_its_rows(workspace):
     folder = workspace / "metrics"
-    assert pd.read_csv(folder / "unet_history.csv")["epoch"].tolist() == [1, 2]
+    assert pd.read_csv(folder / "unet_history.csv")["epoch"].tolist() == [1, 2, 3, 4]
     assert pd.read_csv(folder / "gan_history.csv")["epoch"].tolist() == [0, 1, 2]
     robustness = pd.read_csv(folder / "robustness.csv")
     assert len(robustness) == 2 * 4 * 2, "models, degradations, clean and one severity"
@@ -173,7 +173,7 @@ def test_each_execution_is_one_parent_run_with_its_stages_nested(workspace, expe
     assert stages[first.info.run_id] == set(STAGES)
     assert stages[second.info.run_id] == {"train_unet", "train_gan", "evaluate", "visualize"}
     assert first.data.metrics["unet.dice"] == pytest.approx(metrics(workspace)["unet"]["dice"])
-    assert first.data.params["lr"] == "0.001"
+    assert first.data.params["lr"] == "0.01"
     assert second.info.run_name == "slow"
     for parent in (first, second):
         assert parent.info.status == "FINISHED"
