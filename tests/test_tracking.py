@@ -214,6 +214,19 @@ def test_a_store_that_fails_in_the_middle_costs_one_warning_and_not_the_stage(re
     assert [r.getMessage() for r in caplog.records] == ["MLflow failed; the stage goes on without it: connection lost"]
 
 
+def test_a_full_disk_at_the_artifact_store_costs_one_warning_and_not_the_stage(repo, params, monkeypatch, caplog):
+    from mlflow import MlflowClient
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with stage_run("visualize", params) as tracked:
+        monkeypatch.setattr(MlflowClient, "log_artifact", fail)
+        tracked.log_artifact(repo / "params.yaml")
+    assert len(caplog.records) == 1
+    assert "No space left on device" in caplog.records[0].getMessage()
+
+
 def test_stages_that_start_at_once_create_one_store_and_none_is_locked_out(repo):
     script = STAGE.replace('run.log_epoch(0, {"loss": 0.5})', "[run.log_epoch(e, {'loss': 0.5}) for e in range(15)]")
     (repo / "stage.py").write_text(script)
@@ -349,6 +362,22 @@ def test_each_execution_by_dvc_is_one_parent_run(repo):
         assert parent.data.metrics == {"unet.dice": 0.7}
     assert parents[2][0].data.params["lr"] == "1e-05"
     assert parents[2][0].data.tags["dvc.exp_baseline_rev"] == commit
+
+
+def test_queued_experiments_are_parent_runs_with_the_learning_rate_of_each(repo):
+    run("dvc", "init", "-q")
+    run("git", "add", ".")
+    run("git", "commit", "-qm", "dvc")
+    run("dvc", "exp", "run", "-q", "--queue", "-S", "lr=1e-3,1e-4,3e-4")
+    run("dvc", "queue", "start", "-j", "2")
+    deadline = time.monotonic() + 240
+    while (status := run("dvc", "queue", "status")).count("Success") < 3 and time.monotonic() < deadline:
+        time.sleep(2)
+    run("dvc", "queue", "stop")
+    assert status.count("Success") == 3, status
+    parents = runs_of(repo)
+    assert sorted(float(parent.data.params["lr"]) for parent, _ in parents) == [1e-4, 3e-4, 1e-3]
+    assert all(set(stages) == {"first", "second"} for _, stages in parents)
 
 
 def test_a_model_is_registered_with_signature_and_loads_back(repo, params):
