@@ -52,7 +52,8 @@ class AdversarialTraining:
         self.generator_optimiser.build(refiner.trainable_variables)
         self.critic_optimiser.build(critic.trainable_variables)
         self._loss = segmentation_loss(loss.dice_weight, loss.bce_weight)
-        self._step = tf.function(self._train_step, reduce_retracing=True)
+        self._generate = tf.function(self._generator_step, reduce_retracing=True)
+        self._criticise = tf.function(self._critic_step, reduce_retracing=True)
         self._infer = tf.function(lambda frames: unet(frames, training=False), reduce_retracing=True)
         self._refine = tf.function(lambda inputs: refiner(inputs, training=False), reduce_retracing=True)
 
@@ -98,48 +99,53 @@ class AdversarialTraining:
         for frames, masks in batches([path], info, self.params.batch_size, shuffle_seed=seed + epoch):
             degraded = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), TRAIN_SEVERITY, rng)
             levels = tf.constant(degraded[..., np.newaxis], tf.float32)
-            for key, value in self._step(levels, masks, self._infer(levels), adversarial).items():
+            for key, value in self._train_step(levels, masks, self._infer(levels), adversarial=adversarial).items():
                 sums[key] = sums.get(key, 0.0) + float(value)
             steps += 1
         return {key: total / steps for key, total in sums.items()}
 
     def _train_step(
+        self, frames: tf.Tensor, masks: tf.Tensor, logits: tf.Tensor, *, adversarial: bool
+    ) -> dict[str, tf.Tensor]:
+        """An update of the generator, then one of the critic.
+
+        They are two functions of TensorFlow, and each is one chain of operations: side by side, parts of them would
+        share the cores now so, now otherwise, and sums over threads differ in their last bit.
+        """
+        fake, losses = self._generate(frames, masks, logits, adversarial)
+        if adversarial:
+            losses |= self._criticise(frames, masks, fake)
+        return losses
+
+    def _generator_step(
         self,
         frames: tf.Tensor,
         masks: tf.Tensor,
         logits: tf.Tensor,
         adversarial: bool,  # noqa: FBT001 - traced once each
-    ) -> dict[str, tf.Tensor]:
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        losses = {}
         with tf.GradientTape() as tape:
             refined = self.refiner([frames, logits], training=True)
             fake = tf.sigmoid(refined)
-            segmentation = self._loss(masks, refined)
-            total = segmentation
+            total = losses["segmentation_loss"] = self._loss(masks, refined)
             if adversarial:
-                deception = -tf.reduce_mean(self.critic([frames, fake], training=True))
-                total += self.params.adversarial_weight * deception
+                losses["adversarial_loss"] = -tf.reduce_mean(self.critic([frames, fake], training=True))
+                total += self.params.adversarial_weight * losses["adversarial_loss"]
         gradients = tape.gradient(total, self.refiner.trainable_variables)
         self.generator_optimiser.apply_gradients(zip(gradients, self.refiner.trainable_variables, strict=True))
-        if not adversarial:
-            return {"segmentation_loss": segmentation}
-        criticism, accuracy = self._criticise(frames, masks, tf.stop_gradient(fake))
-        return {
-            "segmentation_loss": segmentation,
-            "adversarial_loss": deception,
-            "critic_loss": criticism,
-            "critic_accuracy": accuracy,
-        }
+        return fake, losses
 
-    def _criticise(self, frames: tf.Tensor, masks: tf.Tensor, fake: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One update of the critic; its hinge loss, and the share of patches that it judged right."""
+    def _critic_step(self, frames: tf.Tensor, masks: tf.Tensor, fake: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The critic's hinge loss, and the share of patches that it judged right."""
         with tf.GradientTape() as tape:
-            on_truth = self.critic([frames, masks], training=True)
-            on_fake = self.critic([frames, fake], training=True)
+            scores = self.critic([tf.concat([frames, frames], 0), tf.concat([masks, fake], 0)], training=True)
+            on_truth, on_fake = tf.split(scores, 2)
             loss = tf.reduce_mean(tf.nn.relu(1.0 - on_truth)) + tf.reduce_mean(tf.nn.relu(1.0 + on_fake))
         gradients = tape.gradient(loss, self.critic.trainable_variables)
         self.critic_optimiser.apply_gradients(zip(gradients, self.critic.trainable_variables, strict=True))
-        right = [tf.reduce_mean(tf.cast(scores > 0.0, tf.float32)) for scores in (on_truth, -on_fake)]
-        return loss, (right[0] + right[1]) / 2.0
+        right = [tf.reduce_mean(tf.cast(judged > 0.0, tf.float32)) for judged in (on_truth, -on_fake)]
+        return {"critic_loss": loss, "critic_accuracy": (right[0] + right[1]) / 2.0}
 
 
 def best_epoch(history: pd.DataFrame) -> int:
