@@ -4,10 +4,12 @@
 frame and model; `robustness.csv` the scores on degraded frames; `thresholds.csv` the scores at other thresholds.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from nerveseg.data.degradation import DEGRADATIONS, degrade
 from nerveseg.data.records import DatasetInfo, Record, read_records, shards
@@ -18,7 +20,7 @@ from nerveseg.evaluation.metrics import summarise
 from nerveseg.evaluation.scoring import case_table, robustness_row, threshold_table
 from nerveseg.outputs import write_csv, write_json
 from nerveseg.params import Params, load_params
-from nerveseg.segmenter import Segmenter
+from nerveseg.segmenter import Probability, Segmenter
 from nerveseg.tracking import stage_run
 from nerveseg.training.distribution import make_deterministic
 
@@ -71,18 +73,25 @@ def _tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Scores of one model by case, by threshold, and on degraded frames."""
     truths, cutoffs = [record.annotated for record in records], segmenter.config.cutoffs
-    frames, sizes = np.stack([record.frame for record in records]), [truth.shape for truth in truths]
-    maps = segmenter.restored(segmenter.probabilities(frames), sizes)
+
+    def maps(frames: NDArray[np.uint8]) -> Iterator[Probability]:
+        return segmenter.restored(segmenter.probabilities(frames), (truth.shape for truth in truths))
+
+    frames = np.stack([record.frame for record in records])
+    cases = case_table(maps(frames), truths, cutoffs)
     robustness = []
     for number, kind in enumerate(DEGRADATIONS):
-        robustness.append(robustness_row(model, kind, 0, maps, truths, cutoffs))
+        robustness.append(robustness_row(model, kind, 0, cases))
         for severity in params.evaluate.severities:
             rng = np.random.default_rng([params.seed, STAGE_SEED, number, severity])
             poor = np.stack([degrade(frame, kind, severity, rng) for frame in frames])
-            maps_of_poor = segmenter.restored(segmenter.probabilities(poor), sizes)
-            robustness.append(robustness_row(model, kind, severity, maps_of_poor, truths, cutoffs))
-    cases = case_table(model, [r.name for r in records], [r.subject for r in records], maps, truths, cutoffs)
-    return cases, threshold_table(model, maps, truths, cutoffs), pd.DataFrame(robustness)
+            robustness.append(robustness_row(model, kind, severity, case_table(maps(poor), truths, cutoffs)))
+    names, subjects = [record.name for record in records], [record.subject for record in records]
+    return (
+        pd.DataFrame({"frame": names, "subject": subjects, "model": model}).join(cases),
+        threshold_table(model, maps(frames), truths, cutoffs),
+        pd.DataFrame(robustness),
+    )
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ whole epoch when it is run again.
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.errors import told_plainly
 from nerveseg.models.critic import build_critic
 from nerveseg.models.refiner import build_refiner
@@ -47,8 +45,7 @@ def train_gan() -> None:
         history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch)
         write_csv(HISTORY, history)
 
-        records = list(read_records(val, info))
-        frames, truths = np.stack([record.frame for record in records]), [record.annotated for record in records]
+        frames, truths = annotated_frames(val, info)
         config = replace(unet.config, refiner_filters=params.gan.base_filters)
         segmenter, score = Segmenter(config, unet.unet, refiner).tuned(frames, truths, params.postprocess)
         _, score_of_unet = unet.tuned(frames, truths, params.postprocess)

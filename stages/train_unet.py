@@ -6,10 +6,9 @@ row an epoch. Stopped, it goes on from its last whole epoch when it is run again
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.errors import told_plainly
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv
@@ -44,8 +43,7 @@ def train_unet() -> None:
         history = fit_network(network, rounds, val, info, params.unet, params.seed, checkpoint, on_epoch=run.log_epoch)
         write_csv(HISTORY, history)
 
-        records = list(read_records(val, info))
-        frames, truths = np.stack([record.frame for record in records]), [record.annotated for record in records]
+        frames, truths = annotated_frames(val, info)
         config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet)
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)

@@ -76,7 +76,7 @@ def test_a_refiner_takes_part_in_the_prediction(tmp_path):
 def test_tuning_changes_the_cut_offs_and_nothing_else():
     model = segmenter()
     inputs = np.stack([FRAMES[2]] * 2)
-    truths = [model.restored(model.probabilities(inputs), [(32, 64)] * 2)[0] >= 0.7] * 2
+    truths = [next(model.restored(model.probabilities(inputs), [(32, 64)])) >= 0.7] * 2
     tuned, score = model.tuned(inputs, truths, PostprocessParams(thresholds=(0.5, 0.7), min_areas=(0.0,), score="dice"))
     assert (tuned.config.cutoffs, score) == (Cutoffs(0.7, 0.0), 1.0)
     assert tuned.unet is model.unet

@@ -5,7 +5,7 @@ On disk it is a folder: `segmenter.json` (what was built, on which grey levels, 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -124,11 +124,13 @@ class Segmenter:
         parts = [self._run(levels[i : i + BATCH_SIZE]).numpy()[..., 0] for i in range(0, len(levels), BATCH_SIZE)]
         return np.concatenate(parts)
 
-    def restored(self, probabilities: Probability, sizes: Sequence[Size]) -> list[Probability]:
-        """Maps over the network's input -> maps over frames of `sizes` (height, width)."""
+    def restored(self, probabilities: Probability, sizes: Iterable[Size]) -> Iterator[Probability]:
+        """Maps over the network's input -> maps over frames of `sizes` (height, width), one at a time: at the size of
+        the frames, those of a whole test set may not fit in memory.
+        """
         target = (self.config.height, self.config.width)
-        pairs = zip(probabilities, sizes, strict=True)
-        return [Letterbox.fit(size, target).restore(probability) for probability, size in pairs]
+        for probability, size in zip(probabilities, sizes, strict=True):
+            yield Letterbox.fit(size, target).restore(probability)
 
     def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict frames of any size, uint8 (H, W)."""
@@ -136,7 +138,7 @@ class Segmenter:
             return []
         target = (self.config.height, self.config.width)
         inputs = np.stack([Letterbox.fit(frame.shape, target).frame(frame) for frame in frames])
-        maps = self.restored(self.probabilities(inputs), [frame.shape for frame in frames])
+        maps = self.restored(self.probabilities(inputs), (frame.shape for frame in frames))
         return [Prediction(probability, self.config.cutoffs.mask(probability)) for probability in maps]
 
     def tuned(
@@ -145,6 +147,6 @@ class Segmenter:
         """The same networks with the cut-offs that score best on these letterboxed frames (N, height, width), and that
         score.
         """
-        maps = self.restored(self.probabilities(inputs), [truth.shape for truth in truths])
+        maps = self.restored(self.probabilities(inputs), (truth.shape for truth in truths))
         cutoffs, score = search_cutoffs(maps, truths, params)
         return Segmenter(replace(self.config, cutoffs=cutoffs), self.unet, self.refiner), score

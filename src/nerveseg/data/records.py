@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from nerveseg.data.frames import Frame, Mask
 from nerveseg.errors import DatasetError
@@ -143,6 +144,12 @@ def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
             truth=_unpng(values["truth"]) != 0 if values["truth"] else None,
             original=_unpng(values["original"]) if values["original"] else None,
         )
+
+
+def annotated_frames(paths: Sequence[Path], info: DatasetInfo) -> tuple[NDArray[np.uint8], list[Mask]]:
+    """All frames of some shards at the network's size, uint8 (N, H, W), and their masks at the size they were drawn."""
+    records = list(read_records(paths, info))
+    return np.stack([record.frame for record in records]), [record.annotated for record in records]
 
 
 def batches(

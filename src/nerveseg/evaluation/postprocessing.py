@@ -3,7 +3,7 @@
 A probability map is float32 (H, W), 0..1, at the size of the frame; a mask is bool of the same shape.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -42,7 +42,7 @@ def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:
 
 
 def search_cutoffs(
-    probabilities: Sequence[Probability], truths: Sequence[Mask], params: PostprocessParams
+    probabilities: Iterable[Probability], truths: Iterable[Mask], params: PostprocessParams
 ) -> tuple[Cutoffs, float]:
     """The pair of threshold and smallest area with the highest mean Dice.
 
@@ -55,15 +55,11 @@ def search_cutoffs(
         The best pair, of equal ones the first in the order of params, and its mean Dice.
     """
     candidates = [Cutoffs(*pair) for pair in product(params.thresholds, params.min_areas)]
-    scored = [
-        (probability, truth)
+    dices = [
+        [count(truth, cutoffs.mask(probability)).dice for cutoffs in candidates]
         for probability, truth in zip(probabilities, truths, strict=True)
         if params.score == "dice" or truth.any()
     ]
-    means = [float(np.mean(list(_dices(cutoffs, scored)))) for cutoffs in candidates]
+    means = np.mean(dices, axis=0)
     best = int(np.argmax(means))
-    return candidates[best], means[best]
-
-
-def _dices(cutoffs: Cutoffs, cases: Sequence[tuple[Probability, Mask]]) -> Iterator[float]:
-    return (count(truth, cutoffs.mask(probability)).dice for probability, truth in cases)
+    return candidates[best], float(means[best])

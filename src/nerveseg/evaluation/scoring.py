@@ -1,10 +1,10 @@
-"""Tables of scores of one or more models over annotated frames.
+"""Tables of the scores of one model over annotated frames.
 
-`maps` are probabilities of nerve, float32 (H, W) at the size of each frame; `truths` the annotated masks, bool of the
-same shapes; `cutoffs` belong to the model that made the maps.
+`maps` are probabilities of nerve, float32 (H, W) at the size of each frame, and are read once, so that they may be made
+on the way; `truths` the annotated masks, bool of the same shapes; `cutoffs` belong to the model that made the maps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pandas as pd
@@ -13,36 +13,28 @@ from nerveseg.evaluation.baselines import THRESHOLDS
 from nerveseg.evaluation.metrics import case_row, summarise
 from nerveseg.evaluation.postprocessing import Cutoffs, Mask, Probability
 
-
-def case_table(
-    model: str, frames: Sequence[str], subjects: Sequence[str], maps: Sequence[Probability],
-    truths: Sequence[Mask], cutoffs: Cutoffs,
-) -> pd.DataFrame:  # fmt: skip
-    """A row for each frame: its name and subject, the model's name, and all measures of `case_row`."""
-    rows = [
-        {"frame": frame, "subject": subject, "model": model, **case_row(truth, cutoffs.mask(probability))}
-        for frame, subject, probability, truth in zip(frames, subjects, maps, truths, strict=True)
-    ]
-    return pd.DataFrame(rows)
+ROBUSTNESS_SCORES = ("dice", "iou", "dice_nerve", "iou_nerve", "sensitivity", "specificity")
 
 
-def threshold_table(model: str, maps: Sequence[Probability], truths: Sequence[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
-    """A row for each of 19 thresholds: the scores of `summarise`, small regions removed as in `cutoffs`."""
-    rows = []
-    for threshold in THRESHOLDS:
-        cut = replace(cutoffs, threshold=float(threshold))
-        pairs = zip(maps, truths, strict=True)
-        cases = pd.DataFrame([case_row(truth, cut.mask(probability)) for probability, truth in pairs])
-        rows.append({"model": model, "threshold": threshold, **summarise(cases)})
-    return pd.DataFrame(rows)
-
-
-def robustness_row(
-    model: str, degradation: str, severity: int, maps: Sequence[Probability], truths: Sequence[Mask], cutoffs: Cutoffs
-) -> dict[str, object]:
-    """Scores on frames degraded in one way at one severity (0: clean)."""
+def case_table(maps: Iterable[Probability], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
+    """A row for each frame with all measures of `case_row`."""
     pairs = zip(maps, truths, strict=True)
-    cases = pd.DataFrame([case_row(truth, cutoffs.mask(probability)) for probability, truth in pairs])
-    scores = summarise(cases)
-    kept = {key: scores[key] for key in ("dice", "iou", "dice_nerve", "iou_nerve", "sensitivity", "specificity")}
-    return {"degradation": degradation, "severity": severity, "model": model, **kept}
+    return pd.DataFrame([case_row(truth, cutoffs.mask(probability)) for probability, truth in pairs])
+
+
+def threshold_table(model: str, maps: Iterable[Probability], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
+    """A row for each of 19 thresholds: the scores of `summarise`, small regions removed as in `cutoffs`."""
+    cuts = [replace(cutoffs, threshold=float(threshold)) for threshold in THRESHOLDS]
+    rows: list[list[dict[str, float | bool | int]]] = [[] for _ in cuts]
+    for probability, truth in zip(maps, truths, strict=True):
+        for cut, cases in zip(cuts, rows, strict=True):
+            cases.append(case_row(truth, cut.mask(probability)))
+    scores = [summarise(pd.DataFrame(cases)) for cases in rows]
+    table = [{"threshold": cut.threshold, **score} for cut, score in zip(cuts, scores, strict=True)]
+    return pd.DataFrame([{"model": model, **row} for row in table])
+
+
+def robustness_row(model: str, degradation: str, severity: int, cases: pd.DataFrame) -> dict[str, object]:
+    """Scores of the cases of frames that were degraded in one way at one severity (0: clean)."""
+    scores = {key: value for key, value in summarise(cases).items() if key in ROBUSTNESS_SCORES}
+    return {"degradation": degradation, "severity": severity, "model": model, **scores}
