@@ -33,7 +33,10 @@ def augment() -> None:
         train = list(read_records(shards(SOURCE, "train"), info))
         rounds = params.augment.variants + 1
         for number in trange(rounds, desc="augmenting", unit="round"):
-            write_records([folder / f"round-{number:02d}.tfrecord"], _round(train, number, params))
+            write_records(
+                [folder / f"round-{number:02d}.tfrecord"],
+                (record.serialise() for record in _round(train, number, params)),
+            )
         _preview(train, params, PREVIEW)
         run.log_artifact(PREVIEW)
         print(f"{rounds} rounds of {len(train)} train frames")

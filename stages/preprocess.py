@@ -1,18 +1,22 @@
 """Checks the frames of `data.dir`, splits them by subject and packs them for training, into `data/processed/`.
 
 `train-*`, `val-*` and `test-*.tfrecord` hold the records, `dataset.json` the size of the network's input and the
-statistics of train, `manifest.csv` a row for each frame, `quarantine.csv` the files that were not used and why.
+statistics of train. `manifest.csv` has a row for each frame that is used, `quarantine.csv` one for each file that is
+not, with the reason; `remarks.csv` tells what is odd about frames in use, `conflicts.csv` which labels contradict each
+other.
 """
 
+import sys
 from pathlib import Path
 
 import pandas as pd
 
-from nerveseg.data.preparation import inspect, pack
+from nerveseg.data.preparation import prepare_dataset
 from nerveseg.errors import told_plainly
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
+from nerveseg.tracking_execution import repository_root
 
 OUTPUT = Path("data/processed")
 
@@ -20,21 +24,25 @@ OUTPUT = Path("data/processed")
 def preprocess() -> None:
     params = load_params()
     with stage_run("preprocess", params) as run, fresh_folder(OUTPUT) as folder:
-        source = Path(params.data.dir)
-        inspection = inspect(source, params.split, params.seed)
-        write_csv(folder / "manifest.csv", inspection.manifest)
-        quarantine = pd.DataFrame(inspection.quarantined, columns=["file", "reason"])
-        write_csv(folder / "quarantine.csv", quarantine)
-        info = pack(inspection, folder, params.preprocess)
+        inventory, info = prepare_dataset(
+            folder, params.data, params.split, params.preprocess, params.seed, repository_root()
+        )
+        manifest = inventory.manifest[inventory.manifest["split"] != ""]
+        quarantine = pd.DataFrame(inventory.quarantined, columns=["file", "reason", "remedy", "foreign"])
+        write_csv(folder / "manifest.csv", manifest)
+        write_csv(folder / "quarantine.csv", quarantine.drop(columns="foreign"))
+        write_csv(folder / "remarks.csv", inventory.remarks)
+        write_csv(folder / "conflicts.csv", inventory.conflicts)
 
-        manifest = inspection.manifest
-        run.log_dataset(source.name, info.digest[:32], info.source, "preprocessing", manifest)
+        run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "preprocessing", manifest)
         run.log_scores({f"frames.{split}": count for split, count in info.frames.items()})
         run.log_scores({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
-        counts = ", ".join(f"{count} {split}" for split, count in info.frames.items())
-        print(f"{source}: {len(manifest)} frames of {manifest['subject'].nunique()} subjects ({counts})")
+        print(inventory)
+        print(f"{info.source}: " + ", ".join(f"{count} frames for {split}" for split, count in info.frames.items()))
+        for warning in inventory.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         if len(quarantine):
-            print(f"{len(quarantine)} files were not used; {OUTPUT / 'quarantine.csv'} says why")
+            print(f"{len(quarantine)} files were not used; {OUTPUT / 'quarantine.csv'} says why and what to do")
 
 
 if __name__ == "__main__":

@@ -11,34 +11,26 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from nerveseg.data.dataset import LoadedPair, Quarantined, find_pairs, load_pairs, natural_key
-from nerveseg.data.frames import DICOM_SUFFIXES, IMAGE_SUFFIXES, encode_rle, read_frame, write_image
+from nerveseg.data.frames import FRAME_SUFFIXES, read_frame, write_image
+from nerveseg.data.inventory import take_inventory
+from nerveseg.data.layouts import natural_key
+from nerveseg.data.mask_codes import encode_rle
+from nerveseg.data.summary import summary, text
 from nerveseg.errors import DatasetError, told_plainly
 from nerveseg.outputs import write_csv
 from nerveseg.params import load_params
+from nerveseg.tracking_execution import repository_root
 
 
-def check(directory: Path) -> int:
-    """Check every pair of a folder and print what is there; 1 where a file cannot be used, else 0."""
-    pairs, quarantined = find_pairs(directory)
-    frames, nerves = Counter[str](), Counter[str]()
-    sizes = Counter[str]()
-    for loaded in tqdm(load_pairs(pairs), total=len(pairs), desc="checking", unit="frame"):
-        if isinstance(loaded, Quarantined):
-            quarantined.append(loaded)
-        else:
-            _count(loaded, frames, nerves, sizes)
-    subjects = sorted(frames, key=natural_key)
-    table = pd.DataFrame(
-        {"frames": [frames[subject] for subject in subjects], "with nerve": [nerves[subject] for subject in subjects]},
-        index=pd.Index(subjects, name="subject"),
-    )
-    print(table.to_string())
-    print(f"{frames.total()} frames of {len(subjects)} subjects, {nerves.total()} with a nerve")
-    print("sizes: " + ", ".join(f"{size} ({count})" for size, count in sizes.most_common()))
-    for item in quarantined:
-        print(f"not usable: {item.file}: {item.reason}", file=sys.stderr)
-    return 1 if quarantined else 0
+def check(directory: Path, *, as_json: bool) -> int:
+    """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used or no
+    frame is left, else 0.
+    """
+    params = load_params()
+    target = (params.preprocess.height, params.preprocess.width)
+    inventory = take_inventory(directory, params.data, repository_root(), target)
+    print(json.dumps(summary(inventory), indent=2) if as_json else text(inventory))
+    return 1 if inventory.bad or inventory.manifest.empty else 0
 
 
 def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
@@ -98,8 +90,9 @@ def gate(base: str, margin: float) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     commands = parser.add_subparsers(required=True, dest="command")
-    checking = commands.add_parser("check", help="check a folder of frames and masks in Kaggle's layout")
+    checking = commands.add_parser("check", help="check a folder of frames and masks, and say what would be used")
     checking.add_argument("directory", type=Path)
+    checking.add_argument("--json", action="store_true", help="print everything that was found as JSON")
     predicting = commands.add_parser("predict", help="segment images or folders of images")
     predicting.add_argument("paths", type=Path, nargs="+")
     predicting.add_argument("--out", type=Path, required=True, help="folder for masks and predictions.csv")
@@ -111,16 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with told_plainly():
         if given.command == "check":
-            sys.exit(check(given.directory))
+            sys.exit(check(given.directory, as_json=given.json))
         if given.command == "gate":
             sys.exit(gate(given.base, load_params().gate.margin))
         sys.exit(predict(given.paths, given.out, given.model))
-
-
-def _count(loaded: LoadedPair, frames: Counter[str], nerves: Counter[str], sizes: Counter[str]) -> None:
-    frames[loaded.pair.subject] += 1
-    nerves[loaded.pair.subject] += bool(loaded.mask.any())
-    sizes[f"{loaded.frame.shape[1]}x{loaded.frame.shape[0]}"] += 1
 
 
 def _images(paths: Sequence[Path]) -> list[Path]:
@@ -132,9 +119,10 @@ def _images(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         inside = sorted(path.iterdir(), key=lambda item: natural_key(item.name)) if path.is_dir() else [path]
-        suffixes = IMAGE_SUFFIXES | DICOM_SUFFIXES
         found += [
-            item for item in inside if item == path or (item.suffix.lower() in suffixes and "_mask" not in item.stem)
+            item
+            for item in inside
+            if item == path or (item.suffix.lower() in FRAME_SUFFIXES - {""} and "_mask" not in item.stem)
         ]
     if not found:
         raise DatasetError(

@@ -20,6 +20,17 @@ class DatasetError(NervesegError):
     """A data set, a frame or a mask cannot be used."""
 
 
+class BadFileError(DatasetError):
+    """One file cannot be used: `reason` is what was found against what was expected, `remedy` what its owner can do."""
+
+    def __init__(self, path: object, reason: str, remedy: str) -> None:
+        super().__init__(f"{path}: {reason}; {remedy}")
+        self.path, self.reason, self.remedy = path, reason, remedy
+
+    def __reduce__(self) -> tuple[type, tuple[object, str, str]]:
+        return type(self), (self.path, self.reason, self.remedy)
+
+
 class ModelError(NervesegError):
     """A model cannot be built, loaded or trained as asked."""
 

@@ -5,12 +5,13 @@ Numbers may come as strings: PyYAML reads `1e-05` as text, and `dvc exp run -S l
 A function that needs parameters takes its own section (`UNetParams`), never the whole.
 """
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nerveseg.errors import ParamsError
 
@@ -30,6 +31,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 Subject = Annotated[str, BeforeValidator(str)]
+Label = Annotated[int, Field(ge=1, le=255)] | Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
 
 class Section(BaseModel):
@@ -38,6 +40,21 @@ class Section(BaseModel):
 
 class DataParams(Section):
     dir: Annotated[str, Field(min_length=1)]
+    subject_pattern: str
+    nerve_labels: tuple[Label, ...]
+    max_quarantined: Share
+    drop_conflicts: bool
+
+    @field_validator("subject_pattern")
+    @classmethod
+    def _one_group(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is {pattern!r}, no regular expression ({error})") from None
+        if groups != 1:
+            raise ValueError(f"is {pattern!r} with {groups} groups; exactly one group (...) must match the subject")
+        return pattern
 
 
 class PhantomParams(Section):

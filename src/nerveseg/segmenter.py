@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.data.frames import Frame, Letterbox, Mask, Size
+from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
 from nerveseg.models.refiner import build_refiner

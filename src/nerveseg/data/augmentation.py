@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.data.degradation import blur, gain, shadow, speckle
-from nerveseg.data.frames import Frame
+from nerveseg.data.letterbox import Frame
 from nerveseg.params import AugmentParams
 
 

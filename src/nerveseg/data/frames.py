@@ -1,52 +1,68 @@
-"""Reading and writing one frame or one mask, and the geometry between a frame and the network's input.
+"""Reading and writing frames, as files of one image or as DICOM loops.
 
-A frame is uint8 of shape (H, W), grey levels 0..255. A mask is bool of shape (H, W). Files may be TIFF, PNG,
-JPEG or BMP (OpenCV) or single-frame DICOM (tensorflow-io), 8 or 16 bits, grey or colour.
+A frame is uint8 of shape (H, W), grey levels 0..255. Files may be TIFF, PNG, JPEG or BMP, 8 or 16 bits or floating
+point, grey, palette or colour; or DICOM (`nerveseg.data.dicom`).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from nerveseg.errors import DatasetError
+from nerveseg.data.dicom import DICOM_SUFFIXES, read_loop
+from nerveseg.data.images import IMAGE_SUFFIXES, pages
+from nerveseg.data.letterbox import Frame, Mask
+from nerveseg.errors import BadFileError, DatasetError
 
-Frame = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-Size = tuple[int, ...]  # (height, width), as `shape` gives it
-
-IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
-DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
-cv2.setNumThreads(1)  # stages parallelise over frames; OpenCV's own threads would only compete with them
+FRAME_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
+WHITE = 255
+SATURATED_SHARE = 0.5  # of the pixels of a frame at its brightest level: gain far too high, or no ultrasound at all
 
 
 def read_frame(path: Path) -> Frame:
-    """Read one frame as 8-bit grey; 16-bit frames are scaled from 0..65535.
+    """Read a file of a single frame.
 
     Raises:
-        DatasetError: the file is missing, empty, not an image, or holds several frames.
+        BadFileError: the file cannot be read or decoded, or holds several frames.
     """
-    pixels = _decode_dicom(path) if path.suffix.lower() in DICOM_SUFFIXES else _decode_image(path)
-    if pixels.dtype == np.uint16:
-        return np.round(pixels.astype(np.float64) / 257.0).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise DatasetError(f"{path}: pixels are {pixels.dtype}, expected 8- or 16-bit integers; convert the file")
-    return pixels.astype(np.uint8, copy=False)
+    frames = read_frames(path)
+    if len(frames) != 1:
+        raise BadFileError(path, f"{len(frames)} frames, expected one", "export the frames singly")
+    return frames[0]
 
 
-def read_mask(path: Path) -> Mask:
-    """Read one mask; every value but zero is nerve, in any of the colours.
+def read_frames(path: Path) -> NDArray[np.uint8]:
+    """Read a frame, or the frames of a DICOM loop: uint8 (N, H, W).
 
     Raises:
-        DatasetError: as for `read_frame`; or a JPEG, whose compression leaves values around the nerve.
+        BadFileError: the file cannot be read or decoded, or its pixels are no grey levels.
     """
-    if path.suffix.lower() in {".jpg", ".jpeg"}:
-        raise DatasetError(f"{path}: a mask as JPEG, whose compression blurs it; export it as PNG or TIFF")
-    values = _decode(path)
-    return (values[..., :3].any(axis=-1) if values.ndim == 3 else values) != 0
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return read_loop(path)
+    frames = [_grey(image, path) for image in pages(path)]
+    if len(frames) != 1:
+        raise BadFileError(path, f"{len(frames)} pages, expected one frame", "export the frames singly, or as DICOM")
+    return frames[0][np.newaxis]
+
+
+def check_frame(frame: Frame, path: Path) -> None:
+    """Refuse a frame that shows nothing.
+
+    Raises:
+        BadFileError: every pixel has one level, or more than half of them the brightest.
+    """
+    low, high, _, _ = cv2.minMaxLoc(frame)
+    if low == high:
+        black = ", the frame is black" if high == 0 else ""
+        raise BadFileError(path, f"every pixel is {high:.0f}{black}", "export the frame again")
+    share = np.count_nonzero(frame == WHITE) / frame.size
+    if share > SATURATED_SHARE:
+        raise BadFileError(
+            path, f"saturated: {share:.0%} of the pixels are white", "record or export it with less gain"
+        )
 
 
 def write_image(path: Path, pixels: Frame | Mask) -> None:
@@ -60,118 +76,33 @@ def write_image(path: Path, pixels: Frame | Mask) -> None:
     partial.replace(path)
 
 
-def _decode_image(path: Path) -> NDArray[np.generic]:
-    pixels = _decode(path)
-    return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
+def _grey(image: Image.Image, path: Path) -> Frame:
+    if image.mode.startswith("I"):
+        return _from_integers(np.asarray(image), path)
+    if image.mode == "F":
+        return _from_floats(np.asarray(image), path)
+    return np.asarray(image if image.mode == "L" else image.convert("RGB").convert("L"))
 
 
-def _decode(path: Path) -> NDArray[np.generic]:
-    content = _bytes_of(path)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise DatasetError(f"{path}: cannot be decoded ({error.err}); export it again as TIFF or PNG") from None
-    if pixels is None:
-        raise DatasetError(f"{path}: {len(content)} bytes that are not an image; expected TIFF, PNG, JPEG or BMP")
-    return pixels
+def _from_integers(values: NDArray[Any], path: Path) -> Frame:
+    """16 bits, of which 12 may be in use, as ultrasound machines store them."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise BadFileError(path, f"pixels from {low} to {high}, expected 8 or 16 bits", "export it with 8 bits")
+    greatest = 4095 if high <= 4095 else 65535
+    return _eight_bits(values, 255.0 / greatest)
 
 
-def _decode_dicom(path: Path) -> NDArray[np.generic]:
-    import tensorflow as tf
-    import tensorflow_io as tfio
-
-    content = _bytes_of(path)
-    try:
-        frames = tfio.image.decode_dicom_image(content, color_dim=False, scale="auto", dtype=tf.uint8).numpy()
-    except tf.errors.OpError as error:
-        raise DatasetError(f"{path}: not a readable DICOM image ({error.message})") from None
-    if frames.ndim != 4:
-        raise DatasetError(f"{path}: {len(content)} bytes that are not a DICOM image; export it again")
-    if frames.shape[0] != 1:
-        raise DatasetError(f"{path}: a loop of {len(frames)} frames, expected a single frame; export the frames singly")
-    return frames[0, ..., 0]
+def _from_floats(values: NDArray[Any], path: Path) -> Frame:
+    """Floating point from 0 to 1, or from 0 to 255."""
+    if not np.isfinite(values).all():
+        raise BadFileError(path, "pixels that are not a number or infinite", "export it with 8 bits")
+    low, high = float(values.min()), float(values.max())
+    if low < 0.0 or high > 255.0:
+        raise BadFileError(path, f"pixels from {low:g} to {high:g}, expected 0..1 or 0..255", "export it with 8 bits")
+    return _eight_bits(values, 255.0 if high <= 1.0 else 1.0)
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
-    if not content:
-        raise DatasetError(f"{path}: the file is empty; copy it again from its source")
-    return content
-
-
-@dataclass(frozen=True)
-class Letterbox:
-    """How a frame of any size lies in the network's input: scaled to fit, centred, the rest padded.
-
-    `scaled` is the (height, width) of the frame inside the input, `top` and `left` its offset in pixels.
-    """
-
-    source: Size
-    target: Size
-    scaled: tuple[int, int]
-    top: int
-    left: int
-
-    @classmethod
-    def fit(cls, source: Size, target: Size) -> Self:
-        scale = min(target[0] / source[0], target[1] / source[1])
-        scaled = (max(1, round(source[0] * scale)), max(1, round(source[1] * scale)))
-        return cls(source, target, scaled, (target[0] - scaled[0]) // 2, (target[1] - scaled[1]) // 2)
-
-    def frame(self, frame: Frame) -> Frame:
-        """(H, W) uint8 -> target size; the padding mirrors the frame, so that no hard edge appears."""
-        return self._pad(self._resize(frame, cv2.INTER_AREA), cv2.BORDER_REFLECT_101)
-
-    def mask(self, mask: Mask) -> Frame:
-        """(H, W) bool -> target size, uint8 0..255: the share of each pixel that the mask covers."""
-        return self._pad(self._resize(np.multiply(mask, 255, dtype=np.uint8), cv2.INTER_AREA), cv2.BORDER_CONSTANT)
-
-    def restore(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A map over the input, float32 of the target size -> the same over the frame, (H, W)."""
-        inner = probability[self.top : self.top + self.scaled[0], self.left : self.left + self.scaled[1]]
-        shrinks = self.scaled[0] > self.source[0]
-        size = (self.source[1], self.source[0])
-        return cv2.resize(inner, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-    def _resize(self, pixels: Frame, interpolation: int) -> Frame:
-        if self.scaled[0] > self.source[0]:  # INTER_AREA enlarges like nearest neighbour
-            interpolation = cv2.INTER_LINEAR
-        return cv2.resize(pixels, (self.scaled[1], self.scaled[0]), interpolation=interpolation)
-
-    def _pad(self, pixels: Frame, border: int) -> Frame:
-        bottom = self.target[0] - self.scaled[0] - self.top
-        right = self.target[1] - self.scaled[1] - self.left
-        return cv2.copyMakeBorder(pixels, self.top, bottom, self.left, right, border, value=0)
-
-
-def encode_rle(mask: Mask) -> str:
-    """Run-length encoding of Kaggle's 2016 challenge: `start length` pairs, column-major, from 1; empty: ''."""
-    flat = np.concatenate([[False], mask.T.ravel(), [False]])
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    starts, ends = edges[::2], edges[1::2]
-    return " ".join(f"{start} {end - start}" for start, end in zip(starts, ends, strict=True))
-
-
-def decode_rle(code: str, shape: tuple[int, int]) -> Mask:
-    """The mask, bool of `shape` (H, W), that `encode_rle` wrote.
-
-    Raises:
-        DatasetError: an odd number of values, a value that is no number, or a run outside of the frame.
-    """
-    try:
-        values = np.array(code.split(), dtype=np.int64)
-    except ValueError:
-        raise DatasetError(f"run-length code {code[:40]!r} holds a value that is not a whole number") from None
-    if len(values) % 2:
-        raise DatasetError(f"run-length code has {len(values)} values, expected pairs of start and length")
-    starts, lengths = values[::2] - 1, values[1::2]
-    size = shape[0] * shape[1]
-    if (starts < 0).any() or (lengths < 1).any() or (starts + lengths > size).any():
-        raise DatasetError(f"run-length code leaves the frame of {shape[0]} x {shape[1]} pixels")
-    flat = np.zeros(size, np.bool_)
-    for start, length in zip(starts, lengths, strict=True):
-        flat[start : start + length] = True
-    return flat.reshape(shape[1], shape[0]).T
+def _eight_bits(values: NDArray[Any], factor: float) -> Frame:
+    scaled: Frame = np.round(values.astype(np.float64) * factor).astype(np.uint8)
+    return scaled

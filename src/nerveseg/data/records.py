@@ -5,8 +5,9 @@ A record holds one frame at the network's size and what belongs to it:
     name, subject   text
     frame           uint8 (H, W): grey levels, letterboxed to the network's input
     mask            uint8 (H, W): 0..255, the share of each pixel that is nerve
-    truth           PNG of the annotated mask at its own size; empty in augmented records
-    original        PNG of the frame at its own size; test records only
+    size            height and width of the frame as it was read; 0, 0 in augmented records
+    truth           the annotated mask at that size, one bit a pixel, deflated; empty in augmented records
+    original        uint8 (height, width): the frame as it was read; test records only
 
 Beside the shards stands `dataset.json`, a `DatasetInfo`. Records are read in the order in which they were
 written, shard after shard.
@@ -18,12 +19,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.data.frames import Frame, Mask
+from nerveseg.data.letterbox import Frame, Mask, Size
+from nerveseg.data.mask_codes import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
 
 INFO_NAME = "dataset.json"
@@ -90,28 +91,45 @@ class Record:
         return self.original
 
     def serialise(self) -> bytes:
-        features = {
-            "name": self.name.encode(),
-            "subject": self.subject.encode(),
-            "frame": np.ascontiguousarray(self.frame).tobytes(),
-            "mask": np.ascontiguousarray(self.mask).tobytes(),
-            "truth": b"" if self.truth is None else _png(np.multiply(self.truth, 255, dtype=np.uint8)),
-            "original": b"" if self.original is None else _png(self.original),
-        }
-        feature = {
-            key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in features.items()
-        }
-        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
+        truth = b"" if self.truth is None else pack_mask(self.truth)
+        size = (0, 0) if self.truth is None else self.truth.shape
+        return serialised(self.name, self.subject, self.frame, self.mask, truth, size, self.original)
 
 
-def write_records(paths: Sequence[Path], records: Iterable[Record]) -> int:
-    """Deal records to shards in turn, and say how many there were; the files appear only when all are whole."""
+def serialised(
+    name: str, subject: str, frame: Frame, mask: Frame, truth: bytes, size: Size, original: Frame | None
+) -> bytes:
+    """A record as it is written; `truth` is a packed mask of `size`."""
+    texts = {
+        "name": name.encode(),
+        "subject": subject.encode(),
+        "frame": np.ascontiguousarray(frame).tobytes(),
+        "mask": np.ascontiguousarray(mask).tobytes(),
+        "truth": truth,
+        "original": b"" if original is None else np.ascontiguousarray(original).tobytes(),
+    }
+    feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in texts.items()}
+    feature["size"] = tf.train.Feature(int64_list=tf.train.Int64List(value=size))
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
+
+
+def with_original(record: bytes, original: Frame) -> bytes:
+    """A serialised record with the frame as it was read."""
+    example = tf.train.Example.FromString(record)
+    example.features.feature["original"].bytes_list.value[0] = np.ascontiguousarray(original).tobytes()
+    return example.SerializeToString(deterministic=True)
+
+
+def write_records(paths: Sequence[Path], records: Iterable[bytes]) -> int:
+    """Deal serialised records to shards in turn, and say how many there were; the files appear only when all are
+    whole.
+    """
     partials = [path.with_name(f".{path.name}.part") for path in paths]
     count = 0
     with ExitStack() as stack:
         writers = [stack.enter_context(tf.io.TFRecordWriter(str(partial))) for partial in partials]
         for record in records:
-            writers[count % len(writers)].write(record.serialise())
+            writers[count % len(writers)].write(record)
             count += 1
     for partial, path in zip(partials, paths, strict=True):
         partial.replace(path)
@@ -132,17 +150,18 @@ def shards(directory: Path, prefix: str) -> list[Path]:
 
 def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
     """The records of some shards, decoded, one after the other."""
-    for serialised in tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator():
-        features = tf.train.Example.FromString(serialised).features.feature
-        values = {key: features[key].bytes_list.value[0] for key in features}
-        shape = (info.height, info.width)
+    shape = (info.height, info.width)
+    for content in tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator():
+        features = tf.train.Example.FromString(content).features.feature
+        values = {key: features[key].bytes_list.value[0] for key in features if key != "size"}
+        size = tuple(features["size"].int64_list.value)
         yield Record(
             name=values["name"].decode(),
             subject=values["subject"].decode(),
             frame=np.frombuffer(values["frame"], np.uint8).reshape(shape),
             mask=np.frombuffer(values["mask"], np.uint8).reshape(shape),
-            truth=_unpng(values["truth"]) != 0 if values["truth"] else None,
-            original=_unpng(values["original"]) if values["original"] else None,
+            truth=unpack_mask(values["truth"], size) if values["truth"] else None,
+            original=np.frombuffer(values["original"], np.uint8).reshape(size) if values["original"] else None,
         )
 
 
@@ -173,12 +192,3 @@ def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tens
     frames = tf.reshape(tf.cast(tf.io.decode_raw(parsed["frame"], tf.uint8), tf.float32), shape)
     masks = tf.reshape(tf.cast(tf.io.decode_raw(parsed["mask"], tf.uint8), tf.float32), shape)
     return frames, masks / 255.0
-
-
-def _png(pixels: Frame) -> bytes:
-    encoded: bytes = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-    return encoded
-
-
-def _unpng(content: bytes) -> Frame:
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)

@@ -2,27 +2,34 @@
 
 Without explicit lists, subjects are ordered by prevalence (the share of their frames that show the nerve) and a
 part is a systematic sample of that order, so that each part spans the range from rare to frequent. With folds the
-test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold.
+test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold. Subjects
+that share a frame (a copy under two names) stay together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from nerveseg.data.dataset import natural_key
+from nerveseg.data.layouts import natural_key
 from nerveseg.errors import DatasetError
 from nerveseg.params import SplitParams
 
 SPLITS = ("train", "val", "test")
+Group = tuple[str, ...]  # subjects that must not be parted
 
 
-def split_subjects(prevalence: Mapping[str, float], params: SplitParams, seed: int) -> dict[str, str]:
+def split_subjects(
+    prevalence: Mapping[str, float], params: SplitParams, seed: int, linked: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
     """Assign each subject to a split.
 
     Args:
-        prevalence: of each subject, 0..1.
-        params: fractions of the subjects, or explicit lists, which win over the fractions.
+        prevalence: of each subject, 0..1, in the order of the data set.
+        params: fractions of the subjects, or explicit lists, which win over the fractions and over `linked`.
         seed: of the order among subjects of equal prevalence and of the samples' offsets.
+        linked: pairs of subjects that share a frame.
 
     Returns:
         subject -> "train", "val" or "test".
@@ -35,15 +42,17 @@ def split_subjects(prevalence: Mapping[str, float], params: SplitParams, seed: i
             known = ", ".join(sorted(prevalence, key=natural_key))
             raise DatasetError(f"split.{key} names {', '.join(unknown)}; the data set's subjects are {known}")
     rng = np.random.default_rng([seed, 0x5917])
-    subjects = sorted(prevalence, key=natural_key)
-    order = [subjects[i] for i in rng.permutation(len(subjects))]
-    order.sort(key=lambda subject: prevalence[subject])
-    test = list(params.test_subjects)
-    val = list(params.val_subjects)
+    subjects = list(prevalence)
+    named = {*params.val_subjects, *params.test_subjects}
+    groups = _groups(subjects, [pair for pair in linked if named.isdisjoint(pair)])
+    order = [groups[i] for i in rng.permutation(len(groups))]
+    order.sort(key=lambda group: float(np.mean([prevalence[subject] for subject in group])))
+    test = [group for group in order if set(group) <= set(params.test_subjects)]
+    val = [group for group in order if set(group) <= set(params.val_subjects)]
     if params.folds:
         if params.folds > len(order):
             raise DatasetError(f"split.folds is {params.folds}, but there are {len(order)} subjects; use fewer folds")
-        test = [subject for subject in order[params.fold :: params.folds] if subject not in val]
+        test = [group for group in order[params.fold :: params.folds] if group not in val]
     elif not test:
         free = _without(order, val)
         test = _systematic(free, min(_count(params.test_fraction, order), len(free) - (1 if val else 2)), rng)
@@ -55,25 +64,40 @@ def split_subjects(prevalence: Mapping[str, float], params: SplitParams, seed: i
     if empty := [split for split, members in parts.items() if not members]:
         raise DatasetError(
             f"{len(subjects)} subjects ({', '.join(subjects)}) leave no subject for {' and '.join(empty)}; at least 3 "
-            "are needed, one each for train, val and test: add subjects, or change the split section of params.yaml"
+            "without a frame in common are needed, one each for train, val and test: add subjects, or change the split "
+            "section of params.yaml"
         )
-    split_of = {subject: split for split, members in parts.items() for subject in members}
-    assert len(split_of) == len(train) + len(val) + len(test) == len(subjects), "a subject stands in two splits"  # noqa: S101 - the promise of this module
+    split_of = {subject: split for split, members in parts.items() for group in members for subject in group}
+    assert len(split_of) == sum(len(group) for members in parts.values() for group in members) == len(subjects), (  # noqa: S101 - the promise of this module
+        "a subject stands in two splits"
+    )
     return split_of
 
 
-def _count(fraction: float, subjects: Sequence[str]) -> int:
-    return max(1, round(fraction * len(subjects)))
+def _groups(subjects: Sequence[str], linked: Iterable[tuple[str, str]]) -> list[Group]:
+    """Subjects that are linked, directly or by way of others, together; in the order of their first members."""
+    number = {subject: i for i, subject in enumerate(subjects)}
+    pairs = np.array([[number[one], number[other]] for one, other in linked], dtype=int).reshape(-1, 2)
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(subjects), len(subjects)))
+    _, labels = connected_components(links, directed=False)
+    members: dict[int, list[str]] = {}
+    for subject, label in zip(subjects, labels, strict=True):
+        members.setdefault(int(label), []).append(subject)
+    return [tuple(group) for group in members.values()]
 
 
-def _without(subjects: Sequence[str], taken: Sequence[str]) -> list[str]:
-    return [subject for subject in subjects if subject not in taken]
+def _count(fraction: float, groups: Sequence[Group]) -> int:
+    return max(1, round(fraction * len(groups)))
 
 
-def _systematic(subjects: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
-    """`count` subjects at equal steps through the order, from a random offset."""
+def _without(groups: Sequence[Group], taken: Sequence[Group]) -> list[Group]:
+    return [group for group in groups if group not in taken]
+
+
+def _systematic(groups: Sequence[Group], count: int, rng: np.random.Generator) -> list[Group]:
+    """`count` groups at equal steps through the order, from a random offset."""
     if count < 1:
         return []
-    step = len(subjects) / count
+    step = len(groups) / count
     positions = (rng.uniform(0, 1) + np.arange(count)) * step
-    return [subjects[int(position)] for position in np.unique(positions.astype(int)) if position < len(subjects)]
+    return [groups[int(position)] for position in np.unique(positions.astype(int)) if position < len(groups)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.frames import Letterbox, Mask
+from nerveseg.data.letterbox import Letterbox, Mask
 from nerveseg.evaluation.metrics import case_row, summarise
 
 THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)

@@ -1,0 +1,162 @@
+"""DICOM files: single frames and cine loops, and a subject that does not tell the patient.
+
+The header is read by pydicom and checked, then tensorflow-io decodes the pixels. The patient's identity leaves this
+module only as a keyed digest (HMAC-SHA256, RFC 2104): without the salt nobody can go back from a subject to a patient
+by trying every number of a hospital.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import io
+import os
+import secrets
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerveseg.data.images import MAX_PIXELS, bytes_of
+from nerveseg.errors import BadFileError, DatasetError
+
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})  # many archives export files without a suffix
+MAX_LOOP_PIXELS = 2**30  # of all frames of a loop together
+SALT_VARIABLE = "NERVESEG_SALT"
+SALT_FILE = ".nerveseg-salt"
+IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+_TAGS = [
+    *IDENTITY,
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "BurnedInAnnotation",
+]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do (PS3.10, section 7.1)."""
+    try:
+        with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
+            return file is not None and file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Header:
+    """Frames of the loop, their size in pixels, the bits of a grey level, whether text is burned into the pixels, and who was examined; the
+    identity is kept out of `repr`, so that no message shows it.
+    """
+
+    frames: int
+    height: int
+    width: int
+    bits: int
+    burned_in: bool
+    identity: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Header({self.frames} frames of {self.width}x{self.height})"
+
+
+def read_header(path: Path, content: bytes | None = None) -> Header:
+    """What the file says of itself.
+
+    Raises:
+        BadFileError: it is no DICOM file, holds no image, or less than the image that it announces.
+    """
+    import pydicom
+
+    content = bytes_of(path) if content is None else content
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = io.BytesIO(content)
+            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            behind = len(content) - file.tell()  # pydicom stops where the pixels begin
+            frames, rows, columns = int(found.get("NumberOfFrames") or 1), int(found.Rows), int(found.Columns)
+            samples, allocated = int(found.get("SamplesPerPixel") or 1), int(found.get("BitsAllocated") or 8)
+            bits = int(found.get("BitsStored") or allocated)
+            compressed = found.file_meta.TransferSyntaxUID.is_compressed
+            identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
+            burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
+    except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways, and all mean the same
+        raise BadFileError(
+            path, f"no readable DICOM image ({type(error).__name__}: {error})", "export it again from the machine or PACS"
+        ) from None  # fmt: skip
+    if min(frames, rows, columns) < 1:
+        raise BadFileError(path, f"a loop of {frames} frames of {columns}x{rows} pixels", "export it again")
+    if rows * columns > MAX_PIXELS or frames * rows * columns > MAX_LOOP_PIXELS:
+        raise BadFileError(
+            path, f"claims {frames} frames of {columns}x{rows} pixels", "export a shorter or smaller loop"
+        )
+    announced = frames * rows * columns * samples * allocated // 8
+    if not compressed and behind < announced:
+        raise BadFileError(path, f"{behind:,} bytes of pixels, but its header announces {announced:,}", "copy it again")
+    if not 1 <= bits <= 16:
+        raise BadFileError(path, f"{bits} bits a pixel, expected 8 to 16", "export it with 8 bits")
+    return Header(frames, rows, columns, bits, burned_in, identity)
+
+
+def read_loop(path: Path) -> NDArray[np.uint8]:
+    """The frames, uint8 (N, H, W); colour becomes grey, and more than 8 bits are scaled to 8.
+
+    Raises:
+        BadFileError: as for `read_header`, or the pixels cannot be decoded.
+    """
+    import tensorflow as tf
+    import tensorflow_io as tfio
+
+    content = bytes_of(path)
+    header = read_header(path, content)
+    try:
+        frames = tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
+    except tf.errors.OpError as error:
+        raise BadFileError(path, f"its pixels cannot be decoded ({error.message})", "export it uncompressed") from None
+    expected = (header.frames, header.height, header.width, 1)
+    if frames.shape != expected:
+        raise BadFileError(path, f"its pixels cannot be decoded as {header!r}", "export it uncompressed")
+    return np.round(frames[..., 0] * (255.0 / (2**header.bits - 1))).astype(np.uint8)
+
+
+def subject_of(header: Header, salt: bytes) -> str | None:
+    """A digest that stands for the patient, the same in all files of one patient; None where no file says who it is."""
+    if not any(header.identity):
+        return None
+    message = "\x1f".join(header.identity).encode()
+    return "p" + hmac.new(salt, message, hashlib.sha256).hexdigest()[:12]
+
+
+def names_the_patient(text: str, header: Header) -> bool:
+    """Whether a file's name gives away who was examined."""
+    parts = [part for value in header.identity for part in value.replace("^", " ").split()]
+    return any(len(part) > 2 and part.casefold() in text.casefold() for part in parts)
+
+
+def salt_of(directory: Path) -> bytes:
+    """The secret behind subjects: `NERVESEG_SALT` where set, else a file in `directory` that is made at first need.
+
+    Raises:
+        DatasetError: the file cannot be read or made.
+    """
+    if given := os.environ.get(SALT_VARIABLE):
+        return given.encode()
+    path = directory / SALT_FILE
+    try:
+        if not path.exists():
+            with tempfile.NamedTemporaryFile(dir=directory, prefix=f"{SALT_FILE}.") as draft:
+                draft.write(secrets.token_hex(16).encode())
+                draft.flush()
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    os.link(draft.name, path)
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read or made ({error.strerror}); set {SALT_VARIABLE} to a secret text"
+        ) from None

@@ -1,0 +1,88 @@
+"""Image files as bytes -> opened images, safely: nothing that a file claims is believed before it was checked.
+
+TIFF, PNG, JPEG and BMP are told by their content, not by their name, and decoded by Pillow, which notices a file that
+ends too early. What is not a regular file is not opened (a pipe would never end), a size is looked at before memory is
+taken for it, and no other format, let alone a pickle or a path inside a file, is ever followed.
+"""
+
+import io
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from nerveseg.errors import BadFileError
+
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
+FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
+MAX_BYTES = 2**30
+MAX_PIXELS = 2**26  # of one image: 8192 x 8192, many times what any probe gives
+Image.MAX_IMAGE_PIXELS = None  # ours is stricter, and an error of our own kind
+
+
+def bytes_of(path: Path) -> bytes:
+    """The content of a regular file that is neither empty nor larger than `MAX_BYTES`.
+
+    Raises:
+        BadFileError: it is missing, may not be read, or is no such file.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadFileError(path, "it is no regular file", "put a copy of the image there")
+        if status.st_size > MAX_BYTES:
+            raise BadFileError(
+                path, f"{status.st_size:,} bytes, expected at most {MAX_BYTES:,}", "export single frames or short loops"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadFileError(
+            path, f"it cannot be read ({error.strerror})", "check the path, its links and its permissions"
+        ) from None
+    if not content:
+        raise BadFileError(path, "the file is empty", "copy it again from its source")
+    return content
+
+
+def pages(path: Path) -> Iterator[Image.Image]:
+    """The images of a file, decoded, one after the other; all formats but TIFF hold one.
+
+    Raises:
+        BadFileError: it is no image, is cut short, damaged, of no size, or would not fit in memory.
+    """
+    content = bytes_of(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is wrong in a file is told in one way only
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            _check_size(path, image)
+            image.load()
+            yield image
+            # `n_frames` would read the directory of every TIFF twice more; it is asked only where one follows the first.
+            more = image.format == "TIFF" and image.tag_v2.next  # type: ignore[attr-defined]
+            for page in range(1, image.n_frames if more else 1):  # type: ignore[attr-defined]
+                image.seek(page)
+                _check_size(path, image)
+                image.load()
+                yield image
+        except UnidentifiedImageError:
+            raise BadFileError(
+                path, f"{len(content)} bytes that are no image or the damaged start of one; expected TIFF, PNG, JPEG or BMP",
+                "export or copy it again",
+            ) from None  # fmt: skip
+        except (OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise BadFileError(path, f"damaged or cut short ({error})", "export or copy it again") from None
+    if image.format == "PNG" and content.rfind(b"IEND") < 0:
+        raise BadFileError(path, "a PNG that ends too early", "export or copy it again")
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    width, height = image.size
+    if not width or not height:
+        raise BadFileError(path, f"an image of {width}x{height} pixels", "export it again")
+    if width * height > MAX_PIXELS:
+        raise BadFileError(
+            path, f"claims {width}x{height} pixels, expected at most {MAX_PIXELS:,}", "export it at the probe's own size"
+        )  # fmt: skip

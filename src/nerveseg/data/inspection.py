@@ -1,0 +1,77 @@
+"""What one process does with one source: load it, check it, and make of each frame all that the pipeline needs of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nerveseg.data.dataset import AnnotatedFrame, Reading, load
+from nerveseg.data.layouts import Quarantined, Source
+from nerveseg.data.letterbox import Frame, Letterbox, Size
+from nerveseg.data.mask_codes import pack_mask
+from nerveseg.data.similarity import sketch
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One usable frame.
+
+    `source` is the name of its source, `files` are those it came from, as reports may name them. `frame` and `mask` are letterboxed, uint8 (H, W) of the network's input; `truth` is the mask as it was drawn, packed;
+    `size` (height, width) and `mask_area`, in pixels, are those of the file. `pixels` and `digest` are SHA-256 of the
+    frame and of frame and mask, `levels` the sum of the letterboxed grey levels and of their squares.
+    """
+
+    name: str
+    source: str
+    files: tuple[str, ...]
+    patient: str | None
+    size: Size
+    mask_area: int
+    pixels: str
+    digest: str
+    remark: str
+    frame: Frame
+    mask: Frame
+    truth: bytes
+    sketch: bytes
+    levels: tuple[int, int]
+
+
+def prepare(source: Source, reading: Reading, target: Size) -> list[Prepared | Quarantined]:
+    """The frames of a source, ready to be packed for an input of size `target`, and what of it cannot be used."""
+    return [
+        item if isinstance(item, Quarantined) else _prepared(item, source.name, target)
+        for item in load(source, reading)
+    ]
+
+
+def originals(source: Source, reading: Reading) -> Sequence[tuple[str, str, Frame]]:
+    """Name, digest of the pixels, and frame as it was read, of the usable frames of a source."""
+    return [
+        (item.name, item.digests()[0], item.frame) for item in load(source, reading) if isinstance(item, AnnotatedFrame)
+    ]
+
+
+def _prepared(item: AnnotatedFrame, source: str, target: Size) -> Prepared:
+    letterbox = Letterbox.fit(item.frame.shape, target)
+    frame = letterbox.frame(item.frame)
+    area = int(np.count_nonzero(item.mask))
+    mask = letterbox.mask(item.mask) if area else np.zeros_like(frame)
+    pixels, digest = item.digests()
+    levels = frame.ravel().astype(np.int64)
+    return Prepared(
+        name=item.name,
+        source=source,
+        files=item.files,
+        patient=item.patient,
+        size=item.frame.shape,
+        mask_area=area,
+        pixels=pixels,
+        digest=digest,
+        remark=item.remark,
+        frame=frame,
+        mask=mask,
+        truth=pack_mask(item.mask),
+        sketch=sketch(frame, mask),
+        levels=(int(levels.sum()), int(levels @ levels)),
+    )

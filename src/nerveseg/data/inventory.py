@@ -1,0 +1,208 @@
+"""The account of a data set: every frame that is used, every file that is not, and what is odd about them."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from nerveseg.data.dataset import Reading
+from nerveseg.data.dicom import salt_of
+from nerveseg.data.inspection import Prepared, prepare
+from nerveseg.data.layouts import Layout, Quarantined, Source, recognise
+from nerveseg.data.letterbox import Size
+from nerveseg.data.parallel import in_order
+from nerveseg.data.similarity import conflicts, duplicates
+from nerveseg.data.subjects import SubjectRules
+from nerveseg.errors import DatasetError
+from nerveseg.params import DataParams
+
+MANIFEST_COLUMNS = ["frame", "subject", "split", "height", "width", "has_nerve", "mask_area", "digest"]
+REMARK_COLUMNS = ["frame", "remark"]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is in `reading.directory`.
+
+    `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`). Its `split` is '' until `assign_splits`,
+    and stays so for frames that are left out. For the same rows, `levels` has the sum of the letterboxed grey levels and
+    of their squares, int64 (N, 2), `pixels` the digest of the frame, `sources` the name of the source and `files` those
+    that it came from. `copies` are groups of rows with the same pixels; `unknown` counts frames without a known subject.
+    """
+
+    reading: Reading
+    layout: Layout
+    manifest: pd.DataFrame
+    quarantined: list[Quarantined]
+    remarks: pd.DataFrame
+    conflicts: pd.DataFrame
+    copies: list[list[int]]
+    levels: NDArray[np.int64]
+    pixels: list[str]
+    sources: list[str]
+    files: list[tuple[str, ...]]
+    unknown: int
+
+    def __str__(self) -> str:
+        subjects = self.manifest["subject"].nunique()
+        return f"{self.layout.name} layout, {len(self.manifest):,} pairs, {subjects:,} subjects"
+
+    @property
+    def bad(self) -> list[Quarantined]:
+        """The files that claimed to be frames or masks."""
+        return [item for item in self.quarantined if not item.foreign]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the scores should know, a sentence each."""
+        told = []
+        if self.unknown:
+            told.append(
+                f"{self.unknown:,} frames have no known subject, and each counts as a subject of its own: near twins may "
+                "stand in train and in test, and scores may leak; add subjects.csv (frame,subject) or set "
+                "data.subject_pattern"
+            )
+        across = [rows for rows in self.copies if len(set(self.manifest["subject"].iloc[rows])) > 1]
+        if across:
+            names = " and ".join(self.manifest["frame"].iloc[across[0]])
+            told.append(
+                f"{len(across):,} frames stand under more than one subject with the same pixels ({names}); their "
+                "subjects stay in one split"
+            )
+        if len(self.conflicts):
+            first = self.conflicts.iloc[0]
+            told.append(
+                f"{len(self.conflicts):,} pairs of near twins contradict each other ({first['frame']} and "
+                f"{first['other']}: {first['reason']}); conflicts.csv lists them"
+            )
+        return told
+
+
+@dataclass
+class _Rows:
+    """What grows while the frames pass by."""
+
+    manifest: list[dict[str, object]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    levels: list[tuple[int, int]] = field(default_factory=list)
+    pixels: list[str] = field(default_factory=list)
+    sketches: list[bytes] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    files: list[tuple[str, ...]] = field(default_factory=list)
+    unknown: int = 0
+
+    def add(self, item: Prepared, subject: str | None) -> str:
+        """Take in one frame, and say whose it is."""
+        whose = item.name if subject is None else subject
+        height, width = item.size
+        self.manifest.append(
+            {"frame": item.name, "subject": whose, "split": "", "height": height, "width": width,
+             "has_nerve": item.mask_area > 0, "mask_area": item.mask_area, "digest": item.digest}
+        )  # fmt: skip
+        self.remarks += [(item.name, item.remark)] * bool(item.remark)
+        self.levels.append(item.levels)
+        self.pixels.append(item.pixels)
+        self.sketches.append(item.sketch)
+        self.sources.append(item.source)
+        self.files.append(item.files)
+        self.unknown += subject is None
+        return whose
+
+
+def take_inventory(
+    directory: Path,
+    data: DataParams,
+    home: Path,
+    target: Size,
+    keep: Callable[[Prepared, str], None] = lambda item, subject: None,  # noqa: ARG005
+    workers: int | None = None,
+) -> Inventory:
+    """Read and check everything in `directory`, in the same order for any number of workers.
+
+    Args:
+        directory: the data set.
+        data: how its files are to be read.
+        home: where the secret behind the subjects of DICOM files is kept (`nerveseg.data.dicom.salt_of`).
+        target: size (height, width) of the network's input.
+        keep: called with each usable frame and its subject.
+        workers: processes; None: one for each core.
+
+    Raises:
+        DatasetError: the folder is missing, or its `subjects.csv` damaged.
+    """
+    layout = recognise(directory)
+    rules = SubjectRules.read(directory, data.subject_pattern)
+    salt = salt_of(home) if layout.holds_dicom else b""
+    reading = Reading(directory, data.nerve_labels, salt)
+    quarantined, rows, names = list(layout.quarantined), _Rows(), set[str]()
+    progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
+    for items in in_order(partial(_listed, reading=reading, target=target), layout.sources, workers):
+        progress.update()
+        for item in items:
+            if isinstance(item, Quarantined):
+                quarantined.append(item)
+            elif item.name in names:
+                quarantined += left_out(item.files, f"another frame is called {item.name}", "rename one of them")
+            else:
+                names.add(item.name)
+                keep(item, rows.add(item, rules.subject(item.source, item.name, item.patient)))
+    progress.close()
+    manifest = pd.DataFrame(rows.manifest, columns=MANIFEST_COLUMNS)
+    copies = duplicates(manifest, rows.pixels)
+    for group in copies:
+        first = str(manifest["frame"].iloc[group[0]])
+        rows.remarks += [(str(manifest["frame"].iloc[row]), f"the same pixels as {first}") for row in group[1:]]
+    return Inventory(
+        reading=reading,
+        layout=layout,
+        manifest=manifest,
+        quarantined=quarantined,
+        remarks=pd.DataFrame(rows.remarks, columns=REMARK_COLUMNS),
+        conflicts=conflicts(manifest, rows.sketches),
+        copies=copies,
+        levels=np.array(rows.levels, np.int64).reshape(-1, 2),
+        pixels=rows.pixels,
+        sources=rows.sources,
+        files=rows.files,
+        unknown=rows.unknown,
+    )
+
+
+def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
+    """Stop where the data set is not what its owner believes.
+
+    Raises:
+        DatasetError: no frame can be used, or more than `greatest_share` of the images cannot.
+    """
+    directory, bad = inventory.reading.directory, inventory.bad
+    reasons = Counter(item.reason for item in bad).most_common(3)
+    often = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+    if inventory.manifest.empty:
+        raise DatasetError(
+            f"{directory}: none of its {len(inventory.quarantined)} files can be used"
+            + (f": {often}" if often else "; expected frames S_N.tif with masks S_N_mask.tif, or images/ with masks/")
+            + f"; `nerveseg check {directory}` lists them"
+        )
+    total = sum(1 + len(source.masks) for source in inventory.layout.sources)
+    total += sum(not item.foreign for item in inventory.layout.quarantined)
+    share = len(bad) / total
+    if share > greatest_share:
+        raise DatasetError(
+            f"{directory}: {len(bad):,} images ({share:.0%}) cannot be used, more than data.max_quarantined "
+            f"({greatest_share:.0%}): {often}; `nerveseg check {directory}` lists them"
+        )
+
+
+def left_out(files: Sequence[str], reason: str, remedy: str) -> list[Quarantined]:
+    """Files that nothing is wrong with by themselves."""
+    return [Quarantined(file, reason, remedy) for file in files]
+
+
+def _listed(source: Source, reading: Reading, target: Size) -> list[list[Prepared | Quarantined]]:
+    return [prepare(source, reading, target)]

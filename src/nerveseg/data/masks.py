@@ -1,0 +1,128 @@
+"""Mask files -> masks: which of their values are nerve.
+
+A mask is bool (H, W). A file may hold 0 and 1, 0 and 255, labels as numbers or palette entries, or labels as colours;
+`labels` (`data.nerve_labels`) says which of them are nerve: numbers, `#rrggbb`, or nothing for every value but zero.
+Values that lossy compression or smoothing has spread between black and white are cut in the middle, and that is said.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nerveseg.data.dicom import DICOM_SUFFIXES, read_loop
+from nerveseg.data.images import pages
+from nerveseg.data.letterbox import Mask
+from nerveseg.errors import BadFileError
+
+MOST_LABELS = 8  # more different values than that are the trace of compression or smoothing, not labels
+EXTREMES = 0.15  # share of the range, at either end, in which nearly all pixels of a spread mask lie
+MOST_COVERED = 0.5  # share of the frame; no nerve fills more
+WHITE = 255
+
+
+def read_masks(path: Path, labels: Sequence[int | str]) -> tuple[list[Mask], str]:
+    """Read the masks of a file: one, or one for each frame of a loop.
+
+    Returns:
+        The masks, and a remark on what was done to their values; '' for nothing.
+
+    Raises:
+        BadFileError: the file cannot be read, or its values are no labels.
+    """
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        found = [_from_grey(frame, labels, path, compressed=False) for frame in read_loop(path)]
+    else:
+        found = [_nerve(image, labels, path) for image in pages(path)]
+    remarks = {remark for _, remark in found if remark}
+    return [mask for mask, _ in found], "; ".join(sorted(remarks))
+
+
+def check_mask(mask: Mask, path: Path) -> None:
+    """Refuse a mask that cannot be a nerve.
+
+    Raises:
+        BadFileError: it covers more than half of the frame.
+    """
+    share = np.count_nonzero(mask) / mask.size
+    if share > MOST_COVERED:
+        raise BadFileError(
+            path, f"it covers {share:.0%} of the frame, more than a nerve can", "check whether it is inverted, or of another "
+            "structure; data.nerve_labels says which values are nerve",
+        )  # fmt: skip
+
+
+def _nerve(image: Image.Image, labels: Sequence[int | str], path: Path) -> tuple[Mask, str]:
+    colours = [label for label in labels if isinstance(label, str)]
+    if colours or image.mode not in {"1", "L", "P", "I;16", "I;16B", "I", "F"}:
+        return _from_colours(image, labels, path)
+    if image.mode == "P" and not labels:
+        return _from_colours(image, labels, path)
+    values = np.asarray(image if image.mode != "1" else image.convert("L"))
+    if image.mode in {"I;16", "I;16B", "I", "F"}:
+        values = _bytes_of_wide(values, path)
+    return _from_grey(values, labels, path, compressed=image.format == "JPEG")
+
+
+def _from_grey(values: NDArray[Any], labels: Sequence[int | str], path: Path, *, compressed: bool) -> tuple[Mask, str]:
+    marked = values != 0
+    area, top = np.count_nonzero(marked), cv2.minMaxLoc(values)[1]
+    if not area or (area == np.count_nonzero(values == top) and not labels):
+        return marked, ""
+    counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel()
+    if compressed or np.count_nonzero(counts) > MOST_LABELS:
+        return _cut_in_the_middle(values, counts, labels, path)
+    return (np.isin(values, labels) if labels else marked), ""
+
+
+def _cut_in_the_middle(
+    values: NDArray[Any], counts: NDArray[np.float32], labels: Sequence[int | str], path: Path
+) -> tuple[Mask, str]:
+    found = np.flatnonzero(counts)
+    top = int(found[-1])
+    near = counts[: int(EXTREMES * top) + 1].sum() + counts[int((1 - EXTREMES) * top) :].sum()
+    if labels or top < WHITE // 4 or near < 0.9 * values.size:
+        raise BadFileError(
+            path, f"{len(found)} different values from {found[0]} to {top}, which are no labels",
+            "export the mask as PNG or TIFF with 0 where no nerve is",
+        )  # fmt: skip
+    return (
+        values >= top / 2,
+        f"{len(found)} values between 0 and {top}, as lossy compression leaves: cut at {top / 2:g}",
+    )
+
+
+def _from_colours(image: Image.Image, labels: Sequence[int | str], path: Path) -> tuple[Mask, str]:
+    rgba = np.asarray(image.convert("RGBA"))
+    colours, seen = rgba[..., :3], rgba[..., 3] > 0
+    grey = not np.any(colours[..., :1] != colours[..., 1:])
+    if grey and not any(isinstance(label, str) for label in labels):
+        return _from_grey(np.where(seen, colours[..., 0], 0), labels, path, compressed=image.format == "JPEG")
+    code = (colours.astype(np.uint32) * np.array([1 << 16, 1 << 8, 1], np.uint32)).sum(axis=-1, dtype=np.uint32)
+    if not labels:
+        if image.format == "JPEG" or len(np.unique(code)) > MOST_LABELS:
+            brightest = np.where(seen, colours.max(axis=-1), 0)
+            return _from_grey(brightest, labels, path, compressed=True)
+        return seen & (code != 0), ""
+    if numbers := [label for label in labels if not isinstance(label, str)]:
+        shown = ", ".join(f"#{value:06x}" for value in np.unique(code)[:5])
+        raise BadFileError(
+            path, f"labels as colours ({shown}), but data.nerve_labels names the number {numbers[0]}",
+            "name colours there, for example '#ff0000'",
+        )  # fmt: skip
+    wanted = np.array([int(str(label)[1:], 16) for label in labels], np.uint32)
+    return seen & np.isin(code, wanted), ""
+
+
+def _bytes_of_wide(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """Labels of more than 8 bits: as they are where they fit, else 0 and 65535, or 0 and 1."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise BadFileError(path, "values that are not a number or infinite", "export the mask with 8 bits")
+    low, high = float(values.min()), float(values.max())
+    if low < 0.0 or high > 65535.0 or (values.dtype.kind == "f" and not np.array_equal(values, np.round(values))):
+        raise BadFileError(path, f"values from {low:g} to {high:g} that are no labels", "export the mask with 8 bits")
+    return (values / 257.0 if high > WHITE else values).astype(np.uint8)

@@ -1,0 +1,67 @@
+"""Whose frame is it: the rules that give a frame its subject.
+
+The first that knows the frame decides: a row of `subjects.csv` in the data set's folder, the patient whom a DICOM file
+names (as a digest), the pattern `data.subject_pattern`. A frame that none of them knows is a subject of its own, and
+its neighbours may then lie in another split: that is told.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pandas as pd
+
+from nerveseg.data.layouts import SUBJECTS_FILE
+from nerveseg.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class SubjectRules:
+    """`listed`: subject by frame; `pattern` has one group, the subject, and is searched in a frame's name."""
+
+    listed: dict[str, str]
+    pattern: re.Pattern[str]
+
+    @classmethod
+    def read(cls, directory: Path, pattern: str) -> Self:
+        """The rules of a data set's folder.
+
+        Raises:
+            DatasetError: its `subjects.csv` is damaged, or gives a frame two subjects.
+        """
+        path = directory / SUBJECTS_FILE
+        return cls(_listed(path) if path.is_file() else {}, re.compile(pattern))
+
+    def subject(self, source: str, frame: str, patient: str | None) -> str | None:
+        """The subject of a frame, known by its source's name and its own; None where no rule knows it."""
+        for name in (frame, source):
+            if name in self.listed:
+                return self.listed[name]
+        if patient is not None:
+            return patient
+        match = self.pattern.search(source)
+        return match.group(1) if match else None
+
+
+def _listed(path: Path) -> dict[str, str]:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path} cannot be read ({error}); expected CSV with the columns frame and subject"
+        ) from None
+    if not {"frame", "subject"} <= set(table.columns):
+        raise DatasetError(f"{path} has the columns {', '.join(map(str, table.columns))}; expected frame and subject")
+    table["frame"] = (
+        table["frame"].str.strip().str.replace(r"\.(tiff?|png|jpe?g|bmp|dcm|dicom|ima)$", "", regex=True, case=False)
+    )
+    table["subject"] = table["subject"].str.strip()
+    empty = ((table["frame"] == "") | (table["subject"] == "")).to_numpy()
+    if empty.any():
+        line = int(empty.argmax()) + 2
+        raise DatasetError(f"{path}, line {line}: no frame or no subject; give both, or remove the line")
+    twice = table.groupby("frame")["subject"].nunique()
+    if (twice > 1).any():
+        raise DatasetError(f"{path} gives frame {twice.idxmax()} more than one subject; keep one of the lines")
+    return dict(zip(table["frame"], table["subject"], strict=True))
