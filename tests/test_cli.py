@@ -1,10 +1,12 @@
+import json
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from nerveseg.cli import main
-from nerveseg.data.frames import decode_rle
+from nerveseg.data.mask_codes import decode_rle
 from test_segmenter import segmenter
 
 
@@ -23,21 +25,48 @@ def model(tmp_path):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _at_the_root(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def test_check_prints_what_a_good_folder_holds_and_succeeds(kaggle_folder, capsys):
     assert run("check", kaggle_folder(subjects=[1, 2])) == 0
     out = capsys.readouterr().out
-    assert "8 frames of 2 subjects, 4 with a nerve" in out
+    assert out.startswith("Kaggle layout, 8 pairs, 2 subjects\n")
+    assert "50% of the frames show a nerve" in out
     assert "sizes: 80x48 (8)" in out
+    assert "0 files cannot be used" in out
 
 
-def test_check_names_each_bad_file_and_fails(kaggle_folder, capsys):
+def test_check_names_each_bad_file_with_its_remedy_and_fails(kaggle_folder, capsys):
     folder = kaggle_folder(subjects=[1, 2])
     (folder / "1_1.tif").write_bytes(b"")
     (folder / "2_1_mask.tif").unlink()
     assert run("check", folder) == 1
-    err = capsys.readouterr().err
-    assert "not usable: 2_1.tif: its mask 2_1_mask is missing" in err
-    assert "1_1.tif: the file is empty" in err
+    out = capsys.readouterr().out
+    assert "3 files cannot be used" in out
+    assert "  2_1.tif: its mask is missing; add 2_1_mask (all zero where no nerve is seen)" in out
+    assert "  1_1.tif: the file is empty; copy it again from its source" in out
+
+
+def test_check_tells_a_machine_the_same_as_json(kaggle_folder, capsys):
+    folder = kaggle_folder(subjects=[1, 2])
+    (folder / "1_1.tif").write_bytes(b"")
+    (folder / "note.txt").touch()
+    assert run("check", folder, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["layout"], found["frames"], found["frames_with_nerve"]) == ("Kaggle", 7, 4)
+    assert found["sizes"] == {"80x48": 7}
+    assert found["subjects"][0] == {"subject": "1", "frames": 3, "with_nerve": 2, "prevalence": pytest.approx(2 / 3)}
+    assert [item["file"] for item in found["quarantined"]] == ["1_1.tif", "1_1_mask.tif"]
+    assert [item["file"] for item in found["foreign"]] == ["note.txt"]
+
+
+def test_check_of_a_folder_without_a_frame_fails(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run("check", tmp_path / "empty") == 1
+    assert "0 pairs" in capsys.readouterr().out
 
 
 def test_check_of_a_missing_folder_is_one_sentence(tmp_path):

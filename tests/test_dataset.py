@@ -1,112 +1,122 @@
 import numpy as np
 import pytest
 
-from conftest import simulated_frame, write_pair
-from nerveseg.data.dataset import LoadedPair, Quarantined, find_pairs, load_pairs, natural_key
-from nerveseg.errors import DatasetError
+from nerveseg.data.dataset import AnnotatedFrame, Reading, load
+from nerveseg.data.layouts import Quarantined, Source
+from odd_files import blob, dicom, encoded, paged, picture
 
-FRAME, MASK = simulated_frame((20, 30), nerve=True, seed=1)
-
-
-def test_pairs_come_in_natural_order_with_their_subject(kaggle_folder):
-    pairs, quarantined = find_pairs(kaggle_folder(subjects=[10, 2], frames=11))
-    assert [pair.name for pair in pairs[:3]] == ["2_1", "2_2", "2_3"]
-    assert [pair.subject for pair in pairs] == ["2"] * 11 + ["10"] * 11
-    assert quarantined == []
+LOOP = np.stack([picture(seed) for seed in range(3)])
+BLOBS = np.stack([blob(), blob(value=0), np.roll(blob(), 5, axis=1)])
 
 
-def test_an_image_without_its_mask_is_quarantined_with_its_name(kaggle_folder):
-    folder = kaggle_folder(subjects=[1])
-    (folder / "1_2_mask.tif").unlink()
-    pairs, quarantined = find_pairs(folder)
-    assert [pair.name for pair in pairs] == ["1_1", "1_3", "1_4"]
-    assert [item.file for item in quarantined] == ["1_2.tif"]
-    assert "1_2_mask is missing" in quarantined[0].reason
+@pytest.fixture
+def found(tmp_path):
+    """Writes files and loads the one source that they make."""
+
+    def read(*, labels=(), salt=b"salt", **files):
+        paths = []
+        for stem, content in files.items():
+            path = tmp_path / stem.replace("__", ".")
+            path.write_bytes(content)
+            paths.append(path)
+        source = Source("9_1", paths[0], tuple(paths[1:]))
+        return list(load(source, Reading(tmp_path, labels, salt)))
+
+    return read
 
 
-def test_a_mask_without_its_frame_is_quarantined_with_its_name(kaggle_folder):
-    folder = kaggle_folder(subjects=[1])
-    (folder / "1_2.tif").unlink()
-    assert [item.file for item in find_pairs(folder)[1]] == ["1_2_mask.tif"]
+def test_frames_and_masks_keep_their_pixels(found):
+    (item,) = found(a__tif=encoded(picture()), a_mask__tif=encoded(blob()))
+    assert np.array_equal(item.frame, picture())
+    assert np.array_equal(item.mask, blob() > 0)
+    assert (item.name, item.patient, item.remark, item.files) == ("9_1", None, "", ("a.tif", "a_mask.tif"))
 
 
-def test_a_foreign_name_is_quarantined_and_other_files_are_no_concern(kaggle_folder):
-    folder = kaggle_folder(subjects=[1])
-    (folder / "photo.tif").write_bytes((folder / "1_1.tif").read_bytes())
-    (folder / "notes.txt").write_text("thanks")
-    assert [item.file for item in find_pairs(folder)[1]] == ["photo.tif"]
+def test_several_masks_of_one_frame_are_united_and_that_is_remarked(found):
+    other = np.roll(blob(), 20, axis=1)
+    (item,) = found(a__tif=encoded(picture()), a_mask__png=encoded(blob(), "PNG"), a_mask_1__png=encoded(other, "PNG"))
+    assert np.array_equal(item.mask, (blob() > 0) | (other > 0))
+    assert item.remark == "union of 2 masks"
 
 
-def test_two_files_of_one_name_do_not_hide_each_other(kaggle_folder):
-    folder = kaggle_folder(subjects=[1])
-    (folder / "1_1.png").write_bytes((folder / "1_1.tif").read_bytes())
-    reasons = {item.file: item.reason for item in find_pairs(folder)[1]}
-    assert "1_1.png has the same name" in reasons["1_1.tif"]
+def test_a_mask_that_lossy_compression_spread_is_cut_and_that_is_remarked(found):
+    (item,) = found(a__tif=encoded(picture()), a_mask__jpg=encoded(blob(), "JPEG", quality=50))
+    assert item.mask.sum() == pytest.approx((blob() > 0).sum(), abs=8)
+    assert "as lossy compression leaves: cut at" in item.remark
 
 
-def test_a_folder_that_is_missing_says_where_frames_belong(tmp_path):
-    with pytest.raises(DatasetError, match=r"none is not a folder.*S_N\.tif.*data\.dir"):
-        find_pairs(tmp_path / "none")
+@pytest.mark.parametrize("masks", [{"loop_mask__tif": paged(list(BLOBS))}, {"loop_mask__dcm": dicom(BLOBS)}])
+def test_a_loop_gives_a_frame_for_each_of_its_pages(found, masks):
+    items = found(loop__dcm=dicom(LOOP), **masks)
+    assert [item.name for item in items] == ["9_1_1", "9_1_2", "9_1_3"]
+    for item, frame, mask in zip(items, LOOP, BLOBS, strict=True):
+        assert np.array_equal(item.frame, frame)
+        assert np.array_equal(item.mask, mask > 0)
 
 
-def test_a_folder_without_a_pair_says_what_it_holds(tmp_path):
-    with pytest.raises(DatasetError, match="holds 0 images but no pair"):
-        find_pairs(tmp_path)
+def test_a_bad_frame_of_a_loop_is_quarantined_and_the_others_are_used(found):
+    frames = LOOP.copy()
+    frames[1] = 0
+    items = found(loop__dcm=dicom(frames), loop_mask__tif=paged(list(BLOBS)))
+    assert [item.name for item in items if isinstance(item, AnnotatedFrame)] == ["9_1_1", "9_1_3"]
+    bad = [item for item in items if isinstance(item, Quarantined)]
+    assert [item.file for item in bad] == ["loop.dcm, frame 2", "loop_mask.tif, frame 2"]
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_the_order_does_not_depend_on_the_workers(kaggle_folder, workers):
-    pairs, _ = find_pairs(kaggle_folder())
-    loaded = list(load_pairs(pairs, workers))
-    assert [item.pair for item in loaded if isinstance(item, LoadedPair)] == pairs
-
-
-def test_a_frame_and_a_mask_of_other_size_are_quarantined_with_both_sizes(tmp_path):
-    write_pair(tmp_path, "1_1", FRAME, MASK[:10])
-    (found,) = load_pairs(find_pairs(tmp_path)[0])
-    assert isinstance(found, Quarantined)
-    assert "30x20" in found.reason
-    assert "30x10" in found.reason
-
-
-def test_a_broken_file_is_quarantined_and_the_others_are_read(kaggle_folder):
-    folder = kaggle_folder(subjects=[1])
-    (folder / "1_3.tif").write_bytes(b"II*\x00broken")
-    found = list(load_pairs(find_pairs(folder)[0]))
-    assert [type(item) for item in found] == [LoadedPair, LoadedPair, Quarantined, LoadedPair]
-
-
-def test_the_digest_changes_with_frame_or_mask(tmp_path):
-    write_pair(tmp_path, "1_1", FRAME, MASK)
-    write_pair(tmp_path, "1_2", FRAME, ~MASK)
-    write_pair(tmp_path, "1_3", 255 - FRAME, MASK)
-    write_pair(tmp_path, "1_4", FRAME, MASK)
-    digests = [item.digest for item in load_pairs(find_pairs(tmp_path)[0]) if isinstance(item, LoadedPair)]
-    assert len(set(digests)) == 3
-    assert digests[0] == digests[3]
-
-
-def test_reading_leaves_the_originals_untouched(kaggle_folder):
-    folder = kaggle_folder(subjects=[1])
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-    list(load_pairs(find_pairs(folder)[0]))
-    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-
-
-def test_natural_order_counts_numbers_as_numbers():
-    assert sorted(["10_1", "2_10", "2_9", "b", "a2", "a10"], key=natural_key) == [
-        "2_9",
-        "2_10",
-        "10_1",
-        "a2",
-        "a10",
-        "b",
+def test_a_bad_mask_takes_its_frame_along_and_both_are_named(found):
+    items = found(a__tif=encoded(picture()), a_mask__tif=b"")
+    assert [(item.file, item.reason) for item in items] == [
+        ("a.tif", "its partner a_mask.tif cannot be used"),
+        ("a_mask.tif", "the file is empty"),
     ]
 
 
-def test_frames_keep_their_pixels(tmp_path):
-    write_pair(tmp_path, "1_1", FRAME, MASK)
-    (loaded,) = load_pairs(find_pairs(tmp_path)[0])
-    assert isinstance(loaded, LoadedPair)
-    assert np.array_equal(loaded.frame, FRAME)
-    assert np.array_equal(loaded.mask, MASK)
+def test_files_of_one_patient_have_one_subject_and_nothing_of_the_patient_shows(found):
+    first, other = found(a__dcm=dicom(LOOP[:1]), a_mask__tif=encoded(blob())), None
+    second = found(b__dcm=dicom(LOOP[1:2]), b_mask__tif=encoded(blob()))
+    other = found(c__dcm=dicom(LOOP[2:], patient="MRN-4712"), c_mask__tif=encoded(blob()))
+    assert first[0].patient == second[0].patient != other[0].patient
+    told = repr((first, second, other))
+    for secret in ("4711", "DOE", "JANE", "1970"):
+        assert secret not in told
+
+
+def test_another_salt_gives_another_subject(found):
+    files = {"a__dcm": dicom(LOOP[:1]), "a_mask__tif": encoded(blob())}
+    assert found(**files)[0].patient != found(salt=b"pepper", **files)[0].patient
+
+
+def test_a_file_named_after_its_patient_is_used_and_reported_under_a_digest(tmp_path):
+    (tmp_path / "Doe_4.dcm").write_bytes(dicom(LOOP[:1]))
+    (tmp_path / "Doe_4_mask.tif").write_bytes(encoded(blob()))
+    source = Source("Doe_4", tmp_path / "Doe_4.dcm", (tmp_path / "Doe_4_mask.tif",))
+    (good,) = load(source, Reading(tmp_path, (), b"salt"))
+    assert "doe" not in repr(good).lower()
+    (tmp_path / "Doe_4_mask.tif").write_bytes(encoded(blob()[:20]))
+    bad = list(load(source, Reading(tmp_path, (), b"salt")))
+    assert len(bad) == 2
+    assert "doe" not in repr(bad).lower()
+    assert "the file's own name tells the patient" in bad[0].file
+
+
+def test_text_burned_into_the_pixels_is_remarked(found):
+    (item,) = found(a__dcm=dicom(LOOP[:1], BurnedInAnnotation="YES"), a_mask__tif=encoded(blob()))
+    assert "text is burned into its pixels" in item.remark
+
+
+def test_the_digests_follow_frame_and_mask(found):
+    def digests(frame, mask):
+        return found(a__tif=encoded(frame), a_mask__tif=encoded(mask))[0].digests()
+
+    first = digests(picture(), blob())
+    assert digests(picture(), blob()) == first
+    assert digests(picture(), np.roll(blob(), 1, axis=0))[0] == first[0]
+    assert digests(picture(), np.roll(blob(), 1, axis=0))[1] != first[1]
+    assert digests(picture(1), blob())[0] != first[0]
+
+
+def test_reading_leaves_the_originals_untouched(found, tmp_path):
+    found(a__tif=encoded(picture()), a_mask__tif=encoded(blob()))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    list(load(Source("a", tmp_path / "a.tif", (tmp_path / "a_mask.tif",)), Reading(tmp_path, (), b"")))
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}

@@ -143,6 +143,7 @@ def experiment(workspace):
         "lr": load_params(workspace / "params.yaml").lr,
         "metrics": metrics(workspace),
         "diff": succeed(workspace, "dvc", "metrics", "diff", "--md"),
+        "back": succeed(workspace, "dvc", "exp", "run", "-S", "lr=0.01"),
     }
     succeed(workspace, "git", "checkout", "-q", ".")
     succeed(workspace, "dvc", "checkout", "-q")
@@ -157,6 +158,11 @@ def test_an_experiment_with_another_learning_rate_trains_again_but_prepares_noth
     assert experiment["lr"] == pytest.approx(1e-5)
     assert experiment["metrics"] != metrics(workspace)
     assert "| metrics/metrics.json | unet.dice" in experiment["diff"]
+
+
+def test_an_experiment_that_was_run_before_is_served_from_the_cache(experiment):
+    for stage in ("train_unet", "train_gan", "evaluate", "visualize"):
+        assert f"Stage '{stage}' is cached - skipping run" in experiment["back"]
 
 
 def test_each_execution_is_one_parent_run_with_its_stages_nested(workspace, experiment):
@@ -254,7 +260,7 @@ def test_frames_of_one_s_own_run_by_a_change_of_params_alone(kaggle_folder, tmp_
         path.unlink()
     shutil.copytree(source, work / "data" / "raw" / "clinic")
     out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[5,6]")
-    assert "data/raw/clinic: 12 frames of 6 subjects" in out
+    assert "Kaggle layout, 12 pairs, 6 subjects" in out
     scores = metrics(work)
     assert scores["unet"]["specificity"] is None
     assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2}

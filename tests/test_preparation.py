@@ -1,21 +1,38 @@
 import numpy as np
 import pytest
 
-from nerveseg.data.preparation import MANIFEST_COLUMNS, inspect, pack
+from nerveseg.data.frames import read_frame
+from nerveseg.data.inventory import MANIFEST_COLUMNS
+from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.errors import DatasetError
+from odd_files import blob, dicom, encoded, paged, picture
 
 
 @pytest.fixture
-def prepared(kaggle_folder, tiny, tmp_path):
-    inspection = inspect(kaggle_folder(), tiny.split, tiny.seed)
-    folder = tmp_path / "processed"
-    folder.mkdir()
-    return inspection, pack(inspection, folder, tiny.preprocess), folder
+def prepare(tiny, tmp_path):
+    """Prepares a folder into a new one: the account, what `dataset.json` says, and where the records are."""
+    runs = []
+
+    def run(source, *, workers=None, split=None, **data):
+        output = tmp_path / f"processed-{len(runs)}"
+        output.mkdir()
+        runs.append(output)
+        changed = tiny.data.model_copy(update={"dir": str(source), **data})
+        part = tiny.split.model_copy(update=split or {})
+        inventory, info = prepare_dataset(output, changed, part, tiny.preprocess, tiny.seed, tmp_path, workers)
+        return inventory, info, output
+
+    return run
 
 
-def test_the_manifest_has_a_row_for_each_frame(prepared):
-    manifest = prepared[0].manifest
+def in_parts(inventory):
+    """Frames of each part of the split."""
+    return {part: set(rows["frame"]) for part, rows in inventory.manifest.groupby("split")}
+
+
+def test_the_manifest_has_a_row_for_each_frame(prepare, kaggle_folder):
+    manifest = prepare(kaggle_folder())[0].manifest
     assert list(manifest.columns) == MANIFEST_COLUMNS
     assert len(manifest) == 24
     assert manifest["has_nerve"].sum() == 12
@@ -23,73 +40,198 @@ def test_the_manifest_has_a_row_for_each_frame(prepared):
     assert set(manifest["height"]) == {48}
 
 
-def test_no_subject_is_in_two_splits_of_the_records(prepared):
-    _, info, folder = prepared
+def test_no_subject_is_in_two_splits_of_the_records(prepare, kaggle_folder):
+    _, info, folder = prepare(kaggle_folder())
     subjects = {
         split: {record.subject for record in read_records(shards(folder, split), info)} for split in info.frames
     }
     assert sum(map(len, subjects.values())) == len(set.union(*subjects.values())) == 6
 
 
-def test_the_statistics_are_those_of_train(prepared):
-    _, info, folder = prepared
+def test_the_statistics_are_those_of_train(prepare, kaggle_folder):
+    _, info, folder = prepare(kaggle_folder())
     levels = np.stack([record.frame for record in read_records(shards(folder, "train"), info)])
     assert info.mean == pytest.approx(levels.mean(dtype=np.float64))
     assert info.std == pytest.approx(levels.std(dtype=np.float64))
 
 
-def test_a_record_keeps_the_mask_as_the_annotator_drew_it(prepared):
-    inspection, info, folder = prepared
-    areas = inspection.manifest.set_index("frame")["mask_area"]
+def test_a_record_keeps_the_mask_as_it_was_drawn_and_of_test_the_frame_as_it_was_read(prepare, kaggle_folder):
+    source = kaggle_folder()
+    inventory, info, folder = prepare(source)
+    areas = inventory.manifest.set_index("frame")["mask_area"]
     for split in info.frames:
         for record in read_records(shards(folder, split), info):
             assert record.annotated.shape == (48, 80)
             assert record.annotated.sum() == areas[record.name]
             assert (record.original is not None) == (split == "test")
+            if record.original is not None:
+                assert np.array_equal(record.original, read_frame(source / f"{record.name}.tif"))
 
 
-def test_the_digest_follows_the_frames(prepared, kaggle_folder, tiny, tmp_path):
-    _, info, folder = prepared
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_any_number_of_workers_writes_the_same_bytes(prepare, kaggle_folder, workers):
+    source = kaggle_folder(subjects=range(1, 8), frames=20)
+    first, other = prepare(source, workers=1)[2], prepare(source, workers=workers)[2]
+    for path in first.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+
+
+def test_nothing_is_left_beside_the_records(prepare, kaggle_folder):
+    folder = prepare(kaggle_folder())[2]
+    assert {path.suffix for path in folder.iterdir()} == {".tfrecord", ".json"}
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_the_digest_follows_the_frames(prepare, kaggle_folder):
     source = kaggle_folder()
-    (source / "1_1.tif").write_bytes((source / "1_3.tif").read_bytes())
-    other = tmp_path / "other"
-    other.mkdir()
-    changed = pack(inspect(source, tiny.split, tiny.seed), other, tiny.preprocess)
-    assert changed.digest != info.digest
+    _, info, folder = prepare(source)
+    (source / "1_1.tif").write_bytes(encoded(picture(77)))
+    assert prepare(source)[1].digest != info.digest
     assert DatasetInfo.read(folder) == info
 
 
-def test_bad_files_are_told_and_the_rest_is_used(kaggle_folder, tiny):
+def test_bad_files_are_told_and_the_rest_is_used(prepare, kaggle_folder):
     folder = kaggle_folder()
     (folder / "3_1.tif").write_bytes(b"")
     (folder / "4_1_mask.tif").unlink()
-    inspection = inspect(folder, tiny.split, tiny.seed)
-    assert len(inspection.manifest) == 22
-    assert {item.file for item in inspection.quarantined} == {"3_1.tif", "4_1.tif"}
+    inventory = prepare(folder)[0]
+    assert len(inventory.manifest) == 22
+    assert {item.file for item in inventory.quarantined} == {"3_1.tif", "3_1_mask.tif", "4_1.tif"}
 
 
-def test_a_data_set_in_which_every_frame_shows_a_nerve_is_fine(kaggle_folder, tiny):
+def test_too_many_bad_files_stop_with_the_commonest_reasons(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for number in range(1, 4):
+        (folder / f"{number}_1.tif").write_bytes(b"")
+    told = r"6 images \(12%\) cannot be used, more than data\.max_quarantined \(10%\): the file is empty \(3\)"
+    with pytest.raises(DatasetError, match=told):
+        prepare(folder)
+    assert len(prepare(folder, max_quarantined=0.2)[0].manifest) == 21
+
+
+def test_files_that_never_claimed_to_be_frames_do_not_count_as_bad(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for number in range(40):
+        (folder / f"note-{number}.txt").touch()
+    assert len(prepare(folder)[0].quarantined) == 40
+
+
+def test_a_folder_without_a_usable_frame_says_what_is_wrong(prepare, kaggle_folder):
+    folder = kaggle_folder(subjects=[1])
+    for path in folder.glob("*.tif"):
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"none of its 8 files can be used: the file is empty \(4\)"):
+        prepare(folder)
+
+
+def test_an_empty_folder_says_what_belongs_there(prepare, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"none of its 0 files can be used; expected frames S_N\.tif"):
+        prepare(tmp_path / "empty")
+
+
+def test_a_data_set_in_which_every_frame_shows_a_nerve_is_fine(prepare, kaggle_folder):
     folder = kaggle_folder()
     for path in folder.glob("*_[13]*.tif"):
         path.unlink()
-    manifest = inspect(folder, tiny.split, tiny.seed).manifest
+    manifest = prepare(folder)[0].manifest
     assert manifest["has_nerve"].all()
     assert len(manifest) == 12
 
 
-def test_a_split_without_a_nerve_is_an_error_that_names_it(kaggle_folder, tiny):
+def test_a_split_without_a_nerve_is_an_error_that_names_it(prepare, kaggle_folder):
     folder = kaggle_folder()
     for number in (2, 4):
         for name in (f"6_{number}.tif", f"6_{number}_mask.tif"):
             (folder / name).unlink()
-    split = tiny.split.model_copy(update={"val_subjects": ("6",)})
     with pytest.raises(DatasetError, match="no frame of the val subjects shows a nerve"):
-        inspect(folder, split, tiny.seed)
+        prepare(folder, split={"val_subjects": ("6",)})
 
 
-def test_a_folder_of_broken_files_stops_with_the_first_reason(kaggle_folder, tiny):
-    folder = kaggle_folder(subjects=[1])
-    for path in folder.glob("*.tif"):
-        path.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"none of 4 pairs can be used; first reason: .*1_1\.tif: the file is empty"):
-        inspect(folder, tiny.split, tiny.seed)
+def copied(folder, one, other):
+    """Gives frame `other` the pixels of `one`."""
+    (folder / f"{other}.tif").write_bytes((folder / f"{one}.tif").read_bytes())
+
+
+def test_subjects_that_share_a_frame_stay_in_one_part_and_that_is_told(prepare, kaggle_folder, tiny):
+    folder = kaggle_folder()
+    for subject in (2, 3, 4):
+        copied(folder, "1_2", f"{subject}_2")
+    inventory = prepare(folder, split={"val_fraction": 0.3, "test_fraction": 0.3})[0]
+    parts = inventory.manifest.groupby("subject")["split"].first()
+    assert len({parts[subject] for subject in "1234"}) == 1
+    assert "1 frames stand under more than one subject with the same pixels (1_2 and 2_2" in inventory.warnings[0]
+    assert "the same pixels as 1_2" in set(inventory.remarks["remark"])
+
+
+def test_where_the_subjects_of_a_copy_are_named_for_test_the_copy_in_train_is_left_out(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    copied(folder, "1_2", "6_2")
+    inventory = prepare(folder, split={"test_subjects": ("6",), "val_subjects": ("5",)}, max_quarantined=0.0)[0]
+    reasons = {item.file: item.reason for item in inventory.quarantined}
+    assert reasons == dict.fromkeys(["1_2.tif", "1_2_mask.tif"], "the same pixels as 6_2, a frame of test")
+    assert "6_2" in in_parts(inventory)["test"]
+    assert "1_2" not in in_parts(inventory)["train"]
+
+
+def test_contradicting_frames_without_a_nerve_are_left_out_of_train_alone_and_only_on_demand(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for subject in (1, 6):
+        copied(folder, f"{subject}_2", f"{subject}_1")
+    split = {"test_subjects": ("6",), "val_subjects": ("5",)}
+    kept = prepare(folder, split=split)[0]
+    assert kept.conflicts["frame"].tolist() == ["1_1", "6_1"]
+    assert "contradict each other" in kept.warnings[0]
+    assert "1_1" in in_parts(kept)["train"]
+    dropped, info, output = prepare(folder, split=split, drop_conflicts=True)
+    assert "1_1" not in in_parts(dropped)["train"]
+    assert "6_1" in in_parts(dropped)["test"]
+    names = {record.name for record in read_records(shards(output, "train"), info)}
+    assert names == in_parts(dropped)["train"]
+    assert info.frames["train"] == len(names) == 15
+
+
+def test_frames_without_a_known_subject_count_alone_and_that_is_told(prepare, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"scan-{number}.png").write_bytes(encoded(picture(number), "PNG"))
+        (folder / f"scan-{number}_mask.png").write_bytes(encoded(blob(), "PNG"))
+    inventory = prepare(folder)[0]
+    assert inventory.unknown == 8
+    assert "scores may leak" in inventory.warnings[0]
+    assert (inventory.manifest["subject"] == inventory.manifest["frame"]).all()
+
+
+def test_loops_of_dicom_are_prepared_frame_by_frame_under_a_digest_of_the_patient(prepare, tmp_path, monkeypatch):
+    monkeypatch.delenv("NERVESEG_SALT", raising=False)
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    for patient in range(4):
+        frames = np.stack([picture(10 * patient + number) for number in range(3)])
+        (folder / f"loop{patient}.dcm").write_bytes(dicom(frames, patient=f"MRN-{patient}77"))
+        (folder / f"loop{patient}_mask.tif").write_bytes(paged([blob()] * 3))
+    inventory, info, output = prepare(folder)
+    assert str(inventory) == "DICOM layout, 12 pairs, 4 subjects"
+    assert sum(info.frames.values()) == 12
+    salt = (tmp_path / ".nerveseg-salt").read_text()
+    written = b"".join(path.read_bytes() for path in output.iterdir()) + repr(inventory).encode()
+    for secret in ("MRN", "DOE", "JANE", "19700101", salt):
+        assert secret.encode() not in written
+    assert prepare(folder)[0].manifest.equals(inventory.manifest)
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(prepare, kaggle_folder, monkeypatch):
+    from nerveseg.data import preparation
+
+    folder = kaggle_folder()
+    real = preparation.assign_splits
+
+    def disturbed(*arguments, **options):
+        for path in folder.glob("*_2.tif"):
+            path.write_bytes(encoded(picture(99)))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(preparation, "assign_splits", disturbed)
+    with pytest.raises(DatasetError, match=r"_2\.tif changed while it was being read"):
+        prepare(folder)

@@ -21,7 +21,7 @@ RECORDS = [record(number) for number in range(7)]
 @pytest.fixture
 def paths(tmp_path):
     written = [tmp_path / f"train-{shard:02d}.tfrecord" for shard in range(3)]
-    assert write_records(written, iter(RECORDS)) == 7
+    assert write_records(written, (record.serialise() for record in RECORDS)) == 7
     return written
 
 
@@ -36,7 +36,7 @@ def test_records_are_dealt_to_the_shards_in_turn_and_come_back_whole(paths):
 
 
 def test_an_augmented_record_has_no_truth_and_says_so(tmp_path):
-    write_records([tmp_path / "round-00.tfrecord"], [record(1, whole=False)])
+    write_records([tmp_path / "round-00.tfrecord"], [record(1, whole=False).serialise()])
     (back,) = read_records([tmp_path / "round-00.tfrecord"], INFO)
     with pytest.raises(DatasetError, match="1_1 holds no annotated mask"):
         _ = back.annotated
@@ -46,13 +46,13 @@ def test_an_augmented_record_has_no_truth_and_says_so(tmp_path):
 
 def test_the_same_records_give_the_same_bytes(paths, tmp_path):
     again = [tmp_path / f"again-{shard}.tfrecord" for shard in range(3)]
-    write_records(again, iter(RECORDS))
+    write_records(again, (record.serialise() for record in RECORDS))
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
 
 
 def test_a_write_that_fails_leaves_no_shard_behind(tmp_path):
     def failing():
-        yield RECORDS[0]
+        yield RECORDS[0].serialise()
         raise DatasetError("stop")
 
     with pytest.raises(DatasetError, match="stop"):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from nerveseg.data.preparation import inspect, pack
+from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import batches, read_records, shards, write_records
 from nerveseg.errors import ModelError
 from nerveseg.models.critic import build_critic
@@ -31,11 +31,12 @@ def data(kaggle_folder, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "ROOT", tmp_path / "checkpoints")
     folder = tmp_path / "processed"
     folder.mkdir()
-    info = pack(inspect(kaggle_folder(frames=6), tiny.split, tiny.seed), folder, tiny.preprocess)
+    data = tiny.data.model_copy(update={"dir": str(kaggle_folder(frames=6))})
+    _, info = prepare_dataset(folder, data, tiny.split, tiny.preprocess, tiny.seed, tmp_path)
     train = list(read_records(shards(folder, "train"), info))
     rounds = [tmp_path / f"round-{number}.tfrecord" for number in range(2)]
     for path in rounds:
-        write_records([path], train)
+        write_records([path], (record.serialise() for record in train))
     return rounds, shards(folder, "val"), info
 
 

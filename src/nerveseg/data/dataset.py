@@ -7,7 +7,7 @@ needs nothing but the source itself is here. Nothing on disk is ever changed.
 import hashlib
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ class Reading:
 
     directory: Path
     labels: tuple[int | str, ...]
-    salt: bytes
+    salt: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+import pytest
+
+from nerveseg.data.layouts import natural_key, recognise
+from nerveseg.errors import DatasetError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Makes empty files, and folders where needed; recognition goes by names alone."""
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / "set" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / "set"
+
+    return make
+
+
+def pairs(layout, root):
+    return {
+        source.name: (
+            source.frame.relative_to(root).as_posix(),
+            *(mask.relative_to(root).as_posix() for mask in source.masks),
+        )
+        for source in layout.sources
+    }
+
+
+def test_kaggle_s_layout_is_known_by_its_names_and_comes_in_natural_order(folder):
+    root = folder("10_1.tif", "10_1_mask.tif", "2_11.tif", "2_11_mask.tif", "2_9.tif", "2_9_mask.tif")
+    layout = recognise(root)
+    assert (layout.name, layout.quarantined) == ("Kaggle", [])
+    assert [source.name for source in layout.sources] == ["2_9", "2_11", "10_1"]
+
+
+def test_kaggle_s_layout_may_lie_in_folders_below(folder):
+    layout = recognise(folder("a/2_1.tif", "a/2_1_mask.tif", "b/1_1.tif", "b/1_1_mask.tif"))
+    assert layout.name == "Kaggle"
+    assert [source.name for source in layout.sources] == ["1_1", "2_1"]
+
+
+@pytest.mark.parametrize("frames", ["images", "imgs", "frames", "Images"])
+@pytest.mark.parametrize("masks", ["masks", "labels", "annotations"])
+@pytest.mark.parametrize("suffix", ["", "_mask", "_MASK_1"])
+def test_two_folders_are_paired_by_stem(folder, frames, masks, suffix):
+    root = folder(f"{frames}/p1_a.png", f"{masks}/p1_a{suffix}.png")
+    layout = recognise(root)
+    assert layout.name == "images and masks"
+    assert pairs(layout, root) == {"p1_a": (f"{frames}/p1_a.png", f"{masks}/p1_a{suffix}.png")}
+
+
+def test_folders_of_subjects_inside_the_two_folders_keep_equal_stems_apart(folder):
+    root = folder(*(f"{kind}/{who}/001.png" for kind in ("images", "masks") for who in ("p1", "p2")))
+    assert list(pairs(recognise(root), root)) == ["p1/001", "p2/001"]
+
+
+def test_the_two_folders_may_lie_in_each_part_of_a_split(folder):
+    root = folder(*(f"{part}/{kind}/001.png" for kind in ("images", "masks") for part in ("train", "test")))
+    assert list(pairs(recognise(root), root)) == ["test/001", "train/001"]
+
+
+def test_several_masks_of_a_frame_belong_together(folder):
+    root = folder("x.png", "x_mask.png", "x_mask_1.png", "x_mask_10.png", "x_mask_2.png")
+    layout = recognise(root)
+    assert layout.name == "frames beside masks"
+    assert pairs(layout, root) == {"x": ("x.png", "x_mask.png", "x_mask_1.png", "x_mask_2.png", "x_mask_10.png")}
+
+
+def test_dicom_takes_the_place_of_the_frame_or_the_mask(folder):
+    root = folder("loop.dcm", "loop_mask.tif", "other.DCM", "other_mask.dcm")
+    layout = recognise(root)
+    assert layout.name == "DICOM"
+    assert pairs(layout, root) == {
+        "loop": ("loop.dcm", "loop_mask.tif"),
+        "other": ("other.DCM", "other_mask.dcm"),
+    }
+
+
+def test_a_partner_that_is_missing_is_told_with_what_to_add(folder):
+    layout = recognise(folder("1_1.tif", "1_1_mask.tif", "1_2.tif", "1_3_mask.tif"))
+    told = {item.file: (item.reason, item.remedy) for item in layout.quarantined}
+    assert told["1_2.tif"] == ("its mask is missing", "add 1_2_mask (all zero where no nerve is seen)")
+    assert told["1_3_mask.tif"][0] == "its frame is missing"
+
+
+def test_every_file_is_used_or_quarantined_exactly_once(folder):
+    names = {
+        "1_1.tif", "1_1_mask.tif", "1_2.tif", "1_2.png", "1_2_mask.tif", "1_3_mask.tif", "notes.txt", ".DS_Store", "A.tif",
+        "a.tif", "b/1_1.tif", "b/1_1_mask.tif", "Thumbs.db",
+    }  # fmt: skip
+    root = folder(*names)
+    layout = recognise(root)
+    used = [file for files in pairs(layout, root).values() for file in files]
+    assert sorted(used + [item.file for item in layout.quarantined]) == sorted(names)
+
+
+def test_a_folder_that_is_missing_says_where_frames_belong(tmp_path):
+    with pytest.raises(DatasetError, match=r"none is not a folder.*S_N\.tif.*data\.dir"):
+        recognise(tmp_path / "none")
+
+
+def test_natural_order_counts_numbers_as_numbers():
+    names = ["10_1", "2_10", "2_9", "b", "a2", "a10"]
+    assert sorted(names, key=natural_key) == ["2_9", "2_10", "10_1", "a2", "a10", "b"]

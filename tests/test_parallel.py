@@ -1,0 +1,74 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nerveseg.data.parallel import FEW, SCHEDULER_VARIABLE, in_order
+from nerveseg.errors import NervesegError
+
+
+def halves(number):
+    """Late items are quick: their results are there first."""
+    time.sleep(0.002 if number < 40 else 0)
+    return [number, number + 0.5][: 1 + number % 2]
+
+
+def where(number):
+    return [os.getpid()]
+
+
+EXPECTED = [value for number in range(2 * FEW) for value in halves(number)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_come_in_the_order_of_the_work_for_any_number_of_workers(workers):
+    assert list(in_order(halves, list(range(2 * FEW)), workers)) == EXPECTED
+
+
+def test_much_work_is_done_in_other_processes_and_little_in_this_one():
+    assert os.getpid() not in set(in_order(where, list(range(2 * FEW)), 2))
+    assert set(in_order(where, list(range(FEW)), 2)) == {os.getpid()}
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """A real `dask scheduler` with two workers on 127.0.0.1."""
+    pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("dask")
+    file = folder / "scheduler.json"
+    here = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--port", "0", *here], env=environment, cwd=folder)
+    ]
+    processes += [
+        subprocess.Popen(
+            [sys.executable, "-m", "dask", "worker", "--nthreads", "1", "--no-nanny", *here],
+            env=environment, cwd=folder,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    import json
+
+    yield json.loads(file.read_text())["address"]
+    for process in reversed(processes):
+        process.terminate()
+        process.wait(20)
+
+
+def test_workers_of_a_dask_cluster_give_the_same_results_in_the_same_order(scheduler, monkeypatch):
+    monkeypatch.setenv(SCHEDULER_VARIABLE, scheduler)
+    assert list(in_order(halves, list(range(2 * FEW)))) == EXPECTED
+    assert os.getpid() not in set(in_order(where, list(range(2 * FEW))))
+
+
+def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv(SCHEDULER_VARIABLE, "tcp://127.0.0.1:9")
+    with pytest.raises(NervesegError, match="where no scheduler answers"):
+        list(in_order(where, [1]))

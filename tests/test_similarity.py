@@ -1,0 +1,66 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nerveseg.data.similarity import ROWS_AT_ONCE, conflicts, duplicates, sketch
+from odd_files import blob, picture
+
+SIZE = (96, 128)
+FRAME, NERVE = picture(1, SIZE), cv2.circle(np.zeros(SIZE, np.uint8), (60, 40), 12, 255, -1)
+NONE, ELSEWHERE = np.zeros(SIZE, np.uint8), np.roll(NERVE, 40, axis=1)
+
+
+def found(*cases, subjects=None):
+    names = [str(number) for number in range(len(cases))]
+    manifest = pd.DataFrame({"frame": names, "subject": subjects or ["a"] * len(cases)})
+    return conflicts(manifest, [sketch(frame, mask) for frame, mask in cases])
+
+
+def noisy(frame, deviation, seed=0):
+    noise = np.random.default_rng(seed).normal(0, deviation, frame.shape)
+    return np.clip(frame + noise, 0, 255).astype(np.uint8)
+
+
+def test_near_twins_of_which_one_shows_no_nerve_contradict_each_other():
+    table = found((FRAME, NERVE), (noisy(FRAME, 8), NONE), (picture(2, SIZE), NONE))
+    (row,) = table.to_dict("records")
+    assert (row["subject"], row["frame"], row["other"]) == ("a", "1", "0")
+    assert row["reason"] == "a nerve in one of them only"
+    assert row["similarity"] > 0.97
+
+
+def test_near_twins_whose_masks_hardly_overlap_contradict_each_other():
+    assert found((FRAME, NERVE), (FRAME, ELSEWHERE))["reason"].tolist() == ["masks that hardly overlap"]
+
+
+def test_twins_that_agree_do_not_and_neither_do_frames_of_two_subjects():
+    assert found((FRAME, NERVE), (noisy(FRAME, 8), np.roll(NERVE, 3, axis=1)), (FRAME, NERVE)).empty
+    assert found((FRAME, NONE), (FRAME, NONE)).empty
+    assert found((FRAME, NERVE), (FRAME, NONE), subjects=["a", "b"]).empty
+
+
+def test_a_brighter_copy_is_still_a_twin():
+    assert len(found((FRAME, NERVE), (np.clip(FRAME * 0.7 + 20, 0, 255).astype(np.uint8), NONE))) == 1
+
+
+def test_more_frames_than_are_compared_at_once_are_all_compared():
+    cases = [(noisy(FRAME, 2, seed), NONE) for seed in range(ROWS_AT_ONCE + 5)]
+    cases[2] = (FRAME, NERVE)
+    assert len(found(*cases)) == ROWS_AT_ONCE + 4
+
+
+@given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=30))
+def test_duplicates_are_the_groups_of_equal_digests(digests):
+    manifest = pd.DataFrame({"frame": range(len(digests))})
+    groups = duplicates(manifest, digests)
+    assert all(len({digests[row] for row in rows}) == 1 and len(rows) > 1 for rows in groups)
+    alone = set(range(len(digests))) - {row for rows in groups for row in rows}
+    assert all(digests.count(digests[row]) == 1 for row in alone)
+
+
+def test_a_sketch_is_small_and_of_one_length():
+    assert len(sketch(FRAME, NERVE)) == len(sketch(FRAME, NONE)) == 32 * 24 + 64 * 48 // 8
+    assert pytest.approx(blob().sum()) == 9 * 16 * 255

@@ -1,0 +1,58 @@
+import pytest
+
+from conftest import ROOT
+from nerveseg.data.subjects import SubjectRules
+from nerveseg.errors import DatasetError
+from nerveseg.params import load_params
+
+PATTERN = load_params(ROOT / "params.yaml").data.subject_pattern
+
+
+def rules(tmp_path, table=None, pattern=PATTERN):
+    if table is not None:
+        (tmp_path / "subjects.csv").write_text(table)
+    return SubjectRules.read(tmp_path, pattern)
+
+
+def test_a_row_of_the_table_wins_over_the_patient_and_the_patient_over_the_pattern(tmp_path):
+    found = rules(tmp_path, "frame,subject\n12_3.tif,Anna\n")
+    assert found.subject("12_3", "12_3", "p123") == "Anna"
+    assert found.subject("12_4", "12_4", "p123") == "p123"
+    assert found.subject("12_4", "12_4", None) == "12"
+    assert found.subject("scan", "scan", None) is None
+
+
+def test_a_loop_may_be_named_as_a_whole_or_frame_by_frame(tmp_path):
+    found = rules(tmp_path, "frame,subject\nloop,A\nloop_2,B\n")
+    assert [found.subject("loop", f"loop_{number}", None) for number in (1, 2)] == ["A", "B"]
+
+
+def test_a_pattern_reads_the_subject_from_the_folder(tmp_path):
+    assert rules(tmp_path, pattern="^(.+)/").subject("p1/001", "p1/001", None) == "p1"
+
+
+@pytest.mark.parametrize("name", ["image_001", "scan", "1", "a_b"])
+def test_the_default_pattern_does_not_take_a_running_number_for_a_frame_of_one_subject(tmp_path, name):
+    assert rules(tmp_path).subject(name, name, None) is None
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("frame;subject\n1;2\n", "has the columns frame;subject; expected frame and subject"),
+        ("frame,subject\n1_1,\n", "line 2: no frame or no subject"),
+        ("frame,subject\n1_1,a\n1_1,b\n", "gives frame 1_1 more than one subject"),
+        ("", "cannot be read"),
+        ('frame,subject\n"1_1,a\n', "cannot be read|line 2"),
+        ("\0\1\2", "has the columns|cannot be read"),
+    ],
+)
+def test_a_damaged_table_is_told(tmp_path, table, told):
+    with pytest.raises(DatasetError, match=rf"subjects\.csv.*({told})"):
+        rules(tmp_path, table)
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path):
+    (tmp_path / "subjects.csv").write_bytes(b"\xff\xfe\x00frame")
+    with pytest.raises(DatasetError, match=r"subjects\.csv"):
+        rules(tmp_path)
