@@ -29,7 +29,9 @@ def augment() -> None:
         train = list(read_records(shards(SOURCE, "train"), info))
         rounds = params.augment.variants + 1
         for number in trange(rounds, desc="augmenting", unit="round"):
-            write_records([folder / f"round-{number:02d}.tfrecord"], round_of(train, number, params.augment, params.seed))
+            write_records(
+                [folder / f"round-{number:02d}.tfrecord"], round_of(train, number, params.augment, params.seed)
+            )
         _preview(train, params, PREVIEW)
         run.log_artifact(PREVIEW)
         print(f"{rounds} rounds of {len(train)} train frames")
