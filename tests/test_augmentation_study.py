@@ -1,5 +1,8 @@
 """`bench/augmentation_study.py` on a tiny data set: what the documented figures rest on."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -59,6 +62,27 @@ def test_a_study_takes_up_what_is_done_and_a_training_depends_on_its_arm_and_see
     assert again.drop(columns="minutes").equals(first.drop(columns="minutes"))
 
 
+def test_a_training_that_was_stopped_goes_on_from_its_last_whole_epoch(bench, study, monkeypatch):
+    arm, fit = bench.Arm("flip", {"flip": 0.5}), bench.fit_network
+    two_epochs = replace(study(), epochs=2)
+    two_epochs.run(arm, 1)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    begun = []
+    monkeypatch.setattr(bench, "fit_network", lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": stop}))
+    with pytest.raises(KeyboardInterrupt):
+        two_epochs.run(arm, 1)
+    monkeypatch.setattr(
+        bench, "fit_network", lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": lambda n, _: begun.append(n)})
+    )
+    two_epochs.run(arm, 1)
+    assert begun == [2]
+    whole, resumed = study().results.drop(columns="minutes").to_dict("records")
+    assert resumed == whole
+
+
 def test_a_report_holds_an_arm_against_its_baseline_by_seed_and_by_subject(bench, study):
     arms = bench.all_arms(study().params.augment)
     (study().folder / "cases").mkdir()
@@ -91,8 +115,6 @@ def test_a_folder_of_another_study_is_refused(study):
 
 
 def test_the_arm_nothing_trains_on_the_frames_themselves(bench):
-    import numpy as np
-
     frame = np.random.default_rng(0).integers(0, 256, (32, 48)).astype(np.uint8)
     section = bench.only({}, load_params(ROOT / "params.yaml").augment)
     assert np.array_equal(variant(frame, frame, section, (1,))[0], frame)

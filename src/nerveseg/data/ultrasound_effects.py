@@ -43,21 +43,18 @@ def speckle(shape: tuple[int, int], deviation: float, rng: np.random.Generator) 
     its tail in the dark and a spread that does not depend on the mean (Kaplan and Ma 1993, "On the statistical
     characteristics of log-compressed Rayleigh signals", IEEE Ultrason. Symp.). `RAYLEIGH_DB` is that spread in full;
     less is the speckle that compounding and smoothing leave. The K distribution of Dutt and Greenleaf (1996, IEEE
-    Trans. Med. Imaging) is for few scatterers; a pixel of the network's input, 0.3 mm and more, holds many.
+    Trans. Med. Imaging) is for few scatterers; a pixel of the network's input, some tenths of a millimetre, holds many.
     """
     rows, columns = len(_ALONG) // 2, len(_ACROSS) // 2
-    padded = (shape[0] + 2 * rows, shape[1] + 2 * columns)
-    real, imaginary = (
-        cv2.sepFilter2D(_white_noise(padded, rng), cv2.CV_32F, _ACROSS, _ALONG)[rows:-rows, columns:-columns]
-        for _ in range(2)
-    )
-    amplitude = np.maximum(cv2.magnitude(real, imaginary), np.float32(1e-6))
-    scale = deviation / RAYLEIGH_DB
+    height, width = shape[0] + 2 * rows, shape[1] + 2 * columns
+    both = cv2.sepFilter2D(_white_noise((2 * height, width), rng), cv2.CV_32F, _ACROSS, _ALONG)
+    amplitude = cv2.magnitude(both[:height], both[height:])  # real and imaginary part
+    decibels: Pixels = cv2.log(np.maximum(amplitude, np.float32(1e-6), out=amplitude))
     # The two parts have variance 1 each, the power mean 2.
-    decibels: Pixels = cv2.log(amplitude)
+    scale = deviation / RAYLEIGH_DB
     decibels *= np.float32(scale * 20.0 / np.log(10.0))
     decibels += np.float32(scale * (_MEAN_LOG - 10.0 * np.log10(2.0)))
-    return decibels
+    return decibels[rows:-rows, columns:-columns]
 
 
 def time_gain(height: int, coefficients: Sequence[float]) -> Pixels:
@@ -190,7 +187,8 @@ def _white_noise(shape: tuple[int, int], rng: np.random.Generator) -> Pixels:
     """Normal noise in 256 steps: a random byte picks the quantile, ten times as fast as `rng.standard_normal`. After the
     point spread has mixed a dozen of them the steps are gone.
     """
-    picked = np.frombuffer(rng.bytes(shape[0] * shape[1]), np.uint8).reshape(shape)
+    size = shape[0] * shape[1]
+    picked = rng.integers(2**64, size=-(-size // 8), dtype=np.uint64).view(np.uint8)[:size].reshape(shape)
     return cv2.LUT(picked, _QUANTILES)
 
 
