@@ -78,7 +78,7 @@ class Draw:
             speckle=between(0.0, params.speckle),
             time_gain=curve(params.time_gain),
             lateral_gain=curve(params.lateral_gain),
-            reverberation=perhaps(params.reverberation, between(0.08, 0.25), between(3.0, 9.0)),
+            reverberation=perhaps(params.reverberation, between(0.1, 0.25), between(3.0, 9.0)),
             shadow=perhaps(params.shadow, between(0, 1), between(0.05, 0.25), between(0, 0.5), between(0.2, 0.8)),
             blur=perhaps(params.blur, between(0.3, 1.0)),
             defocus=perhaps(params.defocus, between(0.1, 0.7), between(0.01, 0.04)),

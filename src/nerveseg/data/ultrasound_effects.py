@@ -83,13 +83,14 @@ def reverberation(frame: Pixels, depth: float, loss: float) -> Pixels:
     train on such echoes). Powers add up, as the phases of real and false echoes have nothing to do with each other.
 
     Args:
-        frame: the frame; the rows around `depth` are the interface.
-        depth: of the interface, as a share of the frame's height.
+        frame: the frame.
+        depth: of the interface, as a share of the frame's height; it is the brightest row about there.
         loss: of each further echo, dB.
     """
     height = len(frame)
-    half = max(1, round(0.02 * height))
-    spacing = max(2 * half + 1, round(depth * height))
+    half = max(1, round(0.04 * height))  # rows above and below that belong to the interface, which may be slanted
+    nearest = min(max(2 * half + 1, round(depth * height) - half), height - 1 - half)
+    spacing = nearest + int(frame[nearest : nearest + 2 * half + 1].mean(axis=1).argmax())
     orders = np.arange(2, (height - 1 - half) // spacing + 1)
     if not len(orders):
         return frame
