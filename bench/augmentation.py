@@ -54,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, metavar="FRAMES", help="folder in Kaggle's layout")
     parser.add_argument("--minutes", type=float, default=4.0, help="of training of each arm (default: 4)")
+    parser.add_argument("--epochs", type=int, default=0, help="of each arm, instead of --minutes, on a busy machine")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="names of arms (default: all)")
     parser.add_argument("--test-subjects", nargs="+", default=TEST_SUBJECTS, metavar="SUBJECT")
@@ -75,7 +76,7 @@ def main() -> None:
         print(Study(asked.folder, params, 0).report(arms))
         return
     use_threads(asked.threads)
-    study = Study.open(asked.folder, params, asked.study, asked.minutes)
+    study = Study.open(asked.folder, params, asked.study, asked.minutes, asked.epochs)
     run_study(study, arms, chosen, asked.seeds)
 
 

@@ -3,7 +3,7 @@
 A study trains the pipeline's U-Net on the train subjects of a folder in Kaggle's layout and scores it on the test
 subjects, at each mask's own size, with cut-offs found on val. An arm is a set of knobs that are on, at `STRENGTHS`: each
 geometric one alone against `nothing`, each other one on top of geometry against `geometry`. All arms take the same
-steps: the epochs that fit into some minutes as measured when the study began. A finished arm is a line of `results.csv`
+steps: the epochs that are asked for, or that fit into some minutes as measured when the study began. A finished arm is a line of `results.csv`
 in the study's folder and is skipped; one that was stopped goes on from its last whole epoch.
 """
 
@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,26 +75,28 @@ class Study:
     epochs: int
 
     @classmethod
-    def open(cls, folder: Path, params: Params, source: Path, minutes: float) -> "Study":
-        """Take up the study of `folder`, or begin one: pack the frames, measure the speed of training.
+    def open(cls, folder: Path, params: Params, source: Path, minutes: float, epochs: int = 0) -> "Study":
+        """Take up the study of `folder`, or begin one: pack the frames, and where `epochs` is 0 find how many of them fit
+        into `minutes`.
 
         Raises:
-            DatasetError: the folder holds a study of other frames or of other minutes.
+            DatasetError: the folder holds a study of other frames, params or minutes.
         """
-        told = {"source": str(source), "test_subjects": list(params.split.test_subjects), "minutes": minutes}
+        told: dict[str, Any] = {"source": str(source), "test_subjects": list(params.split.test_subjects)}
+        told |= {"epochs": epochs} if epochs else {"minutes": minutes}
         told |= {"size": [params.preprocess.width, params.preprocess.height], "variants": params.augment.variants}
         told |= {"lr": params.lr, "unet": params.unet.model_dump(exclude={"epochs"})}
         path = folder / "study.json"
         if path.is_file():
             began = json.loads(path.read_text(encoding="utf-8"))
-            if {key: began[key] for key in told} != told:
+            if {key: began.get(key) for key in told} != told:
                 raise DatasetError(
                     f"{path.parent} holds a study of {began}, now {told} is asked for; name another --folder, or remove it"
                 )
         else:
             with fresh_folder(folder / "prepared") as prepared:
                 pack(inspect(source, params.split, params.seed), prepared, params.preprocess)
-            began = told | {"epochs": _epochs_in(minutes, folder / "prepared", params)}
+            began = {"epochs": epochs or _epochs_in(minutes, folder / "prepared", params), **told}
             write_json(path, began)
         return cls(folder, params, began["epochs"])
 

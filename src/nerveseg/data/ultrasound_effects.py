@@ -98,10 +98,10 @@ def reverberation(frame: Pixels, depth: float, loss: float) -> Pixels:
     rows = orders[:, np.newaxis] * spacing + offsets
     soft = np.exp(-2.0 * (offsets / half) ** 2)
     strength = (10.0 ** (-0.1 * loss * (orders - 1.0)))[:, np.newaxis] * soft
-    interface = np.expm1(frame[spacing + offsets] * _NEPERS)
-    power = np.expm1(frame[rows] * _NEPERS) + strength.astype(np.float32)[..., np.newaxis] * interface
+    interface = np.exp(frame[spacing + offsets] * _NEPERS) - np.float32(1.0)  # black, a power of 1, has no echo
+    power = np.exp(frame[rows] * _NEPERS) + strength.astype(np.float32)[..., np.newaxis] * interface
     echoed = frame.copy()
-    echoed[rows] = np.minimum(np.log1p(power) / _NEPERS, np.float32(1.0))
+    echoed[rows] = np.minimum(np.log(power) / _NEPERS, np.float32(1.0))
     return echoed
 
 
