@@ -89,9 +89,10 @@ class Study:
         path = folder / "study.json"
         if path.is_file():
             began = json.loads(path.read_text(encoding="utf-8"))
-            if {key: began.get(key) for key in told} != told:
+            if other := {key: began.get(key) for key in told if began.get(key) != told[key]}:
+                asked = {key: told[key] for key in other}
                 raise DatasetError(
-                    f"{path.parent} holds a study of {began}, now {told} is asked for; name another --folder, or remove it"
+                    f"{folder} holds a study with {other}, not {asked}; name another --folder, or remove it"
                 )
         else:
             with fresh_folder(folder / "prepared") as prepared:
