@@ -5,15 +5,12 @@ Each `round-*.tfrecord` holds every train frame once, in an order of its own: as
 experiment that changes only the learning rate pays nothing for augmentation.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import trange
 
-from nerveseg.data.augmentation import variant
 from nerveseg.data.records import DatasetInfo, Record, read_records, shards, write_records
+from nerveseg.data.rounds import in_round, round_of
 from nerveseg.errors import told_plainly
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import Params, load_params
@@ -23,7 +20,6 @@ from nerveseg.tracking import stage_run
 SOURCE = Path("data/processed")
 OUTPUT = Path("data/augmented")
 PREVIEW = Path("data/augmented.png")
-STAGE_SEED = 0xA06
 
 
 def augment() -> None:
@@ -35,24 +31,11 @@ def augment() -> None:
         for number in trange(rounds, desc="augmenting", unit="round"):
             write_records(
                 [folder / f"round-{number:02d}.tfrecord"],
-                (record.serialise() for record in _round(train, number, params)),
+                (record.serialise() for record in round_of(train, number, params.augment, params.seed)),
             )
         _preview(train, params, PREVIEW)
         run.log_artifact(PREVIEW)
         print(f"{rounds} rounds of {len(train)} train frames")
-
-
-def _round(train: list[Record], number: int, params: Params) -> Iterator[Record]:
-    order = np.random.default_rng([params.seed, STAGE_SEED, number]).permutation(len(train))
-    return (_variant(train[index], int(index), number, params) for index in order)
-
-
-def _variant(record: Record, index: int, number: int, params: Params) -> Record:
-    """The record for its round: itself once in every `variants` + 1 rounds, else a variant; without its truth."""
-    frame, mask = record.frame, record.mask
-    if (index + number) % (params.augment.variants + 1):
-        frame, mask = variant(frame, mask, params.augment, (params.seed, STAGE_SEED, index, number))
-    return replace(record, frame=frame, mask=mask, truth=None)
 
 
 def _preview(train: list[Record], params: Params, path: Path) -> None:
@@ -62,7 +45,7 @@ def _preview(train: list[Record], params: Params, path: Path) -> None:
     with_nerve = {record.subject: index for index, record in enumerate(train) if record.mask.any()}
     shown = list(with_nerve.values())[:: max(1, len(with_nerve) // 4)][:4]
     variants = [
-        (index, _variant(train[index], index, (step - index) % rounds, params))
+        (index, in_round(train[index], index, (step - index) % rounds, params.augment, params.seed))
         for index in shown
         for step in range(columns)
     ]

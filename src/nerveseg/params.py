@@ -28,6 +28,7 @@ PLAIN = "plain"
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Decibels = Annotated[float, Field(ge=0.0, le=20.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 Subject = Annotated[str, BeforeValidator(str)]
@@ -120,9 +121,13 @@ class AugmentParams(Section):
     shift: Amount
     gain: Amount
     gamma: Annotated[float, Field(ge=0.0, le=2.0)]
-    speckle: Amount
+    speckle: Decibels
+    time_gain: Decibels
+    lateral_gain: Decibels
+    reverberation: Share
     shadow: Share
     blur: Share
+    defocus: Share
 
 
 class UNetParams(Section):

@@ -12,14 +12,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.data.degradation import blur, gain, shadow, speckle
 from nerveseg.data.letterbox import Frame
+from nerveseg.data.ultrasound_effects import (
+    Pixels,
+    amplify,
+    blur,
+    defocus,
+    gain,
+    lateral_gain,
+    reverberation,
+    shadow,
+    speckle,
+    time_gain,
+)
 from nerveseg.params import AugmentParams
+
+_LEVELS = np.arange(256, dtype=np.float32) / np.float32(255.0)
+CURVE = (1 / 2, 1 / 3, 1 / 6)  # share of a gain curve's greatest change that each of its cosines may take
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The random parameters of one variant; `noise_seed` is that of its speckle."""
+    """The random parameters of one variant, each as the effect of its name takes it, None where it has none;
+    `noise_seed` is that of its speckle.
+    """
 
     flip: bool
     rotation: float
@@ -28,27 +44,44 @@ class Draw:
     gain: float
     gamma: float
     speckle: float
-    shadow: tuple[float, float, float, float] | None
-    blur: float
+    time_gain: tuple[float, ...]
+    lateral_gain: tuple[float, ...]
+    reverberation: tuple[float, ...] | None
+    shadow: tuple[float, ...] | None
+    blur: tuple[float, ...] | None
+    defocus: tuple[float, ...] | None
     noise_seed: int
 
     @classmethod
     def sample(cls, params: AugmentParams, rng: np.random.Generator) -> Self:
-        """Draw from the ranges of the `augment` section."""
+        """Draw from the ranges of the `augment` section.
+
+        As many numbers are drawn whatever the params, so that a knob changes its own effect and no other.
+        """
+
+        def between(low: float, high: float) -> float:
+            return low + (high - low) * rng.random()
+
+        def curve(greatest: float) -> tuple[float, ...]:
+            return tuple(greatest * share * between(-1, 1) for share in CURVE)
+
+        def perhaps(probability: float, *drawn: float) -> tuple[float, ...] | None:
+            return drawn if rng.random() < probability else None
+
         return cls(
             flip=bool(rng.random() < params.flip),
-            rotation=rng.uniform(-params.rotation, params.rotation),
-            scale=1.0 + rng.uniform(-params.scale, params.scale),
-            shift=(rng.uniform(-params.shift, params.shift), rng.uniform(-params.shift, params.shift)),
-            gain=1.0 + rng.uniform(-params.gain, params.gain),
-            gamma=float(np.exp(rng.uniform(-params.gamma, params.gamma))),
-            speckle=rng.uniform(0.0, params.speckle),
-            shadow=(
-                (rng.uniform(0, 1), rng.uniform(0.05, 0.25), rng.uniform(0, 0.5), rng.uniform(0.2, 0.8))
-                if rng.random() < params.shadow
-                else None
-            ),
-            blur=rng.uniform(0.3, 1.0) if rng.random() < params.blur else 0.0,
+            rotation=between(-params.rotation, params.rotation),
+            scale=1.0 + between(-params.scale, params.scale),
+            shift=(between(-params.shift, params.shift), between(-params.shift, params.shift)),
+            gain=1.0 + between(-params.gain, params.gain),
+            gamma=float(np.exp(between(-params.gamma, params.gamma))),
+            speckle=between(0.0, params.speckle),
+            time_gain=curve(params.time_gain),
+            lateral_gain=curve(params.lateral_gain),
+            reverberation=perhaps(params.reverberation, between(0.1, 0.25), between(3.0, 9.0)),
+            shadow=perhaps(params.shadow, between(0, 1), between(0.05, 0.25), between(0, 0.5), between(0.2, 0.8)),
+            blur=perhaps(params.blur, between(0.3, 1.0)),
+            defocus=perhaps(params.defocus, between(0.1, 0.7), between(0.01, 0.04)),
             noise_seed=int(rng.integers(2**31)),
         )
 
@@ -72,13 +105,24 @@ class Draw:
         return matrix
 
     def _intensity(self, frame: Frame) -> Frame:
-        pixels = (frame.astype(np.float32) / 255.0) ** np.float32(self.gamma)
-        if self.blur:
-            pixels = blur(pixels, self.blur)
-        if self.shadow:
-            pixels = shadow(pixels, *self.shadow)
-        pixels = speckle(pixels, self.speckle, np.random.default_rng(self.noise_seed))
-        return np.round(gain(pixels, self.gain) * 255.0).astype(np.uint8)
+        pixels = cv2.LUT(frame, _LEVELS ** np.float32(self.gamma))
+        for effect, drawn in (
+            (reverberation, self.reverberation),
+            (blur, self.blur),
+            (defocus, self.defocus),
+            (shadow, self.shadow),
+        ):
+            if drawn:
+                pixels = effect(pixels, *drawn)
+        pixels = amplify(pixels, self._decibels(pixels.shape))
+        return cv2.convertScaleAbs(gain(pixels, self.gain), alpha=255.0)
+
+    def _decibels(self, shape: tuple[int, int]) -> Pixels:
+        """All that changes the echo's amplitude, in one map."""
+        decibels = time_gain(shape[0], self.time_gain) + lateral_gain(shape[1], self.lateral_gain)
+        if self.speckle:
+            decibels += speckle(shape, self.speckle, np.random.default_rng(self.noise_seed))
+        return decibels
 
 
 def variant(frame: Frame, mask: Frame, params: AugmentParams, seed: tuple[int, ...]) -> tuple[Frame, Frame]:

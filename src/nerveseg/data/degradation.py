@@ -1,7 +1,7 @@
 """What makes a B-mode frame poor, at a severity from 1 (slight) to 5 (severe).
 
 A frame here is float32 of shape (H, W), 0..1; so is what comes back. Masks do not change: the nerve stays where
-it is. Used to train the refiner and to test robustness; the augmentation draws from the same primitives.
+it is. Used to train the refiner and to test robustness, with the primitives of `ultrasound_effects`.
 """
 
 from collections.abc import Callable
@@ -10,51 +10,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.float32]
+from nerveseg.data.ultrasound_effects import Pixels, blur, gain, shadow
 
 
-def speckle(frame: Pixels, deviation: float, rng: np.random.Generator) -> Pixels:
-    """Multiplicative noise with a grain of about two pixels, as after envelope detection and scan conversion.
+def grey_noise(frame: Pixels, deviation: float, rng: np.random.Generator) -> Pixels:
+    """A log-normal factor on grey levels, of standard deviation `deviation` in nepers and a grain of about two pixels.
 
-    The log-compressed envelope of fully developed speckle has a spread that does not depend on the mean (Wagner et
-    al. 1983, "Statistics of speckle in ultrasound B-scans"); as a factor on grey levels that is a log-normal one.
+    Coarser than `ultrasound_effects.speckle`, which the augmentation draws from: noise on the display, not on the echo.
     """
     grain = cv2.GaussianBlur(rng.standard_normal(frame.shape, dtype=np.float32), (0, 0), 0.8)
     grain /= max(float(grain.std()), 1e-6)
     return np.clip(frame * np.exp(deviation * grain), 0.0, 1.0)
 
 
-def blur(frame: Pixels, sigma: float) -> Pixels:
-    """A wider point-spread function: Gaussian, twice as wide across the beam as along it; `sigma` in pixels."""
-    return cv2.GaussianBlur(frame, (0, 0), sigmaX=2.0 * sigma, sigmaY=sigma)
-
-
-def gain(frame: Pixels, factor: float) -> Pixels:
-    """Grey levels times `factor`; what leaves the display's range is clipped."""
-    return np.clip(frame * np.float32(factor), 0.0, 1.0)
-
-
-def shadow(frame: Pixels, centre: float, width: float, top: float, depth: float) -> Pixels:
-    """An acoustic shadow below a strong reflector: a dark stripe with soft edges.
-
-    Args:
-        frame: the frame.
-        centre: of the stripe, as a share of the frame's width.
-        width: of the stripe, as a share of the frame's width.
-        top: where it begins, as a share of the frame's height.
-        depth: share of the brightness that it takes, 0..1.
-    """
-    height, columns = frame.shape
-    x = (np.arange(columns, dtype=np.float32) + 0.5) / columns
-    y = (np.arange(height, dtype=np.float32) + 0.5) / height
-    across = np.exp(-0.5 * ((x - centre) / (0.5 * width)) ** 4)
-    along = 1.0 / (1.0 + np.exp(-(y - top) * 40.0))
-    darkening: Pixels = (1.0 - depth * np.outer(along, across)).astype(np.float32)
-    return frame * darkening
-
-
 def _degrade_speckle(frame: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
-    return speckle(frame, 0.05 * severity, rng)
+    return grey_noise(frame, 0.05 * severity, rng)
 
 
 def _degrade_blur(frame: Pixels, severity: int, rng: np.random.Generator) -> Pixels:  # noqa: ARG001 - one signature

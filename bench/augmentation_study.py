@@ -1,0 +1,224 @@
+"""What each transform of the augmentation is worth on real frames; `bench/augmentation.py --study` runs it.
+
+A study trains the pipeline's U-Net on the train subjects of a folder in Kaggle's layout and scores it on the test
+subjects, at each mask's own size, with cut-offs found on val. An arm is a set of knobs that are on, at `STRENGTHS`: each
+geometric one alone against `nothing`, each other one on top of geometry against `geometry`. All arms take the same
+steps: the epochs that are asked for, or that fit into some minutes as measured when the study began. A finished arm is a line of `results.csv`
+in the study's folder and is skipped; one that was stopped goes on from its last whole epoch.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from nerveseg.data.preparation import prepare_dataset
+from nerveseg.data.records import DatasetInfo, annotated_frames, batches, read_records, shards, write_records
+from nerveseg.data.rounds import round_of
+from nerveseg.errors import DatasetError
+from nerveseg.evaluation.metrics import summarise
+from nerveseg.evaluation.scoring import case_table
+from nerveseg.models.unet import build_unet
+from nerveseg.outputs import fresh_folder, write_csv, write_json
+from nerveseg.params import AugmentParams, Params
+from nerveseg.segmenter import Segmenter, SegmenterConfig
+from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.distribution import make_deterministic
+from nerveseg.training.supervised import compile_network, fit_network, steps_per_epoch
+
+GEOMETRY = {"flip": 0.5, "rotation": 12.0, "scale": 0.15, "shift": 0.08}
+INTENSITY = {
+    "gain": 0.2, "gamma": 0.3, "speckle": 3.0, "time_gain": 6.0, "lateral_gain": 4.0, "reverberation": 0.3,
+    "shadow": 0.3, "blur": 0.3, "defocus": 0.3,
+}  # fmt: skip
+STRENGTHS = GEOMETRY | INTENSITY
+SCORES = ("dice_nerve", "dice", "iou_nerve", "sensitivity")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Knobs that are on, and the arm that they are held against."""
+
+    name: str
+    knobs: Mapping[str, float] = field(default_factory=dict)
+    baseline: str | None = None
+
+
+def all_arms(params: AugmentParams) -> dict[str, Arm]:
+    arms = [Arm("nothing"), Arm("geometry", GEOMETRY, "nothing")]
+    arms += [Arm(knob, GEOMETRY | {knob: strength}, "geometry") for knob, strength in INTENSITY.items()]
+    arms += [Arm("everything", STRENGTHS, "geometry")]
+    arms += [Arm("params", {knob: getattr(params, knob) for knob in STRENGTHS}, "geometry")]
+    arms += [Arm(knob, {knob: strength}, "nothing") for knob, strength in GEOMETRY.items()]
+    return {arm.name: arm for arm in arms}
+
+
+def only(knobs: Mapping[str, float], params: AugmentParams) -> AugmentParams:
+    """The `augment` section with these knobs on and all others off."""
+    return params.model_copy(update=dict.fromkeys(STRENGTHS, 0.0) | dict(knobs))
+
+
+@dataclass(frozen=True)
+class Study:
+    """One folder of results: its data, packed once, and the number of epochs of each arm."""
+
+    folder: Path
+    params: Params
+    epochs: int
+
+    @classmethod
+    def open(cls, folder: Path, params: Params, source: Path, minutes: float, epochs: int = 0) -> "Study":
+        """Take up the study of `folder`, or begin one: pack the frames, and where `epochs` is 0 find how many of them fit
+        into `minutes`.
+
+        Raises:
+            DatasetError: the folder holds a study of other frames, params or minutes.
+        """
+        told: dict[str, Any] = {"source": str(source), "test_subjects": list(params.split.test_subjects)}
+        told |= {"epochs": epochs} if epochs else {"minutes": minutes}
+        told |= {"size": [params.preprocess.width, params.preprocess.height], "variants": params.augment.variants}
+        told |= {"lr": params.lr, "unet": params.unet.model_dump(exclude={"epochs"})}
+        path = folder / "study.json"
+        if path.is_file():
+            began = json.loads(path.read_text(encoding="utf-8"))
+            if other := {key: began.get(key) for key in told if began.get(key) != told[key]}:
+                asked = {key: told[key] for key in other}
+                raise DatasetError(
+                    f"{folder} holds a study with {other}, not {asked}; name another --folder, or remove it"
+                )
+        else:
+            with fresh_folder(folder / "prepared") as prepared:
+                data = params.data.model_copy(update={"dir": str(source)})
+                prepare_dataset(prepared, data, params.split, params.preprocess, params.seed, folder)
+            began = {"epochs": epochs or _epochs_in(minutes, folder / "prepared", params), **told}
+            write_json(path, began)
+        return cls(folder, params, began["epochs"])
+
+    @property
+    def results(self) -> pd.DataFrame:
+        path = self.folder / "results.csv"
+        columns = ["arm", "seed", "knobs", "epochs", "val_dice", *SCORES, "minutes"]
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=columns)
+
+    def has(self, arm: Arm, seed: int) -> bool:
+        done = self.results
+        return bool(((done["arm"] == arm.name) & (done["seed"] == seed) & (done["knobs"] == _text(arm))).any())
+
+    def run(self, arm: Arm, seed: int) -> None:
+        """Train and score one arm, and add its line to the results."""
+        import tensorflow as tf  # nerveseg comes first: it settles which Keras
+
+        started = time.monotonic()
+        tf.keras.backend.clear_session()
+        make_deterministic(seed)
+        prepared = self.folder / "prepared"
+        info, val = DatasetInfo.read(prepared), shards(prepared, "val")
+        unet = self.params.unet.model_copy(update={"epochs": self.epochs})
+        section = only(arm.knobs, self.params.augment)
+        with fresh_folder(self.folder / f"rounds-{arm.name}-{seed}") as made:
+            train = list(read_records(shards(prepared, "train"), info))
+            rounds = [made / f"round-{i:02d}.tfrecord" for i in range(min(self.epochs, section.variants + 1))]
+            for number, path in enumerate(tqdm(rounds, desc="augmenting", unit="round")):
+                write_records([path], (record.serialise() for record in round_of(train, number, section, seed)))
+            network = build_unet(unet, info.height, info.width, info.mean, info.std)
+            compile_network(network, unet, self.params.lr, self.epochs * steps_per_epoch(info, unet))
+            settings = {"seed": seed, "lr": self.params.lr, "unet": unet.model_dump()}
+            name = f"augmentation-{digest_of(settings, [*rounds, *val])}"
+            checkpoint = Checkpoint(name, network=network, optimiser=network.optimizer)
+            history = fit_network(network, rounds, val, info, unet, seed, checkpoint, on_epoch=lambda *_: None)
+        frames, truths = annotated_frames(val, info)
+        config = SegmenterConfig(info.height, info.width, info.mean, info.std, unet)
+        segmenter, _ = Segmenter(config, network).tuned(frames, truths, self.params.postprocess)
+        cases = self._test_cases(segmenter, info)
+        scores = summarise(cases)
+        row = {"arm": arm.name, "seed": seed, "knobs": _text(arm), "epochs": self.epochs}
+        row |= {"val_dice": history["val_dice"].max(), **{key: scores[key] for key in SCORES}}
+        row |= {"minutes": round((time.monotonic() - started) / 60, 2)}
+        write_csv(self.folder / "cases" / f"{arm.name}-{seed}.csv", cases)
+        results = self.folder / "results.csv"
+        pd.DataFrame([row]).to_csv(results, mode="a", header=not results.exists(), index=False)
+        shutil.rmtree(self.folder / f"rounds-{arm.name}-{seed}")
+        checkpoint.remove()
+
+    def _test_cases(self, segmenter: Segmenter, info: DatasetInfo) -> pd.DataFrame:
+        records = list(read_records(shards(self.folder / "prepared", "test"), info))
+        truths = [record.annotated for record in records]
+        maps = segmenter.restored(
+            segmenter.probabilities(np.stack([record.frame for record in records])), (truth.shape for truth in truths)
+        )
+        cases = case_table(maps, truths, segmenter.config.cutoffs)
+        cases.insert(0, "subject", [record.subject for record in records])
+        return cases
+
+    def report(self, arms: Mapping[str, Arm]) -> str:
+        """A row an arm: test Dice, its difference to the baseline's of the same seeds, and for how many of the test
+        subjects it is better.
+        """
+        rows = []
+        for arm in arms.values():
+            done = [seed for seed in sorted(self.results["seed"].unique()) if self.has(arm, seed)]
+            paired = [seed for seed in done if arm.baseline and self.has(arms[arm.baseline], seed)]
+            if not done:
+                continue
+            row = {"arm": arm.name, "seeds": len(done), "dice_nerve": self._by_subject(arm, done)[1].mean()}
+            if paired and arm.baseline:
+                ours, mean = self._by_subject(arm, paired)
+                theirs, their_mean = self._by_subject(arms[arm.baseline], paired)
+                gains = mean - their_mean
+                row |= {"against": arm.baseline, "gain": gains.mean(), "least": gains.min(), "most": gains.max()}
+                row |= {"subjects better": f"{(ours > theirs).sum()} of {len(ours)}"}
+            rows.append(row)
+        return pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format, na_rep="")
+
+    def _by_subject(self, arm: Arm, seeds: Sequence[int]) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+        """Mean Dice of frames with a nerve by subject over all seeds, and by seed over all frames."""
+        paths = {seed: self.folder / "cases" / f"{arm.name}-{seed}.csv" for seed in seeds}
+        cases = pd.concat([pd.read_csv(path).assign(seed=seed) for seed, path in paths.items()])
+        cases = cases[cases["has_nerve"]]
+        return cases.groupby("subject")["dice"].mean(), cases.groupby("seed")["dice"].mean()
+
+
+def run_study(study: Study, arms: Mapping[str, Arm], chosen: Sequence[str], seeds: Sequence[int]) -> None:
+    """Run what is missing, seed after seed, so that a first answer stands early."""
+    waiting = [(arms[name], seed) for seed in seeds for name in chosen if not study.has(arms[name], seed)]
+    print(f"{len(chosen) * len(seeds) - len(waiting)} of {len(chosen) * len(seeds)} trainings are done")
+    for number, (arm, seed) in enumerate(waiting, 1):
+        print(f"{number} of {len(waiting)}: {arm.name}, seed {seed}", flush=True)
+        study.run(arm, seed)
+        print(study.report(arms), flush=True)
+
+
+def use_threads(threads: int) -> None:
+    import tensorflow as tf
+
+    cv2.setNumThreads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _text(arm: Arm) -> str:
+    return " ".join(f"{knob}={value:g}" for knob, value in sorted(arm.knobs.items()) if value) or "none"
+
+
+def _epochs_in(minutes: float, prepared: Path, params: Params) -> int:
+    """The epochs, validation included, that this machine trains in `minutes`, at least one."""
+    info, batch, steps = DatasetInfo.read(prepared), params.unet.batch_size, 12
+    network = build_unet(params.unet, info.height, info.width, info.mean, info.std)
+    compile_network(network, params.unet, params.lr, steps)
+    train = batches(shards(prepared, "train"), info, batch).repeat()
+    network.fit(train, steps_per_epoch=2, verbose=0)  # traces the graph
+    start = time.monotonic()
+    network.fit(train, steps_per_epoch=steps, verbose=0)
+    rate = steps * batch / (time.monotonic() - start)
+    epoch = (info.frames["train"] + info.frames["val"] / 3) / rate  # forwards alone costs a third
+    epochs = max(1, round(60 * minutes / epoch))
+    print(f"{rate:.1f} frames/s: {epochs} epochs of {info.frames['train']} frames in {epochs * epoch / 60:.1f} minutes")
+    return epochs
