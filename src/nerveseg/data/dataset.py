@@ -49,11 +49,17 @@ class AnnotatedFrame:
 
     def digests(self) -> tuple[str, str]:
         """SHA-256 of the frame's pixels, and of the frame's and the mask's together."""
-        pixels = hashlib.sha256(repr(self.frame.shape).encode())
-        pixels.update(np.ascontiguousarray(self.frame).data)
+        pixels = hash_of(self.frame)
         both = pixels.copy()
         both.update(np.packbits(self.mask).data)
         return pixels.hexdigest(), both.hexdigest()
+
+
+def hash_of(frame: Frame) -> "hashlib._Hash":
+    """SHA-256 of a frame's pixels and shape."""
+    found = hashlib.sha256(repr(frame.shape).encode())
+    found.update(np.ascontiguousarray(frame).data)
+    return found
 
 
 def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quarantined]:

@@ -1,11 +1,11 @@
 """What one process does with one source: load it, check it, and make of each frame all that the pipeline needs of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from nerveseg.data.dataset import AnnotatedFrame, Reading, load
+from nerveseg.data.dataset import AnnotatedFrame, Reading, hash_of, load
+from nerveseg.data.frames import read_frames
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Frame, Letterbox, Size
 from nerveseg.data.mask_codes import pack_mask
@@ -45,11 +45,9 @@ def prepare(source: Source, reading: Reading, target: Size) -> list[Prepared | Q
     ]
 
 
-def originals(source: Source, reading: Reading) -> Sequence[tuple[str, str, Frame]]:
-    """Name, digest of the pixels, and frame as it was read, of the usable frames of a source."""
-    return [
-        (item.name, item.digests()[0], item.frame) for item in load(source, reading) if isinstance(item, AnnotatedFrame)
-    ]
+def originals(source: Source) -> list[tuple[str, Frame]]:
+    """Each frame of a source as it was read, with the digest of its pixels."""
+    return [(hash_of(frame).hexdigest(), frame) for frame in read_frames(source.frame)]
 
 
 def _prepared(item: AnnotatedFrame, source: str, target: Size) -> Prepared:

@@ -37,11 +37,11 @@ class Letterbox:
 
     def frame(self, frame: Frame) -> Frame:
         """(H, W) uint8 -> target size; the padding mirrors the frame, so that no hard edge appears."""
-        return self._pad(self._resize(frame, cv2.INTER_AREA), cv2.BORDER_REFLECT_101)
+        return self._pad(self._resize(frame), cv2.BORDER_REFLECT_101)
 
     def mask(self, mask: Mask) -> Frame:
         """(H, W) bool -> target size, uint8 0..255: the share of each pixel that the mask covers."""
-        return self._pad(self._resize(np.multiply(mask, 255, dtype=np.uint8), cv2.INTER_AREA), cv2.BORDER_CONSTANT)
+        return self._pad(self._resize(np.multiply(mask, 255, dtype=np.uint8)), cv2.BORDER_CONSTANT)
 
     def restore(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
         """A map over the input, float32 of the target size -> the same over the frame, (H, W)."""
@@ -50,10 +50,15 @@ class Letterbox:
         size = (self.source[1], self.source[0])
         return cv2.resize(inner, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
-    def _resize(self, pixels: Frame, interpolation: int) -> Frame:
-        if self.scaled[0] > self.source[0]:  # INTER_AREA enlarges like nearest neighbour
-            interpolation = cv2.INTER_LINEAR
-        return cv2.resize(pixels, (self.scaled[1], self.scaled[0]), interpolation=interpolation)
+    def _resize(self, pixels: Frame) -> Frame:
+        size = (self.scaled[1], self.scaled[0])
+        if self.scaled[0] > self.source[0]:
+            return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)  # by area would repeat pixels
+        while all(side % 2 == 0 and side >= 4 * wanted for side, wanted in zip(pixels.shape, self.scaled, strict=True)):
+            # Halves are averaged at once; what is left by area then costs a quarter.
+            half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+            pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
+        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
     def _pad(self, pixels: Frame, border: int) -> Frame:
         bottom = self.target[0] - self.scaled[0] - self.top

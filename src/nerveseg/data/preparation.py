@@ -8,12 +8,11 @@ that file is dealt to the shards. Only the frames of test are read a second time
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -42,17 +41,11 @@ def prepare_dataset(
         DatasetError: too much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
     """
     target = (preprocess.height, preprocess.width)
-    spool = output / SPOOL
-    with tf.io.TFRecordWriter(str(spool)) as writer:
-
-        def keep(item: Prepared, subject: str) -> None:
-            writer.write(serialised(item.name, subject, item.frame, item.mask, item.truth, item.size, original=None))
-
-        inventory = take_inventory(Path(data.dir), data, home, target, keep, workers)
-    refuse_too_many(inventory, data.max_quarantined)
-    inventory = assign_splits(inventory, split, seed, drop_conflicts=data.drop_conflicts)
-    info = _pack(inventory, spool, output, preprocess, workers)
-    spool.unlink()
+    with _Spool(output / SPOOL) as spool:
+        inventory = take_inventory(Path(data.dir), data, home, target, spool.add, workers)
+        refuse_too_many(inventory, data.max_quarantined)
+        inventory = assign_splits(inventory, split, seed, drop_conflicts=data.drop_conflicts)
+        info = _pack(inventory, spool, output, preprocess, workers)
     return inventory, info
 
 
@@ -99,20 +92,18 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
 
 
 def _pack(
-    inventory: Inventory, spool: Path, output: Path, params: PreprocessParams, workers: int | None
+    inventory: Inventory, spool: "_Spool", output: Path, params: PreprocessParams, workers: int | None
 ) -> DatasetInfo:
     manifest = inventory.manifest
     parts = manifest["split"].to_numpy()
     counts = {}
     for part in SPLITS:
-        records: Iterator[bytes] = (
-            record for record, other in zip(_spooled(spool), parts, strict=True) if other == part
-        )
+        rows = np.flatnonzero(parts == part)
+        records: Iterator[bytes] = (spool.record(row) for row in rows)
         if part == "test":
-            records = _with_originals(records, inventory, workers)
+            records = _with_originals(records, rows, inventory, workers)
         paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
-        total = int((parts == part).sum())
-        counts[part] = write_records(paths, tqdm(records, total=total, desc=f"packing {part}", unit="frame"))
+        counts[part] = write_records(paths, tqdm(records, total=len(rows), desc=f"packing {part}", unit="frame"))
     mean, deviation = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
     digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
     source = str(inventory.reading.directory)
@@ -121,20 +112,41 @@ def _pack(
     return info
 
 
-def _spooled(path: Path) -> Iterator[bytes]:
-    yield from tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+class _Spool:
+    """Records in one file, in the order of the manifest, until their split is known; the file goes with the context."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ends = [0]
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("w+b")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink()
+
+    def add(self, item: Prepared, subject: str) -> None:
+        record = serialised(item.name, subject, item.frame, item.mask, item.truth, item.size, original=None)
+        self._file.write(record)
+        self._ends.append(self._ends[-1] + len(record))
+
+    def record(self, row: int) -> bytes:
+        self._file.seek(self._ends[row])
+        return self._file.read(self._ends[row + 1] - self._ends[row])
 
 
-def _with_originals(records: Iterator[bytes], inventory: Inventory, workers: int | None) -> Iterator[bytes]:
+def _with_originals(
+    records: Iterator[bytes], rows: NDArray[np.intp], inventory: Inventory, workers: int | None
+) -> Iterator[bytes]:
     """The records of test with their frames as they were read, which must still be the same."""
-    rows = np.flatnonzero(inventory.manifest["split"].to_numpy() == "test")
     wanted = {inventory.sources[row] for row in rows}
     sources = [source for source in inventory.layout.sources if source.name in wanted]
-    frames = in_order(partial(originals, reading=inventory.reading), sources, workers)
+    frames = in_order(originals, sources, workers)
     for record, row in zip(records, rows, strict=True):
-        name = inventory.manifest["frame"].iloc[row]
-        digest, frame = next(((found, frame) for other, found, frame in frames if other == name), (None, None))
-        if frame is None or digest != inventory.pixels[row]:
+        frame = next((frame for digest, frame in frames if digest == inventory.pixels[row]), None)
+        if frame is None:
             raise DatasetError(f"{inventory.files[row][0]} changed while it was being read; run preprocess again")
         yield with_original(record, frame)
 
