@@ -1,4 +1,7 @@
-"""What one process does with one source: load it, check it, and make of each frame all that the pipeline needs of it."""
+"""What one process does with one source: load it, check it, and make of each frame all that the pipeline needs of it.
+
+A worker imports this module before its first frame, so that neither it nor what it imports may load TensorFlow or pandas.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +12,7 @@ from nerveseg.data.frames import read_frames
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Frame, Letterbox, Size
 from nerveseg.data.mask_codes import pack_mask
-from nerveseg.data.similarity import sketch
+from nerveseg.data.sketches import sketch
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,10 @@ class Prepared:
     levels: tuple[int, int]
 
 
-def prepare(source: Source, reading: Reading, target: Size) -> list[Prepared | Quarantined]:
-    """The frames of a source, ready to be packed for an input of size `target`, and what of it cannot be used."""
-    return [
-        item if isinstance(item, Quarantined) else _prepared(item, source.name, target)
-        for item in load(source, reading)
-    ]
+def prepare(source: Source, reading: Reading, target: Size) -> list[list[Prepared | Quarantined]]:
+    """One list for the source: its frames, ready to be packed for an input of size `target`, and what cannot be used."""
+    loaded = load(source, reading)
+    return [[item if isinstance(item, Quarantined) else _prepared(item, source.name, target) for item in loaded]]
 
 
 def originals(source: Source) -> list[tuple[str, Frame]]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from nerveseg.data.dataset import Reading
 from nerveseg.data.dicom import salt_of
 from nerveseg.data.inspection import Prepared, prepare
-from nerveseg.data.layouts import Layout, Quarantined, Source, recognise
+from nerveseg.data.layouts import Layout, Quarantined, recognise
 from nerveseg.data.letterbox import Size
 from nerveseg.data.parallel import in_order
 from nerveseg.data.similarity import conflicts, duplicates
@@ -142,7 +142,7 @@ def take_inventory(
     reading = Reading(directory, data.nerve_labels, salt)
     quarantined, rows, names = list(layout.quarantined), _Rows(), set[str]()
     progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
-    for items in in_order(partial(_listed, reading=reading, target=target), layout.sources, workers):
+    for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):
         progress.update()
         for item in items:
             if isinstance(item, Quarantined):
@@ -202,7 +202,3 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
 def left_out(files: Sequence[str], reason: str, remedy: str) -> list[Quarantined]:
     """Files that nothing is wrong with by themselves."""
     return [Quarantined(file, reason, remedy) for file in files]
-
-
-def _listed(source: Source, reading: Reading, target: Size) -> list[list[Prepared | Quarantined]]:
-    return [prepare(source, reading, target)]

@@ -1,35 +1,22 @@
 """Frames that are equal, or nearly: copies under two names, and labels that contradict each other.
 
-A sketch of a frame is its means over 32 x 24 blocks (Yang, Gu and Niu 2006, "Block mean value based image perceptual
-hashing"), kept as grey levels instead of bits and compared by normalised correlation: on frames of the 2016 challenge
-pairs above 0.97 are the same plane to the eye. Near twins of a subject contradict each other where one shows a nerve
+Sketches (`nerveseg.data.sketches`) are compared by normalised correlation: on frames of the 2016 challenge pairs above
+0.97 are the same plane to the eye. Near twins of a subject contradict each other where one shows a nerve
 and the other none, or where their masks hardly overlap.
 """
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Frame
+from nerveseg.data.sketches import BLOCKS
 
 NEAR = 0.97  # correlation of two sketches from which frames show the same plane
 BARELY = 0.2  # Dice of two masks below which they outline different things
-BLOCKS = (32, 24)
-MASK_BLOCKS = (64, 48)
 ROWS_AT_ONCE = 512
 CONFLICT_COLUMNS = ["subject", "frame", "other", "similarity", "dice", "reason"]
-
-
-def sketch(frame: Frame, mask: Frame) -> bytes:
-    """A letterboxed frame and its mask, both uint8 (H, W), small: grey means of blocks, then a bit for each mask block."""
-    means = cv2.resize(frame, BLOCKS, interpolation=cv2.INTER_AREA)
-    covered = (
-        cv2.resize(mask, MASK_BLOCKS, interpolation=cv2.INTER_AREA) >= 128 if mask.any() else np.zeros(MASK_BLOCKS)
-    )
-    return means.tobytes() + np.packbits(covered.astype(np.bool_)).tobytes()
 
 
 def duplicates(manifest: pd.DataFrame, pixels: Sequence[str]) -> list[list[int]]:

@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import numpy as np
+
+from nerveseg.data.dataset import Reading
+from nerveseg.data.inspection import prepare
+from nerveseg.data.layouts import Source
+from nerveseg.data.mask_codes import unpack_mask
+from odd_files import SIZE, blob, encoded, picture
+
+
+def test_a_worker_loads_neither_tensorflow_nor_pandas():
+    code = (
+        "import sys, nerveseg.data.inspection; print(sorted({'tensorflow', 'pandas', 'pydantic'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_is_kept_of_a_frame_is_what_the_files_hold(tmp_path):
+    for name, pixels in (("a.tif", picture()), ("a_mask.tif", blob())):
+        (tmp_path / name).write_bytes(encoded(pixels))
+    source = Source("a", tmp_path / "a.tif", (tmp_path / "a_mask.tif",))
+    ((item,),) = prepare(source, Reading(tmp_path, (), b""), (24, 40))
+    assert (item.size, item.mask_area, item.source) == (SIZE, 9 * 16, "a")
+    assert np.array_equal(unpack_mask(item.truth, item.size), blob() > 0)
+    assert item.frame.shape == item.mask.shape == (24, 40)
+    assert item.levels == (int(item.frame.sum()), int((item.frame.astype(np.int64) ** 2).sum()))
