@@ -10,6 +10,7 @@ from nerveseg.models.losses import binary_cross_entropy, dice, segmentation_loss
 from nerveseg.models.refiner import LOGIT_LIMIT, build_refiner
 from nerveseg.models.unet import build_unet
 from nerveseg.params import load_params
+from nerveseg.training.distribution import make_deterministic
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 4, "depth": 2})
 GREY = (60.0, 40.0)
@@ -68,7 +69,7 @@ def test_empty_against_empty_has_dice_one():
 
 
 def test_an_untrained_unet_expects_few_pixels_of_nerve_at_the_size_of_its_input():
-    tf.keras.utils.set_random_seed(0)
+    make_deterministic(0)
     network = build_unet(UNET, 32, 64, *GREY)
     probability = tf.sigmoid(network(FRAMES)).numpy()
     assert probability.shape == (2, 32, 64, 1)
@@ -82,7 +83,7 @@ def test_the_normalisation_with_the_statistics_of_train_is_inside_the_network():
 
 def test_one_seed_gives_one_set_of_weights():
     def weights(seed):
-        tf.keras.utils.set_random_seed(seed)
+        make_deterministic(seed)
         return build_unet(UNET, 32, 64, *GREY).get_weights()
 
     assert all(np.array_equal(a, b) for a, b in zip(weights(1), weights(1), strict=True))

@@ -1,10 +1,21 @@
 """How TensorFlow runs a training: on which devices, and repeatable to the bit."""
 
 import os
+import random
 
 import tensorflow as tf
+from tf_keras.src import backend
 
 from nerveseg.errors import ModelError
+
+
+class _WholeNumbers(random.Random):
+    """What tf-keras draws the seeds of its initialisers from: it calls `randint(1, 1e9)`, and from Python 3.12 on that
+    takes no floating-point number. The numbers are those of `random.Random`.
+    """
+
+    def randint(self, low: float, high: float) -> int:
+        return super().randint(int(low), int(high))
 
 
 def make_deterministic(seed: int) -> None:
@@ -12,6 +23,7 @@ def make_deterministic(seed: int) -> None:
     timing; seeds alone did not make two trainings equal.
     """
     tf.keras.utils.set_random_seed(seed)
+    backend._SEED_GENERATOR.generator = _WholeNumbers(seed)  # noqa: SLF001 - tf-keras has no other way in
     tf.config.experimental.enable_op_determinism()
 
 
