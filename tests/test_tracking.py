@@ -153,9 +153,10 @@ def test_changes_that_are_not_committed_show_in_the_name_but_the_pipelines_own_d
 def test_curves_have_a_point_per_epoch(repo, params):
     with stage_run("train_unet", params) as tracked:
         for epoch in range(3):
-            tracked.log_epoch(epoch, {"loss": 1.0 / (epoch + 1), "val_dice": np.float32(0.5)})
+            tracked.log_epoch(epoch, {"epoch": epoch, "loss": 1.0 / (epoch + 1), "val_dice": np.float32(0.5)})
 
     [(_, stages)] = runs_of(repo)
+    assert set(stages["train_unet"].data.metrics) == {"loss", "val_dice"}
     history = client_of(repo).get_metric_history(stages["train_unet"].info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5), (2, 1.0 / 3)]
 

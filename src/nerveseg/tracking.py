@@ -126,7 +126,8 @@ class _MlflowRun(StageRun):
 
     @_or_warn
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        self._log_metrics(self._run, values, step=epoch)
+        curves = {key: value for key, value in values.items() if key != "epoch"}  # it is the axis
+        self._log_metrics(self._run, curves, step=epoch)
 
     @_or_warn
     def log_scores(self, scores: Mapping[str, Any]) -> None:
