@@ -159,13 +159,17 @@ def reduced(pair: LoadedPair, shape: tuple[int, ...]) -> tuple[Frame, Mask]:
 
 
 def spread_pairs(folder: Path, per_subject: int, *, only_nerves: bool) -> list[LoadedPair]:
-    """Up to `per_subject` pairs of each subject, evenly over its frames."""
+    """Up to `per_subject` pairs of each subject, evenly over its frames; all pairs of a set with few subjects."""
     chosen: list[Pair] = []
     pairs, _ = find_pairs(folder)
     if only_nerves:
         pairs = [pair for pair in pairs if read_mask(pair.mask_path).any()]
-    for subject in sorted({pair.subject for pair in pairs}, key=natural_key):
+    subjects = sorted({pair.subject for pair in pairs}, key=natural_key)
+    for subject in subjects:
         own = [pair for pair in pairs if pair.subject == subject]
+        if len(subjects) < FEW_SUBJECTS:
+            chosen += own
+            continue
         chosen += [own[k] for k in np.unique(np.linspace(0, len(own) - 1, per_subject).round().astype(int))]
     return [pair for pair in load_pairs(chosen) if isinstance(pair, LoadedPair)]
 
@@ -203,8 +207,8 @@ def compare(phantom: Path, real: Path, per_subject: int) -> pd.DataFrame:
     ends = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
     table = pd.DataFrame({("phantom", name): ours.quantile(share) for name, share in ends.items()})
     for name, share in ends.items():
-        table[real.name, name] = real_measures.quantile(share)
-    low, high = table[real.name, "5 %"], table[real.name, "95 %"]
+        table["real", name] = real_measures.quantile(share)
+    low, high = table["real", "5 %"], table["real", "95 %"]
     table["inside", "median"] = table["phantom", "median"].between(low, high)
     table["inside", "% of subjects"] = 100.0 * (ours.ge(low) & ours.le(high)).mean()
     return table
@@ -220,20 +224,13 @@ def main() -> None:
     tables = {real.name: compare(arguments.phantom, real, arguments.per_subject) for real in arguments.real}
     with pd.option_context("display.width", 200, "display.max_rows", None, "display.float_format", "{:.3g}".format):
         for name, table in tables.items():
-            print(table.to_string())
+            print(f"{name}:\n{table.to_string()}")
             print(f"{int(table['inside', 'median'].sum())} of {len(table)} medians inside of the spread of {name}\n")
-    print(
-        "prevalence: "
-        + ", ".join(f"{folder.name} {prevalence(folder):.1f} %" for folder in [arguments.phantom, *arguments.real])
-    )
+    shares = [f"{folder.name} {prevalence(folder):.1f} %" for folder in (arguments.phantom, *arguments.real)]
+    print("prevalence: " + ", ".join(shares))
     if arguments.csv:
-        flat = [
-            table.set_axis(["_".join(c).replace(table.columns[3][0], "real") for c in table.columns], axis=1).assign(
-                real=name
-            )
-            for name, table in tables.items()
-        ]
-        pd.concat(flat).rename_axis("measure").to_csv(arguments.csv)
+        together = pd.concat(tables, names=["real set", "measure"])
+        together.set_axis([" ".join(column) for column in together.columns], axis=1).to_csv(arguments.csv)
 
 
 if __name__ == "__main__":

@@ -67,5 +67,5 @@ def test_it_compares_a_phantom_with_a_smaller_set_that_only_shows_nerves(realism
     assert "prevalence: phantom 25.0 %, real 100.0 %" in capsys.readouterr().out
     rows = pd.read_csv(table, index_col="measure")
     assert {"nerve area %", "speckle contrast", "grey distance"} <= set(rows.index)
-    inside = rows.loc[["nerve area %", "nerve depth %", "grey 50 %", "speckle contrast"], "inside_median"]
+    inside = rows.loc[["nerve area %", "nerve depth %", "grey 50 %", "speckle contrast"], "inside median"]
     assert inside.all()
