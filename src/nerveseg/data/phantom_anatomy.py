@@ -49,7 +49,7 @@ class Layers:
         """Skin, fat, the sternocleidomastoid, the fat below it, and what lies deep to that."""
         depth = np.arange(-5.0, DEPTH_MM + 10.0, LAYER_STEP)
         edges = np.cumsum([0.0, rng.uniform(1.3, 2.2), rng.uniform(0.8, 3.0), rng.uniform(2.0, 6.0), rng.uniform(1, 4)])
-        levels = [-21.7, rng.uniform(-28, -22), rng.uniform(-36, -30), rng.uniform(-27, -22), rng.uniform(-33, -28)]
+        levels = [-22.8, rng.uniform(-28, -22), rng.uniform(-38, -32), rng.uniform(-26, -21), rng.uniform(-33, -28)]
         strengths = [0.1, 0.8, 0.5, 1.0, rng.uniform(0.6, 1.1)]
         layer = np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, len(levels) - 1)
         fascia = np.zeros_like(depth)
@@ -167,11 +167,11 @@ class Anatomy:
         row = self.layers.row(bent)
         strength = self.layers.fibres[row] * np.float32(self.streakiness)
         tissue.echo[:] = (
-            self.layers.echo[row] + 1.5 * background.lush + 4.2 * density + strength * (1.8 * fine + 2.0 * coarse)
+            self.layers.echo[row] + 1.0 * background.lush + 4.2 * density + strength * (1.5 * fine + 1.7 * coarse)
         )
         rich = density + np.float32(0.8) * background.rich
         streaks = np.maximum(coarse + 0.6 * fine + 0.9 * rich - 1.35, 0.0) * strength
-        tissue.echo[:] += np.minimum(8.0 * streaks, 22.0)
+        tissue.echo[:] += 24.0 * (1.0 - np.exp(-0.5 * streaks))
         tissue.mirror[:] = 0.02 * np.square(np.minimum(streaks, 3.0))
         fascia = np.minimum(self.layers.fascia[row] * np.clip(0.6 + 0.4 * rich + 0.7 * coarse, 0.0, 2.0), 2.0)
         tissue.echo[:] += 9.0 * fascia

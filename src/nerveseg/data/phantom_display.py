@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nerveseg.data.phantom_acoustics import Map, Scanner
 
-SMOOTH = (0.62, 0.92)  # standard deviation of the speckle reduction in rows and lines of a frame of 420 rows
+SMOOTH = (0.62, 0.85)  # standard deviation of the speckle reduction in rows and lines of a frame of 420 rows
 MARKER_AT, MARKER_WIDTH, MARKER_HEIGHT = 0.523, 18 / 420, 18 / 420  # of the frame's width; of its height
 
 _DB = np.float32(np.log(10.0) / 20.0)
