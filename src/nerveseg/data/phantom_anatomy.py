@@ -167,7 +167,7 @@ class Anatomy:
         row = self.layers.row(bent)
         strength = self.layers.fibres[row] * np.float32(self.streakiness)
         tissue.echo[:] = (
-            self.layers.echo[row] + 1.0 * background.lush + 4.2 * density + strength * (1.5 * fine + 1.7 * coarse)
+            self.layers.echo[row] + background.lush + 4.2 * density + strength * (1.5 * fine + 1.7 * coarse)
         )
         rich = density + np.float32(0.8) * background.rich
         streaks = np.maximum(coarse + 0.6 * fine + 0.9 * rich - 1.35, 0.0) * strength

@@ -1,9 +1,9 @@
 """From the envelope to the screen: log compression, speckle reduction, the grey map, scan conversion, the marker.
 
 A scanner smooths speckle after log compression, and its grey map is steeper in the bright than in the dark: in Kaggle's
-frames half of the pixels are darker than a third of white, hardly one is black, and two in a hundred are white. The
-power of 1.5 fits the quantiles of those frames. They are screenshots: the hollow triangle of the probe's marker lies over the
-skin near the middle, and the first column of pixels is black.
+frames half of the pixels are darker than a third of white, hardly one is black, and two in a hundred are white. A
+power law of exponent 1.5 fits the quantiles of those frames. They are screenshots: the hollow triangle of the probe's
+marker lies over the skin near the middle, and the first column of pixels is black.
 """
 
 import cv2

@@ -2,11 +2,10 @@
 
 All lengths are in mm, echo strengths in dB below white, `sweep` is the probe's place along its way (0 to 1).
 The looks of each organ follow textbook sono-anatomy of the interscalene and supraclavicular brachial plexus: muscle
-is dark with bright fibres along it, fascia a white line where it faces the beam, blood is black, a lymph node dark
-with a bright hilum, and nerve a honeycomb, dark fascicles in bright epineurium. Lobules (fat) and bundles (muscle in a
-bright sheath) are of the nerve's size and brightness and lack only the fascicles: the look-alikes. That a nerve is a
-honeycomb, each dark disc a fascicle and the bright mesh epineurium, was shown against histology by Silvestri et al.
-1995 (Radiology).
+is dark with bright fibres along it, fascia and the sheaths of organs white where they face the beam and faint where
+they run along it, blood is next to black, a lymph node dark with a bright hilum. Lobules (fat) and bundles (muscle in
+a bright sheath) are of the nerve's size and brightness and lack only the fascicles: the look-alikes. Most that is
+bright scatters diffusely, so that speckle breaks it; only its strongest parts are smooth interfaces.
 """
 
 from collections.abc import Callable
