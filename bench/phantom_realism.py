@@ -18,7 +18,8 @@ cycles per frame height. A subject's value is the median over its frames.
   between 30 and 180, the tenth with the least structure is kept: the smallest deviation of the frame blurred by 1.7 %,
   which is far beyond the speckle, so that the choice does not depend on what is measured. Contrast is deviation over
   mean of grey levels; length is the width at half height of the patches' mean autocorrelation.
-- structure length: where the frame's autocorrelation falls to 1/e. Spectra: Welch's, along columns (axial) and rows
+- structure length and spectra leave out the skin and the first columns, where the screen's marker would count more
+  than the tissue. Length: where the autocorrelation falls to 1/e. Spectra: Welch's, along columns (axial) and rows
   (lateral), of the frame without its mean; slope in log-log from 3 to 60 cycles; energies as shares of 1 to 90 cycles.
 - nerve: orientation is that of the major axis, 0 along the skin, 90 upright, 45 up to the right; the ring around the
   nerve is 4 % of the height wide; texture ratio is the deviation inside over that in the ring.
@@ -40,6 +41,7 @@ from nerveseg.errors import told_plainly
 
 JPEG_QUALITY = 95
 FEW_SUBJECTS = 10
+SKIN = 0.05  # share of the height under which the probe's marker ends
 GREYS = np.arange(256)
 Row = dict[str, float]
 
@@ -47,7 +49,7 @@ Row = dict[str, float]
 def grey_measures(frame: Frame) -> Row:
     row = {f"grey {quantile} %": float(np.percentile(frame, quantile)) for quantile in (5, 25, 50, 75, 95)}
     row |= {"black share %": 100.0 * float(np.mean(frame <= 5)), "saturated %": 100.0 * float(np.mean(frame >= 250))}
-    bands = ((0.0, 0.05), (0.05, 0.2), (0.2, 0.6), (0.6, 1.0))
+    bands = ((0.0, SKIN), (SKIN, 0.2), (0.2, 0.6), (0.6, 1.0))
     edges = [[round(share * frame.shape[0]) for share in band] for band in bands]
     names = ("skin", "upper", "middle", "lower")
     return row | {f"grey {name}": float(frame[a:b].mean()) for name, (a, b) in zip(names, edges, strict=True)}
@@ -83,7 +85,7 @@ def speckle_measures(frame: Frame) -> Row:
 
 def structure_measures(frame: Frame) -> Row:
     height = frame.shape[0]
-    grey = frame.astype(np.float32)
+    grey = frame[round(SKIN * height) :, round(0.01 * height) :].astype(np.float32)
     correlation = _autocorrelation((grey - grey.mean())[None])[0]
     row = {
         "structure length axial": 100.0 / height * _falls_to(correlation[:, 0], np.exp(-1.0)),
