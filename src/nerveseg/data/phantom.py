@@ -68,7 +68,7 @@ class Subject:
         pose = self._draw_pose(rng, frame)
         tissue, nerve = self.anatomy.plane(pose, self._visibility(frame))
         tissue.attenuation[0] += _draw_contact_loss(rng, grid)
-        scanner = Scanner(focus=rng.uniform(12.0, 20.0), gain=rng.normal(7.6, 1.2), slope=rng.normal(-0.22, 0.06))
+        scanner = Scanner(focus=rng.uniform(12.0, 20.0), gain=rng.normal(7.8, 1.2), slope=rng.normal(-0.22, 0.06))
         image = compress(echo_envelope(tissue, grid, scanner, rng), scanner, params.width)
         add_marker(image)
         if not self.shows_nerve(frame):

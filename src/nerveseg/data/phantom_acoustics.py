@@ -27,9 +27,9 @@ from scipy import fft
 DEPTH_MM = 40.0
 SOFT_TISSUE_DB_PER_MM = 1.0  # 0.5 dB/cm/MHz at 10 MHz, there and back
 PULSE_MM = 0.14  # standard deviation of the pulse's envelope along the beam
-BEAM_MM = 0.3  # standard deviation of the beam across, in the focus
+BEAM_MM = 0.21  # standard deviation of the beam across, in the focus
 SPREAD = 0.018  # growth of the beam per mm away from the focus
-NOISE_DB = -63.0  # clutter and noise at the skin; the time gain raises them with depth
+NOISE_DB = -65.0  # clutter and noise at the skin; the time gain raises them with depth
 NOISE_GROWTH_DB_PER_MM = 0.35
 CLUTTER_DB, CLUTTER_MM = -32.0, 2.0  # echoes from beside the beam and from detours, and how far they stray
 

@@ -15,6 +15,7 @@ from nerveseg.data.phantom_organs import Organ, draw_organs
 from nerveseg.data.phantom_tissue import PAINTERS, Near, Place, Texture, sample
 
 LAYER_STEP = 0.05  # mm, of the depth profile
+PROBE_LINES = (0.25, 0.95, 2.1)  # mm, flat white lines under the probe's face, at about the same depths in all subjects
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Layers:
         ]
         for line in lines:
             fascia += rng.uniform(0.4, 1.5) * np.exp(-np.square((depth - line) / rng.uniform(0.12, 0.3)))
-        for line in np.arange(0.5, edges[1] + 0.4, 0.85):
-            fascia += rng.uniform(0.1, 0.4) * np.exp(-np.square((depth - line) / 0.15))
+        for line in PROBE_LINES:
+            fascia += rng.uniform(0.2, 0.7) * np.exp(-np.square((depth - line - rng.normal(0.0, 0.08)) / 0.15))
         tables = (np.asarray(levels)[layer], fascia, np.asarray(strengths)[layer])
         return cls(*(table.astype(np.float32) for table in tables))
 
@@ -99,14 +100,14 @@ class Anatomy:
             organs=tuple(draw_organs(rng, grid, nerve.shape)),
             nerve=nerve,
             fascicles=draw_fascicles(rng, nerve.shape),
-            contrast=rng.uniform(0.6, 1.0),
+            contrast=rng.uniform(0.8, 1.0),
             bend_depth=Texture.draw(rng, grid, 5.0, 6.5, turns=0.35, coarse=8),
             bend_lateral=Texture.draw(rng, grid, 4.0, 4.0, turns=0.35, coarse=8),
             rag_depth=Texture.draw(rng, grid, 1.6, 2.2, coarse=4),
             rag_lateral=Texture.draw(rng, grid, 1.8, 1.8, coarse=4),
-            density=Texture.draw(rng, grid, 1.0, 1.4, coarse=4),
+            density=Texture.draw(rng, grid, 0.9, 1.1, coarse=4),
             fibres=Texture.draw(rng, grid, 0.14, 0.7, turns=1.5),
-            strands=Texture.draw(rng, grid, 0.18, 1.4, turns=1.0),
+            strands=Texture.draw(rng, grid, 0.17, 1.2, turns=1.0),
             streakiness=rng.uniform(0.7, 1.3),
             bumpiness=rng.uniform(0.6, 1.1),
             taper=rng.uniform(-0.2, 1.0),
@@ -143,7 +144,7 @@ class Anatomy:
         down = self.bend_depth.over(grid, pose.sweep)
         side = self.bend_lateral.over(grid, pose.sweep)
         # The skin lies flat against the probe: the bend fades in below it.
-        free = np.minimum(grid.depth * np.float32(1.0 / 6.0), 1.0)
+        free = np.clip((grid.depth - np.float32(1.5)) * np.float32(1.0 / 5.0), 0.0, 1.0)
         beside = grid.lateral - np.float32(0.5 * grid.width_mm)
         ragged = self.rag_depth.over(grid, pose.sweep), self.rag_lateral.over(grid, pose.sweep)
         gentle, rough = np.float32(0.7), np.float32(0.35 * self.bumpiness)
@@ -164,10 +165,11 @@ class Anatomy:
         fine = sample(self.fibres.plane(sweep), self.fibres.pitch, bent, lateral)
         coarse = sample(self.strands.plane(sweep), self.strands.pitch, bent, lateral)
         density = self.density.over(self.grid, sweep)
+        density *= np.clip(self.grid.depth * np.float32(1.0 / 4.0), 0.3, 1.0)  # skin is even
         row = self.layers.row(bent)
         strength = self.layers.fibres[row] * np.float32(self.streakiness)
         tissue.echo[:] = (
-            self.layers.echo[row] + background.lush + 4.2 * density + strength * (1.5 * fine + 1.7 * coarse)
+            self.layers.echo[row] + background.lush + 4.5 * density + strength * (1.5 * fine + 1.7 * coarse)
         )
         rich = density + np.float32(0.8) * background.rich
         streaks = np.maximum(coarse + 0.6 * fine + 0.9 * rich - 1.35, 0.0) * strength

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from nerveseg.data.phantom_acoustics import Map, Scanner
 
-SMOOTH = (0.62, 0.85)  # standard deviation of the speckle reduction in rows and lines of a frame of 420 rows
+SMOOTH = (0.9, 2.0)  # standard deviation of the speckle reduction in rows and lines of a frame of 420 rows
+KEPT = 0.55  # share of the unsmoothed frame that it keeps
 MARKER_AT, MARKER_WIDTH, MARKER_HEIGHT = 0.523, 18 / 420, 18 / 420  # of the frame's width; of its height
 
 _DB = np.float32(np.log(10.0) / 20.0)
@@ -23,7 +24,9 @@ def compress(envelope: Map, scanner: Scanner, width: int) -> NDArray[np.uint8]:
     decibels = np.log(np.maximum(envelope, np.float32(1e-6))) / _DB
     level = (decibels + np.float32(scanner.gain)) * np.float32(1.0 / scanner.dynamic_range) + np.float32(1.0)
     detail = envelope.shape[0] / 420
-    level = cv2.GaussianBlur(level, (0, 0), sigmaX=max(SMOOTH[1] * detail, 0.1), sigmaY=max(SMOOTH[0] * detail, 0.1))
+    sigma = [max(size * detail, 0.1) for size in SMOOTH]
+    smooth = cv2.GaussianBlur(level, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])
+    level = smooth + np.float32(KEPT) * (level - smooth)
     level = np.maximum(level, 0.0)
     grey = np.float32(255.0) * level * np.sqrt(level)
     scan_converted = cv2.resize(grey, (width, grey.shape[0]), interpolation=cv2.INTER_CUBIC)
@@ -36,5 +39,5 @@ def add_marker(image: NDArray[np.uint8]) -> None:
     left, right = (round(MARKER_AT * width + side * 0.5 * MARKER_WIDTH * height) for side in (-1, 1))
     tip = (round(MARKER_AT * width), round(MARKER_HEIGHT * height))
     corners = np.array([(left, 0), (right, 0), tip], np.int32)
-    cv2.polylines(image, [corners], isClosed=True, color=12, thickness=max(round(height / 280), 1))
+    cv2.polylines(image, [corners], isClosed=True, color=12, thickness=max(round(height / 420), 1))
     image[:, 0] = 0

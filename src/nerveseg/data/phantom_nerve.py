@@ -19,8 +19,8 @@ from nerveseg.data.phantom_organs import Organ
 from nerveseg.data.phantom_tissue import FASCICLE_DB, Ellipse, Near, blend
 
 NERVE_SHARE = 0.0285  # median share of the frame, as in Kaggle's 2016 challenge
-HAND_MM = 0.3  # standard deviation of how far within or without the nerve's edge an annotator draws
-EPINEURIUM_DB = -25.0
+HAND_MM = 0.2  # standard deviation of how far within or without the nerve's edge an annotator draws
+EPINEURIUM_DB = -21.5
 
 
 def draw_nerve(rng: np.random.Generator, grid: Grid) -> Organ:
@@ -38,10 +38,10 @@ def draw_fascicles(rng: np.random.Generator, shape: Ellipse) -> NDArray[np.float
     down, and small discs in the space that they leave.
     """
     placed: list[tuple[float, float, float]] = []
-    end = shape.long - 0.6
+    end = shape.long - 0.4
     reach = end
     for _ in range(rng.integers(2, 5)):
-        radius = shape.short * rng.uniform(0.36, 0.62)
+        radius = shape.short * rng.uniform(0.42, 0.68)
         along = reach - radius
         if along - radius < -end:
             break
@@ -101,14 +101,14 @@ class Hand:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Hand":
-        waves = rng.normal(0.0, 0.13, size=(4, 2)).clip(-0.2, 0.2).astype(np.float32)
+        waves = rng.normal(0.0, 0.1, size=(4, 2)).clip(-0.15, 0.15).astype(np.float32)
         # Mostly the lower end, which is an ellipse's end at pi: its long axis leads up to the right.
-        cut = (np.pi + rng.normal(0.0, 0.6), rng.uniform(0.7, 0.95)) if rng.uniform() < 0.55 else None
+        cut = (np.pi + rng.normal(0.0, 0.6), rng.uniform(0.78, 0.97)) if rng.uniform() < 0.55 else None
         return cls(waves, cut)
 
     def outline(self, near: Near, shape: Ellipse, rng: np.random.Generator) -> Map:
         """Distance in mm to the line that this hand draws this time, negative inside."""
-        waves = self.waves + rng.normal(0.0, 0.1, size=self.waves.shape).astype(np.float32)
+        waves = self.waves + rng.normal(0.0, 0.06, size=self.waves.shape).astype(np.float32)
         margin = np.float32(HAND_MM * float(np.clip(rng.standard_normal(), -2.0, 2.0)))
         u, v = near.along * np.float32(1.0 / shape.long), near.across * np.float32(1.0 / shape.short)
         angle = np.arctan2(v, u)

@@ -16,7 +16,7 @@ import numpy as np
 
 from nerveseg.data.phantom_acoustics import Grid, Map, Tissue
 
-BLOOD_DB, BONE_DB, FASCICLE_DB, SHEATH_DB = -50.0, -36.0, -38.0, -18.0
+BLOOD_DB, BONE_DB, FASCICLE_DB, SHEATH_DB = -50.0, -36.0, -40.0, -18.0
 MARGIN_MM = 3.5  # how far walls, and the warp of the tissue, may reach beyond an organ's ellipse
 
 
@@ -156,10 +156,10 @@ def paint_vein(tissue: Tissue, near: Near, fibres: Map) -> None:
 
 def paint_muscle(tissue: Tissue, near: Near, fibres: Map) -> None:
     inside = 0.85 * near.inside(0.3)
-    blend(tissue.echo[near.window], inside, -36.0 + 2.0 * fibres + 9.0 * np.maximum(fibres - 1.1, 0.0))
+    blend(tissue.echo[near.window], inside, -37.0 + 3.0 * fibres + 12.0 * np.maximum(fibres - 0.9, 0.0))
     tissue.mirror[near.window] *= 1.0 - inside
     patchy = np.clip(0.4 + 0.7 * fibres, 0.0, 2.0)
-    tissue.echo[near.window] += 15.0 * near.wall(0.3) * (0.15 + 0.85 * near.facing**2) * patchy
+    tissue.echo[near.window] += 18.0 * near.wall(0.3) * (0.15 + 0.85 * near.facing**2) * patchy
 
 
 def paint_node(tissue: Tissue, near: Near, fibres: Map) -> None:
