@@ -35,3 +35,13 @@ def test_a_mask_keeps_its_area_when_it_shrinks():
     box = Letterbox.fit(mask.shape, (96, 128))
     shrunk = box.mask(mask).sum() / 255
     assert shrunk == pytest.approx(mask.sum() * (128 / 580) ** 2, rel=0.01)
+
+
+def test_a_frame_lies_in_the_middle_of_the_input():
+    box = Letterbox.fit((100, 100), (96, 128))
+    assert (box.top, box.left) == (0, 16)
+    covered = box.mask(np.ones((100, 100), bool))
+    assert (covered[:, 16:112] == 255).all()
+    assert not covered[:, :16].any()
+    assert not covered[:, 112:].any()
+    assert Letterbox.fit((100, 400), (96, 128)).top == 32
