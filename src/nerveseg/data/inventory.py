@@ -120,7 +120,7 @@ def take_inventory(
     data: DataParams,
     home: Path,
     target: Size,
-    keep: Callable[[Prepared, str], None] = lambda item, subject: None,  # noqa: ARG005
+    keep: Callable[[Prepared, str], None] | None = None,
     workers: int | None = None,
 ) -> Inventory:
     """Read and check everything in `directory`, in the same order for any number of workers.
@@ -151,7 +151,9 @@ def take_inventory(
                 quarantined += left_out(item.files, f"another frame is called {item.name}", "rename one of them")
             else:
                 names.add(item.name)
-                keep(item, rows.add(item, rules.subject(item.source, item.name, item.patient)))
+                subject = rows.add(item, rules.subject(item.source, item.name, item.patient))
+                if keep is not None:
+                    keep(item, subject)
     progress.close()
     manifest = pd.DataFrame(rows.manifest, columns=MANIFEST_COLUMNS)
     copies = duplicates(manifest, rows.pixels)
