@@ -23,7 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-import psutil  # type: ignore[import-untyped] - it comes without types
+import psutil  # type: ignore[import-untyped]  # it comes without types
 
 from nerveseg.data.phantom import simulate_frame
 from nerveseg.params import load_params

@@ -61,8 +61,8 @@ def pages(path: Path) -> Iterator[Image.Image]:
             image.load()
             yield image
             # `n_frames` would read the directory of every TIFF twice more; it is asked only where one follows the first.
-            more = image.format == "TIFF" and image.tag_v2.next  # type: ignore[attr-defined] - of the TIFF class
-            for page in range(1, image.n_frames if more else 1):  # type: ignore[attr-defined] - likewise
+            more = image.format == "TIFF" and image.tag_v2.next  # type: ignore[attr-defined]  # of the TIFF class
+            for page in range(1, image.n_frames if more else 1):  # type: ignore[attr-defined]  # likewise
                 image.seek(page)
                 _check_size(path, image)
                 image.load()
