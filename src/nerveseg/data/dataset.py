@@ -36,8 +36,8 @@ class Reading:
 class AnnotatedFrame:
     """One usable frame with its mask, both (H, W).
 
-    `patient` stands for the person examined where a file says who it is, `files` are the frame's and the masks' as reports may name them, `remark` is what was done to the mask, '' for
-    nothing.
+    `patient` stands for the person examined where a file says who it is, `files` are the frame's and the masks' as
+    reports may name them, `remark` is what was done to the mask, '' for nothing.
     """
 
     name: str

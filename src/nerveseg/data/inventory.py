@@ -14,7 +14,7 @@ from tqdm import tqdm
 from nerveseg.data.dataset import Reading
 from nerveseg.data.dicom import salt_of
 from nerveseg.data.inspection import Prepared, prepare
-from nerveseg.data.layouts import Layout, Quarantined, recognise
+from nerveseg.data.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.data.letterbox import Size
 from nerveseg.data.parallel import in_order
 from nerveseg.data.similarity import conflicts, duplicates
@@ -73,7 +73,7 @@ class Inventory:
             names = " and ".join(self.manifest["frame"].iloc[across[0]])
             told.append(
                 f"{len(across):,} frames stand under more than one subject with the same pixels ({names}); their "
-                "subjects stay in one split"
+                "subjects stay in one split, or, where params name one of them for another, the copy is left out of train"
             )
         if len(self.conflicts):
             first = self.conflicts.iloc[0]
@@ -138,7 +138,7 @@ def take_inventory(
     """
     layout = recognise(directory)
     rules = SubjectRules.read(directory, data.subject_pattern)
-    salt = salt_of(home) if layout.holds_dicom else b""
+    salt = salt_of(home) if layout.name == DICOM else b""
     reading = Reading(directory, data.nerve_labels, salt)
     quarantined, rows, names = list(layout.quarantined), _Rows(), set[str]()
     progress = tqdm(total=len(layout.sources), desc="checking", unit="file")

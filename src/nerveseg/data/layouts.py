@@ -26,6 +26,7 @@ MASK_FOLDERS = frozenset({"masks", "mask", "labels", "label", "annotations", "an
 MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE)
 KAGGLE_NAME = re.compile(r"\d+_\d+")
 SUBJECTS_FILE = "subjects.csv"
+DICOM = "DICOM"
 DVC_CACHE = re.compile(r"files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
@@ -50,15 +51,13 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found: the sources in natural order, the files that are not used, and the layout's name."""
+    """What was found: the sources in natural order, the files that are not used, and the layout's name (`DICOM` where
+    any frame is one).
+    """
 
     name: str
     sources: list[Source]
     quarantined: list[Quarantined]
-
-    @property
-    def holds_dicom(self) -> bool:
-        return any(source.frame.suffix.lower() in DICOM_SUFFIXES for source in self.sources)
 
 
 def recognise(directory: Path) -> Layout:
@@ -206,7 +205,7 @@ def _named(directory: Path, sources: list[Source], quarantined: list[Quarantined
 
 def _kind(sources: list[Source], *, by_folder: bool) -> str:
     if any(source.frame.suffix.lower() in DICOM_SUFFIXES for source in sources):
-        return "DICOM"
+        return DICOM
     if by_folder:
         return "images and masks"
     return "Kaggle" if all(KAGGLE_NAME.fullmatch(source.name) for source in sources) else "frames beside masks"
