@@ -73,7 +73,7 @@ class Inventory:
             names = " and ".join(self.manifest["frame"].iloc[across[0]])
             told.append(
                 f"{len(across):,} frames stand under more than one subject with the same pixels ({names}); their "
-                "subjects stay in one split, or, where params name one of them for another, the copy is left out of train"
+                "subjects stay in one split, or, where params part them, the copy that is not in test is left out"
             )
         if len(self.conflicts):
             first = self.conflicts.iloc[0]
