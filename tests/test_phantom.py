@@ -7,8 +7,10 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from nerveseg.data.phantom import Subject, simulate_frame, write_phantom
-from nerveseg.data.phantom_acoustics import Grid, Scanner, Tissue, compress, echo_envelope
-from nerveseg.data.phantom_tissue import Ellipse, Place, paint_bone, paint_nerve, paint_vessel
+from nerveseg.data.phantom_acoustics import Grid, Scanner, Tissue, echo_envelope
+from nerveseg.data.phantom_display import add_marker, compress
+from nerveseg.data.phantom_nerve import Hand, draw_fascicles, draw_nerve, paint_nerve
+from nerveseg.data.phantom_tissue import Ellipse, Place, paint_bone, paint_vessel
 from nerveseg.errors import DatasetError
 from nerveseg.params import PhantomParams
 
@@ -159,12 +161,12 @@ def test_fascicles_lie_inside_the_mask_and_are_darker_than_the_tissue_around_the
     for subject, _ in subjects:
         middle = (subject.first + subject.last) // 2
         pose = subject._draw_pose(np.random.default_rng(0), middle)
-        tissue, outline = subject.anatomy.plane(pose, 1.0)
-        inside = outline < -0.2
-        dark = inside & (tissue.echo < -28.0)
+        tissue, near = subject.anatomy.plane(pose, 1.0)
+        echo, inside = tissue.echo[near.window], near.distance < -0.2
+        dark = inside & (echo < -31.0)
         assert 0.05 < dark.sum() / inside.sum() < 0.7
-        assert ndimage.label(ndimage.binary_opening(dark))[1] >= 3
-        assert tissue.echo[inside & ~dark].mean() > tissue.echo[dark].mean() + 10.0
+        assert ndimage.label(ndimage.binary_opening(dark))[1] >= 2
+        assert echo[inside & ~dark].mean() > echo[dark].mean() + 10.0
 
 
 def test_a_nerve_out_of_plane_leaves_no_trace(grid):
@@ -184,6 +186,32 @@ def test_the_first_and_last_frames_with_a_nerve_show_it_clearly():
     for frame in range(1, 21):
         visible = subject._visibility(frame)
         assert visible >= 0.8 if subject.shows_nerve(frame) else visible <= 0.2
+
+
+def test_the_roots_lie_in_a_column_along_the_nerve_and_apart_from_each_other(grid):
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        shape = draw_nerve(rng, grid).shape
+        fascicles = draw_fascicles(rng, shape)
+        roots = fascicles[fascicles[:, 2] > 0.33 * shape.short]
+        assert len(roots) >= 1
+        assert np.all(np.abs(fascicles[:, 0]) + fascicles[:, 2] < shape.long)
+        for i, one in enumerate(fascicles):
+            gaps = np.hypot(*(fascicles[:i, :2] - one[:2]).T) - fascicles[:i, 2] - one[2]
+            assert np.all(gaps > 0.0)
+
+
+def test_a_hand_never_draws_the_same_line_twice_but_always_about_the_nerve(grid):
+    shape = Ellipse(27.0, 15.0, 5.0, 3.0, -1.0)
+    near = organ_near(grid, shape)
+    rng = np.random.default_rng(5)
+    nerve = near.distance < 0.0
+    for _ in range(10):
+        hand = Hand.draw(rng)
+        one, two = (hand.outline(near, shape, rng) < 0.0 for _ in range(2))
+        assert np.any(one != two)
+        for drawn in (one, two):
+            assert 2.0 * np.sum(drawn & nerve) / (drawn.sum() + nerve.sum()) > 0.75
 
 
 # --- the acoustics
@@ -247,8 +275,17 @@ def test_bone_casts_a_shadow(grid):
     assert decibels(below) < decibels(beside) - 15.0
 
 
-def test_compression_maps_the_dynamic_range_onto_all_greys():
+def test_compression_maps_the_dynamic_range_onto_all_greys_and_the_dark_half_onto_a_third_of_them():
     envelope = np.repeat(np.float32([[1.0], [10.0 ** (-24 / 20)], [10.0 ** (-48 / 20)], [1e-5]]), 8, axis=1)
-    grey = compress(envelope, Scanner(dynamic_range=48.0), 16)
-    assert grey.shape == (4, 16)
-    assert np.abs(grey[:, 0].astype(int) - [255, 127, 0, 0]).max() <= 1
+    grey = compress(np.repeat(envelope, 8, axis=0), Scanner(dynamic_range=48.0), 16)
+    assert grey.shape == (32, 16)
+    assert np.abs(grey[4::8, 4].astype(int) - [255, 90, 0, 0]).max() <= 1
+
+
+def test_the_marker_lies_over_the_top_of_the_frame_and_the_first_column_is_black():
+    image = np.full((420, 580), 128, np.uint8)
+    add_marker(image)
+    assert not image[:, 0].any()
+    touched = np.argwhere(image[:, 1:] != 128)
+    assert touched[:, 0].max() <= 20
+    assert np.ptp(touched[:, 1]) <= 22

@@ -17,8 +17,10 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from nerveseg.data.phantom_acoustics import Grid, Scanner, compress, echo_envelope
+from nerveseg.data.phantom_acoustics import Grid, Scanner, echo_envelope
 from nerveseg.data.phantom_anatomy import Anatomy, Pose
+from nerveseg.data.phantom_display import add_marker, compress
+from nerveseg.data.phantom_nerve import Hand
 from nerveseg.errors import DatasetError
 from nerveseg.params import PhantomParams
 
@@ -28,7 +30,6 @@ Mask = NDArray[np.bool_]
 # The nerve's contrast in the first and last plane that show it, and in the planes just beyond: a short fade, with the
 # label's threshold far from both, since a label that no reader could tell teaches nothing.
 FIRST_SEEN, JUST_LOST = 0.8, 0.1
-HAND_MM = 0.25  # standard deviation of how far within or without the nerve's edge an annotator draws
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Subject:
     seed: int
     params: PhantomParams
     anatomy: Anatomy
+    hand: Hand
     first: int
     last: int
 
@@ -52,7 +54,7 @@ class Subject:
         shown = min(max(shown, 1), max((frames - 1) // 2, 1))
         first = int(rng.integers(1, frames - shown + 2))
         anatomy = Anatomy.draw(rng, Grid.of(params.width, params.height))
-        return cls(number, seed, params, anatomy, first, first + shown - 1)
+        return cls(number, seed, params, anatomy, Hand.draw(rng), first, first + shown - 1)
 
     def shows_nerve(self, frame: int) -> bool:
         return self.first <= frame <= self.last
@@ -63,16 +65,18 @@ class Subject:
         if not 1 <= frame <= params.frames_per_subject:
             raise DatasetError(f"phantom frame {frame} does not exist; subjects have 1 to {params.frames_per_subject}")
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.number, frame]))
-        tissue, outline = self.anatomy.plane(self._draw_pose(rng, frame), self._visibility(frame))
+        pose = self._draw_pose(rng, frame)
+        tissue, nerve = self.anatomy.plane(pose, self._visibility(frame))
         tissue.attenuation[0] += _draw_contact_loss(rng, grid)
-        scanner = Scanner(focus=rng.uniform(12.0, 20.0), gain=rng.normal(-0.5, 1.5), slope=rng.normal(-0.1, 0.05))
-        hand = HAND_MM * float(np.clip(rng.standard_normal(), -2.0, 2.0))
+        scanner = Scanner(focus=rng.uniform(12.0, 20.0), gain=rng.normal(7.8, 1.2), slope=rng.normal(-0.22, 0.06))
         image = compress(echo_envelope(tissue, grid, scanner, rng), scanner, params.width)
+        add_marker(image)
         if not self.shows_nerve(frame):
             return image, np.zeros(image.shape, np.bool_)
-        # Infinity beyond the nerve's neighbourhood would spread through the interpolation.
-        distance = cv2.resize(np.minimum(outline, np.float32(9.0)), image.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        return image, distance < np.float32(hand)
+        outline = np.full(grid.shape, np.float32(9.0))
+        outline[nerve.window] = self.hand.outline(nerve, self.anatomy.nerve.at(pose.sweep, pose.shift, 1.0), rng)
+        distance = cv2.resize(outline, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return image, distance < 0.0
 
     def _visibility(self, frame: int) -> float:
         beyond = max(self.first - frame, frame - self.last)
@@ -124,7 +128,7 @@ def _write(path: Path, pixels: Frame, compression: int) -> None:
 def _draw_contact_loss(rng: np.random.Generator, grid: Grid) -> NDArray[np.float32]:
     """Loss per mm in the first row, for each line: an air gap or a hair under the probe shades all that lies below."""
     loss = np.zeros(grid.shape[1], np.float32)
-    if rng.uniform() < 0.3:
+    if rng.uniform() < 0.25:
         centre, width = rng.uniform(0.0, grid.width_mm), rng.uniform(1.5, 5.0)
-        loss += rng.uniform(6.0, 18.0) * np.exp(-np.square((grid.lateral[0] - np.float32(centre)) / np.float32(width)))
+        loss += rng.uniform(4.0, 14.0) * np.exp(-np.square((grid.lateral[0] - np.float32(centre)) / np.float32(width)))
     return loss / np.float32(grid.pitch[0])

@@ -13,7 +13,8 @@ The echo signal is that map convolved with the scanner's point-spread function (
 Dickinson 1980, Phys. Med. Biol.; Field II, Jensen 1996, derives the same convolution from the transducer's geometry).
 Here the point spread is Gaussian: short along the beam, wide across it, and wider away from the focus. It has unit
 energy at each depth, so that the beam's width changes the grain of speckle but not its brightness. Several looks with
-independent speckle are averaged in power, as a compounding scanner does; log compression makes greys of them.
+independent speckle are averaged in power, as a compounding scanner does. Clutter, a share of the power around each
+sample, adds to its own.
 """
 
 from dataclasses import dataclass
@@ -25,11 +26,12 @@ from scipy import fft
 
 DEPTH_MM = 40.0
 SOFT_TISSUE_DB_PER_MM = 1.0  # 0.5 dB/cm/MHz at 10 MHz, there and back
-PULSE_MM = 0.13  # standard deviation of the pulse's envelope along the beam
-BEAM_MM = 0.3  # standard deviation of the beam across, in the focus
+PULSE_MM = 0.14  # standard deviation of the pulse's envelope along the beam
+BEAM_MM = 0.21  # standard deviation of the beam across, in the focus
 SPREAD = 0.018  # growth of the beam per mm away from the focus
-NOISE_DB = -58.0  # clutter and noise at the skin; the time gain raises them with depth
+NOISE_DB = -65.0  # clutter and noise at the skin; the time gain raises them with depth
 NOISE_GROWTH_DB_PER_MM = 0.35
+CLUTTER_DB, CLUTTER_MM = -32.0, 2.0  # echoes from beside the beam and from detours, and how far they stray
 
 Map = NDArray[np.float32]
 _DB = np.float32(np.log(10.0) / 20.0)
@@ -85,7 +87,7 @@ class Scanner:
     focus: float = 16.0
     gain: float = 0.0
     slope: float = 0.0
-    dynamic_range: float = 48.0
+    dynamic_range: float = 51.0
     looks: int = 3
 
 
@@ -109,6 +111,7 @@ def echo_envelope(tissue: Tissue, grid: Grid, scanner: Scanner, rng: np.random.G
     noise = np.exp((np.float32(NOISE_DB) + np.float32(NOISE_GROWTH_DB_PER_MM) * grid.depth) * _DB)
     diffuse = np.hypot(np.exp((tissue.echo + through) * _DB), noise) * np.float32(np.sqrt(0.5))
     coherent = tissue.mirror * np.exp(through * _DB)
+    diffuse = np.hypot(diffuse, _clutter(diffuse, coherent, grid))
     spread = _lateral_transfer(grid, scanner.focus)
     axial = PULSE_MM / grid.pitch[0]
     loudness = np.float32(np.sqrt(2.0 * np.sqrt(np.pi) * axial))
@@ -126,12 +129,15 @@ def echo_envelope(tissue: Tissue, grid: Grid, scanner: Scanner, rng: np.random.G
     return envelope
 
 
-def compress(envelope: Map, scanner: Scanner, width: int) -> NDArray[np.uint8]:
-    """Grey levels (rows, width): 255 at `dynamic_range` dB above black."""
-    decibels = np.log(np.maximum(envelope, np.float32(1e-6))) / _DB
-    grey = (decibels + np.float32(scanner.gain + scanner.dynamic_range)) * np.float32(255.0 / scanner.dynamic_range)
-    scan_converted = cv2.resize(grey, (width, grey.shape[0]), interpolation=cv2.INTER_CUBIC)
-    return np.clip(scan_converted, 0.0, 255.0).astype(np.uint8)
+def _clutter(diffuse: Map, coherent: Map, grid: Grid) -> Map:
+    """What the surroundings add to each sample: it fills blood and fascicles with grey where bright tissue is near."""
+    power = np.square(diffuse) + np.square(coherent)
+    small = cv2.resize(power, None, fx=1.0 / 8.0, fy=1.0 / 8.0, interpolation=cv2.INTER_AREA)
+    sigma = [CLUTTER_MM / pitch / 8.0 for pitch in grid.pitch]
+    small = np.sqrt(cv2.GaussianBlur(small, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0]))
+    strayed = cv2.resize(small, grid.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    strayed *= np.float32(10.0 ** (CLUTTER_DB / 20.0))
+    return strayed
 
 
 def _lateral_transfer(grid: Grid, focus: float) -> Map:

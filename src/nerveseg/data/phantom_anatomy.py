@@ -10,17 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.data.phantom_acoustics import DEPTH_MM, Grid, Map, Tissue
-from nerveseg.data.phantom_organs import Organ, draw_fascicles, draw_nerve, draw_organs
-from nerveseg.data.phantom_tissue import (
-    PAINTERS,
-    Near,
-    Place,
-    Texture,
-    paint_nerve,
-    sample,
-)
+from nerveseg.data.phantom_nerve import draw_fascicles, draw_nerve, paint_nerve
+from nerveseg.data.phantom_organs import Organ, draw_organs
+from nerveseg.data.phantom_tissue import PAINTERS, Near, Place, Texture, sample
 
 LAYER_STEP = 0.05  # mm, of the depth profile
+PROBE_LINES = (0.25, 0.95, 2.1)  # mm, flat white lines under the probe's face, at about the same depths in all subjects
 
 
 @dataclass(frozen=True)
@@ -34,6 +29,15 @@ class Pose:
 
 
 @dataclass(frozen=True)
+class Background:
+    """The tissue depth in which each sample lies, and where tissue is rich in fascia and lush (bright), around 0."""
+
+    bent: Map
+    rich: Map
+    lush: Map
+
+
+@dataclass(frozen=True)
 class Layers:
     """Tables over tissue depth in steps of `LAYER_STEP`: echo in dB, fascia amplitude, strength of fibres."""
 
@@ -43,15 +47,23 @@ class Layers:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Layers":
+        """Skin, fat, the sternocleidomastoid, the fat below it, and what lies deep to that."""
         depth = np.arange(-5.0, DEPTH_MM + 10.0, LAYER_STEP)
-        edges = np.cumsum([0.0, rng.uniform(0.8, 1.4), rng.uniform(1.0, 4.0), rng.uniform(2.5, 6.5), rng.uniform(1, 4)])
-        levels = [-16.0, rng.uniform(-26, -20), rng.uniform(-36, -30), rng.uniform(-28, -22), rng.uniform(-32, -26)]
-        strengths = [0.3, 0.8, 0.7, 1.0, rng.uniform(0.6, 1.1)]
+        edges = np.cumsum([0.0, rng.uniform(1.3, 2.2), rng.uniform(0.8, 3.0), rng.uniform(2.0, 6.0), rng.uniform(1, 4)])
+        levels = [-22.8, rng.uniform(-28, -22), rng.uniform(-38, -32), rng.uniform(-26, -21), rng.uniform(-33, -28)]
+        strengths = [0.1, 0.8, 0.5, 1.0, rng.uniform(0.6, 1.1)]
         layer = np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, len(levels) - 1)
         fascia = np.zeros_like(depth)
-        lines = [*edges[1:], *rng.uniform(edges[-1] + 2.0, DEPTH_MM - 4.0, size=3), *rng.uniform(0.3, edges[2], size=3)]
+        lines = [
+            *edges[2:],
+            edges[3],
+            *rng.uniform(edges[-1] + 2.0, DEPTH_MM - 4.0, size=5),
+            *rng.uniform(2.0, edges[2], size=2),
+        ]
         for line in lines:
-            fascia += rng.uniform(0.5, 1.3) * np.exp(-np.square((depth - line) / rng.uniform(0.2, 0.4)))
+            fascia += rng.uniform(0.4, 1.5) * np.exp(-np.square((depth - line) / rng.uniform(0.12, 0.3)))
+        for line in PROBE_LINES:
+            fascia += rng.uniform(0.2, 0.7) * np.exp(-np.square((depth - line - rng.normal(0.0, 0.08)) / 0.15))
         tables = (np.asarray(levels)[layer], fascia, np.asarray(strengths)[layer])
         return cls(*(table.astype(np.float32) for table in tables))
 
@@ -77,6 +89,7 @@ class Anatomy:
     strands: Texture
     streakiness: float
     bumpiness: float
+    taper: float  # how much thicker the layers grow from the middle to the left edge of the frame, as an exponent
 
     @classmethod
     def draw(cls, rng: np.random.Generator, grid: Grid) -> "Anatomy":
@@ -87,77 +100,85 @@ class Anatomy:
             organs=tuple(draw_organs(rng, grid, nerve.shape)),
             nerve=nerve,
             fascicles=draw_fascicles(rng, nerve.shape),
-            contrast=rng.uniform(0.6, 0.95),
-            bend_depth=Texture.draw(rng, grid, 5.0, 7.0, turns=0.35, coarse=8),
-            bend_lateral=Texture.draw(rng, grid, 6.0, 7.0, turns=0.35, coarse=8),
+            contrast=rng.uniform(0.8, 1.0),
+            bend_depth=Texture.draw(rng, grid, 5.0, 6.5, turns=0.35, coarse=8),
+            bend_lateral=Texture.draw(rng, grid, 4.0, 4.0, turns=0.35, coarse=8),
             rag_depth=Texture.draw(rng, grid, 1.6, 2.2, coarse=4),
             rag_lateral=Texture.draw(rng, grid, 1.8, 1.8, coarse=4),
-            density=Texture.draw(rng, grid, 1.5, 3.5, coarse=4),
-            fibres=Texture.draw(rng, grid, 0.16, 1.0, turns=1.5),
-            strands=Texture.draw(rng, grid, 0.26, 2.2, turns=1.0),
+            density=Texture.draw(rng, grid, 0.9, 1.1, coarse=4),
+            fibres=Texture.draw(rng, grid, 0.14, 0.7, turns=1.5),
+            strands=Texture.draw(rng, grid, 0.17, 1.2, turns=1.0),
             streakiness=rng.uniform(0.7, 1.3),
             bumpiness=rng.uniform(0.6, 1.1),
+            taper=rng.uniform(-0.2, 1.0),
         )
 
-    def plane(self, pose: Pose, visible: float) -> tuple[Tissue, Map]:
-        """The tissue in the plane, and the distance in mm to the nerve's outline (negative inside)."""
-        place, bent = self._place(pose)
-        tissue = self._paint_background(place, bent, pose.sweep)
-        fibres = self.fibres.plane(pose.sweep)
-        strands = self.strands.plane(pose.sweep)
+    def plane(self, pose: Pose, visible: float) -> tuple[Tissue, Near]:
+        """The tissue in the plane, and the nerve's neighbourhood in it."""
+        place, background = self._place(pose)
+        tissue = self._paint_background(place, background, pose.sweep)
+        mixed = np.float32(0.7) * (self.fibres.plane(pose.sweep) + self.strands.plane(pose.sweep))
         for organ in self.organs:
+            if not organ.visible(pose.sweep):
+                continue
             near = organ.at(pose.sweep, pose.shift, pose.squeeze if organ.kind == "vein" else 1.0).near(place)
-            if near is not None and organ.visible(pose.sweep):
-                PAINTERS[organ.kind](tissue, near, self._grain(fibres, strands, near, organ.offset))
-        outline = np.full(self.grid.shape, np.inf, np.float32)
+            if near is not None:
+                PAINTERS[organ.kind](tissue, near, self._grain(mixed, near, organ.offset))
         near = self.nerve.at(pose.sweep, pose.shift, 1.0).near(place)
         if near is None:
             raise AssertionError("the nerve is drawn inside of the frame")
-        grain = self._grain(fibres, strands, near, self.nerve.offset)
+        grain = self._grain(mixed, near, self.nerve.offset)
         paint_nerve(tissue, near, grain, self._turned_fascicles(pose.sweep), visible, self.contrast)
-        outline[near.window] = near.distance
-        return tissue, outline
+        return tissue, near
 
-    def _grain(self, fibres: Map, strands: Map, near: Near, offset: float) -> Map:
-        """Texture within an organ, running along its long axis."""
-        depth, lateral = (
-            near.across + np.float32(20.0 + 8.0 * offset),
-            near.along + np.float32(0.5 * self.grid.width_mm),
-        )
-        fine = sample(fibres, self.fibres.pitch, depth, lateral)
-        return np.float32(0.7) * (fine + sample(strands, self.strands.pitch, depth, lateral))
+    def _grain(self, mixed: Map, near: Near, offset: float) -> Map:
+        """Texture within an organ. It leans with the long axis, but less: what lies across the beam shows best."""
+        lean = np.float32(0.6 * near.angle)
+        sin, cos = np.sin(lean), np.cos(lean)
+        depth = near.along * sin + near.across * cos + np.float32(20.0 + 8.0 * offset)
+        lateral = near.along * cos - near.across * sin + np.float32(0.5 * self.grid.width_mm)
+        return sample(mixed, self.fibres.pitch, depth, lateral)
 
-    def _place(self, pose: Pose) -> tuple[Place, Map]:
+    def _place(self, pose: Pose) -> tuple[Place, Background]:
         grid = self.grid
         down = self.bend_depth.over(grid, pose.sweep)
         side = self.bend_lateral.over(grid, pose.sweep)
         # The skin lies flat against the probe: the bend fades in below it.
-        free = np.minimum(grid.depth * np.float32(1.0 / 6.0), 1.0)
-        tilt = np.float32(pose.tilt) * (grid.lateral - np.float32(0.5 * grid.width_mm))
-        bent = grid.depth + free * (down * np.float32(1.8 * self.bumpiness) + tilt)
+        free = np.clip((grid.depth - np.float32(1.5)) * np.float32(1.0 / 5.0), 0.0, 1.0)
+        beside = grid.lateral - np.float32(0.5 * grid.width_mm)
         ragged = self.rag_depth.over(grid, pose.sweep), self.rag_lateral.over(grid, pose.sweep)
-        gentle, rough = np.float32(0.6), np.float32(0.3 * self.bumpiness)
-        bent += free * rough * ragged[0]
+        gentle, rough = np.float32(0.7), np.float32(0.35 * self.bumpiness)
+        bent = down * np.float32(1.5 * self.bumpiness) + np.float32(pose.tilt) * beside + rough * ragged[0]
+        # Below the skin the layers taper to the right, as the sternocleidomastoid does over the plexus.
+        thinner = np.exp(beside * np.float32(self.taper / grid.width_mm)) - np.float32(1.0)
+        bent = grid.depth + free * (bent + thinner * np.minimum(grid.depth, np.float32(12.0)))
         place = Place(
             grid,
             grid.depth + (gentle * down + rough * ragged[0]) * free,
             grid.lateral + (gentle * side + rough * ragged[1]) * free,
         )
-        return place, bent
+        return place, Background(bent, down, side)
 
-    def _paint_background(self, place: Place, bent: Map, sweep: float) -> Tissue:
+    def _paint_background(self, place: Place, background: Background, sweep: float) -> Tissue:
         tissue = Tissue.uniform(self.grid.shape)
-        lateral = place.lateral
+        lateral, bent = place.lateral, background.bent
         fine = sample(self.fibres.plane(sweep), self.fibres.pitch, bent, lateral)
         coarse = sample(self.strands.plane(sweep), self.strands.pitch, bent, lateral)
         density = self.density.over(self.grid, sweep)
+        density *= np.clip(self.grid.depth * np.float32(1.0 / 4.0), 0.3, 1.0)  # skin is even
         row = self.layers.row(bent)
         strength = self.layers.fibres[row] * np.float32(self.streakiness)
-        tissue.echo[:] = self.layers.echo[row] + 4.0 * density + strength * (3.0 * fine + 4.0 * coarse)
-        streaks = np.maximum(coarse + 0.7 * fine + 0.7 * density - 1.6, 0.0)
-        tissue.mirror[:] = 0.1 * strength * streaks
-        tissue.mirror[:] += 0.12 * self.layers.fascia[row] * np.clip(0.5 + 0.7 * density + 0.5 * coarse, 0.0, 2.0)
-        tissue.attenuation[:] += 0.12 * density + 0.8 * tissue.mirror
+        tissue.echo[:] = (
+            self.layers.echo[row] + background.lush + 4.5 * density + strength * (1.5 * fine + 1.7 * coarse)
+        )
+        rich = density + np.float32(0.8) * background.rich
+        streaks = np.maximum(coarse + 0.6 * fine + 0.9 * rich - 1.35, 0.0) * strength
+        tissue.echo[:] += 24.0 * (1.0 - np.exp(-0.5 * streaks))
+        tissue.mirror[:] = 0.02 * np.square(np.minimum(streaks, 3.0))
+        fascia = np.minimum(self.layers.fascia[row] * np.clip(0.6 + 0.4 * rich + 0.7 * coarse, 0.0, 2.0), 2.0)
+        tissue.echo[:] += 9.0 * fascia
+        tissue.mirror[:] += 0.06 * np.square(fascia)
+        tissue.attenuation[:] += 0.1 * density - 0.08 * background.lush + 0.6 * tissue.mirror
         return tissue
 
     def _turned_fascicles(self, sweep: float) -> NDArray[np.float32]:

@@ -2,11 +2,10 @@
 
 All lengths are in mm, echo strengths in dB below white, `sweep` is the probe's place along its way (0 to 1).
 The looks of each organ follow textbook sono-anatomy of the interscalene and supraclavicular brachial plexus: muscle
-is dark with bright fibres along it, fascia a white line where it faces the beam, blood is black, a lymph node dark
-with a bright hilum, and nerve a honeycomb, dark fascicles in bright epineurium. Lobules (fat) and bundles (muscle in a
-bright sheath) are of the nerve's size and brightness and lack only the fascicles: the look-alikes. That a nerve is a
-honeycomb, each dark disc a fascicle and the bright mesh epineurium, was shown against histology by Silvestri et al.
-1995 (Radiology).
+is dark with bright fibres along it, fascia and the sheaths of organs white where they face the beam and faint where
+they run along it, blood is next to black, a lymph node dark with a bright hilum. Lobules (fat) and bundles (muscle in
+a bright sheath) are of the nerve's size and brightness and lack only the fascicles: the look-alikes. Most that is
+bright scatters diffusely, so that speckle breaks it; only its strongest parts are smooth interfaces.
 """
 
 from collections.abc import Callable
@@ -14,11 +13,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from nerveseg.data.phantom_acoustics import Grid, Map, Tissue
 
-BLOOD_DB, BONE_DB, FASCICLE_DB, EPINEURIUM_DB = -60.0, -36.0, -37.0, -14.0
+BLOOD_DB, BONE_DB, FASCICLE_DB, SHEATH_DB = -50.0, -36.0, -40.0, -18.0
 MARGIN_MM = 3.5  # how far walls, and the warp of the tissue, may reach beyond an organ's ellipse
 
 
@@ -89,6 +87,7 @@ class Near:
     facing: Map
     along: Map
     across: Map
+    angle: float
 
     def inside(self, softness: float = 0.12) -> Map:
         """1 inside, 0 outside, with an edge about four times `softness` mm wide."""
@@ -126,7 +125,7 @@ class Ellipse:
         slope_u, slope_v = u / (radius * np.float32(self.long)), v / (radius * np.float32(self.short))
         slope = np.sqrt(slope_u * slope_u + slope_v * slope_v) + np.float32(1e-6)
         facing = np.abs(slope_u * sin + slope_v * cos) / slope
-        return Near(window, (radius - 1.0) / slope, facing, along, across)
+        return Near(window, (radius - 1.0) / slope, facing, along, across, self.angle)
 
 
 def _span(centre: float, reach: float, pitch: float, size: int) -> slice:
@@ -139,90 +138,67 @@ def blend(target: Map, cover: Map, value: Map | float) -> None:
     target += cover * (value - target)
 
 
-def paint_vessel(tissue: Tissue, near: Near, fibres: Map, wall: float = 0.16) -> None:
+def paint_vessel(tissue: Tissue, near: Near, fibres: Map, wall: float = 0.05) -> None:
     """Blood: no echo and next to no loss; its sides bend the beam away and cast thin edge shadows."""
-    shell, inside = near.wall(0.35), near.inside()
+    shell, inside = near.wall(0.35), near.inside(0.2)
     blend(tissue.echo[near.window], inside, BLOOD_DB)
-    blend(tissue.attenuation[near.window], inside, 0.15)
+    blend(tissue.attenuation[near.window], inside, 0.4)
     tissue.mirror[near.window] *= 1.0 - inside
-    blend(tissue.echo[near.window], near.sheath(0.5, offset=0.2), -20.0 + 4.0 * fibres)
-    tissue.mirror[near.window] += wall * shell * near.facing**3 * np.clip(0.7 + 0.5 * fibres, 0.0, 2.0)
-    tissue.attenuation[near.window] += 2.0 * shell * (1.0 - near.facing) ** 4
+    patchy = np.clip(0.4 + 0.8 * fibres, 0.0, 2.0)
+    blend(tissue.echo[near.window], near.sheath(0.5, offset=0.2) * patchy.clip(0.0, 1.0), -21.0 + 4.0 * fibres)
+    tissue.mirror[near.window] += wall * shell * near.facing**3 * patchy
+    tissue.attenuation[near.window] += 1.5 * shell * (1.0 - near.facing) ** 4
 
 
 def paint_vein(tissue: Tissue, near: Near, fibres: Map) -> None:
-    paint_vessel(tissue, near, fibres, wall=0.05)
+    paint_vessel(tissue, near, fibres, wall=0.02)
 
 
 def paint_muscle(tissue: Tissue, near: Near, fibres: Map) -> None:
-    inside = 0.85 * near.inside(0.25)
-    blend(tissue.echo[near.window], inside, -34.0 + 2.5 * fibres)
-    blend(tissue.mirror[near.window], inside, 0.08 * np.maximum(fibres - 1.1, 0.0))
-    sheath = near.wall(0.4) * (0.06 + near.facing**4) * np.clip(0.4 + 0.8 * fibres, 0.0, 2.0)
-    tissue.mirror[near.window] += 0.11 * sheath
+    inside = 0.85 * near.inside(0.3)
+    blend(tissue.echo[near.window], inside, -37.0 + 3.0 * fibres + 12.0 * np.maximum(fibres - 0.9, 0.0))
+    tissue.mirror[near.window] *= 1.0 - inside
+    patchy = np.clip(0.4 + 0.7 * fibres, 0.0, 2.0)
+    tissue.echo[near.window] += 18.0 * near.wall(0.3) * (0.15 + 0.85 * near.facing**2) * patchy
 
 
 def paint_node(tissue: Tissue, near: Near, fibres: Map) -> None:
-    inside = near.inside(0.2)
+    inside = near.inside(0.3)
     blend(tissue.echo[near.window], inside, -37.0 + 2.0 * fibres)
     tissue.mirror[near.window] *= 1.0 - inside
     hilum = np.exp(-np.square(near.along / 1.6) - np.square(near.across / 0.7))
-    blend(tissue.echo[near.window], hilum, -14.0 + 2.0 * fibres)
-    blend(tissue.echo[near.window], near.sheath(0.5), -18.0 + 4.0 * fibres)
+    blend(tissue.echo[near.window], hilum, -18.0 + 4.0 * fibres)
+    blend(tissue.echo[near.window], near.sheath(0.5), -22.0 + 5.0 * fibres)
 
 
 def paint_lobule(tissue: Tissue, near: Near, fibres: Map) -> None:
-    inside = 0.9 * near.inside(0.3)
-    blend(tissue.echo[near.window], inside, EPINEURIUM_DB - 4.0 + 5.0 * fibres)
-    blend(tissue.mirror[near.window], inside, 0.08 * np.maximum(fibres - 0.7, 0.0))
+    inside = 0.9 * near.inside(0.5)
+    blend(tissue.echo[near.window], inside, SHEATH_DB - 7.0 + 6.0 * fibres)
 
 
 def paint_bundle(tissue: Tissue, near: Near, fibres: Map) -> None:
-    inside = near.inside(0.2)
-    blend(tissue.echo[near.window], inside, -31.0 + 4.0 * fibres)
-    blend(tissue.mirror[near.window], inside, 0.12 * np.maximum(fibres - 0.8, 0.0))
-    blend(tissue.echo[near.window], near.sheath(0.6), EPINEURIUM_DB - 1.0 + 4.0 * fibres)
-    tissue.mirror[near.window] += 0.07 * near.wall(0.4) * near.facing**2
+    inside = near.inside(0.3)
+    blend(tissue.echo[near.window], inside, -34.0 + 4.0 * fibres + 9.0 * np.maximum(fibres - 0.9, 0.0))
+    tissue.mirror[near.window] *= 1.0 - inside
+    blend(tissue.echo[near.window], near.sheath(0.6) * near.facing, SHEATH_DB - 2.0 + 6.0 * fibres)
 
 
 def paint_cord(tissue: Tissue, near: Near, fibres: Map) -> None:
-    """A lone dark disc in a bright sheath: a small vessel or a single root, one fascicle but no honeycomb."""
-    blend(tissue.echo[near.window], near.sheath(0.6, offset=0.4), EPINEURIUM_DB - 2.0 + 4.0 * fibres)
-    blend(tissue.echo[near.window], near.inside(), FASCICLE_DB)
+    """A lone dark disc between bright caps: a small vessel or a single root, one fascicle but no column."""
+    blend(tissue.echo[near.window], near.sheath(0.6, offset=0.4) * near.facing, SHEATH_DB + 5.0 * fibres)
+    blend(tissue.echo[near.window], near.inside(0.2), FASCICLE_DB)
     tissue.mirror[near.window] *= 1.0 - near.inside()
 
 
 def paint_bone(tissue: Tissue, near: Near, fibres: Map) -> None:
     """A transverse process or rib: white where it faces the beam, and hardly any sound passes."""
-    inside = near.inside()
+    inside = near.inside(0.2)
     blend(tissue.echo[near.window], inside, BONE_DB)
     tissue.mirror[near.window] *= 1.0 - inside
-    tissue.mirror[near.window] += 0.15 * near.wall(0.45) * near.facing**4 * np.clip(0.7 + 0.7 * fibres, 0.1, 2.0)
-    tissue.attenuation[near.window] += 7.0 * inside
-
-
-def paint_nerve(
-    tissue: Tissue, near: Near, fibres: Map, fascicles: NDArray[np.float32], visible: float, contrast: float
-) -> None:
-    """`fascicles` rows: position along and across, radius in mm, darkness. `visible` 0 leaves the tissue untouched.
-
-    Off its best plane a nerve's echo drops (anisotropy): `visible` scales the whole organ down to nothing.
-    """
-    window, share = near.window, np.float32(visible)
-    inside = near.inside(0.2) * share
-    bright = np.float32(EPINEURIUM_DB - 10.0 * (1.0 - contrast))
-    blend(tissue.echo[window], inside, bright - 1.0 + 3.0 * fibres)
-    blend(tissue.mirror[window], inside, 0.1 * np.maximum(fibres - 0.8, 0.0))
-    holes = np.zeros(near.distance.shape, np.float32)
-    for along, across, radius, darkness in fascicles:
-        gap = np.hypot(near.along - along, near.across - across) - radius
-        np.maximum(holes, darkness / (1.0 + np.exp(np.clip(gap * np.float32(7.0), -30.0, 30.0))), out=holes)
-    holes *= inside
-    blend(tissue.echo[window], holes, FASCICLE_DB)
-    tissue.mirror[window] *= 1.0 - holes
-    rim = near.wall(0.45, offset=-0.4) * share
-    blend(tissue.echo[window], near.sheath(0.45, offset=-0.4) * share, bright + 1.0 + 3.0 * fibres)
-    tissue.mirror[window] += 0.1 * rim * near.facing**2 * np.clip(0.5 + 0.7 * fibres, 0.0, 2.0)
+    face = near.wall(0.4) * near.facing**4 * np.clip(0.7 + 0.7 * fibres, 0.1, 2.0)
+    tissue.echo[near.window] += 12.0 * face
+    tissue.mirror[near.window] += 0.08 * face
+    tissue.attenuation[near.window] += 5.0 * inside
 
 
 Painter = Callable[[Tissue, Near, Map], None]
