@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from augmentation_study import STRENGTHS, Study, all_arms, only, run_study, use_threads
+from augmentation_study import STRENGTHS, Study, all_arms, only, run_study
 from nerveseg.data.augmentation import variant
 from nerveseg.errors import told_plainly
 from nerveseg.params import Params, load_params
+from trainings import use_threads
 
 STUDY = Path(".nerveseg/augmentation-study")
 TEST_SUBJECTS = tuple(str(subject) for subject in range(31, 38))

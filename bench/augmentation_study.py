@@ -8,31 +8,23 @@ in the study's folder and is skipped; one that was stopped goes on from its last
 """
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, annotated_frames, batches, read_records, shards, write_records
-from nerveseg.data.rounds import round_of
+from nerveseg.data.records import DatasetInfo, batches, shards
 from nerveseg.errors import DatasetError
 from nerveseg.evaluation.metrics import summarise
-from nerveseg.evaluation.scoring import case_table
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv, write_json
 from nerveseg.params import AugmentParams, Params
-from nerveseg.segmenter import Segmenter, SegmenterConfig
-from nerveseg.training.checkpoints import Checkpoint, digest_of
-from nerveseg.training.distribution import make_deterministic
-from nerveseg.training.supervised import compile_network, fit_network, steps_per_epoch
+from nerveseg.training.supervised import compile_network
+from trainings import score, train
 
 GEOMETRY = {"flip": 0.5, "rotation": 12.0, "scale": 0.15, "shift": 0.08}
 INTENSITY = {
@@ -114,49 +106,18 @@ class Study:
 
     def run(self, arm: Arm, seed: int) -> None:
         """Train and score one arm, and add its line to the results."""
-        import tensorflow as tf  # nerveseg comes first: it settles which Keras
-
         started = time.monotonic()
-        tf.keras.backend.clear_session()
-        make_deterministic(seed)
-        prepared = self.folder / "prepared"
-        info, val = DatasetInfo.read(prepared), shards(prepared, "val")
         unet = self.params.unet.model_copy(update={"epochs": self.epochs})
-        section = only(arm.knobs, self.params.augment)
-        with fresh_folder(self.folder / f"rounds-{arm.name}-{seed}") as made:
-            train = list(read_records(shards(prepared, "train"), info))
-            rounds = [made / f"round-{i:02d}.tfrecord" for i in range(min(self.epochs, section.variants + 1))]
-            for number, path in enumerate(tqdm(rounds, desc="augmenting", unit="round")):
-                write_records([path], (record.serialise() for record in round_of(train, number, section, seed)))
-            network = build_unet(unet, info.height, info.width, info.mean, info.std)
-            compile_network(network, unet, self.params.lr, self.epochs * steps_per_epoch(info, unet))
-            settings = {"seed": seed, "lr": self.params.lr, "unet": unet.model_dump()}
-            name = f"augmentation-{digest_of(settings, [*rounds, *val])}"
-            checkpoint = Checkpoint(name, network=network, optimiser=network.optimizer)
-            history = fit_network(network, rounds, val, info, unet, seed, checkpoint, on_epoch=lambda *_: None)
-        frames, truths = annotated_frames(val, info)
-        config = SegmenterConfig(info.height, info.width, info.mean, info.std, unet)
-        segmenter, _ = Segmenter(config, network).tuned(frames, truths, self.params.postprocess)
-        cases = self._test_cases(segmenter, info)
+        params = self.params.model_copy(update={"unet": unet, "augment": only(arm.knobs, self.params.augment)})
+        segmenter, val_dice = train(self.folder / "prepared", params, seed)
+        cases = score(segmenter, self.folder / "prepared")
         scores = summarise(cases)
         row = {"arm": arm.name, "seed": seed, "knobs": _text(arm), "epochs": self.epochs}
-        row |= {"val_dice": history["val_dice"].max(), **{key: scores[key] for key in SCORES}}
+        row |= {"val_dice": val_dice, **{key: scores[key] for key in SCORES}}
         row |= {"minutes": round((time.monotonic() - started) / 60, 2)}
         write_csv(self.folder / "cases" / f"{arm.name}-{seed}.csv", cases)
         results = self.folder / "results.csv"
         pd.DataFrame([row]).to_csv(results, mode="a", header=not results.exists(), index=False)
-        shutil.rmtree(self.folder / f"rounds-{arm.name}-{seed}")
-        checkpoint.remove()
-
-    def _test_cases(self, segmenter: Segmenter, info: DatasetInfo) -> pd.DataFrame:
-        records = list(read_records(shards(self.folder / "prepared", "test"), info))
-        truths = [record.annotated for record in records]
-        maps = segmenter.restored(
-            segmenter.probabilities(np.stack([record.frame for record in records])), (truth.shape for truth in truths)
-        )
-        cases = case_table(maps, truths, segmenter.config.cutoffs)
-        cases.insert(0, "subject", [record.subject for record in records])
-        return cases
 
     def report(self, arms: Mapping[str, Arm]) -> str:
         """A row an arm: test Dice, its difference to the baseline's of the same seeds, and for how many of the test
@@ -194,14 +155,6 @@ def run_study(study: Study, arms: Mapping[str, Arm], chosen: Sequence[str], seed
         print(f"{number} of {len(waiting)}: {arm.name}, seed {seed}", flush=True)
         study.run(arm, seed)
         print(study.report(arms), flush=True)
-
-
-def use_threads(threads: int) -> None:
-    import tensorflow as tf
-
-    cv2.setNumThreads(threads)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def _text(arm: Arm) -> str:

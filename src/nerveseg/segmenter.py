@@ -19,9 +19,10 @@ from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
-from nerveseg.params import PostprocessParams, UNetParams
+from nerveseg.params import PLAIN, PostprocessParams, UNetParams
 
 CONFIG_NAME = "segmenter.json"
+UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.weights.h5"
 BATCH_SIZE = 16
 Probability = NDArray[np.float32]
 
@@ -104,19 +105,16 @@ class Segmenter:
         size = (config.height, config.width, config.mean, config.deviation)
         unet = build_unet(config.unet, *size, pretrained=False)
         refiner = build_refiner(config.refiner_filters, *size) if config.refiner_filters else None
-        try:
-            unet.load_weights(directory / "unet.weights.h5")
-            if refiner is not None:
-                refiner.load_weights(directory / "refiner.weights.h5")
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{directory}: weights cannot be loaded ({error}); train again with `dvc repro`") from None
+        load_weights(unet, directory / UNET_WEIGHTS)
+        if refiner is not None:
+            load_weights(refiner, directory / REFINER_WEIGHTS)
         return cls(config, unet, refiner)
 
     def save(self, directory: Path) -> None:
         self.config.write(directory)
-        self.unet.save_weights(directory / "unet.weights.h5")
+        self.unet.save_weights(directory / UNET_WEIGHTS)
         if self.refiner is not None:
-            self.refiner.save_weights(directory / "refiner.weights.h5")
+            self.refiner.save_weights(directory / REFINER_WEIGHTS)
 
     def probabilities(self, inputs: NDArray[np.uint8]) -> Probability:
         """Probability of nerve, float32 (N, height, width), of letterboxed frames, uint8 of the same shape."""
@@ -150,3 +148,36 @@ class Segmenter:
         maps = self.restored(self.probabilities(inputs), (truth.shape for truth in truths))
         cutoffs, score = search_cutoffs(maps, truths, params)
         return Segmenter(replace(self.config, cutoffs=cutoffs), self.unet, self.refiner), score
+
+
+def start_from(network: tf.keras.Model, params: UNetParams, directory: Path) -> None:
+    """Give a fresh network the weights of the U-Net of a trained segmenter, of any input size and any grey levels.
+
+    Args:
+        network: built by `build_unet` from `params`.
+        params: of the network.
+        directory: a folder that `Segmenter.save` wrote.
+
+    Raises:
+        ModelError: the folder holds no segmenter, or one of another architecture.
+    """
+    theirs = SegmenterConfig.read(directory).unet
+    shape = ("encoder", "base_filters", "depth") if params.encoder == PLAIN else ("encoder",)
+    if other := {key: getattr(theirs, key) for key in shape if getattr(theirs, key) != getattr(params, key)}:
+        asked = {key: getattr(params, key) for key in other}
+        raise ModelError(
+            f"unet.init_from: {directory} holds a U-Net of {other}, but params ask for {asked}; make both alike"
+        )
+    load_weights(network, directory / UNET_WEIGHTS)
+
+
+def load_weights(network: tf.keras.Model, path: Path) -> None:
+    """Read weights into a network of the same shape.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another network.
+    """
+    try:
+        network.load_weights(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: weights cannot be loaded ({error}); train again with `dvc repro`") from None

@@ -10,10 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nerveseg.data.dicom import DICOM_SUFFIXES, read_loop
-from nerveseg.data.images import IMAGE_SUFFIXES, pages
+from nerveseg.data.images import IMAGE_SUFFIXES, Page, pages
 from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.errors import BadFileError, DatasetError
 
@@ -42,7 +41,7 @@ def read_frames(path: Path) -> NDArray[np.uint8]:
     """
     if path.suffix.lower() in DICOM_SUFFIXES:
         return read_loop(path)
-    frames = [_grey(image, path) for image in pages(path)]
+    frames = [_grey(page, path) for page in pages(path)]
     if len(frames) != 1:
         raise BadFileError(path, f"{len(frames)} pages, expected one frame", "export the frames singly, or as DICOM")
     return frames[0][np.newaxis]
@@ -54,10 +53,10 @@ def check_frame(frame: Frame, path: Path) -> None:
     Raises:
         BadFileError: every pixel has one level, or more than half of them the brightest.
     """
-    low, high, _, _ = cv2.minMaxLoc(frame)
+    low, high = int(frame.min()), int(frame.max())
     if low == high:
         black = ", the frame is black" if high == 0 else ""
-        raise BadFileError(path, f"every pixel is {high:.0f}{black}", "export the frame again")
+        raise BadFileError(path, f"every pixel is {high}{black}", "export the frame again")
     share = np.count_nonzero(frame == WHITE) / frame.size
     if share > SATURATED_SHARE:
         raise BadFileError(
@@ -76,12 +75,13 @@ def write_image(path: Path, pixels: Frame | Mask) -> None:
     partial.replace(path)
 
 
-def _grey(image: Image.Image, path: Path) -> Frame:
-    if image.mode.startswith("I"):
-        return _from_integers(np.asarray(image), path)
-    if image.mode == "F":
-        return _from_floats(np.asarray(image), path)
-    return np.asarray(image if image.mode == "L" else image.convert("RGB").convert("L"))
+def _grey(page: Page, path: Path) -> Frame:
+    mode = page.image.mode
+    if mode.startswith("I"):
+        return _from_integers(page.values, path)
+    if mode == "F":
+        return _from_floats(page.values, path)
+    return page.values if mode == "L" else np.asarray(page.image.convert("RGB").convert("L"))
 
 
 def _from_integers(values: NDArray[Any], path: Path) -> Frame:

@@ -9,8 +9,12 @@ import io
 import stat
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from nerveseg.errors import BadFileError
@@ -19,6 +23,7 @@ IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
 FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
 MAX_BYTES = 2**30
 MAX_PIXELS = 2**26  # of one image: 8192 x 8192, many times what any probe gives
+ORIENTATION, UPRIGHT = 274, 1  # the TIFF tag, and its value for an image that is not turned
 Image.MAX_IMAGE_PIXELS = None  # ours is stricter, and an error of our own kind
 
 
@@ -46,7 +51,20 @@ def bytes_of(path: Path) -> bytes:
     return content
 
 
-def pages(path: Path) -> Iterator[Image.Image]:
+@dataclass(frozen=True)
+class Page:
+    """An image as Pillow opened it; `stored` are its grey levels, uint8 (H, W), where the file holds them as they are."""
+
+    image: Image.Image
+    stored: NDArray[np.uint8] | None
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The pixels in the image's own mode, read-only."""
+        return np.asarray(self.image) if self.stored is None else self.stored
+
+
+def pages(path: Path) -> Iterator[Page]:
     """The images of a file, decoded, one after the other; all formats but TIFF hold one.
 
     Raises:
@@ -58,15 +76,13 @@ def pages(path: Path) -> Iterator[Image.Image]:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             _check_size(path, image)
-            image.load()
-            yield image
+            yield _decoded(image, content)
             # `n_frames` would read the directory of every TIFF twice more; it is asked only where one follows the first.
             more = image.format == "TIFF" and image.tag_v2.next  # type: ignore[attr-defined]  # of the TIFF class
             for page in range(1, image.n_frames if more else 1):  # type: ignore[attr-defined]  # likewise
                 image.seek(page)
                 _check_size(path, image)
-                image.load()
-                yield image
+                yield _decoded(image, content)
         except UnidentifiedImageError:
             raise BadFileError(
                 path, f"{len(content)} bytes that are no image or the damaged start of one; expected TIFF, PNG, JPEG or BMP",
@@ -76,6 +92,30 @@ def pages(path: Path) -> Iterator[Image.Image]:
             raise BadFileError(path, f"damaged or cut short ({error})", "export or copy it again") from None
     if image.format == "PNG" and content.rfind(b"IEND") < 0:
         raise BadFileError(path, "a PNG that ends too early", "export or copy it again")
+
+
+def _decoded(image: Image.Image, content: bytes) -> Page:
+    """The page that is open; uncompressed grey levels are taken from the file itself, which halves the time."""
+    stored = _stored(image, content) if image.format == "TIFF" and image.mode == "L" else None
+    if stored is None:
+        image.load()
+    return Page(image, stored)
+
+
+def _stored(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None:
+    """The grey levels of a TIFF whose strips lie in the file as they are: whole, in order, and without a gap."""
+    width, height = image.size
+    strips = image.tile  # type: ignore[attr-defined]  # of the TIFF class, as is the next
+    if not strips or image.tag_v2.get(ORIENTATION, UPRIGHT) != UPRIGHT:  # type: ignore[attr-defined]
+        return None
+    top, place = 0, strips[0].offset
+    for codec, extents, offset, args in strips:
+        if codec != "raw" or args != ("L", 0, 1) or offset != place or extents[:3] != (0, top, width):
+            return None
+        top, place = extents[3], place + width * (extents[3] - top)
+    if top != height or place > len(content):
+        return None
+    return np.frombuffer(content, np.uint8, width * height, strips[0].offset).reshape(height, width)
 
 
 def _check_size(path: Path, image: Image.Image) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nerveseg.data.dicom import DICOM_SUFFIXES, read_loop
-from nerveseg.data.images import pages
+from nerveseg.data.images import Page, pages
 from nerveseg.data.letterbox import Mask
 from nerveseg.errors import BadFileError
 
@@ -37,7 +37,7 @@ def read_masks(path: Path, labels: Sequence[int | str]) -> tuple[list[Mask], str
     if path.suffix.lower() in DICOM_SUFFIXES:
         found = [_from_grey(frame, labels, path, compressed=False) for frame in read_loop(path)]
     else:
-        found = [_nerve(image, labels, path) for image in pages(path)]
+        found = [_nerve(page, labels, path) for page in pages(path)]
     remarks = {remark for _, remark in found if remark}
     return [mask for mask, _ in found], "; ".join(sorted(remarks))
 
@@ -56,13 +56,14 @@ def check_mask(mask: Mask, path: Path) -> None:
         )  # fmt: skip
 
 
-def _nerve(image: Image.Image, labels: Sequence[int | str], path: Path) -> tuple[Mask, str]:
+def _nerve(page: Page, labels: Sequence[int | str], path: Path) -> tuple[Mask, str]:
+    image = page.image
     colours = [label for label in labels if isinstance(label, str)]
     if colours or image.mode not in {"1", "L", "P", "I;16", "I;16B", "I", "F"}:
         return _from_colours(image, labels, path)
     if image.mode == "P" and not labels:
         return _from_colours(image, labels, path)
-    values = np.asarray(image if image.mode != "1" else image.convert("L"))
+    values = page.values if image.mode != "1" else np.asarray(image.convert("L"))
     if image.mode in {"I;16", "I;16B", "I", "F"}:
         values = _bytes_of_wide(values, path)
     return _from_grey(values, labels, path, compressed=image.format == "JPEG")
@@ -70,7 +71,7 @@ def _nerve(image: Image.Image, labels: Sequence[int | str], path: Path) -> tuple
 
 def _from_grey(values: NDArray[Any], labels: Sequence[int | str], path: Path, *, compressed: bool) -> tuple[Mask, str]:
     marked = values != 0
-    area, top = np.count_nonzero(marked), cv2.minMaxLoc(values)[1]
+    area, top = np.count_nonzero(marked), values.max()
     if not area or (area == np.count_nonzero(values == top) and not labels):
         return marked, ""
     counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel()

@@ -1,0 +1,76 @@
+"""One training of a bench: the pipeline's own steps from packed records to scores, without its stages.
+
+`params` is the whole of the parameters, with `augment` and `unet.epochs` as the bench wants them. A training depends on
+its records, parameters and seed alone; stopped, it goes on from its last whole epoch when it is asked for again.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards, write_records
+from nerveseg.data.rounds import round_of
+from nerveseg.evaluation.scoring import case_table
+from nerveseg.models.unet import build_unet
+from nerveseg.params import Params
+from nerveseg.segmenter import Segmenter, SegmenterConfig, start_from
+from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.distribution import make_deterministic
+from nerveseg.training.supervised import compile_network, fit_network, steps_per_epoch
+
+
+def use_threads(count: int) -> None:
+    """Let TensorFlow compute in so many threads; before its first operation."""
+    import tensorflow as tf  # nerveseg comes first: it settles which Keras
+
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def train(prepared: Path, params: Params, seed: int, init_from: Path | None = None) -> tuple[Segmenter, float]:
+    """Train on the train records of `prepared`, from the weights of the segmenter in `init_from` where it is given.
+
+    Returns:
+        The segmenter, its cut-offs found on val, and its best Dice on val.
+    """
+    import tensorflow as tf
+
+    tf.keras.backend.clear_session()
+    make_deterministic(seed)
+    info, val, unet = DatasetInfo.read(prepared), shards(prepared, "val"), params.unet
+    records = list(read_records(shards(prepared, "train"), info))
+    settings = {"seed": seed, "lr": params.lr, "unet": unet.model_dump(), "augment": params.augment.model_dump()}
+    inputs = [*shards(prepared, "train"), *val, *(sorted(init_from.iterdir()) if init_from else [])]
+    name = f"bench-{digest_of(settings, inputs)}"
+    with TemporaryDirectory(dir=prepared) as folder:
+        rounds = [
+            Path(folder) / f"round-{i:02d}.tfrecord" for i in range(min(unet.epochs, params.augment.variants + 1))
+        ]
+        for number, path in enumerate(tqdm(rounds, desc="augmenting", unit="round")):
+            write_records([path], (record.serialise() for record in round_of(records, number, params.augment, seed)))
+        network = build_unet(unet, info.height, info.width, info.mean, info.std)
+        if init_from is not None:
+            start_from(network, unet, init_from)
+        compile_network(network, unet, params.lr, unet.epochs * steps_per_epoch(info, unet))
+        checkpoint = Checkpoint(name, network=network, optimiser=network.optimizer)
+        history = fit_network(network, rounds, val, info, unet, seed, checkpoint, on_epoch=lambda *_: None)
+    checkpoint.remove()
+    frames, truths = annotated_frames(val, info)
+    config = SegmenterConfig(info.height, info.width, info.mean, info.std, unet)
+    segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
+    return segmenter, float(history["val_dice"].max())
+
+
+def score(segmenter: Segmenter, prepared: Path) -> pd.DataFrame:
+    """A row for each test frame of `prepared`, scored at its own size, with its `subject`."""
+    info = DatasetInfo.read(prepared)
+    records = list(read_records(shards(prepared, "test"), info))
+    truths = [record.annotated for record in records]
+    maps = segmenter.probabilities(np.stack([record.frame for record in records]))
+    restored = segmenter.restored(maps, (truth.shape for truth in truths))
+    cases = case_table(restored, truths, segmenter.config.cutoffs)
+    cases.insert(0, "subject", [record.subject for record in records])
+    return cases
