@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from nerveseg.data.sketches import BLOCKS
 
@@ -35,11 +36,12 @@ def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes]) -> pd.DataFrame
     Returns:
         Columns `CONFLICT_COLUMNS`, in the order of the frames; where one frame of a pair has no nerve, it is `frame`.
     """
-    found = [
-        pair
-        for _, rows in manifest.groupby("subject", sort=False).indices.items()
-        for pair in _within(manifest["frame"].to_numpy()[rows], [sketches[row] for row in rows])
-    ]
+    with threadpool_limits(1, user_api="blas"):  # so small products cost more to share than to compute
+        found = [
+            pair
+            for _, rows in manifest.groupby("subject", sort=False).indices.items()
+            for pair in _within(manifest["frame"].to_numpy()[rows], [sketches[row] for row in rows])
+        ]
     subjects = dict(zip(manifest["frame"], manifest["subject"], strict=True))
     rows = [{"subject": subjects[str(pair["frame"])], **pair} for pair in found]
     return pd.DataFrame(rows, columns=CONFLICT_COLUMNS)
