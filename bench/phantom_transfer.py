@@ -30,7 +30,7 @@ from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.metrics import summarise
 from nerveseg.outputs import fresh_folder, write_csv
-from nerveseg.params import Params, load_params
+from nerveseg.params import FRESH, Params, load_params
 from nerveseg.segmenter import Segmenter
 from trainings import score, train, use_threads
 
@@ -74,8 +74,8 @@ class Transfer:
         self._once(seed, 0, ALONE, tests, lambda: Trained(Segmenter.load(unet)))
         for count in counts:
             prepared = self._prepare_real(seed, count)
-            self._once(seed, count, RANDOM, tests, partial(self._train, prepared, self.seen[1], seed))
-            self._once(seed, count, PHANTOM, tests, partial(self._train, prepared, self.seen[1], seed, unet))
+            self._once(seed, count, RANDOM, tests, partial(self._train, prepared, self.seen[1], seed, FRESH))
+            self._once(seed, count, PHANTOM, tests, partial(self._train, prepared, self.seen[1], seed, str(unet)))
 
     def report(self) -> str:
         """A row for each number of real subjects, a column for each start: mean, least and most over the seeds."""
@@ -95,11 +95,11 @@ class Transfer:
         write_csv(self.folder / "results.csv", pd.concat([done, pd.DataFrame([row], columns=COLUMNS)]))
         print(self.report(), flush=True)
 
-    def _train(self, prepared: Path, seen: int, seed: int, init_from: Path | None = None) -> "Trained":
+    def _train(self, prepared: Path, seen: int, seed: int, init_from: str) -> "Trained":
         frames = DatasetInfo.read(prepared).frames["train"]
         epochs = max(1, round(seen / frames))
-        unet = self.params.unet.model_copy(update={"epochs": epochs})
-        segmenter, val_dice = train(prepared, self.params.model_copy(update={"unet": unet}), seed, init_from)
+        unet = self.params.unet.model_copy(update={"epochs": epochs, "init_from": init_from})
+        segmenter, val_dice = train(prepared, self.params.model_copy(update={"unet": unet}), seed)
         return Trained(segmenter, frames, epochs, val_dice)
 
     def _phantom_unet(self, seed: int) -> Path:
@@ -113,7 +113,7 @@ class Transfer:
                     section = self.params.phantom.model_copy(update={"subjects": self.subjects})
                     write_phantom(Path(frames), section, seed, workers=1)
                     self._prepare(prepared, Path(frames), seed, {"val_fraction": 0.1, "test_fraction": 0.05})
-            segmenter = self._train(prepared, self.seen[0], seed).segmenter
+            segmenter = self._train(prepared, self.seen[0], seed, FRESH).segmenter
             with fresh_folder(trained) as folder:
                 segmenter.save(folder)
         return trained

@@ -14,9 +14,8 @@ from tqdm import tqdm
 from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards, write_records
 from nerveseg.data.rounds import round_of
 from nerveseg.evaluation.scoring import case_table
-from nerveseg.models.unet import build_unet
 from nerveseg.params import Params
-from nerveseg.segmenter import Segmenter, SegmenterConfig, start_from
+from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.training.supervised import compile_network, fit_network, steps_per_epoch
@@ -30,8 +29,8 @@ def use_threads(count: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def train(prepared: Path, params: Params, seed: int, init_from: Path | None = None) -> tuple[Segmenter, float]:
-    """Train on the train records of `prepared`, from the weights of the segmenter in `init_from` where it is given.
+def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
+    """Train on the train records of `prepared`, from the weights that `unet.init_from` names.
 
     Returns:
         The segmenter, its cut-offs found on val, and its best Dice on val.
@@ -43,7 +42,7 @@ def train(prepared: Path, params: Params, seed: int, init_from: Path | None = No
     info, val, unet = DatasetInfo.read(prepared), shards(prepared, "val"), params.unet
     records = list(read_records(shards(prepared, "train"), info))
     settings = {"seed": seed, "lr": params.lr, "unet": unet.model_dump(), "augment": params.augment.model_dump()}
-    inputs = [*shards(prepared, "train"), *val, *(sorted(init_from.iterdir()) if init_from else [])]
+    inputs = [*shards(prepared, "train"), *val, *sorted(Path(unet.init_from).glob("*"))]
     name = f"bench-{digest_of(settings, inputs)}"
     with TemporaryDirectory(dir=prepared) as folder:
         rounds = [
@@ -51,9 +50,7 @@ def train(prepared: Path, params: Params, seed: int, init_from: Path | None = No
         ]
         for number, path in enumerate(tqdm(rounds, desc="augmenting", unit="round")):
             write_records([path], (record.serialise() for record in round_of(records, number, params.augment, seed)))
-        network = build_unet(unet, info.height, info.width, info.mean, info.std)
-        if init_from is not None:
-            start_from(network, unet, init_from)
+        network = network_to_train(unet, info.height, info.width, info.mean, info.std)
         compile_network(network, unet, params.lr, unet.epochs * steps_per_epoch(info, unet))
         checkpoint = Checkpoint(name, network=network, optimiser=network.optimizer)
         history = fit_network(network, rounds, val, info, unet, seed, checkpoint, on_epoch=lambda *_: None)

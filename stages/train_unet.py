@@ -1,7 +1,8 @@
 """Trains the U-Net, or a `segmentation_models` encoder under a U-Net decoder, into `models/unet/`.
 
-The best weights by Dice on val are kept, with the cut-offs that score best there; `metrics/unet_history.csv` has a
-row an epoch. Stopped, it goes on from its last whole epoch when it is run again.
+It starts from random weights, or from those of the trained segmenter in `unet.init_from`. The best weights by Dice on
+val are kept, with the cut-offs that score best there; `metrics/unet_history.csv` has a row an epoch. Stopped, it goes on
+from its last whole epoch when it is run again.
 """
 
 from pathlib import Path
@@ -10,10 +11,9 @@ import pandas as pd
 
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.errors import told_plainly
-from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
-from nerveseg.segmenter import Segmenter, SegmenterConfig
+from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 from nerveseg.tracking import stage_run
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import make_deterministic, training_strategy
@@ -34,11 +34,12 @@ def train_unet() -> None:
         rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
         steps = params.unet.epochs * steps_per_epoch(info, params.unet)
         with training_strategy().scope():
-            network = build_unet(params.unet, info.height, info.width, info.mean, info.std)
+            network = network_to_train(params.unet, info.height, info.width, info.mean, info.std)
             compile_network(network, params.unet, params.lr, steps)
+        start = sorted(Path(params.unet.init_from).iterdir())
         settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump()}
         checkpoint = Checkpoint(
-            f"train_unet-{digest_of(settings, [*rounds, *val])}", network=network, optimiser=network.optimizer
+            f"train_unet-{digest_of(settings, [*rounds, *val, *start])}", network=network, optimiser=network.optimizer
         )
         history = fit_network(network, rounds, val, info, params.unet, params.seed, checkpoint, on_epoch=run.log_epoch)
         write_csv(HISTORY, history)

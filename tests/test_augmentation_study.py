@@ -63,7 +63,9 @@ def test_a_study_takes_up_what_is_done_and_a_training_depends_on_its_arm_and_see
 
 
 def test_a_training_that_was_stopped_goes_on_from_its_last_whole_epoch(bench, study, monkeypatch):
-    arm, fit = bench.Arm("flip", {"flip": 0.5}), bench.fit_network
+    import trainings
+
+    arm, fit = bench.Arm("flip", {"flip": 0.5}), trainings.fit_network
     two_epochs = replace(study(), epochs=2)
     two_epochs.run(arm, 1)
 
@@ -71,11 +73,13 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_whole_epoch(bench, st
         raise KeyboardInterrupt
 
     begun = []
-    monkeypatch.setattr(bench, "fit_network", lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": stop}))
+    monkeypatch.setattr(trainings, "fit_network", lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": stop}))
     with pytest.raises(KeyboardInterrupt):
         two_epochs.run(arm, 1)
     monkeypatch.setattr(
-        bench, "fit_network", lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": lambda n, _: begun.append(n)})
+        trainings,
+        "fit_network",
+        lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": lambda n, _: begun.append(n)}),
     )
     two_epochs.run(arm, 1)
     assert begun == [2]

@@ -55,6 +55,7 @@ def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
         shutil.copy(ROOT / name, folder / name)
     for name in ("stages", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
     write_params(folder / "params.yaml", {"tracking": {"enabled": True}, **changes})
     for command in ("git init -q", "dvc init -q", "git add -A", "git commit -qm start"):
         succeed(folder, *command.split())
@@ -115,7 +116,8 @@ def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
 
 def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(workspace):
     tracked = succeed(workspace, "git", "ls-files", "data", "models", "metrics", "reports").split()
-    assert set(tracked) - {"data/.gitignore", "models/.gitignore", "metrics/.gitignore", ".gitignore"} == {
+    given = {"data/.gitignore", "models/.gitignore", "models/fresh/README.md", "metrics/.gitignore", ".gitignore"}
+    assert set(tracked) - given == {
         f"metrics/{name}"
         for name in (
             "metrics.json", "cases.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
@@ -206,6 +208,22 @@ def test_the_plots_that_dvc_draws_find_their_columns(workspace):
     for title in ("Dice while the U-Net trains", "Loss while the U-Net trains", "Refiner against critic"):
         assert title in text
     assert '"val_dice_degraded"' in text
+
+
+def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_changes(workspace, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(workspace, work)
+    shutil.copytree(work / "models" / "unet", work / "models" / "pretrained")
+    trained = pd.read_csv(work / "metrics" / "unet_history.csv")["val_dice"].max()
+    out = succeed(work, "dvc", "exp", "run", "-S", "unet.init_from=models/pretrained", "-S", "lr=1e-6", "train_unet")
+    assert "Running stage 'train_unet'" in out
+    assert pd.read_csv(work / "metrics" / "unet_history.csv")["val_dice"].iloc[0] == pytest.approx(trained, abs=0.05)
+    assert not succeed(work, "dvc", "status", "train_unet").count("pretrained")
+    (work / "models" / "pretrained" / "segmenter.json").write_text("{}")
+    assert "modified:           models/pretrained" in succeed(work, "dvc", "status", "train_unet")
+    done = run(work, "dvc", "repro", "train_unet")
+    assert done.returncode != 0
+    assert "models/pretrained/segmenter.json is not a segmenter of this version" in done.stderr
 
 
 def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):

@@ -9,7 +9,7 @@ from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
 from nerveseg.params import PostprocessParams, load_params
-from nerveseg.segmenter import Segmenter, SegmenterConfig
+from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 4, "depth": 2})
 
@@ -92,6 +92,28 @@ def test_weights_that_are_damaged_are_named(tmp_path):
     (tmp_path / "unet.weights.h5").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="weights cannot be loaded"):
         Segmenter.load(tmp_path)
+
+
+def test_a_network_goes_on_from_a_trained_one_at_another_size_and_with_its_own_grey_levels(tmp_path):
+    trained = segmenter(4)
+    trained.save(tmp_path)
+    params = UNET.model_copy(update={"init_from": str(tmp_path), "epochs": 3, "batch_size": 2})
+    network = network_to_train(params, 48, 80, 50.0, 20.0)
+    assert network.input_shape == (None, 48, 80, 1)
+    for one, other in zip(network.get_weights(), trained.unet.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    frame = np.random.default_rng(0).uniform(size=(1, 32, 64, 1)).astype(np.float32)
+    same_size = network_to_train(params, 32, 64, 50.0, 20.0)
+    assert np.allclose(same_size(50.0 + 20.0 * frame), trained.unet(100.0 + 40.0 * frame), atol=1e-4)
+
+
+def test_a_network_of_another_architecture_or_none_at_all_is_no_start(tmp_path):
+    with pytest.raises(ModelError, match=r"segmenter\.json was not found"):
+        network_to_train(UNET.model_copy(update={"init_from": str(tmp_path)}), 32, 64, 100.0, 40.0)
+    segmenter().save(tmp_path)
+    wider = UNET.model_copy(update={"init_from": str(tmp_path), "base_filters": 8})
+    with pytest.raises(ModelError, match=r"holds a U-Net with \{'base_filters': 4\}, but params ask for .*8"):
+        network_to_train(wider, 32, 64, 100.0, 40.0)
 
 
 def test_a_description_of_another_version_is_told(tmp_path):

@@ -7,7 +7,7 @@ A function that needs parameters takes its own section (`UNetParams`), never the
 
 import re
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -24,6 +24,7 @@ ENCODERS = (
     "vgg16", "vgg19",
 )  # fmt: skip
 PLAIN = "plain"
+FRESH = "models/fresh"  # the folder without weights: what starts from it starts from random ones
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -133,6 +134,7 @@ class AugmentParams(Section):
 class UNetParams(Section):
     encoder: str
     encoder_weights: Literal["imagenet"] | None
+    init_from: Annotated[str, Field(min_length=1)]
     base_filters: Annotated[int, Field(ge=2, le=256)]
     depth: Annotated[int, Field(ge=1, le=5)]
     epochs: Count
@@ -153,6 +155,11 @@ class UNetParams(Section):
             raise ValueError(
                 f"encoder_weights is {self.encoder_weights!r}, but the plain encoder has no pretrained weights; "
                 "set encoder_weights to null or choose an encoder such as resnet34"
+            )
+        if PurePath(self.init_from).is_absolute():
+            raise ValueError(
+                f"init_from is {self.init_from}, a path of this machine alone; copy the folder into the repository, "
+                "for example to models/pretrained"
             )
         return self
 

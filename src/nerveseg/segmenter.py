@@ -19,7 +19,7 @@ from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
-from nerveseg.params import PLAIN, PostprocessParams, UNetParams
+from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
 
 CONFIG_NAME = "segmenter.json"
 UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.weights.h5"
@@ -150,25 +150,26 @@ class Segmenter:
         return Segmenter(replace(self.config, cutoffs=cutoffs), self.unet, self.refiner), score
 
 
-def start_from(network: tf.keras.Model, params: UNetParams, directory: Path) -> None:
-    """Give a fresh network the weights of the U-Net of a trained segmenter, of any input size and any grey levels.
-
-    Args:
-        network: built by `build_unet` from `params`.
-        params: of the network.
-        directory: a folder that `Segmenter.save` wrote.
+def network_to_train(params: UNetParams, height: int, width: int, mean: float, deviation: float) -> tf.keras.Model:
+    """The U-Net of `params` as training begins with it: with fresh weights, or with those of the segmenter in
+    `params.init_from`, which may be of another input size and of other grey levels.
 
     Raises:
-        ModelError: the folder holds no segmenter, or one of another architecture.
+        ModelError: that folder holds no segmenter, or one of another architecture.
     """
+    if params.init_from == FRESH:
+        return build_unet(params, height, width, mean, deviation)
+    directory = Path(params.init_from)
     theirs = SegmenterConfig.read(directory).unet
-    shape = ("encoder", "base_filters", "depth") if params.encoder == PLAIN else ("encoder",)
-    if other := {key: getattr(theirs, key) for key in shape if getattr(theirs, key) != getattr(params, key)}:
+    alike = ("encoder", "base_filters", "depth") if params.encoder == PLAIN else ("encoder", "encoder_weights")
+    if other := {key: getattr(theirs, key) for key in alike if getattr(theirs, key) != getattr(params, key)}:
         asked = {key: getattr(params, key) for key in other}
         raise ModelError(
-            f"unet.init_from: {directory} holds a U-Net of {other}, but params ask for {asked}; make both alike"
+            f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
         )
+    network = build_unet(params, height, width, mean, deviation, pretrained=False)
     load_weights(network, directory / UNET_WEIGHTS)
+    return network
 
 
 def load_weights(network: tf.keras.Model, path: Path) -> None:
