@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from nerveseg.data import parallel
 from nerveseg.data.frames import read_frame
 from nerveseg.data.inventory import MANIFEST_COLUMNS
 from nerveseg.data.preparation import prepare_dataset
@@ -69,7 +70,8 @@ def test_a_record_keeps_the_mask_as_it_was_drawn_and_of_test_the_frame_as_it_was
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_any_number_of_workers_writes_the_same_bytes(prepare, kaggle_folder, workers):
+def test_any_number_of_workers_writes_the_same_bytes(prepare, kaggle_folder, workers, monkeypatch):
+    monkeypatch.setattr(parallel, "FEW", 100)
     source = kaggle_folder(subjects=range(1, 8), frames=20)
     first, other = prepare(source, workers=1)[2], prepare(source, workers=workers)[2]
     for path in first.iterdir():

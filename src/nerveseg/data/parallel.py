@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 CHUNK = 16  # items that travel together: sending one by one costs as much as reading it
-FEW = 8 * CHUNK  # fewer items than this are done before the first process has started
+FEW = 32 * CHUNK  # fewer items than this are done before processes have started and caught up
 
 
 def in_order(
