@@ -17,8 +17,9 @@ from nerveseg.errors import NervesegError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
-CHUNK = 16  # items that travel together: sending one by one costs as much as reading it
-FEW = 32 * CHUNK  # fewer items than this are done before processes have started and caught up
+CHUNK = 32  # items that travel together: sending one by one costs as much as reading it
+WINDOW = 32  # chunks under way or waiting to be taken: without a bound, results pile up where taking them is slower
+FEW = 16 * CHUNK  # fewer items than this are done before processes have started and caught up
 
 
 def in_order(
@@ -41,13 +42,15 @@ def in_order(
             yield from function(item)
         return
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    windows = [chunks[start : start + WINDOW] for start in range(0, len(chunks), WINDOW)]
     with ExitStack() as stack:
         if address:
             stack.enter_context(_dask(address))
             stack.enter_context(parallel_config("dask"))
             workers = -1
-        work = Parallel(n_jobs=workers, return_as="generator", batch_size=1)
-        yield from chain.from_iterable(work(delayed(_apply)(function, chunk) for chunk in chunks))
+        work = stack.enter_context(Parallel(n_jobs=workers, return_as="generator", batch_size=1))
+        for window in windows:
+            yield from chain.from_iterable(work(delayed(_apply)(function, chunk) for chunk in window))
 
 
 def _apply(function: Callable[[Item], Sequence[Result]], items: Sequence[Item]) -> list[Result]:

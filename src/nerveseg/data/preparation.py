@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from nerveseg.data.inspection import Prepared, originals
+from nerveseg.data.dataset import hash_of
+from nerveseg.data.frames import read_frames
+from nerveseg.data.inspection import Prepared
 from nerveseg.data.inventory import Inventory, left_out, refuse_too_many, take_inventory
-from nerveseg.data.parallel import in_order
 from nerveseg.data.records import DatasetInfo, serialised, with_original, write_records
 from nerveseg.data.splits import SPLITS, split_subjects
 from nerveseg.errors import DatasetError
@@ -45,7 +46,7 @@ def prepare_dataset(
         inventory = take_inventory(Path(data.dir), data, home, target, spool.add, workers)
         refuse_too_many(inventory, data.max_quarantined)
         inventory = assign_splits(inventory, split, seed, drop_conflicts=data.drop_conflicts)
-        info = _pack(inventory, spool, output, preprocess, workers)
+        info = _pack(inventory, spool, output, preprocess)
     return inventory, info
 
 
@@ -91,9 +92,7 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
     return replace(inventory, manifest=manifest, quarantined=quarantined)
 
 
-def _pack(
-    inventory: Inventory, spool: "_Spool", output: Path, params: PreprocessParams, workers: int | None
-) -> DatasetInfo:
+def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: PreprocessParams) -> DatasetInfo:
     manifest = inventory.manifest
     parts = manifest["split"].to_numpy()
     counts = {}
@@ -101,7 +100,7 @@ def _pack(
         rows = np.flatnonzero(parts == part)
         records: Iterator[bytes] = (spool.record(row) for row in rows)
         if part == "test":
-            records = _with_originals(records, rows, inventory, workers)
+            records = _with_originals(records, rows, inventory)
         paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
         counts[part] = write_records(paths, tqdm(records, total=len(rows), desc=f"packing {part}", unit="frame"))
     mean, deviation = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
@@ -128,7 +127,7 @@ class _Spool:
         self._path.unlink()
 
     def add(self, item: Prepared, subject: str) -> None:
-        record = serialised(item.name, subject, item.frame, item.mask, item.truth, item.size, original=None)
+        record = serialised(item.name, subject, item.frame, item.mask, item.truth, item.size)
         self._file.write(record)
         self._ends.append(self._ends[-1] + len(record))
 
@@ -137,13 +136,17 @@ class _Spool:
         return self._file.read(self._ends[row + 1] - self._ends[row])
 
 
-def _with_originals(
-    records: Iterator[bytes], rows: NDArray[np.intp], inventory: Inventory, workers: int | None
-) -> Iterator[bytes]:
-    """The records of test with their frames as they were read, which must still be the same."""
+def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory: Inventory) -> Iterator[bytes]:
+    """The records of test with their frames as they were read, which must still be the same. They are read in this
+    process: to send a frame from another takes as long.
+    """
     wanted = {inventory.sources[row] for row in rows}
-    sources = [source for source in inventory.layout.sources if source.name in wanted]
-    frames = in_order(originals, sources, workers)
+    frames = (
+        (hash_of(frame).hexdigest(), frame)
+        for source in inventory.layout.sources
+        if source.name in wanted
+        for frame in read_frames(source.frame)
+    )
     for record, row in zip(records, rows, strict=True):
         frame = next((frame for digest, frame in frames if digest == inventory.pixels[row]), None)
         if frame is None:

@@ -93,20 +93,21 @@ class Record:
     def serialise(self) -> bytes:
         truth = b"" if self.truth is None else pack_mask(self.truth)
         size = (0, 0) if self.truth is None else self.truth.shape
-        return serialised(self.name, self.subject, self.frame, self.mask, truth, size, self.original)
+        original = b"" if self.original is None else self.original.tobytes()
+        return serialised(self.name, self.subject, self.frame.tobytes(), self.mask.tobytes(), truth, size, original)
 
 
 def serialised(
-    name: str, subject: str, frame: Frame, mask: Frame, truth: bytes, size: Size, original: Frame | None
+    name: str, subject: str, frame: bytes, mask: bytes, truth: bytes, size: Size, original: bytes = b""
 ) -> bytes:
-    """A record as it is written; `truth` is a packed mask of `size`."""
+    """A record as it is written: pixels row after row; `truth` is a packed mask of `size`."""
     texts = {
         "name": name.encode(),
         "subject": subject.encode(),
-        "frame": np.ascontiguousarray(frame).tobytes(),
-        "mask": np.ascontiguousarray(mask).tobytes(),
+        "frame": frame,
+        "mask": mask,
         "truth": truth,
-        "original": b"" if original is None else np.ascontiguousarray(original).tobytes(),
+        "original": original,
     }
     feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in texts.items()}
     feature["size"] = tf.train.Feature(int64_list=tf.train.Int64List(value=size))
@@ -116,7 +117,7 @@ def serialised(
 def with_original(record: bytes, original: Frame) -> bytes:
     """A serialised record with the frame as it was read."""
     example = tf.train.Example.FromString(record)
-    example.features.feature["original"].bytes_list.value[0] = np.ascontiguousarray(original).tobytes()
+    example.features.feature["original"].bytes_list.value[0] = original.tobytes()
     return example.SerializeToString(deterministic=True)
 
 
