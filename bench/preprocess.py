@@ -1,6 +1,6 @@
 """Frames a second and peak memory of `preprocess` as the data grows, beside the least that anyone could do.
 
-    python bench/preprocess.py [--frames 400] [--times 1 4 16]
+    python bench/preprocess.py [--frames 800] [--times 1 4 16]
 
 Makes a set of 580x420 TIFFs in Kaggle's layout, 1, 4 and 16 times as large, and prepares it with everything on: layout,
 checks, digests, copies, contradictions, letterbox, records, originals of test. The yardstick reads the same files with
@@ -101,7 +101,7 @@ def measure(name: str, folder: Path) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure preprocess.")
-    parser.add_argument("--frames", type=int, default=400, help="of the smallest set")
+    parser.add_argument("--frames", type=int, default=800, help="of the smallest set; with 512 or fewer no processes start")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16], help="sizes, in multiples of it")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 
 # The nerve's contrast in the first and last plane that show it, and in the planes just beyond: a short fade, with the
 # label's threshold far from both, since a label that no reader could tell teaches nothing.
-FIRST_SEEN, JUST_LOST = 0.8, 0.1
+FIRST_SEEN, JUST_LOST = 0.9, 0.1
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Anatomy:
     organs: tuple[Organ, ...]
     nerve: Organ
     fascicles: NDArray[np.float32]
-    contrast: float  # of the epineurium, 0 (hard to see) to 1
+    contrast: float  # of the epineurium, around 1; 0 is hard to see
     bend_depth: Texture
     bend_lateral: Texture
     rag_depth: Texture
@@ -100,7 +100,7 @@ class Anatomy:
             organs=tuple(draw_organs(rng, grid, nerve.shape)),
             nerve=nerve,
             fascicles=draw_fascicles(rng, nerve.shape),
-            contrast=rng.uniform(0.8, 1.0),
+            contrast=rng.uniform(0.85, 1.05),
             bend_depth=Texture.draw(rng, grid, 5.0, 6.5, turns=0.35, coarse=8),
             bend_lateral=Texture.draw(rng, grid, 4.0, 4.0, turns=0.35, coarse=8),
             rag_depth=Texture.draw(rng, grid, 1.6, 2.2, coarse=4),

@@ -69,10 +69,10 @@ def draw_organs(rng: np.random.Generator, grid: Grid, nerve: Ellipse) -> list[Or
         flat = {"artery": rng.uniform(0.75, 0.95), "vein": rng.uniform(0.4, 0.8), "node": rng.uniform(0.5, 0.75)}[kind]
         lateral, depth = rng.uniform(2, width - 2), rng.uniform(9, 32)
         add(kind, lateral, depth, long, long * flat, rng.normal(0, 0.3), length=0.5 if kind == "node" else 3.0)
-    for _ in range(rng.integers(2, 6)):
+    for _ in range(rng.integers(1, 4)):
         lateral, depth, long = rng.uniform(2, width - 2), rng.uniform(6, 30), rng.uniform(0.8, 1.7)
         add("cord", lateral, depth, long, long * rng.uniform(0.7, 1.0), rng.normal(0, 0.5), length=0.7)
-    for kind in ("lobule", "bundle", "lobule", "bundle"):
+    for kind in ("lobule", "bundle"):
         long = nerve.long * rng.uniform(0.75, 1.2)
         lateral, depth = rng.uniform(0.1, 0.9) * width, rng.uniform(0.2, 0.75) * DEPTH_MM
         add(kind, lateral, depth, long, long * rng.uniform(0.45, 0.85), rng.uniform(-1.1, 0.8), length=0.5)
