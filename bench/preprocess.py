@@ -34,7 +34,8 @@ SUBJECT = 40  # frames
 def make(folder: Path, frames: int) -> None:
     """`frames` pairs: simulated frames, each with noise of its own, so that none is a copy."""
     params = load_params()
-    planes = [simulate_frame(params.seed, 1 + number % 4, 1 + number // 4, params.phantom) for number in range(40)]
+    phantom = params.phantom.model_copy(update={"frames_per_subject": 10})
+    planes = [simulate_frame(params.seed, 1 + number % 4, 1 + number // 4, phantom) for number in range(40)]
     rng = np.random.default_rng(0)
     for number in range(frames):
         frame, mask = planes[number % len(planes)]
