@@ -102,7 +102,9 @@ def measure(name: str, folder: Path) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure preprocess.")
-    parser.add_argument("--frames", type=int, default=800, help="of the smallest set; with 512 or fewer no processes start")
+    parser.add_argument(
+        "--frames", type=int, default=800, help="of the smallest set; with 512 or fewer no processes start"
+    )
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16], help="sizes, in multiples of it")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

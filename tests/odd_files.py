@@ -53,12 +53,12 @@ def tiff_claiming(width, height):
     return b"II*\0" + struct.pack("<I", 12) + b"\1\2\3\4" + directory
 
 
-def dicom(frames, patient="MRN-4711", name="DOE^JANE", **attributes):
-    """A grey DICOM as an ultrasound machine exports it; `frames` is uint8 or uint16 (N, H, W)."""
+def dicom(frames, patient="MRN-4711", name="DOE^JANE", syntax=ExplicitVRLittleEndian, **attributes):
+    """A DICOM as an ultrasound machine exports it; `frames` is uint8 or uint16 (N, H, W), or (N, H, W, 3)."""
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str(frames.shape), patient])
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     dataset = pydicom.Dataset()
     dataset.file_meta = meta
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
@@ -68,7 +68,7 @@ def dicom(frames, patient="MRN-4711", name="DOE^JANE", **attributes):
     dataset.SamplesPerPixel, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 1, bits, bits, bits - 1
     dataset.PixelRepresentation = 0
     dataset.NumberOfFrames = len(frames)
-    dataset.Rows, dataset.Columns = frames.shape[1:]
+    dataset.Rows, dataset.Columns = frames.shape[1:3]
     dataset.PixelData = frames.tobytes()
     for key, value in attributes.items():
         setattr(dataset, key, value)

@@ -3,6 +3,7 @@ import pytest
 
 from nerveseg.data.dataset import AnnotatedFrame, Reading, load
 from nerveseg.data.layouts import Quarantined, Source
+from nerveseg.data.listing import Names
 from odd_files import blob, dicom, encoded, paged, picture
 
 LOOP = np.stack([picture(seed) for seed in range(3)])
@@ -86,17 +87,30 @@ def test_another_salt_gives_another_subject(found):
     assert found(**files)[0].patient != found(salt=b"pepper", **files)[0].patient
 
 
-def test_a_file_named_after_its_patient_is_used_and_reported_under_a_digest(tmp_path):
+def test_a_patient_is_one_subject_however_the_name_is_spelled_and_whoever_left_the_birthday_out(found):
+    spelled = [
+        found(a__dcm=dicom(LOOP[:1], **said), a_mask__tif=encoded(blob()))[0].patient
+        for said in ({}, {"name": "Doe^Jane"}, {"PatientBirthDate": ""}, {"patient": " mrn-4711"})
+    ]
+    assert len(set(spelled)) == 1
+    without_number = [
+        found(a__dcm=dicom(LOOP[:1], patient="", name=name), a_mask__tif=encoded(blob()))[0].patient
+        for name in ("DOE^JANE", "Doe^Jane", "ROE^JANE")
+    ]
+    assert without_number[0] == without_number[1] != without_number[2]
+
+
+def test_reports_call_a_file_by_a_digest_where_names_are_kept(tmp_path):
     (tmp_path / "Doe_4.dcm").write_bytes(dicom(LOOP[:1]))
     (tmp_path / "Doe_4_mask.tif").write_bytes(encoded(blob()))
     source = Source("Doe_4", tmp_path / "Doe_4.dcm", (tmp_path / "Doe_4_mask.tif",))
-    (good,) = load(source, Reading(tmp_path, (), b"salt"))
+    (good,) = load(source, Reading(tmp_path, (), b"salt", Names(b"salt")))
     assert "doe" not in repr(good).lower()
     (tmp_path / "Doe_4_mask.tif").write_bytes(encoded(blob()[:20]))
-    bad = list(load(source, Reading(tmp_path, (), b"salt")))
+    bad = list(load(source, Reading(tmp_path, (), b"salt", Names(b"salt"))))
     assert len(bad) == 2
     assert "doe" not in repr(bad).lower()
-    assert "the file's own name tells the patient" in bad[0].file
+    assert [item.file[-4:] for item in bad] == [".dcm", ".tif"]
 
 
 def test_text_burned_into_the_pixels_is_remarked(found):

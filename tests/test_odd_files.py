@@ -1,12 +1,15 @@
 """Odd and bad input, one kind at a time, added to a good data set: is it used, or quarantined with its reason?"""
 
+import io
 import os
 import re
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from nerveseg.data.inventory import take_inventory
 from odd_files import SIZE, blob, dicom, encoded, paged, palette, picture, tiff_claiming
@@ -22,7 +25,20 @@ LOSSY = encoded(blob(), "JPEG", quality=60)
 MOSTLY = np.full(SIZE, 255, np.uint8)
 MOSTLY[:, :30] = 0
 GRADIENT = np.tile(np.linspace(0, 255, SIZE[1]).astype(np.uint8), (SIZE[0], 1))
+LABELLED = blob(value=2).astype(np.uint16)
+LABELLED[20:24, 30:46] = 1000
+ORGANS = blob(value=1)
+ORGANS[20:29, 30:46] = np.arange(9 * 16).reshape(9, 16) % 12 + 1
+RESAVED = blob()
+RESAVED[19, 30:46], RESAVED[20, 30:46], RESAVED[29, 30:40] = 1, 254, 2
 LOOP = np.stack([picture(seed) for seed in (11, 12, 13)])
+
+
+def encoded_floats():
+    """A TIFF of 64-bit floats, which Pillow does not write."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, picture().astype(np.float64))
+    return buffer.getvalue()
 
 
 def pair(frame=FRAME, mask=MASK, suffix="tif", mask_suffix="tif", name="9_1"):
@@ -59,6 +75,17 @@ ACCEPTED = {
     "spaces and accents in a folder": {f"Klinik Süd 1/{file}": content for file, content in pair().items()},
     "a single DICOM frame": pair(dicom(picture()[np.newaxis]), suffix="dcm"),
     "a DICOM file without a suffix": {"9_1": dicom(picture()[np.newaxis]), "9_1_mask.tif": MASK},
+    "a colour DICOM": pair(dicom(np.dstack([picture()] * 3)[np.newaxis], SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0), suffix="dcm"),
+    "a DICOM file named by its UID": {"1.2.840.5": dicom(picture()[np.newaxis]), "1.2.840.5_mask.tif": MASK},
+    "a 16-bit file of 8 bits": pair(encoded(WIDE)),
+    "a mask of 0 and 256": pair(mask=encoded(blob().astype(np.uint16) // 255 * 256)),
+    "a mask of 0, 2 and 1000": pair(mask=encoded(LABELLED)),
+    "a 16-bit DICOM mask of 0 and 1": pair(mask=dicom(blob(value=1)[np.newaxis].astype(np.uint16)), mask_suffix="dcm"),
+    "a mask of thirteen organs": pair(mask=encoded(ORGANS)),
+    "a JPEG mask saved again as PNG": pair(mask=encoded(RESAVED, "PNG"), mask_suffix="png"),
+    "a palette whose first entry is white": pair(mask=palette(blob(value=1), [(255, 255, 255), (200, 0, 0)]), mask_suffix="png"),
+    "a palette of one colour": pair(mask=palette(blob(value=1), [(0, 0, 0), (0, 0, 0)]), mask_suffix="png"),
+    "pairs in a folder called images": {f"images/{file}": content for file, content in pair().items()},
     "a DICOM frame of 16 bits": pair(dicom(WIDE[np.newaxis] * 257), suffix="dcm"),
 }  # fmt: skip
 
@@ -94,17 +121,23 @@ QUARANTINED = {
     ),
     "a decompression bomb": (pair(tiff_claiming(60000, 60000)), "claims 60000x60000 pixels"),
     "a zero-size image": (pair(tiff_claiming(0, 0)), "0x0 pixels|no image|damaged"),
-    "several pages": (pair(paged([picture(), picture(1)])), "2 pages, expected one frame"),
+    "several pages": (pair(paged([picture(), picture(1)])), "more than one page, expected one frame"),
     "names that differ in case": ({**pair(), **pair(encoded(picture(4)), suffix="TIF")}, "only in case"),
     "two files of one name": ({**pair(), "9_1.png": encoded(picture(5), "PNG")}, "has the same name"),
     "one frame number in two folders": ({**pair(), **{f"b/{f}": c for f, c in pair().items()}}, "has the same name"),
     "text called DICOM": (pair(b"x" * 400, suffix="dcm"), "no readable DICOM image"),
     "a truncated DICOM": (pair(dicom(picture()[np.newaxis])[:-500], suffix="dcm"), "its header announces"),
     "a DICOM header alone": (pair(dicom(picture()[np.newaxis])[:300], suffix="dcm"), "no readable DICOM image"),
+    "a DICOM deflated as a whole": (
+        pair(dicom(picture()[np.newaxis], syntax=DeflatedExplicitVRLittleEndian), suffix="dcm"), "deflated as a whole",
+    ),
+    "a DICOM of levels below zero": (pair(dicom(picture()[np.newaxis], PixelRepresentation=1), suffix="dcm"), "below 0"),
     "a loop with one mask": (pair(dicom(LOOP), suffix="dcm"), "3 frames, but 9_1_mask.tif holds 1"),
     "a bomb in DICOM": (
         pair(dicom(picture()[np.newaxis], Rows=60000, Columns=60000), suffix="dcm"), "claims 1 frames of 60000x60000",
     ),
+    "64-bit floats": (pair(encoded_floats()), "of a kind that is not read"),
+    "a frame with two pages of masks": (pair(mask=paged([blob(), blob()])), "one frame, but 9_1_mask.tif holds 2 masks"),
     "no image by its name": ({"9_1.txt": b"note"}, "no image by its name"),
     "a hidden file": ({"._9_1.tif": FRAME}, "a hidden file"),
     "no suffix and no DICOM": ({"9_1": b"note"}, "no image by its name"),
@@ -121,14 +154,16 @@ def inventory_of(folder, tiny, files):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    return take_inventory(folder, tiny.data, folder.parent, (32, 64))
+    return take_inventory(folder, tiny.data, folder.parent, (32, 64), clear_names=True)
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_a_file_that_is_odd_but_sound_is_used(folder, tiny, kind):
     inventory = inventory_of(folder, tiny, ACCEPTED[kind])
     assert inventory.quarantined == []
-    row = inventory.manifest.set_index("frame").loc["9_1"]
+    (name,) = set(inventory.manifest["frame"]) - {"1_1", "1_2", "1_3", "1_4"}
+    assert name in {"9_1", "1.2.840.5", "more/9_1"}
+    row = inventory.manifest.set_index("frame").loc[name]
     expected = 0 if kind == "an empty mask" else 9 * 16
     assert row["mask_area"] == pytest.approx(expected, abs=8 if "JPEG" in kind or "smoothed" in kind else 0)
     assert len(inventory.manifest) == 5
@@ -157,7 +192,7 @@ def test_a_link_that_leaves_the_folder_is_not_followed(folder, tiny, tmp_path):
     (folder / "9_1.tif").symlink_to(tmp_path / "secret.tif")
     inventory = inventory_of(folder, tiny, {"9_1_mask.tif": MASK})
     reasons = {item.file: item.reason for item in inventory.quarantined}
-    assert reasons == {"9_1.tif": "a link that leaves the folder", "9_1_mask.tif": "its frame is missing"}
+    assert reasons == {"9_1.tif": "a link that leaves the folder", "9_1_mask.tif": "its partner 9_1.tif cannot be used"}
 
 
 def test_a_link_within_the_folder_is_followed(folder, tiny):

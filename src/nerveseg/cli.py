@@ -22,15 +22,15 @@ from nerveseg.params import load_params
 from nerveseg.tracking_execution import repository_root
 
 
-def check(directory: Path, *, as_json: bool) -> int:
-    """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used or no
-    frame is left, else 0.
+def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
+    """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used, one
+    frame stands under several subjects, or no frame is left, else 0.
     """
     params = load_params()
     target = (params.preprocess.height, params.preprocess.width)
-    inventory = take_inventory(directory, params.data, repository_root(), target)
+    inventory = take_inventory(directory, params.data, repository_root(), target, clear_names=clear_names)
     print(json.dumps(summary(inventory), indent=2) if as_json else text(inventory))
-    return 1 if inventory.bad or inventory.manifest.empty else 0
+    return 1 if inventory.bad or inventory.leaks or inventory.manifest.empty else 0
 
 
 def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
@@ -93,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checking = commands.add_parser("check", help="check a folder of frames and masks, and say what would be used")
     checking.add_argument("directory", type=Path)
     checking.add_argument("--json", action="store_true", help="print everything that was found as JSON")
+    checking.add_argument(
+        "--clear-names", action="store_true", help="call DICOM files by their paths, for your eyes only"
+    )
     predicting = commands.add_parser("predict", help="segment images or folders of images")
     predicting.add_argument("paths", type=Path, nargs="+")
     predicting.add_argument("--out", type=Path, required=True, help="folder for masks and predictions.csv")
@@ -104,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with told_plainly():
         if given.command == "check":
-            sys.exit(check(given.directory, as_json=given.json))
+            sys.exit(check(given.directory, as_json=given.json, clear_names=given.clear_names))
         if given.command == "gate":
             sys.exit(gate(given.base, load_params().gate.margin))
         sys.exit(predict(given.paths, given.out, given.model))

@@ -5,7 +5,6 @@ needs nothing but the source itself is here. Nothing on disk is ever changed.
 """
 
 import hashlib
-import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,33 +12,41 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.data.dicom import DICOM_SUFFIXES, Header, names_the_patient, read_header, subject_of
+from nerveseg.data.dicom import read_header, subject_of
 from nerveseg.data.frames import check_frame, read_frames
+from nerveseg.data.images import IMAGE_SUFFIXES
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Frame, Mask, Size
+from nerveseg.data.listing import Names
 from nerveseg.data.masks import check_mask, read_masks
 from nerveseg.errors import BadFileError
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are read: the values of a mask that are nerve (`data.nerve_labels`), the folder of the data set, and the
-    secret behind the subjects of DICOM files.
+    """How files are read: the folder of the data set, the values of a mask that are nerve (`data.nerve_labels`), the
+    secret behind the subjects of DICOM files, and how reports call files.
     """
 
     directory: Path
     labels: tuple[int | str, ...]
     salt: bytes = field(repr=False)
+    names: Names = field(default_factory=Names)
+
+    def name(self, path: Path) -> str:
+        return self.names(path.relative_to(self.directory))
 
 
 @dataclass(frozen=True)
 class AnnotatedFrame:
     """One usable frame with its mask, both (H, W).
 
-    `patient` stands for the person examined where a file says who it is, `files` are the frame's and the masks' as
-    reports may name them, `remark` is what was done to the mask, '' for nothing.
+    `key` is its name in the data set, `name` the one that reports and records may show, and `files` are the frame's and
+    the masks' as those may. `patient` stands for the person examined where a file says who it is, `remark` is what was
+    done to frame or mask, '' for nothing.
     """
 
+    key: str = field(repr=False)
     name: str
     files: tuple[str, ...]
     patient: str | None
@@ -66,32 +73,30 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
     """The frames of one source, each usable or quarantined; where the source as a whole cannot be used, its files."""
     header = None
     try:
-        if source.frame.suffix.lower() in DICOM_SUFFIXES:
+        if source.frame.suffix.lower() not in IMAGE_SUFFIXES:
             header = read_header(source.frame)
-        frames = read_frames(source.frame)
+        frames, told = read_frames(source.frame)
         masks, remark = _union(source, reading)
-        _check_sizes(source, frames, masks)
+        _check_sizes(source, frames, masks, reading)
     except BadFileError as error:
-        yield from _quarantined(source, error, reading, header)
+        yield from _quarantined(source, error, reading)
         return
-    name, patient = source.name, None
-    if header is not None:
-        patient = subject_of(header, reading.salt)
-        name = _public_name(source.name, header, reading)
-        if header.burned_in:
-            remark = "; ".join(
-                filter(None, [remark, "text is burned into its pixels: look whether it names the patient"])
-            )
-    shown = [_shown(path, source, reading, header) for path in (source.frame, *source.masks)]
+    burned_in = (
+        "text is burned into its pixels: look whether it names the patient" if header and header.burned_in else ""
+    )
+    remark = "; ".join(filter(None, [told, remark, burned_in]))
+    patient = subject_of(header, reading.salt) if header else None
+    shown, name = [reading.name(path) for path in (source.frame, *source.masks)], reading.names(source.name)
     for number, (frame, mask) in enumerate(zip(frames, masks, strict=True), start=1):
         suffix, part = (f"_{number}", f", frame {number}") if len(frames) > 1 else ("", "")
         try:
             check_frame(frame, source.frame)
             check_mask(mask, source.masks[0])
         except BadFileError as error:
-            yield from _quarantined(source, error, reading, header, part)
+            yield from _quarantined(source, error, reading, part)
         else:
-            yield AnnotatedFrame(name + suffix, tuple(file + part for file in shown), patient, frame, mask, remark)
+            files = tuple(file + part for file in shown)
+            yield AnnotatedFrame(source.name + suffix, name + suffix, files, patient, frame, mask, remark)
 
 
 def _union(source: Source, reading: Reading) -> tuple[list[Mask], str]:
@@ -104,7 +109,7 @@ def _union(source: Source, reading: Reading) -> tuple[list[Mask], str]:
             united = masks
         elif [mask.shape for mask in masks] != [mask.shape for mask in united]:
             raise BadFileError(
-                path, f"{_described(masks)}, but {source.masks[0].name} holds {_described(united)}",
+                path, f"{_described(masks)}, but {reading.name(source.masks[0])} holds {_described(united)}",
                 "export all masks of a frame at one size",
             )  # fmt: skip
         else:
@@ -115,9 +120,12 @@ def _union(source: Source, reading: Reading) -> tuple[list[Mask], str]:
     return united, "; ".join(dict.fromkeys(remarks))
 
 
-def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask]) -> None:
+def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], reading: Reading) -> None:
     if len(frames) != len(masks):
-        found = f"{len(frames)} frames, but {source.masks[0].name} holds {len(masks)}"
+        holder = reading.name(source.masks[0])
+        if len(frames) == 1:
+            raise BadFileError(source.frame, f"one frame, but {holder} holds {len(masks)} masks", "keep one of them")
+        found = f"{len(frames)} frames, but {holder} holds {len(masks)}"
         raise BadFileError(source.frame, found, "give a loop a mask of as many pages")
     for frame, mask in zip(frames, masks, strict=True):
         if frame.shape != mask.shape:
@@ -125,32 +133,15 @@ def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask]) -
             raise BadFileError(source.frame, found, "export both at one size")
 
 
-def _quarantined(
-    source: Source, error: BadFileError, reading: Reading, header: Header | None, part: str = ""
-) -> Iterator[Quarantined]:
+def _quarantined(source: Source, error: BadFileError, reading: Reading, part: str = "") -> Iterator[Quarantined]:
     """The file at fault, and its partners, which are of no use without it."""
-    culprit = _shown(Path(str(error.path)), source, reading, header)
+    culprit = Path(str(error.path))
     for path in (source.frame, *source.masks):
-        shown = _shown(path, source, reading, header)
-        if shown == culprit:
-            yield Quarantined(shown + part, error.reason, error.remedy)
+        if path == culprit:
+            yield Quarantined(reading.name(path) + part, error.reason, error.remedy)
         else:
-            yield Quarantined(shown + part, f"its partner {culprit} cannot be used", f"mend {culprit}")
-
-
-def _shown(path: Path, source: Source, reading: Reading, header: Header | None) -> str:
-    """A file's path below the data set's folder, or a digest where the path itself tells the patient."""
-    relative = path.relative_to(reading.directory)
-    if header is None or not names_the_patient(str(relative), header):
-        return str(relative)
-    role = "mask" if path in source.masks else "frame"
-    return f"{_public_name(source.name, header, reading)} ({role}; the file's own name tells the patient)"
-
-
-def _public_name(name: str, header: Header, reading: Reading) -> str:
-    if not names_the_patient(name, header):
-        return name
-    return "f" + hmac.new(reading.salt, name.encode(), hashlib.sha256).hexdigest()[:12]
+            name = reading.name(culprit)
+            yield Quarantined(reading.name(path) + part, f"its partner {name} cannot be used", f"mend {name}")
 
 
 def _described(masks: list[Mask]) -> str:

@@ -16,6 +16,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ from nerveseg.data.images import MAX_PIXELS, bytes_of
 from nerveseg.errors import BadFileError, DatasetError
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})  # many archives export files without a suffix
-MAX_LOOP_PIXELS = 2**30  # of all frames of a loop together
+MAX_LOOP_PIXELS = 2**29  # of all frames of a loop together; three bytes of memory each, six in colour
 SALT_VARIABLE = "NERVESEG_SALT"
 SALT_FILE = ".nerveseg-salt"
 IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
@@ -35,6 +36,7 @@ _TAGS = [
     "SamplesPerPixel",
     "BitsAllocated",
     "BitsStored",
+    "PixelRepresentation",
     "BurnedInAnnotation",
 ]
 
@@ -50,8 +52,8 @@ def is_dicom(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Header:
-    """Frames of the loop, their size in pixels, the bits of a grey level, whether text is burned into the pixels, and who was examined; the
-    identity is kept out of `repr`, so that no message shows it.
+    """Frames of the loop, their size in pixels, the bits of a grey level, whether text is burned into the pixels, and who
+    was examined; the identity is kept out of `repr`, so that no message shows it.
     """
 
     frames: int
@@ -62,7 +64,7 @@ class Header:
     identity: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"Header({self.frames} frames of {self.width}x{self.height})"
+        return f"{self.frames} frames of {self.width}x{self.height} pixels"
 
 
 def read_header(path: Path, content: bytes | None = None) -> Header:
@@ -74,6 +76,8 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     import pydicom
 
     content = bytes_of(path) if content is None else content
+    if _is_deflated(path):  # pydicom would inflate it, to any size, before we could look
+        raise BadFileError(path, "a DICOM file deflated as a whole", "export it uncompressed")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -86,9 +90,10 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             compressed = found.file_meta.TransferSyntaxUID.is_compressed
             identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
             burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
+            signed = bool(found.get("PixelRepresentation"))
     except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways, and all mean the same
         raise BadFileError(
-            path, f"no readable DICOM image ({type(error).__name__}: {error})", "export it again from the machine or PACS"
+            path, f"no readable DICOM image ({type(error).__name__})", "export it again from the machine or PACS"
         ) from None  # fmt: skip
     if min(frames, rows, columns) < 1:
         raise BadFileError(path, f"a loop of {frames} frames of {columns}x{rows} pixels", "export it again")
@@ -99,6 +104,8 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     announced = frames * rows * columns * samples * allocated // 8
     if not compressed and behind < announced:
         raise BadFileError(path, f"{behind:,} bytes of pixels, but its header announces {announced:,}", "copy it again")
+    if signed:
+        raise BadFileError(path, "grey levels below 0", "export it with 8 bits")
     if not 1 <= bits <= 16:
         raise BadFileError(path, f"{bits} bits a pixel, expected 8 to 16", "export it with 8 bits")
     return Header(frames, rows, columns, bits, burned_in, identity)
@@ -110,33 +117,73 @@ def read_loop(path: Path) -> NDArray[np.uint8]:
     Raises:
         BadFileError: as for `read_header`, or the pixels cannot be decoded.
     """
+    pixels, bits = _decoded(path)
+    levels = np.round(np.arange(2**16).clip(max=2**bits - 1) * (255.0 / (2**bits - 1))).astype(np.uint8)
+    frames = np.empty(pixels.shape[:3], np.uint8)
+    for frame, stored in zip(frames, pixels, strict=True):
+        frame[:] = cv2.cvtColor(levels[stored], cv2.COLOR_RGB2GRAY) if stored.shape[-1] == 3 else levels[stored[..., 0]]
+    return frames
+
+
+def read_labels(path: Path) -> NDArray[np.uint16]:
+    """The pixels of a grey DICOM file as they are stored, (N, H, W).
+
+    Raises:
+        BadFileError: as for `read_loop`, or it is in colour.
+    """
+    pixels, _ = _decoded(path)
+    if pixels.shape[-1] != 1:
+        raise BadFileError(path, "a mask in colour as DICOM", "export masks as PNG or TIFF")
+    return pixels[..., 0]
+
+
+def subject_of(header: Header, salt: bytes) -> str | None:
+    """A digest that stands for the patient, the same in all files of one patient; None where no file says who it is.
+
+    Who it is say the number and who gave it; only without a number name and date of birth, whose spelling varies.
+    """
+    number, issuer, name, birth = (" ".join(value.casefold().split()) for value in header.identity)
+    who = (number, issuer) if number else (name, birth)
+    return f"p{_digest(chr(31).join(who), salt)}" if any(who) else None
+
+
+def keyed_subject(name: str, salt: bytes) -> str:
+    """The like for a subject that was read from the name of a file, which may be the patient's number."""
+    return f"p{_digest(name, salt)}"
+
+
+def _digest(text: str, salt: bytes) -> str:
+    return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()[:12]
+
+
+def _is_deflated(path: Path) -> bool:
+    import pydicom
+
+    try:
+        return bool(pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID.is_deflated)
+    except Exception:  # noqa: BLE001 - a damaged header breaks pydicom in many ways; the reading of the header tells
+        return False
+
+
+def _decoded(path: Path) -> tuple[NDArray[np.uint16], int]:
+    """Pixels as stored, (N, H, W, 1 or 3), and the bits of a grey level."""
     import tensorflow as tf
     import tensorflow_io as tfio
 
     content = bytes_of(path)
     header = read_header(path, content)
     try:
-        frames = tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
+        pixels = tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
     except tf.errors.OpError as error:
         raise BadFileError(path, f"its pixels cannot be decoded ({error.message})", "export it uncompressed") from None
-    expected = (header.frames, header.height, header.width, 1)
-    if frames.shape != expected:
-        raise BadFileError(path, f"its pixels cannot be decoded as {header!r}", "export it uncompressed")
-    return np.round(frames[..., 0] * (255.0 / (2**header.bits - 1))).astype(np.uint8)
-
-
-def subject_of(header: Header, salt: bytes) -> str | None:
-    """A digest that stands for the patient, the same in all files of one patient; None where no file says who it is."""
-    if not any(header.identity):
-        return None
-    message = "\x1f".join(header.identity).encode()
-    return "p" + hmac.new(salt, message, hashlib.sha256).hexdigest()[:12]
-
-
-def names_the_patient(text: str, header: Header) -> bool:
-    """Whether a file's name gives away who was examined."""
-    parts = [part for value in header.identity for part in value.replace("^", " ").split()]
-    return any(len(part) > 2 and part.casefold() in text.casefold() for part in parts)
+    if (
+        pixels.ndim != 4
+        or pixels.shape[:3] != (header.frames, header.height, header.width)
+        or pixels.shape[3] not in (1, 3)
+    ):
+        found = f"its pixels decode to {'x'.join(map(str, pixels.shape))}, but its header announces {header!r}"
+        raise BadFileError(path, found, "export it again, uncompressed")
+    return pixels, header.bits
 
 
 def salt_of(directory: Path) -> bytes:

@@ -18,6 +18,7 @@ from nerveseg.errors import BadFileError, DatasetError
 
 FRAME_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 WHITE = 255
+FEWER_BITS = "16 bits a pixel, taken as"
 SATURATED_SHARE = 0.5  # of the pixels of a frame at its brightest level: gain far too high, or no ultrasound at all
 
 
@@ -27,24 +28,28 @@ def read_frame(path: Path) -> Frame:
     Raises:
         BadFileError: the file cannot be read or decoded, or holds several frames.
     """
-    frames = read_frames(path)
+    frames, _ = read_frames(path)
     if len(frames) != 1:
         raise BadFileError(path, f"{len(frames)} frames, expected one", "export the frames singly")
     return frames[0]
 
 
-def read_frames(path: Path) -> NDArray[np.uint8]:
-    """Read a frame, or the frames of a DICOM loop: uint8 (N, H, W).
+def read_frames(path: Path) -> tuple[NDArray[np.uint8], str]:
+    """Read a frame, or the frames of a DICOM loop.
+
+    Returns:
+        The frames, uint8 (N, H, W), and a remark on what was made of their grey levels; '' for nothing.
 
     Raises:
         BadFileError: the file cannot be read or decoded, or its pixels are no grey levels.
     """
-    if path.suffix.lower() in DICOM_SUFFIXES:
-        return read_loop(path)
-    frames = [_grey(page, path) for page in pages(path)]
-    if len(frames) != 1:
-        raise BadFileError(path, f"{len(frames)} pages, expected one frame", "export the frames singly, or as DICOM")
-    return frames[0][np.newaxis]
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return read_loop(path), ""
+    found = pages(path)
+    frame, remark = _grey(next(found), path)
+    if next(found, None) is not None:
+        raise BadFileError(path, "more than one page, expected one frame", "export the frames singly, or as DICOM")
+    return frame[np.newaxis], remark
 
 
 def check_frame(frame: Frame, path: Path) -> None:
@@ -75,22 +80,23 @@ def write_image(path: Path, pixels: Frame | Mask) -> None:
     partial.replace(path)
 
 
-def _grey(page: Page, path: Path) -> Frame:
+def _grey(page: Page, path: Path) -> tuple[Frame, str]:
     mode = page.image.mode
     if mode.startswith("I"):
         return _from_integers(page.values, path)
     if mode == "F":
-        return _from_floats(page.values, path)
-    return page.values if mode == "L" else np.asarray(page.image.convert("RGB").convert("L"))
+        return _from_floats(page.values, path), ""
+    return page.values if mode == "L" else np.asarray(page.image.convert("RGB").convert("L")), ""
 
 
-def _from_integers(values: NDArray[Any], path: Path) -> Frame:
-    """16 bits, of which 12 may be in use, as ultrasound machines store them."""
+def _from_integers(values: NDArray[Any], path: Path) -> tuple[Frame, str]:
+    """16 bits, of which 12 or 8 may be in use, as ultrasound machines store them; a file does not say how many."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise BadFileError(path, f"pixels from {low} to {high}, expected 8 or 16 bits", "export it with 8 bits")
-    greatest = 4095 if high <= 4095 else 65535
-    return _eight_bits(values, 255.0 / greatest)
+    bits = next(bits for bits in (8, 12, 16) if high < 2**bits)
+    remark = "" if bits == 16 else f"{FEWER_BITS} {bits}, since no pixel is brighter"
+    return _eight_bits(values, 255.0 / (2**bits - 1)), remark
 
 
 def _from_floats(values: NDArray[Any], path: Path) -> Frame:

@@ -22,6 +22,7 @@ from nerveseg.errors import BadFileError
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
 FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
 MAX_BYTES = 2**30
+MAX_PAGES_PIXELS = 2**29  # of all pages of a file
 MAX_PIXELS = 2**26  # of one image: 8192 x 8192, many times what any probe gives
 ORIENTATION, UPRIGHT = 274, 1  # the TIFF tag, and its value for an image that is not turned
 Image.MAX_IMAGE_PIXELS = None  # ours is stricter, and an error of our own kind
@@ -79,14 +80,17 @@ def pages(path: Path) -> Iterator[Page]:
             yield _decoded(image, content)
             # `n_frames` would read the directory of every TIFF twice more; it is asked only where one follows the first.
             more = image.format == "TIFF" and image.tag_v2.next  # type: ignore[attr-defined]  # of the TIFF class
-            for page in range(1, image.n_frames if more else 1):  # type: ignore[attr-defined]  # likewise
+            count = image.n_frames if more else 1  # type: ignore[attr-defined]  # likewise
+            if count * image.width * image.height > MAX_PAGES_PIXELS:
+                raise BadFileError(path, f"claims {count} pages of {image.width}x{image.height} pixels", "split it up")
+            for page in range(1, count):
                 image.seek(page)
                 _check_size(path, image)
                 yield _decoded(image, content)
         except UnidentifiedImageError:
             raise BadFileError(
-                path, f"{len(content)} bytes that are no image or the damaged start of one; expected TIFF, PNG, JPEG or BMP",
-                "export or copy it again",
+                path, f"{len(content)} bytes that are no image, the damaged start of one, or pixels of a kind that is not read (64-bit "
+                "or colour floats); expected TIFF, PNG, JPEG or BMP", "export it with 8 bits, or copy it again",
             ) from None  # fmt: skip
         except (OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             raise BadFileError(path, f"damaged or cut short ({error})", "export or copy it again") from None

@@ -18,13 +18,15 @@ from nerveseg.data.sketches import sketch
 class Prepared:
     """One usable frame.
 
-    `source` is the name of its source, `files` are those it came from, as reports may name them. `frame` and `mask` are
+    `key` and `source` are its name and its source's in the data set, which no output may show; `name` is the one that may
+    be shown, `files` are those it came from, likewise. `frame` and `mask` are
     letterboxed, uint8 (H, W) of the network's input, as bytes, which travel faster than arrays; `truth` is the mask as
     it was drawn, packed;
     `size` (height, width) and `mask_area`, in pixels, are those of the file. `pixels` and `digest` are SHA-256 of the
     frame and of frame and mask, `levels` the sum of the letterboxed grey levels and of their squares.
     """
 
+    key: str
     name: str
     source: str
     files: tuple[str, ...]
@@ -55,6 +57,7 @@ def _prepared(item: AnnotatedFrame, source: str, target: Size) -> Prepared:
     pixels, digest = item.digests()
     levels = frame.ravel().astype(np.int64)
     return Prepared(
+        key=item.key,
         name=item.name,
         source=source,
         files=item.files,

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from nerveseg.data.dataset import Reading
 from nerveseg.data.dicom import salt_of
+from nerveseg.data.frames import FEWER_BITS
 from nerveseg.data.inspection import Prepared, prepare
 from nerveseg.data.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.data.letterbox import Size
@@ -33,7 +34,8 @@ class Inventory:
     `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`). Its `split` is '' until `assign_splits`,
     and stays so for frames that are left out. For the same rows, `levels` has the sum of the letterboxed grey levels and
     of their squares, int64 (N, 2), `pixels` the digest of the frame, `sources` the name of the source and `files` those
-    that it came from. `copies` are groups of rows with the same pixels; `unknown` counts frames without a known subject.
+    that it came from. `copies` are groups of rows with the same pixels; `unknown` counts frames without a known subject,
+    `unmatched` are the frames of `subjects.csv` that are not there.
     """
 
     reading: Reading
@@ -48,6 +50,7 @@ class Inventory:
     sources: list[str]
     files: list[tuple[str, ...]]
     unknown: int
+    unmatched: list[str]
 
     def __str__(self) -> str:
         subjects = self.manifest["subject"].nunique()
@@ -59,6 +62,11 @@ class Inventory:
         return [item for item in self.quarantined if not item.foreign]
 
     @property
+    def leaks(self) -> list[list[int]]:
+        """Groups of rows with the same pixels under more than one subject."""
+        return [rows for rows in self.copies if len(set(self.manifest["subject"].iloc[rows])) > 1]
+
+    @property
     def warnings(self) -> list[str]:
         """What a reader of the scores should know, a sentence each."""
         told = []
@@ -68,18 +76,30 @@ class Inventory:
                 "stand in train and in test, and scores may leak; add subjects.csv (frame,subject) or set "
                 "data.subject_pattern"
             )
-        across = [rows for rows in self.copies if len(set(self.manifest["subject"].iloc[rows])) > 1]
-        if across:
-            names = " and ".join(self.manifest["frame"].iloc[across[0]])
+        if self.unmatched:
             told.append(
-                f"{len(across):,} frames stand under more than one subject with the same pixels ({names}); their "
+                f"{len(self.unmatched):,} frames of subjects.csv are not in the data set ({self.unmatched[0]}); it names "
+                "frames by their path without suffix, and without the folder images"
+            )
+        if self.reading.labels and len(self.manifest) and not self.manifest["has_nerve"].any():
+            told.append(f"no mask holds a value of data.nerve_labels ({', '.join(map(str, self.reading.labels))})")
+        fewer = int(self.remarks["remark"].str.contains(FEWER_BITS, regex=False).sum())
+        if 0 < fewer < len(self.manifest):
+            told.append(
+                f"{fewer:,} frames of 16 bits were taken as of 12 or 8, by their brightest pixel, and others were not: "
+                "if they come from one machine, export all with 8 bits"
+            )
+        if leaks := self.leaks:
+            names = " and ".join(self.manifest["frame"].iloc[leaks[0]])
+            told.append(
+                f"{len(leaks):,} frames stand under more than one subject with the same pixels ({names}); their "
                 "subjects stay in one split, or, where params part them, the copy that is not in test is left out"
             )
         if len(self.conflicts):
             first = self.conflicts.iloc[0]
             told.append(
                 f"{len(self.conflicts):,} pairs of near twins contradict each other ({first['frame']} and "
-                f"{first['other']}: {first['reason']}); conflicts.csv lists them"
+                f"{first['other']}: {first['reason']}); `nerveseg check --json` and conflicts.csv list them"
             )
         return told
 
@@ -93,6 +113,7 @@ class _Rows:
     levels: list[tuple[int, int]] = field(default_factory=list)
     pixels: list[str] = field(default_factory=list)
     sketches: list[bytes] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
     sources: list[str] = field(default_factory=list)
     files: list[tuple[str, ...]] = field(default_factory=list)
     unknown: int = 0
@@ -109,6 +130,7 @@ class _Rows:
         self.levels.append(item.levels)
         self.pixels.append(item.pixels)
         self.sketches.append(item.sketch)
+        self.keys |= {item.key, item.source}
         self.sources.append(item.source)
         self.files.append(item.files)
         self.unknown += subject is None
@@ -122,6 +144,8 @@ def take_inventory(
     target: Size,
     keep: Callable[[Prepared, str], None] | None = None,
     workers: int | None = None,
+    *,
+    clear_names: bool = False,
 ) -> Inventory:
     """Read and check everything in `directory`, in the same order for any number of workers.
 
@@ -132,14 +156,15 @@ def take_inventory(
         target: size (height, width) of the network's input.
         keep: called with each usable frame and its subject.
         workers: processes; None: one for each core.
+        clear_names: call files by their paths also where DICOM is among them: for the owner's eyes alone.
 
     Raises:
         DatasetError: the folder is missing, or its `subjects.csv` damaged.
     """
-    layout = recognise(directory)
-    rules = SubjectRules.read(directory, data.subject_pattern)
-    salt = salt_of(home) if layout.name == DICOM else b""
-    reading = Reading(directory, data.nerve_labels, salt)
+    layout = recognise(directory, None if clear_names else partial(salt_of, home))
+    rules = SubjectRules.read(directory, data.subject_pattern, layout.names.salt)
+    salt = layout.names.salt or (salt_of(home) if layout.name == DICOM else b"")
+    reading = Reading(directory, data.nerve_labels, salt, layout.names)
     quarantined, rows, names = list(layout.quarantined), _Rows(), set[str]()
     progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
     for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):
@@ -151,7 +176,7 @@ def take_inventory(
                 quarantined += left_out(item.files, f"another frame is called {item.name}", "rename one of them")
             else:
                 names.add(item.name)
-                subject = rows.add(item, rules.subject(item.source, item.name, item.patient))
+                subject = rows.add(item, rules.subject(item.source, item.key, item.patient))
                 if keep is not None:
                     keep(item, subject)
     progress.close()
@@ -166,13 +191,14 @@ def take_inventory(
         manifest=manifest,
         quarantined=quarantined,
         remarks=pd.DataFrame(rows.remarks, columns=REMARK_COLUMNS),
-        conflicts=conflicts(manifest, rows.sketches),
+        conflicts=conflicts(manifest, rows.sketches, copies),
         copies=copies,
         levels=np.array(rows.levels, np.int64).reshape(-1, 2),
         pixels=rows.pixels,
         sources=rows.sources,
         files=rows.files,
         unknown=rows.unknown,
+        unmatched=[layout.names(frame) for frame in rules.without_frame(rows.keys)],
     )
 
 
@@ -191,9 +217,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
             + (f": {often}" if often else "; expected frames S_N.tif with masks S_N_mask.tif, or images/ with masks/")
             + f"; `nerveseg check {directory}` lists them"
         )
-    total = sum(1 + len(source.masks) for source in inventory.layout.sources)
-    total += sum(not item.foreign for item in inventory.layout.quarantined)
-    share = len(bad) / total
+    share = len(bad) / (len(bad) + sum(map(len, inventory.files)))  # each frame of a loop counts
     if share > greatest_share:
         raise DatasetError(
             f"{directory}: {len(bad):,} images ({share:.0%}) cannot be used, more than data.max_quarantined "

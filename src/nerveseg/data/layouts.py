@@ -10,24 +10,20 @@ What is recognised, alone or mixed, in one folder or in folders below it:
 A frame's name is its path without suffix and without the folder `images`; in Kaggle's layout its stem alone.
 """
 
-import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from nerveseg.data.dicom import DICOM_SUFFIXES, is_dicom
 from nerveseg.data.images import IMAGE_SUFFIXES
-from nerveseg.errors import DatasetError
+from nerveseg.data.listing import Names, Refused, list_files, stem_of
 
 FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"})
 MASK_FOLDERS = frozenset({"masks", "mask", "labels", "label", "annotations", "annotation"})
 MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE)
 KAGGLE_NAME = re.compile(r"\d+_\d+")
-SUBJECTS_FILE = "subjects.csv"
-DICOM = "DICOM"
-DVC_CACHE = re.compile(r"files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+DICOM, NONE = "DICOM", "no known"
 
 
 @dataclass(frozen=True)
@@ -51,105 +47,52 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found: the sources in natural order, the files that are not used, and the layout's name (`DICOM` where
-    any frame is one).
+    """What was found: the sources in natural order, the files that are not used, the layout's name (`DICOM` where any
+    frame is one), and how reports call files.
     """
 
     name: str
     sources: list[Source]
     quarantined: list[Quarantined]
+    names: Names
 
 
-def recognise(directory: Path) -> Layout:
+def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layout:
     """Sort the files of `directory`.
+
+    Args:
+        directory: the data set.
+        salt: gives the secret behind the names of files where DICOM is among them; None: names in clear.
 
     Raises:
         DatasetError: the folder is missing.
     """
-    if not directory.is_dir():
-        raise DatasetError(
-            f"{directory} is not a folder; put frames there as S_N.tif with S_N_mask.tif (subject S, frame N), "
-            "or set data.dir in params.yaml to where they are"
-        )
-    quarantined: list[Quarantined] = []
-    images = _images(directory, quarantined)
+    listing, names = list_files(directory, lambda dicom: Names(salt() if dicom and salt else None))
+    quarantined = [Quarantined(names(item.path), item.reason, item.remedy, item.foreign) for item in listing.refused]
     frames: dict[str, list[PurePath]] = defaultdict(list)
     masks: dict[str, list[PurePath]] = defaultdict(list)
     folders = Counter[str]()
-    for path in images:
+    for path in listing.images:
         is_mask, key, by_folder = _role(path)
         (masks if is_mask else frames)[key].append(path)
         folders["by folder" if by_folder else "by name"] += 1
     for key in list(masks):  # masks/x_mask.png may belong to a frame that is itself called x_mask
         if key not in frames and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
             masks[match["frame"]] += masks.pop(key)
-    sources = list(_paired(directory, frames, masks, quarantined))
-    sources = _named(directory, sources, quarantined)
+    for key in sorted(frames):  # images/x_mask.png beside images/x.png is its mask, unless it has one of its own
+        if key not in masks and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
+            masks[match["frame"]] += frames.pop(key)
+            folders["by name"] += 2
+            folders["by folder"] -= 2
+    sources = list(_paired(directory, frames, masks, _keys(listing.refused), quarantined, names))
+    sources = _named(directory, sources, quarantined, names)
     kind = _kind(sources, by_folder=folders["by folder"] > folders["by name"])
-    return Layout(kind, sources, sorted(quarantined, key=lambda item: natural_key(item.file)))
+    return Layout(kind, sources, sorted(quarantined, key=lambda item: natural_key(item.file)), names)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sorts `2_1` before `10_1`."""
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part)
-
-
-def _images(directory: Path, quarantined: list[Quarantined]) -> list[PurePath]:
-    """The image files below `directory`, as paths relative to it; all others are quarantined."""
-    root = directory.resolve()
-    kept: dict[str, list[PurePath]] = defaultdict(list)
-    for path in _files(directory, quarantined):
-        relative: PurePath = path.relative_to(directory)
-        if refused := _refusal(path, relative, root):
-            if relative != PurePath(SUBJECTS_FILE):
-                quarantined.append(refused)
-        else:
-            kept[str(relative).casefold()].append(relative)
-    for alike in kept.values():
-        for one in alike if len(alike) > 1 else ():
-            others = ", ".join(str(other) for other in alike if other != one)
-            reason = f"its name differs from {others} only in case"
-            quarantined.append(Quarantined(str(one), reason, "rename or remove one of them"))
-    return sorted(alike[0] for alike in kept.values() if len(alike) == 1)
-
-
-def _files(directory: Path, quarantined: list[Quarantined]) -> Iterator[Path]:
-    """Files below `directory` in a fixed order; folders that cannot be entered are quarantined."""
-
-    def unreadable(error: OSError) -> None:
-        name = os.path.relpath(error.filename, directory)
-        quarantined.append(Quarantined(name, f"the folder cannot be read ({error.strerror})", "check its permissions"))
-
-    for folder, below, files in os.walk(directory, onerror=unreadable):
-        for name in sorted(below):
-            path = Path(folder, name)
-            if name.startswith(".") or path.is_symlink():
-                below.remove(name)
-                what = "a hidden folder" if name.startswith(".") else "a link to a folder, which is not followed"
-                quarantined.append(
-                    Quarantined(
-                        str(path.relative_to(directory)), what, "copy what belongs to the data set", foreign=True
-                    )
-                )
-        below.sort()
-        yield from (Path(folder, name) for name in sorted(files))
-
-
-def _refusal(path: Path, relative: PurePath, root: Path) -> Quarantined | None:
-    """Why a file cannot be a frame or a mask, from its name and place alone."""
-    name = str(relative)
-    if path.name.startswith("."):
-        return Quarantined(name, "a hidden file", "nothing, unless it should be a frame", foreign=True)
-    if path.suffix.lower() not in IMAGE_SUFFIXES | DICOM_SUFFIXES or (not path.suffix and not is_dicom(path)):
-        expected = "TIFF, PNG, JPEG, BMP or DICOM"
-        return Quarantined(name, f"no image by its name ({path.suffix or 'no suffix'}), expected {expected}", "nothing, unless it should be a frame", foreign=True)  # fmt: skip
-    if path.is_symlink():
-        target = path.resolve()
-        if not target.exists():
-            return Quarantined(name, "a link to nothing", "copy the image itself")
-        if not target.is_relative_to(root) and not DVC_CACHE.search(target.as_posix()):
-            return Quarantined(name, "a link that leaves the folder", "copy the image itself")
-    return None
 
 
 def _role(path: PurePath) -> tuple[bool, str, bool]:
@@ -158,53 +101,69 @@ def _role(path: PurePath) -> tuple[bool, str, bool]:
     for place in reversed(range(len(folders))):
         if folders[place].casefold() in FRAME_FOLDERS | MASK_FOLDERS:
             is_mask = folders.pop(place).casefold() in MASK_FOLDERS
-            return is_mask, str(PurePath(*folders, path.stem)), True
-    match = MASK_NAME.fullmatch(path.stem)
-    return match is not None, str(PurePath(*folders, match["frame"] if match else path.stem)), False
+            return is_mask, str(PurePath(*folders, stem_of(path))), True
+    match = MASK_NAME.fullmatch(stem_of(path))
+    return match is not None, str(PurePath(*folders, match["frame"] if match else stem_of(path))), False
+
+
+def _keys(refused: list[Refused]) -> dict[str, PurePath]:
+    """The files that claimed to be frames and cannot be looked at, by the key of their masks."""
+    claimed = [(_role(item.path), item.path) for item in refused if not item.foreign]
+    return {key: path for (is_mask, key, _), path in claimed if not is_mask}
 
 
 def _paired(
-    directory: Path, frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]], quarantined: list[Quarantined]
-) -> Iterator[Source]:
+    directory: Path, frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]], refused: dict[str, PurePath],
+    quarantined: list[Quarantined], names: Names,
+) -> Iterator[Source]:  # fmt: skip
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         if len(frames[key]) > 1:
             for path in [*frames[key], *masks[key]]:
-                others = ", ".join(str(other) for other in frames[key] if other != path)
-                quarantined.append(Quarantined(str(path), f"{others} has the same name", "keep one of them"))
+                others = ", ".join(names(other) for other in frames[key] if other != path)
+                reason = f"{others} has the same name" if path in frames[key] else f"its frame stands twice ({others})"
+                quarantined.append(Quarantined(names(path), reason, "keep one of the frames"))
         elif not masks[key]:
-            stem = frames[key][0].stem
-            remedy = f"add {stem}_mask (all zero where no nerve is seen)"
-            quarantined.append(Quarantined(str(frames[key][0]), "its mask is missing", remedy))
+            path = frames[key][0]
+            add = f"{stem_of(path)}_mask" if names.salt is None else "a file of the same name with _mask"
+            remedy = f"add {add} (all zero where no nerve is seen)"
+            quarantined.append(Quarantined(names(path), "its mask is missing", remedy))
         elif not frames[key]:
-            quarantined += [
-                Quarantined(str(path), "its frame is missing", "add the frame or remove the mask")
-                for path in masks[key]
-            ]
+            frame = refused.get(key)
+            for path in masks[key]:
+                reason = f"its partner {names(frame)} cannot be used" if frame else "its frame is missing"
+                remedy = f"mend {names(frame)}" if frame else "add the frame or remove the mask"
+                quarantined.append(Quarantined(names(path), reason, remedy))
         else:
             paths = sorted(masks[key], key=lambda path: natural_key(path.name))
             yield Source(key, directory / frames[key][0], tuple(directory / path for path in paths))
 
 
-def _named(directory: Path, sources: list[Source], quarantined: list[Quarantined]) -> list[Source]:
+def _named(directory: Path, sources: list[Source], quarantined: list[Quarantined], names: Names) -> list[Source]:
     """Kaggle's names stand for themselves in any folder, and then must not repeat."""
-    if not all(KAGGLE_NAME.fullmatch(source.frame.stem) for source in sources):
+    if not all(KAGGLE_NAME.fullmatch(stem_of(source.frame)) for source in sources):
         return sources
     named: dict[str, Source] = {}
     for source in sources:
-        stem = source.frame.stem
+        stem = stem_of(source.frame)
         if stem in named:
-            taken = named[stem].frame.relative_to(directory)
+            taken = names(named[stem].frame.relative_to(directory))
             quarantined += [
-                Quarantined(str(path.relative_to(directory)), f"{taken} has the same name", "number the frames of a subject once")
+                Quarantined(
+                    names(path.relative_to(directory)),
+                    f"{taken} has the same name",
+                    "number the frames of a subject once",
+                )
                 for path in (source.frame, *source.masks)
-            ]  # fmt: skip
+            ]
         else:
             named[stem] = Source(stem, source.frame, source.masks)
     return sorted(named.values(), key=lambda source: natural_key(source.name))
 
 
 def _kind(sources: list[Source], *, by_folder: bool) -> str:
-    if any(source.frame.suffix.lower() in DICOM_SUFFIXES for source in sources):
+    if not sources:
+        return NONE
+    if any(source.frame.suffix.lower() not in IMAGE_SUFFIXES for source in sources):
         return DICOM
     if by_folder:
         return "images and masks"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -85,11 +86,25 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
     manifest.loc[list(dropped), "split"] = ""
     for part in SPLITS:
         if not manifest.loc[manifest["split"] == part, "has_nerve"].any():
-            raise DatasetError(
-                f"{inventory.reading.directory}: no frame of the {part} subjects shows a nerve; add such frames, or "
-                "choose the subjects in the split section of params.yaml"
-            )
+            raise DatasetError(f"{inventory.reading.directory}: {_why_empty(part, manifest, inventory)}")
     return replace(inventory, manifest=manifest, quarantined=quarantined)
+
+
+def _why_empty(part: str, manifest: pd.DataFrame, inventory: Inventory) -> str:
+    if not inventory.manifest["has_nerve"].any():
+        labels = ", ".join(map(str, inventory.reading.labels))
+        return "no mask shows a nerve" + (
+            f"; data.nerve_labels is {labels}: is it what the masks hold?" if labels else ""
+        )
+    if not (manifest["split"] == part).any():
+        return (
+            f"every frame of the {part} subjects is left out, as a copy of one in another part or as a contradiction; find "
+            "out whose frames they are, or choose the subjects in the split section of params.yaml"
+        )
+    return (
+        f"no frame of the {part} subjects shows a nerve; add such frames, or choose the subjects in the split section of "
+        "params.yaml"
+    )
 
 
 def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: PreprocessParams) -> DatasetInfo:
@@ -145,7 +160,7 @@ def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory:
         (hash_of(frame).hexdigest(), frame)
         for source in inventory.layout.sources
         if source.name in wanted
-        for frame in read_frames(source.frame)
+        for frame in read_frames(source.frame)[0]
     )
     for record, row in zip(records, rows, strict=True):
         frame = next((frame for digest, frame in frames if digest == inventory.pixels[row]), None)

@@ -26,25 +26,29 @@ def duplicates(manifest: pd.DataFrame, pixels: Sequence[str]) -> list[list[int]]
     return sorted(sorted(int(row) for row in rows) for rows in groups if len(rows) > 1)
 
 
-def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes]) -> pd.DataFrame:
-    """Pairs of near twins of one subject whose labels contradict each other.
+def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes], copies: Sequence[Sequence[int]] = ()) -> pd.DataFrame:
+    """Pairs of near twins of one subject, or of copies in any, whose labels contradict each other.
 
     Args:
         manifest: a row for each frame, with `frame` and `subject`.
         sketches: of the same frames.
+        copies: groups of rows with the same pixels.
 
     Returns:
-        Columns `CONFLICT_COLUMNS`, in the order of the frames; where one frame of a pair has no nerve, it is `frame`.
+        Columns `CONFLICT_COLUMNS`, in the order of the frames, then of the copies; `subject` is that of `frame`. Where one
+        frame of a pair has no nerve, it is `frame`.
     """
+    across = [rows for rows in copies if len(set(manifest["subject"].iloc[list(rows)])) > 1]
+    groups = [*manifest.groupby("subject", sort=False).indices.values(), *map(np.asarray, across)]
     with threadpool_limits(1, user_api="blas"):  # so small products cost more to share than to compute
         found = [
             pair
-            for _, rows in manifest.groupby("subject", sort=False).indices.items()
+            for rows in groups
             for pair in _within(manifest["frame"].to_numpy()[rows], [sketches[row] for row in rows])
         ]
     subjects = dict(zip(manifest["frame"], manifest["subject"], strict=True))
     rows = [{"subject": subjects[str(pair["frame"])], **pair} for pair in found]
-    return pd.DataFrame(rows, columns=CONFLICT_COLUMNS)
+    return pd.DataFrame(rows, columns=CONFLICT_COLUMNS).drop_duplicates(["frame", "other"], ignore_index=True)
 
 
 def _within(names: NDArray[np.object_], sketches: list[bytes]) -> list[dict[str, object]]:

@@ -2,8 +2,8 @@
 
 Without explicit lists, subjects are ordered by prevalence (the share of their frames that show the nerve) and a
 part is a systematic sample of that order, so that each part spans the range from rare to frequent. With folds the
-test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold. Subjects
-that share a frame (a copy under two names) stay together.
+test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold, but
+for those in `val_subjects`, which are val in all. Subjects that share a frame (a copy under two names) stay together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,8 +39,9 @@ def split_subjects(
     """
     for key in ("val_subjects", "test_subjects"):
         if unknown := [subject for subject in getattr(params, key) if subject not in prevalence]:
-            known = ", ".join(sorted(prevalence, key=natural_key))
-            raise DatasetError(f"split.{key} names {', '.join(unknown)}; the data set's subjects are {known}")
+            raise DatasetError(
+                f"split.{key} names {', '.join(unknown)}; the data set's subjects are {_shown(prevalence)}"
+            )
     rng = np.random.default_rng([seed, 0x5917])
     subjects = list(prevalence)
     named = {*params.val_subjects, *params.test_subjects}
@@ -51,7 +52,10 @@ def split_subjects(
     val = [group for group in order if set(group) <= set(params.val_subjects)]
     if params.folds:
         if params.folds > len(order):
-            raise DatasetError(f"split.folds is {params.folds}, but there are {len(order)} subjects; use fewer folds")
+            raise DatasetError(
+                f"split.folds is {params.folds}, but there are {len(order)} subjects or groups of them that share a frame; "
+                "use fewer folds"
+            )
         test = [group for group in order[params.fold :: params.folds] if group not in val]
     elif not test:
         free = _without(order, val)
@@ -63,7 +67,7 @@ def split_subjects(
     parts = dict(zip(SPLITS, (train, val, test), strict=True))
     if empty := [split for split, members in parts.items() if not members]:
         raise DatasetError(
-            f"{len(subjects)} subjects ({', '.join(subjects)}) leave no subject for {' and '.join(empty)}; at least 3 "
+            f"{len(subjects)} subjects ({_shown(subjects)}) leave no subject for {' and '.join(empty)}; at least 3 "
             "without a frame in common are needed, one each for train, val and test: add subjects, or change the split "
             "section of params.yaml"
         )
@@ -72,6 +76,11 @@ def split_subjects(
         "a subject stands in two splits"
     )
     return split_of
+
+
+def _shown(subjects: Iterable[str], most: int = 50) -> str:
+    names = sorted(subjects, key=natural_key)
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def _groups(subjects: Sequence[str], linked: Iterable[tuple[str, str]]) -> list[Group]:

@@ -6,32 +6,42 @@ its neighbours may then lie in another split: that is told.
 """
 
 import re
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import pandas as pd
 
-from nerveseg.data.layouts import SUBJECTS_FILE
+from nerveseg.data.dicom import keyed_subject
+from nerveseg.data.layouts import natural_key
+from nerveseg.data.listing import SUBJECTS_FILE
 from nerveseg.errors import DatasetError
 
 
 @dataclass(frozen=True)
 class SubjectRules:
-    """`listed`: subject by frame; `pattern` has one group, the subject, and is searched in a frame's name."""
+    """`listed`: subject by frame; `pattern` has one group, the subject, and is searched in a frame's name; with a `salt`
+    what it finds, which may be a patient's number, becomes a digest.
+    """
 
     listed: dict[str, str]
     pattern: re.Pattern[str]
+    salt: bytes | None = None
 
     @classmethod
-    def read(cls, directory: Path, pattern: str) -> Self:
+    def read(cls, directory: Path, pattern: str, salt: bytes | None = None) -> Self:
         """The rules of a data set's folder.
 
         Raises:
             DatasetError: its `subjects.csv` is damaged, or gives a frame two subjects.
         """
         path = directory / SUBJECTS_FILE
-        return cls(_listed(path) if path.is_file() else {}, re.compile(pattern))
+        if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
+            raise DatasetError(f"{path} is a link that leaves the folder; put a copy of the file there")
+        found = path.is_symlink() or path.exists()
+        return cls(_listed(path) if found else {}, re.compile(pattern), salt)
 
     def subject(self, source: str, frame: str, patient: str | None) -> str | None:
         """The subject of a frame, known by its source's name and its own; None where no rule knows it."""
@@ -41,12 +51,20 @@ class SubjectRules:
         if patient is not None:
             return patient
         match = self.pattern.search(source)
-        return match.group(1) if match else None
+        if match is None or not match.group(1):
+            return None
+        return match.group(1) if self.salt is None else keyed_subject(match.group(1), self.salt)
+
+    def without_frame(self, names: Iterable[str]) -> list[str]:
+        """The frames of `subjects.csv` that are none of `names`."""
+        return sorted(self.listed.keys() - set(names), key=natural_key)
 
 
 def _listed(path: Path) -> dict[str, str]:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # further columns are nobody's business
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"{path} cannot be read ({error}); expected CSV with the columns frame and subject"

@@ -19,6 +19,8 @@ def summary(inventory: Inventory) -> dict[str, Any]:
         "layout": inventory.layout.name,
         "frames": len(manifest),
         "frames_with_nerve": int(manifest["has_nerve"].sum()),
+        "prevalence": float(manifest["has_nerve"].mean()) if len(manifest) else None,
+        "nerve_area": _area(manifest),
         "sizes": {f"{width}x{height}": int(count) for (height, width), count in _sizes(manifest)},
         "subjects": _subjects(manifest).reset_index(names="subject").to_dict("records"),
         "quarantined": [_plain(item) for item in inventory.quarantined if not item.foreign],
@@ -37,21 +39,30 @@ def text(inventory: Inventory) -> str:
         subjects = _subjects(manifest)
         shown = subjects.assign(prevalence=subjects["prevalence"].map("{:.0%}".format))
         lines += ["", shown.rename(columns={"with_nerve": "with nerve"}).to_string(), ""]
-        lines.append(
-            f"{manifest['has_nerve'].mean():.0%} of the frames show a nerve; where they do, it covers {_area(manifest)}"
-        )
+        area = _area(manifest)
+        covers = "" if area is None else f"; where they do, it covers {area:.1%} of the frame (median)"
+        lines.append(f"{manifest['has_nerve'].mean():.0%} of the frames show a nerve{covers}")
         lines.append(
             "sizes: " + ", ".join(f"{width}x{height} ({count:,})" for (height, width), count in _sizes(manifest))
         )
     remarks = Counter(inventory.remarks["remark"].str.replace(r" as \S+$", " as another frame", regex=True))
     lines += [f"{count:,} frames: {remark}" for remark, count in remarks.most_common()]
     lines += [f"warning: {warning}" for warning in inventory.warnings]
-    bad, foreign = inventory.bad, len(inventory.quarantined) - len(inventory.bad)
-    lines.append(f"{len(bad):,} files cannot be used" + (f", {foreign:,} are no frames or masks" if foreign else ""))
-    lines += [f"  {item.file}: {item.reason}; {item.remedy}" for item in bad[:SHOWN]]
-    if len(bad) > SHOWN:
-        lines.append(f"  ... and {len(bad) - SHOWN:,} more: `nerveseg check --json` names all")
-    return "\n".join(lines)
+    if inventory.manifest.empty and not inventory.bad:
+        lines.append(
+            "no frame was found; expected S_N.tif with S_N_mask.tif, x.png with x_mask.png, images/ with masks/, or DICOM"
+        )
+    lines += _files("cannot be used", inventory.bad)
+    lines += _files("are no frames or masks", [item for item in inventory.quarantined if item.foreign])
+    return "\n".join(_printable(line) for part in lines for line in part.split("\n"))
+
+
+def _files(what: str, items: list[Quarantined]) -> list[str]:
+    lines = [f"{len(items):,} files {what}"]
+    lines += [f"  {item.file}: {item.reason}; {item.remedy}" for item in items[:SHOWN]]
+    if len(items) > SHOWN:
+        lines.append(f"  ... and {len(items) - SHOWN:,} more: `nerveseg check --json` names all")
+    return lines
 
 
 def _subjects(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -64,10 +75,16 @@ def _sizes(manifest: pd.DataFrame) -> list[tuple[tuple[int, int], int]]:
     return Counter(zip(manifest["height"].tolist(), manifest["width"].tolist(), strict=True)).most_common()
 
 
-def _area(manifest: pd.DataFrame) -> str:
+def _area(manifest: pd.DataFrame) -> float | None:
+    """Median share of the frame that a nerve covers, where there is one."""
     with_nerve = manifest[manifest["has_nerve"]]
     shares = with_nerve["mask_area"] / (with_nerve["height"] * with_nerve["width"])
-    return f"{shares.median():.1%} of the frame (median)" if len(shares) else "nothing"
+    return float(shares.median()) if len(shares) else None
+
+
+def _printable(line: str) -> str:
+    """A line that cannot move the cursor or change colours, whatever a file is called."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
 
 
 def _plain(item: Quarantined) -> dict[str, str]:
