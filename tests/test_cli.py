@@ -57,16 +57,27 @@ def test_check_tells_a_machine_the_same_as_json(kaggle_folder, capsys):
     assert run("check", folder, "--json") == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["layout"], found["frames"], found["frames_with_nerve"]) == ("Kaggle", 7, 4)
+    assert found["prevalence"] == pytest.approx(4 / 7)
+    assert 0.01 < found["nerve_area"] < 0.1
     assert found["sizes"] == {"80x48": 7}
     assert found["subjects"][0] == {"subject": "1", "frames": 3, "with_nerve": 2, "prevalence": pytest.approx(2 / 3)}
     assert [item["file"] for item in found["quarantined"]] == ["1_1.tif", "1_1_mask.tif"]
     assert [item["file"] for item in found["foreign"]] == ["note.txt"]
 
 
+def test_check_fails_where_one_frame_stands_under_two_subjects(kaggle_folder, capsys):
+    folder = kaggle_folder(subjects=[1, 2])
+    (folder / "2_1.tif").write_bytes((folder / "1_1.tif").read_bytes())
+    assert run("check", folder) == 1
+    assert "1 frames stand under more than one subject" in capsys.readouterr().out
+
+
 def test_check_of_a_folder_without_a_frame_fails(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run("check", tmp_path / "empty") == 1
-    assert "0 pairs" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("no known layout, 0 pairs, 0 subjects\n")
+    assert "no frame was found; expected S_N.tif with S_N_mask.tif" in out
 
 
 def test_check_of_a_missing_folder_is_one_sentence(tmp_path):

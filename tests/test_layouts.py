@@ -51,6 +51,21 @@ def test_two_folders_are_paired_by_stem(folder, frames, masks, suffix):
     assert pairs(layout, root) == {"p1_a": (f"{frames}/p1_a.png", f"{masks}/p1_a{suffix}.png")}
 
 
+def test_kaggle_s_pairs_in_a_folder_called_images_are_pairs(folder):
+    root = folder("images/1_1.tif", "images/1_1_mask.tif", "images/1_2.tif", "images/1_2_mask.tif")
+    layout = recognise(root)
+    assert (layout.name, layout.quarantined) == ("Kaggle", [])
+    assert pairs(layout, root)["1_1"] == ("images/1_1.tif", "images/1_1_mask.tif")
+
+
+def test_a_frame_called_like_a_mask_keeps_the_mask_of_its_own(folder):
+    root = folder("images/a.png", "images/a_mask.png", "masks/a.png", "masks/a_mask_mask.png")
+    assert pairs(recognise(root), root) == {
+        "a": ("images/a.png", "masks/a.png"),
+        "a_mask": ("images/a_mask.png", "masks/a_mask_mask.png"),
+    }
+
+
 def test_folders_of_subjects_inside_the_two_folders_keep_equal_stems_apart(folder):
     root = folder(*(f"{kind}/{who}/001.png" for kind in ("images", "masks") for who in ("p1", "p2")))
     assert list(pairs(recognise(root), root)) == ["p1/001", "p2/001"]

@@ -55,6 +55,27 @@ def test_numbers_for_a_mask_in_colours_say_which_colours_there_are(nerve):
         nerve(encoded(COLOURS, "PNG"), 2)
 
 
+def test_labels_that_are_named_win_over_their_number(nerve):
+    organs = np.arange(40, dtype=np.uint8).reshape(5, 8)
+    assert nerve(encoded(organs, "PNG"), 5) == (organs == 5).tolist()
+
+
+def test_a_mask_of_one_bit_holds_one(nerve):
+    content = encoded(Image.fromarray((LABELS > 0).astype(np.uint8) * 255).convert("1"), "PNG")
+    assert nerve(content) == nerve(content, 1) == (LABELS > 0).tolist()
+
+
+def test_colours_cannot_be_told_apart_after_lossy_compression(nerve):
+    with pytest.raises(BadFileError, match="colours after lossy compression"):
+        nerve(encoded(np.kron(COLOURS, np.ones((9, 9, 1), np.uint8)), "JPEG"), "#ff0000", name="m.jpg")
+
+
+def test_a_label_beside_one_to_ignore_is_no_trace_of_compression(nerve):
+    trimap = np.zeros((20, 20), np.uint8)
+    trimap[5:9, 5:9], trimap[9, 5:9] = 1, 255
+    assert np.sum(nerve(encoded(trimap, "PNG"))) == 20
+
+
 def test_labels_cannot_be_told_apart_after_lossy_compression(nerve):
     soft = encoded(np.kron(LABELS, np.full((9, 9), 80, np.uint8)), "JPEG", quality=40)
     with pytest.raises(BadFileError, match="which are no labels"):

@@ -111,6 +111,16 @@ def test_too_many_bad_files_stop_with_the_commonest_reasons(prepare, kaggle_fold
     assert len(prepare(folder, max_quarantined=0.2)[0].manifest) == 21
 
 
+def test_of_a_loop_each_frame_counts_among_the_bad(prepare, kaggle_folder):
+    frames = np.stack([picture(seed) for seed in range(9)] + [np.zeros_like(picture())])
+    folder = kaggle_folder(subjects=[1, 2, 3])
+    (folder / "9_1.dcm").write_bytes(dicom(frames))
+    (folder / "9_1_mask.tif").write_bytes(paged([blob()] * 10))
+    inventory = prepare(folder, max_quarantined=0.05)[0]
+    assert len(inventory.manifest) == 12 + 9
+    assert len(inventory.bad) == 2
+
+
 def test_files_that_never_claimed_to_be_frames_do_not_count_as_bad(prepare, kaggle_folder):
     folder = kaggle_folder()
     for number in range(40):
@@ -148,6 +158,40 @@ def test_a_split_without_a_nerve_is_an_error_that_names_it(prepare, kaggle_folde
             (folder / name).unlink()
     with pytest.raises(DatasetError, match="no frame of the val subjects shows a nerve"):
         prepare(folder, split={"val_subjects": ("6",)})
+
+
+def test_labels_that_no_mask_holds_are_named_as_the_cause(prepare, kaggle_folder):
+    with pytest.raises(
+        DatasetError, match=r"no mask shows a nerve; data\.nerve_labels is 7: is it what the masks hold\?"
+    ):
+        prepare(kaggle_folder(), nerve_labels=(7,))
+
+
+def test_frames_of_fewer_bits_than_others_are_told(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    wide = picture().astype(np.uint16)
+    for number, pixels in enumerate((wide * 257, wide * 16), start=1):
+        (folder / f"9_{number}.tif").write_bytes(encoded(pixels))
+        (folder / f"9_{number}_mask.tif").write_bytes(encoded(blob()))
+    inventory = prepare(folder)[0]
+    assert inventory.remarks.to_numpy().tolist() == [
+        ["9_2", "16 bits a pixel, taken as 12, since no pixel is brighter"]
+    ]
+    assert any("1 frames of 16 bits were taken as of 12 or 8" in warning for warning in inventory.warnings)
+
+
+def test_rows_of_subjects_csv_without_a_frame_are_told(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    (folder / "subjects.csv").write_text("frame,subject\n1_2,1\nimages/1_3,1\n")
+    assert "1 frames of subjects.csv are not in the data set (images/1_3)" in prepare(folder)[0].warnings[0]
+
+
+def test_a_part_whose_frames_are_all_copies_of_another_s_says_so(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for number in range(1, 5):
+        copied(folder, f"6_{number}", f"5_{number}")
+    with pytest.raises(DatasetError, match="every frame of the val subjects is left out, as a copy"):
+        prepare(folder, split={"test_subjects": ("6",), "val_subjects": ("5",)}, max_quarantined=1.0)
 
 
 def copied(folder, one, other):

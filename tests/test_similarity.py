@@ -13,10 +13,10 @@ FRAME, NERVE = picture(1, SIZE), cv2.circle(np.zeros(SIZE, np.uint8), (60, 40), 
 NONE, ELSEWHERE = np.zeros(SIZE, np.uint8), np.roll(NERVE, 40, axis=1)
 
 
-def found(*cases, subjects=None):
+def found(*cases, subjects=None, copies=()):
     names = [str(number) for number in range(len(cases))]
     manifest = pd.DataFrame({"frame": names, "subject": subjects or ["a"] * len(cases)})
-    return conflicts(manifest, [sketch(frame, mask) for frame, mask in cases])
+    return conflicts(manifest, [sketch(frame, mask) for frame, mask in cases], copies)
 
 
 def noisy(frame, deviation, seed=0):
@@ -40,6 +40,11 @@ def test_twins_that_agree_do_not_and_neither_do_frames_of_two_subjects():
     assert found((FRAME, NERVE), (noisy(FRAME, 8), np.roll(NERVE, 3, axis=1)), (FRAME, NERVE)).empty
     assert found((FRAME, NONE), (FRAME, NONE)).empty
     assert found((FRAME, NERVE), (FRAME, NONE), subjects=["a", "b"]).empty
+
+
+def test_copies_contradict_each_other_in_any_subjects_and_once():
+    table = found((FRAME, NERVE), (FRAME, NONE), (FRAME, NONE), subjects=["a", "b", "a"], copies=[[0, 1, 2]])
+    assert table[["subject", "frame", "other"]].to_numpy().tolist() == [["a", "2", "0"], ["b", "1", "0"]]
 
 
 def test_a_brighter_copy_is_still_a_twin():

@@ -52,6 +52,37 @@ def test_a_damaged_table_is_told(tmp_path, table, told):
         rules(tmp_path, table)
 
 
+def test_further_columns_do_not_shift_the_two(tmp_path):
+    found = rules(tmp_path, "frame,subject\n1_1,a,note\n1_2,b,\n")
+    assert found.listed == {"1_1": "a", "1_2": "b"}
+
+
+def test_a_link_that_leaves_the_folder_or_leads_nowhere_is_told(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "elsewhere.csv").write_text("frame,subject\n1_1,a\n")
+    (tmp_path / "set" / "subjects.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(DatasetError, match="a link that leaves the folder"):
+        rules(tmp_path / "set")
+    (tmp_path / "set" / "subjects.csv").unlink()
+    (tmp_path / "set" / "subjects.csv").symlink_to(tmp_path / "set" / "gone.csv")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        rules(tmp_path / "set")
+
+
+def test_a_pattern_that_matches_nothing_knows_no_subject(tmp_path):
+    assert rules(tmp_path, pattern=r"^(\d*)").subject("scan", "scan", None) is None
+
+
+def test_what_a_pattern_finds_in_a_name_becomes_a_digest_where_names_are_kept(tmp_path):
+    found = SubjectRules.read(tmp_path, PATTERN, b"salt")
+    assert found.subject("4711_1", "4711_1", None) == found.subject("4711_2", "4711_2", None)
+    assert "4711" not in str(found.subject("4711_1", "4711_1", None))
+
+
+def test_frames_of_the_table_that_are_not_there_are_found(tmp_path):
+    assert rules(tmp_path, "frame,subject\nb,1\na_2,1\na_10,1\n").without_frame(["b", "c"]) == ["a_2", "a_10"]
+
+
 def test_bytes_that_are_no_text_are_told(tmp_path):
     (tmp_path / "subjects.csv").write_bytes(b"\xff\xfe\x00frame")
     with pytest.raises(DatasetError, match=r"subjects\.csv"):
