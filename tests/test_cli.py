@@ -80,6 +80,17 @@ def test_check_of_a_folder_without_a_frame_fails(tmp_path, capsys):
     assert "no frame was found; expected S_N.tif with S_N_mask.tif" in out
 
 
+@pytest.mark.parametrize("files", [{}, {"1_1.tif": b"", "1_1_mask.tif": b""}])
+def test_check_of_a_folder_without_a_frame_is_json_too(tmp_path, capsys, files):
+    (tmp_path / "none").mkdir()
+    for name, content in files.items():
+        (tmp_path / "none" / name).write_bytes(content)
+    assert run("check", tmp_path / "none", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["frames"], found["prevalence"], found["nerve_area"]) == (0, None, None)
+    assert len(found["quarantined"]) == len(files)
+
+
 def test_check_of_a_missing_folder_is_one_sentence(tmp_path):
     assert str(run("check", tmp_path / "none")).startswith("error: ")
 

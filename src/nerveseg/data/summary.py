@@ -77,7 +77,7 @@ def _sizes(manifest: pd.DataFrame) -> list[tuple[tuple[int, int], int]]:
 
 def _area(manifest: pd.DataFrame) -> float | None:
     """Median share of the frame that a nerve covers, where there is one."""
-    with_nerve = manifest[manifest["has_nerve"]]
+    with_nerve = manifest[manifest["has_nerve"].astype(bool)]
     shares = with_nerve["mask_area"] / (with_nerve["height"] * with_nerve["width"])
     return float(shares.median()) if len(shares) else None
 
