@@ -113,6 +113,12 @@ def test_reports_call_a_file_by_a_digest_where_names_are_kept(tmp_path):
     assert [item.file[-4:] for item in bad] == [".dcm", ".tif"]
 
 
+def test_eight_bits_in_sixteen_keep_their_levels_and_that_is_remarked(found):
+    (item,) = found(a__dcm=dicom(LOOP[:1].astype(np.uint16)), a_mask__tif=encoded(blob()))
+    assert np.array_equal(item.frame, LOOP[0])
+    assert item.remark == "16 bits a pixel, taken as 8, since no pixel is brighter"
+
+
 def test_text_burned_into_the_pixels_is_remarked(found):
     (item,) = found(a__dcm=dicom(LOOP[:1], BurnedInAnnotation="YES"), a_mask__tif=encoded(blob()))
     assert "text is burned into its pixels" in item.remark

@@ -77,6 +77,7 @@ ACCEPTED = {
     "a DICOM file without a suffix": {"9_1": dicom(picture()[np.newaxis]), "9_1_mask.tif": MASK},
     "a colour DICOM": pair(dicom(np.dstack([picture()] * 3)[np.newaxis], SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0), suffix="dcm"),
     "a DICOM file named by its UID": {"1.2.840.5": dicom(picture()[np.newaxis]), "1.2.840.5_mask.tif": MASK},
+    "a DICOM of 16 bits, 8 of them in use": pair(dicom(WIDE[np.newaxis]), suffix="dcm"),
     "a 16-bit file of 8 bits": pair(encoded(WIDE)),
     "a mask of 0 and 256": pair(mask=encoded(blob().astype(np.uint16) // 255 * 256)),
     "a mask of 0, 2 and 1000": pair(mask=encoded(LABELLED)),

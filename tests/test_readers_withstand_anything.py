@@ -56,9 +56,11 @@ many = settings(
 def test_a_frame_and_a_mask_are_read_or_refused(tmp_path, suffix, content, labels):
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(content)
-    for read in (read_frames, lambda path: read_masks(path, labels)[0]):
+    for read in (read_frames, lambda path: read_masks(path, labels)):
         with suppress(BadFileError):
-            assert all(array.ndim == 2 and array.size and array.dtype in (np.uint8, np.bool_) for array in read(path))
+            arrays, remark = read(path)
+            assert all(array.ndim == 2 and array.size and array.dtype in (np.uint8, np.bool_) for array in arrays)
+            assert isinstance(remark, str)
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == content
 
@@ -93,7 +95,7 @@ def test_whatever_a_folder_holds_every_file_is_accounted_for(tiny, tmp_path, fra
         path.unlink()
     (folder / f"1_1.{suffix}").write_bytes(frame)
     (folder / f"1_1_mask.{mask_suffix}").write_bytes(mask)
-    inventory = take_inventory(folder, tiny.data, tmp_path, (32, 64))
+    inventory = take_inventory(folder, tiny.data, tmp_path, (32, 64), clear_names=True)
     used = {file.split(",")[0] for files in inventory.files for file in files}
     refused = {item.file.split(",")[0] for item in inventory.quarantined}
     assert used | refused == {f"1_1.{suffix}", f"1_1_mask.{mask_suffix}"}

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.data.images import MAX_PIXELS, bytes_of
+from nerveseg.data.images import MAX_PIXELS, bits_in_use, bytes_of
 from nerveseg.errors import BadFileError, DatasetError
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})  # many archives export files without a suffix
@@ -111,18 +111,19 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     return Header(frames, rows, columns, bits, burned_in, identity)
 
 
-def read_loop(path: Path) -> NDArray[np.uint8]:
-    """The frames, uint8 (N, H, W); colour becomes grey, and more than 8 bits are scaled to 8.
+def read_loop(path: Path) -> tuple[NDArray[np.uint8], str]:
+    """The frames, uint8 (N, H, W); colour becomes grey, and more than 8 bits are scaled to 8; and a remark on that.
 
     Raises:
         BadFileError: as for `read_header`, or the pixels cannot be decoded.
     """
     pixels, bits = _decoded(path)
+    bits, remark = bits_in_use(int(pixels.max())) if bits == 16 else (bits, "")
     levels = np.round(np.arange(2**16).clip(max=2**bits - 1) * (255.0 / (2**bits - 1))).astype(np.uint8)
     frames = np.empty(pixels.shape[:3], np.uint8)
     for frame, stored in zip(frames, pixels, strict=True):
         frame[:] = cv2.cvtColor(levels[stored], cv2.COLOR_RGB2GRAY) if stored.shape[-1] == 3 else levels[stored[..., 0]]
-    return frames
+    return frames, remark
 
 
 def read_labels(path: Path) -> NDArray[np.uint16]:

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.data.dicom import DICOM_SUFFIXES, read_loop
-from nerveseg.data.images import IMAGE_SUFFIXES, Page, pages
+from nerveseg.data.images import IMAGE_SUFFIXES, Page, bits_in_use, pages
 from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.errors import BadFileError, DatasetError
 
 FRAME_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 WHITE = 255
-FEWER_BITS = "16 bits a pixel, taken as"
 SATURATED_SHARE = 0.5  # of the pixels of a frame at its brightest level: gain far too high, or no ultrasound at all
 
 
@@ -44,7 +43,7 @@ def read_frames(path: Path) -> tuple[NDArray[np.uint8], str]:
         BadFileError: the file cannot be read or decoded, or its pixels are no grey levels.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return read_loop(path), ""
+        return read_loop(path)
     found = pages(path)
     frame, remark = _grey(next(found), path)
     if next(found, None) is not None:
@@ -94,8 +93,7 @@ def _from_integers(values: NDArray[Any], path: Path) -> tuple[Frame, str]:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise BadFileError(path, f"pixels from {low} to {high}, expected 8 or 16 bits", "export it with 8 bits")
-    bits = next(bits for bits in (8, 12, 16) if high < 2**bits)
-    remark = "" if bits == 16 else f"{FEWER_BITS} {bits}, since no pixel is brighter"
+    bits, remark = bits_in_use(high)
     return _eight_bits(values, 255.0 / (2**bits - 1)), remark
 
 

@@ -22,6 +22,7 @@ from nerveseg.errors import BadFileError
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
 FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
 MAX_BYTES = 2**30
+FEWER_BITS = "16 bits a pixel, taken as"
 MAX_PAGES_PIXELS = 2**29  # of all pages of a file
 MAX_PIXELS = 2**26  # of one image: 8192 x 8192, many times what any probe gives
 ORIENTATION, UPRIGHT = 274, 1  # the TIFF tag, and its value for an image that is not turned
@@ -96,6 +97,12 @@ def pages(path: Path) -> Iterator[Page]:
             raise BadFileError(path, f"damaged or cut short ({error})", "export or copy it again") from None
     if image.format == "PNG" and content.rfind(b"IEND") < 0:
         raise BadFileError(path, "a PNG that ends too early", "export or copy it again")
+
+
+def bits_in_use(brightest: int) -> tuple[int, str]:
+    """Of the 16 bits of a grey level those in use, 8, 12 or 16, since no file says it; and a remark where they are fewer."""
+    bits = next(bits for bits in (8, 12, 16) if brightest < 2**bits)
+    return bits, "" if bits == 16 else f"{FEWER_BITS} {bits}, since no pixel is brighter"
 
 
 def _decoded(image: Image.Image, content: bytes) -> Page:

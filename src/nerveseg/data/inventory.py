@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from nerveseg.data.dataset import Reading
 from nerveseg.data.dicom import salt_of
-from nerveseg.data.frames import FEWER_BITS
+from nerveseg.data.images import FEWER_BITS
 from nerveseg.data.inspection import Prepared, prepare
 from nerveseg.data.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.data.letterbox import Size
