@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, write_params
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
+from odd_files import dicom
 
 STAGES = ("phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize")
 SCORES = {
@@ -283,3 +284,33 @@ def test_frames_of_one_s_own_run_by_a_change_of_params_alone(kaggle_folder, tmp_
     assert scores["unet"]["specificity"] is None
     assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2}
     assert not succeed(work, "git", "ls-files", "data/raw").strip()
+
+
+def laid_out(layout: str, source: Path, target: Path) -> None:
+    """The frames of a folder in Kaggle's layout, in another one."""
+    target.mkdir(parents=True)
+    for mask in sorted(source.glob("*_mask.tif")):
+        frame = mask.with_name(mask.name.replace("_mask", ""))
+        pixels = cv2.imread(str(frame), cv2.IMREAD_UNCHANGED)
+        if layout == "frames beside masks":
+            cv2.imwrite(str(target / f"p{frame.stem}.png"), pixels)
+            shutil.copy(mask, target / f"p{frame.stem}_mask_1.tif")
+        elif layout == "images and masks":
+            for kind, file in (("images", frame), ("masks", mask)):
+                (target / kind).mkdir(exist_ok=True)
+                shutil.copy(file, target / kind / f"p{frame.name}")
+        else:
+            patient, number = frame.stem.split("_")
+            (target / f"{number}of{patient}.dcm").write_bytes(dicom(pixels[np.newaxis], patient=f"MRN-{patient}"))
+            shutil.copy(mask, target / f"{number}of{patient}_mask.tif")
+
+
+@pytest.mark.parametrize("layout", ["frames beside masks", "images and masks", "DICOM"])
+def test_the_pipeline_runs_unchanged_on_each_layout(kaggle_folder, tmp_path, layout):
+    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
+    laid_out(layout, kaggle_folder(frames=2), work / "data" / "raw" / "clinic")
+    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic")
+    assert f"{layout} layout, 12 pairs, 6 subjects" in out
+    assert metrics(work)["counts"]["frames"] == 4
+    assert (work / "reports" / "index.html").is_file()
+    assert b"MRN" not in b"".join(path.read_bytes() for path in (work / "data" / "processed").iterdir())
