@@ -57,7 +57,7 @@ def test_params_cannot_be_changed_after_reading():
         ("split.fold", 3, "fold is 3 and folds is 0"),
         ("split.test_subjects", [7, 7], "test_subjects names 7 more than once"),
         ("unet.encoder_weights", "imagenet", "the plain encoder has no pretrained weights"),
-        ("split.test_fraction", 0.9, "val_fraction 0.15 + test_fraction 0.9 must be below 1"),
+        ("split.test_fraction", 0.9, "val_fraction 0.12 + test_fraction 0.9 must be below 1"),
         ("gan.warmup_epochs", 99, "warmup_epochs must be below epochs"),
         ("unet.init_from", "/models/mine", "init_from is /models/mine, a path of this machine alone"),
         ("unet.dice_weight", -1, "unet.dice_weight is -1; input should be greater than or equal to 0"),
