@@ -53,7 +53,8 @@ def text(inventory: Inventory) -> str:
             "no frame was found; expected S_N.tif with S_N_mask.tif, x.png with x_mask.png, images/ with masks/, or DICOM"
         )
     lines += _files("cannot be used", inventory.bad)
-    lines += _files("are no frames or masks", [item for item in inventory.quarantined if item.foreign])
+    if foreign := [item for item in inventory.quarantined if item.foreign]:
+        lines += _files("are no frames or masks", foreign)
     return "\n".join(_printable(line) for part in lines for line in part.split("\n"))
 
 
