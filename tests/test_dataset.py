@@ -40,6 +40,14 @@ def test_several_masks_of_one_frame_are_united_and_that_is_remarked(found):
     assert item.remark == "union of 2 masks"
 
 
+def test_of_several_masks_the_one_at_fault_is_named(found):
+    most = np.full_like(blob(), 255)
+    items = found(a__tif=encoded(picture()), a_mask__tif=encoded(blob()), a_mask_1__tif=encoded(most))
+    reasons = {item.file: item.reason for item in items}
+    assert reasons["a_mask_1.tif"].startswith("it covers 100% of the frame")
+    assert reasons["a.tif"] == reasons["a_mask.tif"] == "its partner a_mask_1.tif cannot be used"
+
+
 def test_a_mask_that_lossy_compression_spread_is_cut_and_that_is_remarked(found):
     (item,) = found(a__tif=encoded(picture()), a_mask__jpg=encoded(blob(), "JPEG", quality=50))
     assert item.mask.sum() == pytest.approx((blob() > 0).sum(), abs=8)

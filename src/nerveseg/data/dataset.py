@@ -105,6 +105,8 @@ def _union(source: Source, reading: Reading) -> tuple[list[Mask], str]:
     united: list[Mask] = []
     for path in source.masks:
         masks, remark = read_masks(path, reading.labels)
+        if len(source.masks) > 1 and len(masks) == 1:
+            check_mask(masks[0], path)
         if not united:
             united = masks
         elif [mask.shape for mask in masks] != [mask.shape for mask in united]:
