@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from nerveseg.evaluation.metrics import summarise
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv, write_json
 from nerveseg.params import AugmentParams, Params
-from nerveseg.training.supervised import compile_network
+from nerveseg.training.distribution import keras_policy, training_strategy
+from nerveseg.training.supervised import SupervisedTraining
 from trainings import score, train
 
 GEOMETRY = {"flip": 0.5, "rotation": 12.0, "scale": 0.15, "shift": 0.08}
@@ -163,14 +165,18 @@ def _text(arm: Arm) -> str:
 
 def _epochs_in(minutes: float, prepared: Path, params: Params) -> int:
     """The epochs, validation included, that this machine trains in `minutes`, at least one."""
-    info, batch, steps = DatasetInfo.read(prepared), params.unet.batch_size, 12
-    network = build_unet(params.unet, info.height, info.width, info.mean, info.std)
-    compile_network(network, params.unet, params.lr, steps)
-    train = batches(shards(prepared, "train"), info, batch).repeat()
-    network.fit(train, steps_per_epoch=2, verbose=0)  # traces the graph
+    info, unet, steps = DatasetInfo.read(prepared), params.unet, 12
+    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std, policy=keras_policy(unet.precision))
+    training = SupervisedTraining(build, unet, params.lr, steps, training_strategy(unet))
+    frames, masks = next(
+        iter(batches(shards(prepared, "train"), info, unet.batch_size).repeat().rebatch(unet.batch_size))
+    )
+    for _ in range(2):
+        training.step(frames, masks)  # traces the graph
     start = time.monotonic()
-    network.fit(train, steps_per_epoch=steps, verbose=0)
-    rate = steps * batch / (time.monotonic() - start)
+    for _ in range(steps):
+        training.step(frames, masks)
+    rate = steps * unet.batch_size / (time.monotonic() - start)
     epoch = (info.frames["train"] + info.frames["val"] / 3) / rate  # forwards alone costs a third
     epochs = max(1, round(60 * minutes / epoch))
     print(f"{rate:.1f} frames/s: {epochs} epochs of {info.frames['train']} frames in {epochs * epoch / 60:.1f} minutes")

@@ -4,6 +4,7 @@
 its records, parameters and seed alone; stopped, it goes on from its last whole epoch when it is asked for again.
 """
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +15,12 @@ from tqdm import tqdm
 from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards, write_records
 from nerveseg.data.rounds import round_of
 from nerveseg.evaluation.scoring import case_table
+from nerveseg.models.unet import build_unet
 from nerveseg.params import Params
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 from nerveseg.training.checkpoints import Checkpoint, digest_of
-from nerveseg.training.distribution import make_deterministic
-from nerveseg.training.supervised import compile_network, fit_network, steps_per_epoch
+from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
+from nerveseg.training.supervised import SupervisedTraining, steps_per_epoch
 
 
 def use_threads(count: int) -> None:
@@ -50,13 +52,17 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
         ]
         for number, path in enumerate(tqdm(rounds, desc="augmenting", unit="round")):
             write_records([path], (record.serialise() for record in round_of(records, number, params.augment, seed)))
-        network = network_to_train(unet, info.height, info.width, info.mean, info.std)
-        compile_network(network, unet, params.lr, unet.epochs * steps_per_epoch(info, unet))
-        checkpoint = Checkpoint(name, network=network, optimiser=network.optimizer)
-        history = fit_network(network, rounds, val, info, unet, seed, checkpoint, on_epoch=lambda *_: None)
+        size = (info.height, info.width, info.mean, info.std)
+        build = partial(network_to_train, unet, *size, keras_policy(unet.precision))
+        steps = unet.epochs * steps_per_epoch(info.frames["train"], unet)
+        training = SupervisedTraining(build, unet, params.lr, steps, training_strategy(unet))
+        checkpoint = Checkpoint(name)
+        history = training.fit(rounds, val, info, seed, checkpoint, on_epoch=lambda *_: None)
     checkpoint.remove()
     frames, truths = annotated_frames(val, info)
-    config = SegmenterConfig(info.height, info.width, info.mean, info.std, unet)
+    network = build_unet(unet, *size, pretrained=False)
+    network.set_weights(training.averaged.get_weights())
+    config = SegmenterConfig(*size, unet)
     segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
     return segmenter, float(history["val_dice"].max())
 
@@ -66,8 +72,7 @@ def score(segmenter: Segmenter, prepared: Path) -> pd.DataFrame:
     info = DatasetInfo.read(prepared)
     records = list(read_records(shards(prepared, "test"), info))
     truths = [record.annotated for record in records]
-    maps = segmenter.probabilities(np.stack([record.frame for record in records]))
-    restored = segmenter.restored(maps, (truth.shape for truth in truths))
-    cases = case_table(restored, truths, segmenter.config.cutoffs)
+    frames = np.stack([record.frame for record in records])
+    cases = case_table(segmenter.estimates(frames, (truth.shape for truth in truths)), truths, segmenter.config.cutoffs)
     cases.insert(0, "subject", [record.subject for record in records])
     return cases

@@ -17,10 +17,11 @@ from nerveseg.errors import told_plainly
 from nerveseg.evaluation.baselines import empty_baseline, mean_mask, mean_mask_baseline
 from nerveseg.evaluation.intervals import intervals
 from nerveseg.evaluation.metrics import summarise
+from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.evaluation.scoring import case_table, robustness_row, threshold_table
 from nerveseg.outputs import write_csv, write_json
 from nerveseg.params import Params, load_params
-from nerveseg.segmenter import Probability, Segmenter
+from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
 from nerveseg.training.distribution import make_deterministic
 
@@ -74,22 +75,22 @@ def _tables(
     """Scores of one model by case, by threshold, and on degraded frames."""
     truths, cutoffs = [record.annotated for record in records], segmenter.config.cutoffs
 
-    def maps(frames: NDArray[np.uint8]) -> Iterator[Probability]:
-        return segmenter.restored(segmenter.probabilities(frames), (truth.shape for truth in truths))
+    def estimates(frames: NDArray[np.uint8]) -> Iterator[Estimate]:
+        return segmenter.estimates(frames, (truth.shape for truth in truths))
 
     frames = np.stack([record.frame for record in records])
-    cases = case_table(maps(frames), truths, cutoffs)
+    cases = case_table(estimates(frames), truths, cutoffs)
     robustness = []
     for number, kind in enumerate(DEGRADATIONS):
         robustness.append(robustness_row(model, kind, 0, cases))
         for severity in params.evaluate.severities:
             rng = np.random.default_rng([params.seed, STAGE_SEED, number, severity])
             poor = np.stack([degrade(frame, kind, severity, rng) for frame in frames])
-            robustness.append(robustness_row(model, kind, severity, case_table(maps(poor), truths, cutoffs)))
+            robustness.append(robustness_row(model, kind, severity, case_table(estimates(poor), truths, cutoffs)))
     names, subjects = [record.name for record in records], [record.subject for record in records]
     return (
         pd.DataFrame({"frame": names, "subject": subjects, "model": model}).join(cases),
-        threshold_table(model, maps(frames), truths, cutoffs),
+        threshold_table(model, estimates(frames), truths, cutoffs),
         pd.DataFrame(robustness),
     )
 

@@ -35,13 +35,7 @@ def train_gan() -> None:
         refiner, critic = build_refiner(params.gan.base_filters, *size), build_critic(params.gan.base_filters, *size)
         training = AdversarialTraining(unet.unet, refiner, critic, params.gan, params.unet)
         settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
-        checkpoint = Checkpoint(
-            f"train_gan-{digest_of(settings, [*rounds, *val, *sorted(UNET.iterdir())])}",
-            refiner=refiner,
-            critic=critic,
-            generator_optimiser=training.generator_optimiser,
-            critic_optimiser=training.critic_optimiser,
-        )
+        checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*rounds, *val, *sorted(UNET.iterdir())])}")
         history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch)
         write_csv(HISTORY, history)
 

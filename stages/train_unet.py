@@ -1,23 +1,30 @@
-"""Trains the U-Net, or a `segmentation_models` encoder under a U-Net decoder, into `models/unet/`.
+"""Trains the U-Net, or a `segmentation_models` encoder under one of its decoders, into `models/unet/`.
 
 It starts from random weights, or from those of the trained segmenter in `unet.init_from`. The best weights by Dice on
 val are kept, with the cut-offs that score best there; `metrics/unet_history.csv` has a row an epoch. Stopped, it goes on
-from its last whole epoch when it is run again.
+from its last whole epoch when it is run again. With TF_CONFIG set it is one of several workers that train one network
+together; the chief alone writes.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.errors import told_plainly
+from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv
-from nerveseg.params import load_params
+from nerveseg.params import Params, load_params
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 from nerveseg.tracking import stage_run
 from nerveseg.training.checkpoints import Checkpoint, digest_of
-from nerveseg.training.distribution import make_deterministic, training_strategy
-from nerveseg.training.supervised import compile_network, fit_network, steps_per_epoch
+from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
+from nerveseg.training.supervised import EpochCallback, SupervisedTraining, steps_per_epoch
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
 OUTPUT = Path("models/unet")
@@ -26,32 +33,44 @@ HISTORY = Path("metrics/unet_history.csv")
 
 def train_unet() -> None:
     params = load_params()
+    use_threads(params.unet.parts)
+    strategy = training_strategy(params.unet)
+    make_deterministic(params.seed)
+    info = DatasetInfo.read(PROCESSED)
+    if not is_chief(strategy):
+        _train(params, info, strategy, lambda *_: None)
+        return
     with stage_run("train_unet", params) as run, fresh_folder(OUTPUT) as folder:
-        make_deterministic(params.seed)
-        info = DatasetInfo.read(PROCESSED)
         manifest = pd.read_csv(PROCESSED / "manifest.csv", dtype={"frame": str, "subject": str})
         run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "training", manifest)
-        rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
-        steps = params.unet.epochs * steps_per_epoch(info, params.unet)
-        with training_strategy().scope():
-            network = network_to_train(params.unet, info.height, info.width, info.mean, info.std)
-            compile_network(network, params.unet, params.lr, steps)
-        start = sorted(Path(params.unet.init_from).iterdir())
-        settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump()}
-        checkpoint = Checkpoint(
-            f"train_unet-{digest_of(settings, [*rounds, *val, *start])}", network=network, optimiser=network.optimizer
-        )
-        history = fit_network(network, rounds, val, info, params.unet, params.seed, checkpoint, on_epoch=run.log_epoch)
+        trained, history, checkpoint = _train(params, info, strategy, run.log_epoch)
         write_csv(HISTORY, history)
-
-        frames, truths = annotated_frames(val, info)
+        frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
         config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet)
+        network = build_unet(params.unet, info.height, info.width, info.mean, info.std, pretrained=False)
+        network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)
-        checkpoint.remove()
         best = {"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()}
         run.log_scores(best)
-        print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.config.cutoffs}")
+    checkpoint.remove()
+    print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.config.cutoffs}")
+
+
+def _train(
+    params: Params, info: DatasetInfo, strategy: "tf.distribute.Strategy", on_epoch: EpochCallback
+) -> tuple["tf.keras.Model", pd.DataFrame, Checkpoint]:
+    """The network with its best weights, the history, and the checkpoint, to be removed when the weights are safe."""
+    rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
+    policy = keras_policy(params.unet.precision)
+    settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump(), "policy": policy}
+    inputs = [*rounds, *val, *sorted(Path(params.unet.init_from).iterdir()), Path(__file__)]
+    checkpoint = Checkpoint(f"train_unet-{digest_of(settings, inputs)}", writes=is_chief(strategy))
+    build = partial(network_to_train, params.unet, info.height, info.width, info.mean, info.std, policy)
+    steps = params.unet.epochs * steps_per_epoch(info.frames["train"], params.unet)
+    training = SupervisedTraining(build, params.unet, params.lr, steps, strategy)
+    history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch)
+    return training.averaged, history, checkpoint
 
 
 if __name__ == "__main__":

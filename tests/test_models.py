@@ -1,3 +1,6 @@
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,13 +9,13 @@ from sklearn.metrics import f1_score, log_loss
 from conftest import ROOT
 from nerveseg.errors import ModelError
 from nerveseg.models.critic import SpectralNormAtMostOne, build_critic
-from nerveseg.models.losses import binary_cross_entropy, dice, segmentation_loss, soft_dice_loss
+from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
 from nerveseg.models.refiner import LOGIT_LIMIT, build_refiner
 from nerveseg.models.unet import build_unet
-from nerveseg.params import load_params
+from nerveseg.params import ENCODERS, load_params
 from nerveseg.training.distribution import make_deterministic
 
-UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 4, "depth": 2})
+UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 GREY = (60.0, 40.0)
 RNG = np.random.default_rng(0)
 FRAMES = RNG.uniform(0, 255, (2, 32, 64, 1)).astype(np.float32)
@@ -32,28 +35,39 @@ def logits_of(mask, sure=20.0):
     return (mask * 2 - 1) * sure
 
 
+def weighted(dice_weight, bce_weight, presence_weight=0.0):
+    weights = {"dice_weight": dice_weight, "bce_weight": bce_weight, "presence_weight": presence_weight}
+    return UNET.model_copy(update=weights)
+
+
 def test_a_better_mask_has_a_lower_loss():
     good, poor = logits_of(masks((5, 15), (0, 0))), logits_of(masks((8, 18), (0, 5)))
-    for loss in (soft_dice_loss, binary_cross_entropy, segmentation_loss(1.0, 1.0)):
+    for loss in (soft_dice_loss, binary_cross_entropy, partial(segmentation_loss, weighted(1.0, 1.0))):
         assert loss(TRUTH, good) < loss(TRUTH, poor)
 
 
-def test_a_perfect_mask_has_no_loss_and_an_empty_batch_that_is_predicted_empty_neither():
+def test_a_perfect_mask_has_no_loss_and_an_empty_batch_neither():
     assert soft_dice_loss(TRUTH, logits_of(TRUTH)).numpy() == pytest.approx(0, abs=1e-5)
-    empty = masks((0, 0))
-    assert soft_dice_loss(empty, logits_of(empty)).numpy() == pytest.approx(0, abs=1e-5)
+    for predicted in (masks((0, 0)), masks((0, 5))):
+        assert soft_dice_loss(masks((0, 0)), logits_of(predicted)).numpy() == 0.0
 
 
-def test_the_dice_of_a_loss_is_that_of_all_pixels_of_the_batch():
-    predicted = masks((8, 18), (0, 5))
-    expected = f1_score(TRUTH.ravel(), predicted.ravel())
-    assert soft_dice_loss(TRUTH, logits_of(predicted)).numpy() == pytest.approx(1 - expected, abs=0.003)
+def test_the_dice_of_a_loss_is_the_mean_over_the_frames_that_show_the_nerve():
+    truth, predicted = masks((5, 15), (0, 0), (2, 12)), masks((8, 18), (0, 5), (2, 10))
+    expected = np.mean([f1_score(truth[i].ravel(), predicted[i].ravel()) for i in (0, 2)])
+    assert soft_dice_loss(truth, logits_of(predicted)).numpy() == pytest.approx(1 - expected, abs=0.003)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts():
     logits = RNG.normal(size=TRUTH.shape).astype(np.float32)
     parts = 0.3 * soft_dice_loss(TRUTH, logits) + 0.7 * binary_cross_entropy(TRUTH, logits)
-    assert np.allclose(segmentation_loss(0.3, 0.7)(TRUTH, logits), parts)
+    assert np.allclose(segmentation_loss(weighted(0.3, 0.7), TRUTH, logits), parts)
+
+
+def test_the_loss_of_presence_is_the_cross_entropy_of_there_being_a_nerve():
+    logits = np.array([[0.7], [-1.2]], np.float32)
+    expected = log_loss([1, 0], 1 / (1 + np.exp(-logits[:, 0].astype(float))))
+    assert presence_loss(weighted(1.0, 1.0, 0.2), TRUTH, logits).numpy() == pytest.approx(0.2 * expected, rel=1e-5)
 
 
 def test_dice_and_cross_entropy_agree_with_scikit_learn():
@@ -71,9 +85,28 @@ def test_empty_against_empty_has_dice_one():
 def test_an_untrained_unet_expects_few_pixels_of_nerve_at_the_size_of_its_input():
     make_deterministic(0)
     network = build_unet(UNET, 32, 64, *GREY)
-    probability = tf.sigmoid(network(FRAMES)).numpy()
+    probability = tf.sigmoid(network(FRAMES)["logits"]).numpy()
     assert probability.shape == (2, 32, 64, 1)
     assert 0.01 < np.median(probability) < 0.2
+
+
+@pytest.mark.parametrize("stem", [1, 2, 4])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_whatever_the_stem_and_the_arithmetic_a_network_gives_float32_logits_and_presence(stem, policy):
+    params = UNET.model_copy(update={"stem": stem})
+    outputs = build_unet(params, 32, 64, *GREY, policy=policy)(FRAMES)
+    assert outputs["logits"].shape == (2, 32, 64, 1)
+    assert outputs["presence"].shape == (2, 1)
+    assert {output.dtype for output in outputs.values()} == {tf.float32}
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
+
+
+def test_bfloat16_gives_nearly_the_logits_of_float32():
+    make_deterministic(0)
+    exact, fast = build_unet(UNET, 32, 64, *GREY), build_unet(UNET, 32, 64, *GREY, policy="mixed_bfloat16")
+    fast.set_weights(exact.get_weights())
+    assert np.allclose(exact(FRAMES)["logits"], fast(FRAMES)["logits"], atol=0.05)
+    assert all(weight.dtype == np.float32 for weight in fast.get_weights())
 
 
 def test_the_normalisation_with_the_statistics_of_train_is_inside_the_network():
@@ -90,18 +123,42 @@ def test_one_seed_gives_one_set_of_weights():
     assert not all(np.array_equal(a, b) for a, b in zip(weights(1), weights(2), strict=True))
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "mobilenetv2", "efficientnetb0"])
-def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(encoder, tmp_path):
-    params = UNET.model_copy(update={"encoder": encoder})
-    network = build_unet(params, 32, 64, *GREY)
-    network.compile("adam", loss=segmentation_loss(1.0, 1.0))
+FAMILIES = (
+    "densenet121", "efficientnetb0", "inceptionresnetv2", "inceptionv3", "mobilenet", "mobilenetv2", "resnet18",
+    "resnet50", "resnext50", "senet154", "seresnet18", "seresnet50", "seresnext50", "vgg16",
+)  # fmt: skip
+
+
+def test_the_families_are_all_that_segmentation_models_has():
+    assert {re.sub(r"\d+$", "", name) for name in ENCODERS} <= {re.sub(r"\d+$", "", name) for name in FAMILIES} | {
+        "efficientnetb"
+    }
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder"),
+    [*(("unet", family) for family in FAMILIES), ("linknet", "resnet18"), ("fpn", "resnet18"), ("pspnet", "resnet18")],
+)
+def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(architecture, encoder, tmp_path):
+    tf.keras.backend.clear_session()
+    params = UNET.model_copy(update={"architecture": architecture, "encoder": encoder})
+    size = (96, 96) if architecture == "pspnet" else (32, 64)
+    frames = np.random.default_rng(0).uniform(0, 255, (2, *size, 1)).astype(np.float32)
+    network = build_unet(params, *size, *GREY)
     before = network.get_weights()
-    network.fit(FRAMES, (FRAMES > 128).astype(np.float32), verbose=0)
+    with tf.GradientTape() as tape:
+        outputs = network(frames, training=True)
+        loss = segmentation_loss(params, (frames > 128).astype(np.float32), outputs["logits"])
+        loss += tf.reduce_mean(outputs["presence"])
+    gradients = tape.gradient(loss, network.trainable_variables)
+    assert all(gradient is not None for gradient in gradients)
+    tf.keras.optimizers.Adam().apply_gradients(zip(gradients, network.trainable_variables, strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
     network.save_weights(tmp_path / "net.weights.h5")
-    again = build_unet(params, 32, 64, *GREY, pretrained=False)
+    again = build_unet(params, *size, *GREY, pretrained=False)
     again.load_weights(tmp_path / "net.weights.h5")
-    assert np.array_equal(network(FRAMES), again(FRAMES))
+    for output, value in network(frames).items():
+        assert np.array_equal(value, again(frames)[output])
 
 
 def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch, tmp_path):
@@ -121,7 +178,9 @@ def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_wh
     params = UNET.model_copy(update={"encoder": encoder, "encoder_weights": "imagenet"})
     network = build_unet(params, 32, 64, *GREY, pretrained=False)
     network.save(tmp_path / "network.keras")
-    assert np.array_equal(tf.keras.models.load_model(tmp_path / "network.keras")(FRAMES), network(FRAMES))
+    again = tf.keras.models.load_model(tmp_path / "network.keras")(FRAMES)
+    for output, value in network(FRAMES).items():
+        assert np.array_equal(value, again[output])
 
 
 def test_an_untrained_refiner_is_the_identity_within_its_limit():

@@ -45,14 +45,14 @@ def test_params_cannot_be_changed_after_reading():
     ("key", "value", "told"),
     [
         ("unet.bas_filters", 8, "unet.bas_filters is not a parameter; did you mean base_filters"),
-        ("unet.colour", 8, "unet.colour is not a parameter; allowed here: average_decay, base_filters"),
+        ("unet.colour", 8, "unet.colour is not a parameter; allowed here: architecture, average_decay"),
         ("learning", 8, "learning is not a parameter; allowed here: augment, data"),
         ("unet.depth", 9, "unet.depth is 9; input should be less than or equal to 5"),
         ("lr", 0, "lr is 0; input should be greater than 0"),
         ("lr", "fast", "lr is 'fast'; input should be a valid number"),
         ("lr", float("nan"), "lr is nan; input should be a finite number"),
         ("preprocess.width", 100, "preprocess.width is 100; input should be a multiple of 32"),
-        ("postprocess.score", "iou", "postprocess.score is 'iou'; input should be 'dice' or 'dice_nerve'"),
+        ("postprocess.score", "iou", "postprocess.score is 'iou'; input should be 'challenge' or 'dice_nerve'"),
         ("unet.encoder", "resnet35", "encoder is 'resnet35'; it must be plain or one of densenet121"),
         ("split.fold", 3, "fold is 3 and folds is 0"),
         ("split.test_subjects", [7, 7], "test_subjects names 7 more than once"),
@@ -120,9 +120,29 @@ def test_the_encoders_are_those_that_segmentation_models_has():
     assert sorted(segmentation_models.get_available_backbone_names()) == sorted(ENCODERS)
 
 
-def test_the_depth_of_the_plain_unet_does_not_bind_other_encoders(changed):
-    path = changed("unet.depth", 5)
+def of_unet(changed, width, **unet):
+    path = changed("preprocess.width", width)
     content = yaml.safe_load(path.read_text())
-    content["preprocess"]["width"] = 160
+    content["unet"] |= unet
     path.write_text(yaml.safe_dump(content))
-    assert load_params(path).preprocess.width == 160
+    return path
+
+
+def test_stem_and_depth_of_the_plain_unet_bind_its_input_and_that_of_no_other_encoder(changed):
+    with pytest.raises(ParamsError, match=r"preprocess.width is 160; .* stem 2, depth 5 needs a multiple of 64"):
+        load_params(of_unet(changed, 160, stem=2, depth=5))
+    assert load_params(of_unet(changed, 160, stem=2, depth=5, encoder="resnet18")).preprocess.width == 160
+    with pytest.raises(ParamsError, match=r"preprocess.width is 160; .* pspnet.* needs a multiple of 48"):
+        load_params(of_unet(changed, 160, encoder="resnet18", architecture="pspnet"))
+
+
+@pytest.mark.parametrize(
+    ("unet", "message"),
+    [
+        ({"architecture": "fpn"}, "architecture is fpn, but the plain encoder makes a unet only"),
+        ({"parts": 3}, "batch_size is 16 and parts is 3; a batch must split into equal parts"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changed, unet, message):
+    with pytest.raises(ParamsError, match=message):
+        load_params(of_unet(changed, 128, **unet))

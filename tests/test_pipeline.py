@@ -196,7 +196,8 @@ def test_the_registered_challenger_predicts_as_the_model_of_the_pipeline(workspa
     segmenter = Segmenter.load(workspace / "models" / "gan")
     frames = np.random.default_rng(0).integers(0, 255, (2, 32, 64)).astype(np.uint8)
     registered = mlflow.pyfunc.load_model("models:/nerveseg/1").predict(frames[..., np.newaxis].astype(np.float32))
-    assert np.allclose(registered[..., 0], segmenter.probabilities(frames), atol=1e-6)
+    for found, expected in zip(registered["probability"][..., 0], segmenter.predict(list(frames)), strict=True):
+        assert np.allclose(found, expected.probability, atol=1e-6)
 
 
 def test_a_finished_pipeline_leaves_no_checkpoint(workspace):

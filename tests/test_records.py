@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from conftest import simulated_frame
-from nerveseg.data.records import DatasetInfo, Record, batches, read_records, shards, write_records
+from nerveseg.data.records import DatasetInfo, Record, batches, read_records, shards, whole_batches, write_records
 from nerveseg.errors import DatasetError
 
 INFO = DatasetInfo(source="data/raw/clinic", height=24, width=32, mean=90.0, std=30.0, frames={"train": 7}, digest="0")
@@ -69,13 +69,40 @@ def test_batches_hold_grey_levels_and_shares_of_nerve(paths):
     assert np.allclose(shares, np.stack([item.mask for item in ordered]) / 255)
 
 
-def test_a_shuffle_depends_on_its_seed_alone(paths):
-    def order(seed):
-        return np.concatenate([frames for frames, _ in batches(paths, INFO, 4, shuffle_seed=seed).as_numpy_iterator()])
+@pytest.fixture
+def a_round(tmp_path):
+    path = tmp_path / "round-00.tfrecord"
+    write_records([path], (item.serialise() for item in RECORDS))
+    return path
 
-    assert np.array_equal(order(1), order(1))
-    assert not np.array_equal(order(1), order(2))
-    assert np.array_equal(np.sort(order(1).sum((1, 2, 3))), np.sort(order(2).sum((1, 2, 3))))
+
+def drawn(path, seed, batch_size=4, **shares):
+    """Sums of the frames, which tell them apart, by batch."""
+    dataset = whole_batches(path, INFO, batch_size, seed, **shares)
+    return [frames.sum((1, 2, 3)).tolist() for frames, _ in dataset.as_numpy_iterator()]
+
+
+def test_an_order_depends_on_its_seed_alone(a_round):
+    assert drawn(a_round, 1) == drawn(a_round, 1)
+    assert drawn(a_round, 1) != drawn(a_round, 2)
+
+
+def test_each_record_is_drawn_once_and_some_again_to_fill_the_last_batch(a_round):
+    batched = drawn(a_round, 1)
+    assert [len(batch) for batch in batched] == [4, 4]
+    sums = sorted(float(item.frame.sum()) for item in RECORDS)
+    assert len(RECORDS) == 7
+    *once, again = [*batched[0], *batched[1]]
+    assert sorted(once) == pytest.approx(sums)
+    assert again in sums
+
+
+def test_the_shares_of_several_devices_make_up_the_batches_of_one(a_round):
+    whole = drawn(a_round, 3)
+    first, second = (drawn(a_round, 3, shares=(2, [share])) for share in (0, 1))
+    assert [one + other for one, other in zip(first, second, strict=True)] == whole
+    both = drawn(a_round, 3, shares=(2, [0, 1]))
+    assert [one + other for one, other in zip(both[::2], both[1::2], strict=True)] == whole
 
 
 def test_missing_shards_and_a_missing_description_say_what_to_run(tmp_path):

@@ -11,12 +11,12 @@ from nerveseg.models.unet import build_unet
 from nerveseg.params import PostprocessParams, load_params
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 
-UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 4, "depth": 2})
+UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 
 
-def segmenter(refiner_filters=0):
+def segmenter(refiner_filters=0, *, flip=False):
     """A network that calls bright pixels nerve: its last convolution looks at the first features alone."""
-    config = SegmenterConfig(32, 64, 100.0, 40.0, UNET, refiner_filters, Cutoffs(0.5, 0.01))
+    config = SegmenterConfig(32, 64, 100.0, 40.0, UNET, refiner_filters, flip, Cutoffs(0.5, 0.01))
     unet = build_unet(UNET, 32, 64, 100.0, 40.0)
     rng = np.random.default_rng(0)
     unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
@@ -33,7 +33,8 @@ def test_frames_of_any_size_come_back_as_masks_of_that_size():
     for frame, prediction in zip(FRAMES, segmenter().predict(FRAMES), strict=True):
         assert prediction.probability.shape == prediction.mask.shape == frame.shape
         assert prediction.mask.dtype == np.bool_
-        assert 0 <= prediction.probability.min() <= prediction.presence <= 1
+        assert 0 <= prediction.probability.min() <= prediction.probability.max() <= 1
+        assert 0 <= prediction.presence <= 1
         assert prediction.area == prediction.mask.sum()
 
 
@@ -76,10 +77,32 @@ def test_a_refiner_takes_part_in_the_prediction(tmp_path):
 def test_tuning_changes_the_cut_offs_and_nothing_else():
     model = segmenter()
     inputs = np.stack([FRAMES[2]] * 2)
-    truths = [next(model.restored(model.probabilities(inputs), [(32, 64)])) >= 0.7] * 2
-    tuned, score = model.tuned(inputs, truths, PostprocessParams(thresholds=(0.5, 0.7), min_areas=(0.0,), score="dice"))
+    truths = [next(model.estimates(inputs, [(32, 64)] * 2)).probability >= 0.7] * 2
+    params = PostprocessParams(thresholds=(0.5, 0.7), min_areas=(0.0,), presences=(0.0,), score="challenge", flip=False)
+    tuned, score = model.tuned(inputs, truths, params)
     assert (tuned.config.cutoffs, score) == (Cutoffs(0.7, 0.0), 1.0)
     assert tuned.unet is model.unet
+
+
+def test_with_flip_a_frame_and_its_mirror_image_are_predicted_as_mirror_images():
+    model = segmenter(4, flip=True)
+    frame = FRAMES[2]
+    one, other = model.predict([frame, np.ascontiguousarray(frame[:, ::-1])])
+    assert np.allclose(one.probability, other.probability[:, ::-1], atol=1e-5)
+    assert one.presence == pytest.approx(other.presence, abs=1e-5)
+    alone, mirrored = segmenter(4).predict([frame, np.ascontiguousarray(frame[:, ::-1])])
+    assert not np.allclose(alone.probability, mirrored.probability[:, ::-1], atol=1e-3)
+    assert np.allclose(one.probability, (alone.probability + mirrored.probability[:, ::-1]) / 2, atol=1e-5)
+
+
+def test_presence_is_the_geometric_mean_of_the_head_and_of_the_surest_pixel():
+    model = segmenter()
+    frame = FRAMES[2]
+    prediction = model.predict([frame])[0]
+    head = 1 / (1 + np.exp(-model.unet(frame[np.newaxis, ..., np.newaxis].astype(np.float32))["presence"]))
+    assert prediction.presence == pytest.approx(np.sqrt(head.item() * prediction.probability.max()), abs=1e-5)
+    model.unet.get_layer("presence").set_weights([np.zeros((16, 1)), np.full(1, -20.0)])
+    assert Segmenter(model.config, model.unet).predict([frame])[0].presence < 1e-4
 
 
 def test_a_folder_without_a_model_says_what_to_run(tmp_path):
@@ -98,22 +121,24 @@ def test_a_network_goes_on_from_a_trained_one_at_another_size_and_with_its_own_g
     trained = segmenter(4)
     trained.save(tmp_path)
     params = UNET.model_copy(update={"init_from": str(tmp_path), "epochs": 3, "batch_size": 2})
-    network = network_to_train(params, 48, 80, 50.0, 20.0)
+    network = network_to_train(params, 48, 80, 50.0, 20.0, "float32")
     assert network.input_shape == (None, 48, 80, 1)
     for one, other in zip(network.get_weights(), trained.unet.get_weights(), strict=True):
         assert np.array_equal(one, other)
     frame = np.random.default_rng(0).uniform(size=(1, 32, 64, 1)).astype(np.float32)
-    same_size = network_to_train(params, 32, 64, 50.0, 20.0)
-    assert np.allclose(same_size(50.0 + 20.0 * frame), trained.unet(100.0 + 40.0 * frame), atol=1e-4)
+    same_size = network_to_train(params, 32, 64, 50.0, 20.0, "float32")
+    ours, theirs = same_size(50.0 + 20.0 * frame), trained.unet(100.0 + 40.0 * frame)
+    for output in ("logits", "presence"):
+        assert np.allclose(ours[output], theirs[output], atol=1e-4)
 
 
 def test_a_network_of_another_architecture_or_none_at_all_is_no_start(tmp_path):
     with pytest.raises(ModelError, match=r"segmenter\.json was not found"):
-        network_to_train(UNET.model_copy(update={"init_from": str(tmp_path)}), 32, 64, 100.0, 40.0)
+        network_to_train(UNET.model_copy(update={"init_from": str(tmp_path)}), 32, 64, 100.0, 40.0, "float32")
     segmenter().save(tmp_path)
     wider = UNET.model_copy(update={"init_from": str(tmp_path), "base_filters": 8})
     with pytest.raises(ModelError, match=r"holds a U-Net with \{'base_filters': 4\}, but params ask for .*8"):
-        network_to_train(wider, 32, 64, 100.0, 40.0)
+        network_to_train(wider, 32, 64, 100.0, 40.0, "float32")
 
 
 def test_a_description_of_another_version_is_told(tmp_path):

@@ -1,6 +1,7 @@
 """Training: it learns, it repeats to the bit, and it goes on after a stop as if there had been none."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,17 +9,18 @@ import pytest
 import tensorflow as tf
 
 from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import batches, read_records, shards, write_records
+from nerveseg.data.records import batches, read_records, shards, whole_batches, write_records
 from nerveseg.errors import ModelError
 from nerveseg.models.critic import build_critic
+from nerveseg.models.losses import dice, presence_loss, segmentation_loss
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
-from nerveseg.training import checkpoints
+from nerveseg.training import checkpoints, distribution
 from nerveseg.training.adversarial import HISTORY_COLUMNS as GAN_COLUMNS
 from nerveseg.training.adversarial import AdversarialTraining, best_epoch
 from nerveseg.training.checkpoints import Checkpoint, digest_of
-from nerveseg.training.distribution import make_deterministic, training_strategy
-from nerveseg.training.supervised import HISTORY_COLUMNS, compile_network, fit_network
+from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy
+from nerveseg.training.supervised import HISTORY_COLUMNS, SupervisedTraining, steps_per_epoch
 
 
 class StoppedError(Exception):
@@ -40,16 +42,16 @@ def data(kaggle_folder, tiny, tmp_path, monkeypatch):
     return rounds, shards(folder, "val"), info
 
 
-def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2):
+def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2, **changes):
     """Weights and history of a training that may be stopped after an epoch by an exception."""
     if not resume:
         shutil.rmtree(checkpoints.ROOT, ignore_errors=True)
     rounds, val, info = data
-    unet = params.unet.model_copy(update={"epochs": epochs})
+    unet = params.unet.model_copy(update={"epochs": epochs, **changes})
     make_deterministic(params.seed)
-    network = build_unet(unet, info.height, info.width, info.mean, info.std)
-    compile_network(network, unet, lr, epochs * -(-info.frames["train"] // unet.batch_size))
-    checkpoint = Checkpoint("unet-test", network=network, optimiser=network.optimizer)
+    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std)
+    steps = epochs * steps_per_epoch(info.frames["train"], unet)
+    training = SupervisedTraining(build, unet, lr, steps, training_strategy(unet))
     seen = []
 
     def on_epoch(epoch, values):
@@ -57,8 +59,15 @@ def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2
         if epoch == stop_after:
             raise StoppedError
 
-    history = fit_network(network, rounds, val, info, unet, params.seed, checkpoint, on_epoch)
-    return network.get_weights(), history, seen
+    history = training.fit(rounds, val, info, params.seed, Checkpoint("unet-test"), on_epoch)
+    return training.averaged.get_weights(), history, seen
+
+
+def mean_val_dice(params, weights, val, info):
+    network = build_unet(params.unet, info.height, info.width, info.mean, info.std)
+    network.set_weights(weights)
+    values = [dice(masks, network(frames)["logits"]) for frames, masks in batches(val, info, 3)]
+    return np.concatenate(values).mean()
 
 
 def equal(one, other):
@@ -98,11 +107,7 @@ def test_a_stopped_training_goes_on_and_ends_as_if_it_had_not_been_stopped(data,
 def test_the_network_is_left_with_the_weights_of_its_best_epoch(data, tiny):
     _, val, info = data
     weights, history, _ = train_unet(data, tiny)
-    network = build_unet(tiny.unet, info.height, info.width, info.mean, info.std)
-    compile_network(network, tiny.unet, 1e-3, 10)
-    network.set_weights(weights)
-    scores = network.evaluate(batches(val, info, tiny.unet.batch_size), return_dict=True, verbose=0)
-    assert scores["dice"] == pytest.approx(history["val_dice"].max(), abs=1e-6)
+    assert mean_val_dice(tiny, weights, val, info) == pytest.approx(history["val_dice"].max(), abs=1e-6)
 
 
 def train_refiner(data, params, unet_weights, *, epochs=3, stop_after=None, resume=False):
@@ -116,13 +121,7 @@ def train_refiner(data, params, unet_weights, *, epochs=3, stop_after=None, resu
     refiner, critic = build_refiner(4, *size), build_critic(4, *size)
     gan = params.gan.model_copy(update={"epochs": epochs})
     training = AdversarialTraining(unet, refiner, critic, gan, params.unet)
-    checkpoint = Checkpoint(
-        "gan-test",
-        refiner=refiner,
-        critic=critic,
-        generator_optimiser=training.generator_optimiser,
-        critic_optimiser=training.critic_optimiser,
-    )
+    checkpoint = Checkpoint("gan-test")
     seen = []
 
     def on_epoch(epoch, values):
@@ -146,10 +145,7 @@ def test_the_refiner_starts_as_the_unet_and_its_kept_epoch_is_not_below_it_on_va
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     assert unet_is_frozen
     _, val, info = data
-    unet = build_unet(tiny.unet, info.height, info.width, info.mean, info.std)
-    unet.set_weights(unet_weights)
-    compile_network(unet, tiny.unet, 1e-3, 10)
-    alone = unet.evaluate(batches(val, info, 4), return_dict=True, verbose=0)["dice"]
+    alone = mean_val_dice(tiny, unet_weights, val, info)
     assert history["val_dice"].iloc[0] == pytest.approx(alone, abs=1e-6)
     assert history["val_dice"].iloc[best_epoch(history)] >= history["val_dice"].iloc[0]
     assert np.isnan(history["critic_loss"].iloc[1]), "the generator warms up alone"
@@ -184,22 +180,55 @@ def test_the_digest_follows_params_and_inputs(tmp_path):
     assert first != digest_of({"lr": 1e-3}, [path])
 
 
-def test_a_half_written_checkpoint_is_not_taken_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "ROOT", tmp_path)
-    (tmp_path / "name.part").mkdir()
-    assert Checkpoint("name", value=tf.Variable(1.0)).restore() is None
+HISTORY = pd.DataFrame({"epoch": [1.0], "loss": [0.1 + 0.2]})
+STATES = {"network": [np.ones((2, 3), np.float32), np.float32([7.0])], "optimiser": [np.int64(12)] * 11}
 
 
-def test_a_checkpoint_survives_a_stop_between_its_two_renames(tmp_path, monkeypatch):
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "ROOT", tmp_path / "checkpoints")
+    checkpoint = Checkpoint("name")
+    checkpoint.save(HISTORY, STATES)
+    return checkpoint
+
+
+def test_a_checkpoint_gives_back_every_bit_in_its_order(saved):
+    history, states = saved.restore()
+    pd.testing.assert_frame_equal(history, HISTORY, check_exact=True)
+    assert states.keys() == STATES.keys()
+    for name, state in states.items():
+        assert equal(state, STATES[name])
+        assert [value.dtype for value in state] == [value.dtype for value in STATES[name]]
+
+
+def test_a_checkpoint_that_was_being_written_leaves_the_one_before_it(saved):
+    saved.path.with_suffix(".part").write_bytes(saved.path.read_bytes()[:300])
+    assert saved.restore() is not None
+    saved.remove()
+    assert list(saved.path.parent.iterdir()) == []
+    assert saved.restore() is None
+
+
+@pytest.mark.parametrize("where", [0.0, 0.3, 0.5, 0.9, 0.99])
+def test_a_damaged_checkpoint_is_noticed_and_told(saved, caplog, where):
+    content = bytearray(saved.path.read_bytes())
+    position = int(where * len(content))
+    saved.path.write_bytes(content[:position])
+    assert saved.restore() is None
+    assert "name.npz is damaged" in caplog.text
+
+
+def test_a_changed_byte_in_the_weights_is_noticed(saved, caplog):
+    content = saved.path.read_bytes()
+    saved.path.write_bytes(content.replace(np.float32([7.0]).tobytes(), np.float32([8.0]).tobytes()))
+    assert saved.restore() is None
+    assert "name.npz is damaged" in caplog.text
+
+
+def test_a_worker_that_is_not_the_chief_writes_no_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "ROOT", tmp_path)
-    history = pd.DataFrame({"epoch": [1.0], "loss": [0.1 + 0.2]})
-    Checkpoint("name", value=tf.Variable(7.0)).save(history, {"best": [np.ones(3, np.float32)]})
-    (tmp_path / "name").rename(tmp_path / "name.old")
-    value = tf.Variable(0.0)
-    found, kept = Checkpoint("name", value=value).restore()
-    assert value.numpy() == 7.0
-    pd.testing.assert_frame_equal(found, history, check_exact=True)
-    assert np.array_equal(kept["best"][0], np.ones(3))
+    Checkpoint("name", writes=False).save(HISTORY, STATES)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_training_that_diverges_stops_with_what_to_do(data, tiny):
@@ -207,14 +236,53 @@ def test_a_training_that_diverges_stops_with_what_to_do(data, tiny):
         train_unet(data, tiny, lr=1e30)
 
 
-def test_one_machine_without_gpus_trains_under_the_default_strategy():
-    assert training_strategy().num_replicas_in_sync == 1
+def test_one_machine_without_gpus_trains_under_the_default_strategy(tiny):
+    strategy = training_strategy(tiny.unet)
+    assert strategy.num_replicas_in_sync == 1
+    assert is_chief(strategy)
 
 
-def test_several_machines_are_refused(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
-    with pytest.raises(ModelError, match=r"TF_CONFIG is .*unset it"):
-        training_strategy()
+@pytest.mark.parametrize(
+    "content",
+    ["workers", "[]", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'],
+)
+def test_a_tf_config_that_cannot_be_used_is_shown_with_what_was_expected(monkeypatch, tiny, content):
+    monkeypatch.setenv("TF_CONFIG", content)
+    with pytest.raises(ModelError, match=r"TF_CONFIG is .*; expected JSON like"):
+        training_strategy(tiny.unet)
+
+
+def test_precision_follows_params_and_where_it_is_auto_the_processor(monkeypatch, tmp_path):
+    assert keras_policy("float32") == "float32"
+    assert keras_policy("bfloat16") == "mixed_bfloat16"
+    for flags, policy in (("fpu avx512_bf16 amx_bf16", "mixed_bfloat16"), ("fpu avx2", "float32")):
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+        monkeypatch.setattr(distribution, "CPU_INFO", tmp_path / "cpuinfo")
+        assert keras_policy("auto") == policy
+    monkeypatch.setattr(distribution, "CPU_INFO", tmp_path / "missing")
+    assert keras_policy("auto") == "float32"
+
+
+def test_a_batch_in_parts_steps_by_the_mean_of_their_gradients(data, tiny):
+    """Adam's first moments after a first step are a tenth of the gradients."""
+    rounds, _, info = data
+    unet = tiny.unet.model_copy(update={"weight_decay": 0.0, "warmup_share": 0.0})
+    make_deterministic(0)
+    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std)
+    training = SupervisedTraining(build, unet, 1e-2, 10, training_strategy(unet))
+    reference = build()
+    reference.set_weights(training.network.get_weights())
+    frames, masks = next(iter(whole_batches(rounds[0], info, 4, shuffle_seed=0)))
+    gradients = []
+    for part in (slice(0, 2), slice(2, 4)):
+        with tf.GradientTape() as tape:
+            outputs = reference(frames[part], training=True)
+            loss = segmentation_loss(unet, masks[part], outputs["logits"])
+            loss += presence_loss(unet, masks[part], outputs["presence"])
+        gradients.append(tape.gradient(loss, reference.trainable_variables))
+    training.step(frames, masks)
+    for moment, one, two in zip(training.optimiser._momentums, *gradients, strict=True):
+        assert np.allclose(10 * moment, (one + two) / 2, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

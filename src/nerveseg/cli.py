@@ -36,8 +36,8 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
 def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
     """Segment images, or all images of folders, into `output`; 1 where a file could not be read, else 0.
 
-    Writes `NAME_mask.png` at the frame's size for each, and `predictions.csv`: file, presence (greatest probability),
-    area in pixels, and the mask in Kaggle's run-length encoding.
+    Writes `NAME_mask.png` at the frame's size for each, and `predictions.csv`: file, presence (probability of there
+    being a nerve), area in pixels, and the mask in Kaggle's run-length encoding.
     """
     from nerveseg.segmenter import Segmenter
 

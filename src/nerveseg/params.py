@@ -24,6 +24,8 @@ ENCODERS = (
     "vgg16", "vgg19",
 )  # fmt: skip
 PLAIN = "plain"
+Architecture = Literal["unet", "linknet", "fpn", "pspnet"]
+Precision = Literal["auto", "float32", "bfloat16"]
 FRESH = "models/fresh"  # the folder without weights: what starts from it starts from random ones
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -132,18 +134,24 @@ class AugmentParams(Section):
 
 
 class UNetParams(Section):
+    architecture: Architecture
     encoder: str
     encoder_weights: Literal["imagenet"] | None
     init_from: Annotated[str, Field(min_length=1)]
+    stem: Literal[1, 2, 4]
     base_filters: Annotated[int, Field(ge=2, le=256)]
+    max_filters: Annotated[int, Field(ge=2, le=2048)]
     depth: Annotated[int, Field(ge=1, le=5)]
+    precision: Precision
     epochs: Count
     batch_size: Count
+    parts: Count
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
     warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)]
     average_decay: Amount
     dice_weight: Annotated[float, Field(ge=0.0)]
     bce_weight: Annotated[float, Field(ge=0.0)]
+    presence_weight: Annotated[float, Field(ge=0.0)]
 
     @model_validator(mode="after")
     def _something_to_train(self) -> Self:
@@ -151,6 +159,15 @@ class UNetParams(Section):
             raise ValueError("dice_weight and bce_weight are both 0, which leaves no loss; raise one of them")
         if self.encoder not in (PLAIN, *ENCODERS):
             raise ValueError(f"encoder is {self.encoder!r}; it must be {PLAIN} or one of {', '.join(ENCODERS)}")
+        if self.encoder == PLAIN and self.architecture != "unet":
+            raise ValueError(
+                f"architecture is {self.architecture}, but the plain encoder makes a unet only; "
+                "choose an encoder such as resnet34"
+            )
+        if self.batch_size % self.parts:
+            raise ValueError(
+                f"batch_size is {self.batch_size} and parts is {self.parts}; a batch must split into equal parts"
+            )
         if self.encoder == PLAIN and self.encoder_weights is not None:
             raise ValueError(
                 f"encoder_weights is {self.encoder_weights!r}, but the plain encoder has no pretrained weights; "
@@ -162,6 +179,13 @@ class UNetParams(Section):
                 "for example to models/pretrained"
             )
         return self
+
+    @property
+    def size_multiple(self) -> int:
+        """Of which width and height of the network's input must be multiples."""
+        if self.encoder == PLAIN:
+            return self.stem * 2**self.depth
+        return 48 if self.architecture == "pspnet" else 32
 
 
 class GanParams(Section):
@@ -189,7 +213,9 @@ class PostprocessParams(Section):
         Field(min_length=1),
     ]
     min_areas: Annotated[tuple[Amount, ...], Field(min_length=1)]
-    score: Literal["dice", "dice_nerve"]
+    presences: Annotated[tuple[Amount, ...], Field(min_length=1)]
+    score: Literal["challenge", "dice_nerve"]
+    flip: bool
 
 
 class EvaluateParams(Section):
@@ -230,11 +256,12 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _the_input_can_be_halved(self) -> Self:
-        step = 2**self.unet.depth if self.unet.encoder == PLAIN else 32
         for side in ("width", "height"):
-            if (value := getattr(self.preprocess, side)) % step:
+            if (value := getattr(self.preprocess, side)) % self.unet.size_multiple:
                 raise ValueError(
-                    f"preprocess.{side} is {value}; unet.depth {self.unet.depth} needs a multiple of {step}"
+                    f"preprocess.{side} is {value}; the network of unet.encoder {self.unet.encoder}, architecture "
+                    f"{self.unet.architecture}, stem {self.unet.stem}, depth {self.unet.depth} needs a multiple of "
+                    f"{self.unet.size_multiple}"
                 )
         return self
 

@@ -16,21 +16,22 @@ from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, search_cutoffs
 from nerveseg.models.refiner import build_refiner
-from nerveseg.models.unet import build_unet
+from nerveseg.models.unet import LOGITS, PRESENCE, build_unet
 from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
 
 CONFIG_NAME = "segmenter.json"
 UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.weights.h5"
 BATCH_SIZE = 16
-Probability = NDArray[np.float32]
+layers = tf.keras.layers
 
 
 @dataclass(frozen=True)
 class SegmenterConfig:
     """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
-    from, the refiner's first channels (0: no refiner), and the cut-offs found on val.
+    from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, and the cut-offs
+    found on val.
     """
 
     height: int
@@ -39,6 +40,7 @@ class SegmenterConfig:
     deviation: float
     unet: UNetParams
     refiner_filters: int = 0
+    flip: bool = False
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
 
     @classmethod
@@ -61,26 +63,25 @@ class SegmenterConfig:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one frame (H, W): probability of nerve (float32), mask (bool), area of the mask in pixels, and presence: the
-    greatest probability, 0..1.
+    """Of one frame (H, W): probability of nerve (float32), mask (bool) and its area in pixels, and the probability of
+    there being a nerve in the frame, 0..1.
     """
 
     probability: Probability
     mask: Mask
+    presence: float
 
     @property
     def area(self) -> int:
         return int(np.count_nonzero(self.mask))
 
-    @property
-    def presence(self) -> float:
-        return float(self.probability.max())
-
 
 class Segmenter:
     """Networks with their weights, and the cut-offs that belong to them.
 
-    `network` maps grey levels, float32 (N, height, width, 1) 0..255, to probabilities of nerve of the same shape.
+    `network` maps grey levels, float32 (N, height, width, 1) 0..255, to `probability` of nerve, of the same shape, and
+    `presence`, (N, 1). Presence is the geometric mean of what the head for it says and of the greatest probability of
+    any pixel: both must agree. With `flip` each is the mean over the frame and its mirror image.
     """
 
     def __init__(self, config: SegmenterConfig, unet: tf.keras.Model, refiner: tf.keras.Model | None = None) -> None:
@@ -88,11 +89,22 @@ class Segmenter:
         self.unet = unet
         self.refiner = refiner
         frames = tf.keras.Input((config.height, config.width, 1), name="frames")
-        logits = unet(frames, training=False)
-        if refiner is not None:
-            logits = refiner([frames, logits], training=False)
-        self.network = tf.keras.Model(frames, tf.keras.layers.Activation("sigmoid", name="probability")(logits))
+        probability, presence = self._look_at(frames)
+        if config.flip:
+            mirrored, again = self._look_at(tf.reverse(frames, [2]))
+            probability = layers.Average(name="both_ways")([probability, tf.reverse(mirrored, [2])])
+            presence = layers.Average(name="presence_both_ways")([presence, again])
+        presence = tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
+        self.network = tf.keras.Model(frames, {"probability": probability, "presence": presence})
         self._run = tf.function(self.network, reduce_retracing=True)
+
+    def _look_at(self, frames: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Probability of nerve in each pixel, and what the head for presence says."""
+        outputs = self.unet(frames, training=False)
+        logits = outputs[LOGITS]
+        if self.refiner is not None:
+            logits = self.refiner([frames, logits], training=False)
+        return tf.sigmoid(logits), tf.sigmoid(outputs[PRESENCE])
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -116,19 +128,17 @@ class Segmenter:
         if self.refiner is not None:
             self.refiner.save_weights(directory / REFINER_WEIGHTS)
 
-    def probabilities(self, inputs: NDArray[np.uint8]) -> Probability:
-        """Probability of nerve, float32 (N, height, width), of letterboxed frames, uint8 of the same shape."""
-        levels = inputs[..., np.newaxis].astype(np.float32)
-        parts = [self._run(levels[i : i + BATCH_SIZE]).numpy()[..., 0] for i in range(0, len(levels), BATCH_SIZE)]
-        return np.concatenate(parts)
-
-    def restored(self, probabilities: Probability, sizes: Iterable[Size]) -> Iterator[Probability]:
-        """Maps over the network's input -> maps over frames of `sizes` (height, width), one at a time: at the size of
-        the frames, those of a whole test set may not fit in memory.
+    def estimates(self, inputs: NDArray[np.uint8], sizes: Iterable[Size]) -> Iterator[Estimate]:
+        """What the networks say of letterboxed frames, uint8 (N, height, width), over the frames of `sizes` (height,
+        width), one at a time: at the size of the frames, the maps of a whole test set may not fit in memory.
         """
+        levels = inputs[..., np.newaxis].astype(np.float32)
+        outputs = [self._run(levels[i : i + BATCH_SIZE]) for i in range(0, len(levels), BATCH_SIZE)]
+        maps = (probability for batch in outputs for probability in batch["probability"].numpy()[..., 0])
+        presences = (presence for batch in outputs for presence in batch["presence"].numpy()[:, 0])
         target = (self.config.height, self.config.width)
-        for probability, size in zip(probabilities, sizes, strict=True):
-            yield Letterbox.fit(size, target).restore(probability)
+        for probability, presence, size in zip(maps, presences, sizes, strict=True):
+            yield Estimate(Letterbox.fit(size, target).restore(probability), float(presence))
 
     def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict frames of any size, uint8 (H, W)."""
@@ -136,8 +146,8 @@ class Segmenter:
             return []
         target = (self.config.height, self.config.width)
         inputs = np.stack([Letterbox.fit(frame.shape, target).frame(frame) for frame in frames])
-        maps = self.restored(self.probabilities(inputs), (frame.shape for frame in frames))
-        return [Prediction(probability, self.config.cutoffs.mask(probability)) for probability in maps]
+        estimates = self.estimates(inputs, (frame.shape for frame in frames))
+        return [Prediction(found.probability, self.config.cutoffs.mask(found), found.presence) for found in estimates]
 
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
@@ -145,29 +155,36 @@ class Segmenter:
         """The same networks with the cut-offs that score best on these letterboxed frames (N, height, width), and that
         score.
         """
-        maps = self.restored(self.probabilities(inputs), (truth.shape for truth in truths))
-        cutoffs, score = search_cutoffs(maps, truths, params)
-        return Segmenter(replace(self.config, cutoffs=cutoffs), self.unet, self.refiner), score
+        looking = Segmenter(replace(self.config, flip=params.flip), self.unet, self.refiner)
+        estimates = looking.estimates(inputs, (truth.shape for truth in truths))
+        cutoffs, score = search_cutoffs(estimates, truths, params)
+        return Segmenter(replace(looking.config, cutoffs=cutoffs), self.unet, self.refiner), score
 
 
-def network_to_train(params: UNetParams, height: int, width: int, mean: float, deviation: float) -> tf.keras.Model:
+def network_to_train(
+    params: UNetParams, height: int, width: int, mean: float, deviation: float, policy: str
+) -> tf.keras.Model:
     """The U-Net of `params` as training begins with it: with fresh weights, or with those of the segmenter in
-    `params.init_from`, which may be of another input size and of other grey levels.
+    `params.init_from`, which may be of another input size and of other grey levels. It computes in `policy`.
 
     Raises:
         ModelError: that folder holds no segmenter, or one of another architecture.
     """
     if params.init_from == FRESH:
-        return build_unet(params, height, width, mean, deviation)
+        return build_unet(params, height, width, mean, deviation, policy=policy)
     directory = Path(params.init_from)
     theirs = SegmenterConfig.read(directory).unet
-    alike = ("encoder", "base_filters", "depth") if params.encoder == PLAIN else ("encoder", "encoder_weights")
+    alike = (
+        ("encoder", "stem", "base_filters", "max_filters", "depth")
+        if params.encoder == PLAIN
+        else ("architecture", "encoder", "encoder_weights")
+    )
     if other := {key: getattr(theirs, key) for key in alike if getattr(theirs, key) != getattr(params, key)}:
         asked = {key: getattr(params, key) for key in other}
         raise ModelError(
             f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
         )
-    network = build_unet(params, height, width, mean, deviation, pretrained=False)
+    network = build_unet(params, height, width, mean, deviation, pretrained=False, policy=policy)
     load_weights(network, directory / UNET_WEIGHTS)
     return network
 

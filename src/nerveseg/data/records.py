@@ -172,18 +172,39 @@ def annotated_frames(paths: Sequence[Path], info: DatasetInfo) -> tuple[NDArray[
     return np.stack([record.frame for record in records]), [record.annotated for record in records]
 
 
-def batches(
-    paths: Sequence[Path], info: DatasetInfo, batch_size: int, shuffle_seed: int | None = None
-) -> tf.data.Dataset:
-    """Batches to train on or to score, in the order of the records or shuffled by a seed.
+def batches(paths: Sequence[Path], info: DatasetInfo, batch_size: int) -> tf.data.Dataset:
+    """Batches to score, in the order of the records; the last may be smaller.
 
     Returns:
         A dataset of (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
     """
-    dataset = tf.data.TFRecordDataset([str(path) for path in paths])
-    if shuffle_seed is not None:
-        dataset = dataset.shuffle(SHUFFLED_AT_ONCE, seed=shuffle_seed)
-    return dataset.batch(batch_size).map(lambda serialised: _parse(serialised, info)).prefetch(tf.data.AUTOTUNE)
+    dataset = tf.data.TFRecordDataset([str(path) for path in paths]).batch(batch_size)
+    return dataset.map(lambda serialised: _parse(serialised, info)).prefetch(tf.data.AUTOTUNE)
+
+
+def whole_batches(
+    path: Path, info: DatasetInfo, batch_size: int, shuffle_seed: int, shares: tuple[int, Sequence[int]] = (1, (0,))
+) -> tf.data.Dataset:
+    """Batches of one size to train on: every record of a round once, in an order that the seed gives, and some of them
+    twice to fill the last batch.
+
+    Args:
+        path: the round.
+        info: of the data set.
+        batch_size: a multiple of the first of `shares`.
+        shuffle_seed: of the order.
+        shares: in how many equal parts each batch is dealt, and which of these are given, one after the other.
+
+    Returns:
+        A dataset like that of `batches`; N is the batch size over the number of shares.
+    """
+    frames, (parts, given) = info.frames["train"], shares
+    dataset = tf.data.TFRecordDataset(str(path)).shuffle(SHUFFLED_AT_ONCE, seed=shuffle_seed).repeat()
+    dataset = dataset.take(-(-frames // batch_size) * batch_size).batch(batch_size // parts, drop_remainder=True)
+    if parts > 1:
+        dataset = dataset.enumerate().filter(lambda number, _: tf.reduce_any(number % parts == list(given)))
+        dataset = dataset.map(lambda _, serialised: serialised)
+    return dataset.map(lambda serialised: _parse(serialised, info)).prefetch(tf.data.AUTOTUNE)
 
 
 def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,11 +1,11 @@
-"""From a map of probabilities to a mask: a threshold, and regions too small for a nerve removed.
-
-A probability map is float32 (H, W), 0..1, at the size of the frame; a mask is bool of the same shape.
+"""From what a network says of a frame to a mask: a threshold, regions too small for a nerve removed, and no mask at all
+where a nerve in the frame is unlikely.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,15 +18,30 @@ Probability = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
+class Estimate(NamedTuple):
+    """Of one frame: the probability of nerve in each pixel, float32 (H, W) 0..1 at the size of the frame, and that of
+    there being a nerve at all, 0..1.
+    """
+
+    probability: Probability
+    presence: float
+
+
 @dataclass(frozen=True)
 class Cutoffs:
-    """`threshold`: from which a pixel is nerve. `min_area`: of a connected region, as a share of the frame."""
+    """`threshold`: of the probability from which a pixel is nerve. `min_area`: of a connected region, as a share of the
+    frame. `presence`: from which a frame shows a nerve at all.
+    """
 
     threshold: float = 0.5
     min_area: float = 0.0
+    presence: float = 0.0
 
-    def mask(self, probability: Probability) -> Mask:
-        """The mask of one map."""
+    def mask(self, estimate: Estimate) -> Mask:
+        """The mask of one frame, bool (H, W)."""
+        probability = estimate.probability
+        if estimate.presence < self.presence:
+            return np.zeros(probability.shape, np.bool_)
         return remove_small_regions(probability >= self.threshold, self.min_area * probability.size)
 
 
@@ -42,24 +57,27 @@ def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:
 
 
 def search_cutoffs(
-    probabilities: Iterable[Probability], truths: Iterable[Mask], params: PostprocessParams
+    estimates: Iterable[Estimate], truths: Iterable[Mask], params: PostprocessParams
 ) -> tuple[Cutoffs, float]:
-    """The pair of threshold and smallest area with the highest mean Dice.
+    """The cut-offs with the highest mean Dice.
 
     Args:
-        probabilities: maps of the frames of val, at their own size.
+        estimates: of the frames of val, at their own size.
         truths: their annotated masks.
-        params: the values to try, and whether all frames count (`dice`) or those with a nerve (`dice_nerve`).
+        params: the values to try, and whether all frames count (`challenge`) or those with a nerve (`dice_nerve`).
 
     Returns:
-        The best pair, of equal ones the first in the order of params, and its mean Dice.
+        The best ones, of equal ones the first in the order of params, and their mean Dice.
     """
-    candidates = [Cutoffs(*pair) for pair in product(params.thresholds, params.min_areas)]
-    dices = [
-        [count(truth, cutoffs.mask(probability)).dice for cutoffs in candidates]
-        for probability, truth in zip(probabilities, truths, strict=True)
-        if params.score == "dice" or truth.any()
-    ]
+    masks = [Cutoffs(*pair) for pair in product(params.thresholds, params.min_areas)]
+    dices = []
+    for estimate, truth in zip(estimates, truths, strict=True):
+        if params.score == "challenge" or truth.any():
+            given = np.array([count(truth, cutoffs.mask(estimate)).dice for cutoffs in masks])
+            withheld = 0.0 if truth.any() else 1.0
+            shown = estimate.presence >= np.array(params.presences)
+            dices.append(np.where(shown, given[:, np.newaxis], withheld))
     means = np.mean(dices, axis=0)
-    best = int(np.argmax(means))
-    return candidates[best], float(means[best])
+    best, presence = np.unravel_index(int(np.argmax(means)), means.shape)
+    cutoffs = Cutoffs(masks[best].threshold, masks[best].min_area, params.presences[presence])
+    return cutoffs, float(means[best, presence])

@@ -1,7 +1,7 @@
 """Tables of the scores of one model over annotated frames.
 
-`maps` are probabilities of nerve, float32 (H, W) at the size of each frame, and are read once, so that they may be made
-on the way; `truths` the annotated masks, bool of the same shapes; `cutoffs` belong to the model that made the maps.
+`estimates` are what a model says of each frame, at its own size, and are read once, so that they may be made on the way;
+`truths` the annotated masks, bool of the same shapes; `cutoffs` belong to the model that made the estimates.
 """
 
 from collections.abc import Iterable
@@ -11,24 +11,26 @@ import pandas as pd
 
 from nerveseg.evaluation.baselines import THRESHOLDS
 from nerveseg.evaluation.metrics import case_row, summarise
-from nerveseg.evaluation.postprocessing import Cutoffs, Mask, Probability
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Mask
 
 ROBUSTNESS_SCORES = ("dice", "iou", "dice_nerve", "iou_nerve", "sensitivity", "specificity")
 
 
-def case_table(maps: Iterable[Probability], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
+def case_table(estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
     """A row for each frame with all measures of `case_row`."""
-    pairs = zip(maps, truths, strict=True)
-    return pd.DataFrame([case_row(truth, cutoffs.mask(probability)) for probability, truth in pairs])
+    pairs = zip(estimates, truths, strict=True)
+    return pd.DataFrame([case_row(truth, cutoffs.mask(estimate)) for estimate, truth in pairs])
 
 
-def threshold_table(model: str, maps: Iterable[Probability], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
-    """A row for each of 19 thresholds: the scores of `summarise`, small regions removed as in `cutoffs`."""
+def threshold_table(
+    model: str, estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs
+) -> pd.DataFrame:
+    """A row for each of 19 thresholds: the scores of `summarise`, the other cut-offs as in `cutoffs`."""
     cuts = [replace(cutoffs, threshold=float(threshold)) for threshold in THRESHOLDS]
     rows: list[list[dict[str, float | bool | int]]] = [[] for _ in cuts]
-    for probability, truth in zip(maps, truths, strict=True):
+    for estimate, truth in zip(estimates, truths, strict=True):
         for cut, cases in zip(cuts, rows, strict=True):
-            cases.append(case_row(truth, cut.mask(probability)))
+            cases.append(case_row(truth, cut.mask(estimate)))
     scores = [summarise(pd.DataFrame(cases)) for cases in rows]
     table = [{"threshold": cut.threshold, **score} for cut, score in zip(cuts, scores, strict=True)]
     return pd.DataFrame([{"model": model, **row} for row in table])

@@ -1,7 +1,6 @@
-"""Encoders of `segmentation_models` (resnet34, efficientnetb0, ...) under its U-Net decoder, for grey frames."""
+"""Encoders of `segmentation_models` (resnet34, efficientnetb0, ...) under one of its decoders, for grey frames."""
 
 from collections.abc import Callable
-from typing import Literal
 from urllib.error import URLError
 
 import numpy as np
@@ -9,14 +8,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nerveseg.errors import ModelError
+from nerveseg.params import UNetParams
 
 layers = tf.keras.layers
 
 
-def backbone_logits(
-    normalised: tf.Tensor, encoder: str, weights: Literal["imagenet"] | None, *, pretrained: bool
-) -> tf.Tensor:
-    """Logits of nerve, (N, H, W, 1), from normalised grey frames (N, H, W, 1), H and W multiples of 32.
+def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Logits of nerve, float32 (N, H, W, 1), from normalised grey frames (N, H, W, 1), and the encoder's deepest features.
 
     The encoders see three channels: without pretrained weights the frame three times. With those of ImageNet the
     same, brought to the range that the encoder was trained on (its own `preprocess_input` over 0..255 levels).
@@ -27,11 +25,17 @@ def backbone_logits(
     """
     import segmentation_models
 
-    height, width = normalised.shape[1:3]
+    decoders = {
+        "unet": segmentation_models.Unet,
+        "linknet": segmentation_models.Linknet,
+        "fpn": segmentation_models.FPN,
+        "pspnet": segmentation_models.PSPNet,
+    }
+    encoder, (height, width) = params.encoder, normalised.shape[1:3]
     try:
-        network = segmentation_models.Unet(
+        network = decoders[params.architecture](
             encoder, input_shape=(height, width, 3), classes=1, activation="linear",
-            encoder_weights=weights if pretrained else None,
+            encoder_weights=params.encoder_weights if pretrained else None,
         )  # fmt: skip
     except (URLError, OSError) as error:
         raise _no_weights(encoder, error) from None
@@ -40,9 +44,22 @@ def backbone_logits(
             raise _no_weights(encoder, error) from None
         raise
     colours = layers.Concatenate(name="to_colours")([normalised] * 3)
-    if weights == "imagenet":
+    if params.encoder_weights == "imagenet":
         colours = _as_imagenet(segmentation_models.get_preprocessing(encoder))(colours)
-    return network(colours)
+    both = tf.keras.Model(network.input, [network.output, _deepest(network, height)], name=network.name)
+    logits, deepest = both(colours)
+    return layers.Activation("linear", dtype="float32", name="logits")(logits), deepest
+
+
+def _deepest(network: tf.keras.Model, height: int) -> tf.Tensor:
+    """The last features that are as small as the encoder makes them: its own, or the decoder's first. Smaller ones are
+    weights of channels and the pooled pyramid of PSPNet, whose encoder is cut at an eighth of the input.
+    """
+    least = height // (8 if any(layer.name.startswith("psp_") for layer in network.layers) else 32)
+    outputs = [layer.output for layer in network.layers if not isinstance(layer.output, list)]
+    return [
+        output for output in outputs if len(output.shape) == 4 and output.shape[1] == least and output.shape[3] > 1
+    ][-1]
 
 
 def _as_imagenet(preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> tf.keras.layers.Layer:

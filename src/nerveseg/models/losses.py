@@ -1,40 +1,50 @@
 """What training minimises and what it watches, on batches.
 
 `truth` is float32 (N, H, W, 1), the share of each pixel that is nerve, 0..1; `logits` has the same shape, any
-real number.
+real number. A frame shows the nerve where a pixel of its truth is more than half nerve.
 """
 
-from collections.abc import Callable
-
 import tensorflow as tf
+
+from nerveseg.params import UNetParams
 
 PIXELS = (1, 2, 3)
 
 
 def soft_dice_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """1 - Dice of the probabilities (Milletari et al. 2016, "V-Net"), a scalar 0..1, pooled over the batch.
+    """1 - Dice of the probabilities (Milletari et al. 2016, "V-Net"), frame by frame, a scalar 0..1: the mean over the
+    frames that show the nerve, 0 where none does.
 
-    Pooled, since the Dice of a frame without a nerve is 0 until its last pixel of probability is gone: frame by frame
-    such a loss stays near 1 and drowns that of the others. One pixel more above and below covers an empty batch.
+    A frame without a nerve has no part in it: its Dice is 0 until its last pixel of probability is gone, so that its
+    loss would stay near 1 and drown those of the others. What is wrong there is the cross-entropy's to tell. One pixel
+    more above and below keeps the smallest nerves from dividing by nearly nothing.
     """
     probability = tf.sigmoid(logits)
-    overlap = tf.reduce_sum(truth * probability)
-    total = tf.reduce_sum(truth) + tf.reduce_sum(probability)
-    return 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
+    overlap = tf.reduce_sum(truth * probability, PIXELS)
+    total = tf.reduce_sum(truth, PIXELS) + tf.reduce_sum(probability, PIXELS)
+    losses = 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
+    counted = presence_of(truth)[:, 0]
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * counted), tf.reduce_sum(counted))
 
 
 def binary_cross_entropy(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Mean over all pixels of the cross-entropy in nats, a scalar."""
+    """Mean over all values of the cross-entropy in nats, a scalar."""
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits))
 
 
-def segmentation_loss(dice_weight: float, bce_weight: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def presence_of(truth: tf.Tensor) -> tf.Tensor:
+    """1 for each frame that shows the nerve, else 0: float32 (N, 1)."""
+    return tf.cast(tf.reduce_max(truth, PIXELS) > 0.5, tf.float32)[:, tf.newaxis]
+
+
+def segmentation_loss(params: UNetParams, truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """The weighted sum of soft Dice loss and binary cross-entropy."""
+    return params.dice_weight * soft_dice_loss(truth, logits) + params.bce_weight * binary_cross_entropy(truth, logits)
 
-    def loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        return dice_weight * soft_dice_loss(truth, logits) + bce_weight * binary_cross_entropy(truth, logits)
 
-    return loss
+def presence_loss(params: UNetParams, truth: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
+    """The weighted cross-entropy of presence; `logit` is float32 (N, 1)."""
+    return params.presence_weight * binary_cross_entropy(presence_of(truth), logit)
 
 
 def dice(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

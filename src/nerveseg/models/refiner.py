@@ -18,6 +18,8 @@ def build_refiner(base_filters: int, height: int, width: int, mean: float, devia
     logits = tf.keras.Input((height, width, 1), name="unet_logits")
     normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
     bounded = tf.clip_by_value(logits, -LOGIT_LIMIT, LOGIT_LIMIT)
-    features = contract_and_expand(layers.Concatenate()([normalised, tf.sigmoid(bounded)]), base_filters, DEPTH)
+    features, _ = contract_and_expand(
+        layers.Concatenate()([normalised, tf.sigmoid(bounded)]), [base_filters * 2**level for level in range(DEPTH + 1)]
+    )
     residual = layers.Conv2D(1, 1, kernel_initializer="zeros", name="residual")(features)
     return tf.keras.Model([frames, logits], bounded + residual, name="refiner")

@@ -7,6 +7,7 @@ on degraded val frames without falling below the U-Net on clean ones. Where no e
 identity: refining never costs Dice on val.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nerveseg.data.degradation import degrade_at_random
-from nerveseg.data.records import DatasetInfo, batches
+from nerveseg.data.records import DatasetInfo, batches, whole_batches
 from nerveseg.models.losses import dice, segmentation_loss
+from nerveseg.models.unet import LOGITS
 from nerveseg.params import GanParams, UNetParams
-from nerveseg.training.checkpoints import Checkpoint
+from nerveseg.training.checkpoints import Checkpoint, assign, values_of
 from nerveseg.training.supervised import EpochCallback, stop_if_diverged
 
 HISTORY_COLUMNS = [
@@ -36,7 +38,7 @@ class AdversarialTraining:
     """The networks, their optimisers and one step of each.
 
     Args:
-        unet: frozen; grey levels (N, H, W, 1) -> logits.
+        unet: frozen; from `build_unet`.
         refiner: from `build_refiner`.
         critic: from `build_critic`.
         params: the `gan` section.
@@ -51,10 +53,10 @@ class AdversarialTraining:
         self.critic_optimiser = tf.keras.optimizers.Adam(params.critic_lr, beta_1=0.5)
         self.generator_optimiser.build(refiner.trainable_variables)
         self.critic_optimiser.build(critic.trainable_variables)
-        self._loss = segmentation_loss(loss.dice_weight, loss.bce_weight)
+        self._loss = functools.partial(segmentation_loss, loss)
         self._generate = tf.function(self._generator_step, reduce_retracing=True)
         self._criticise = tf.function(self._critic_step, reduce_retracing=True)
-        self._infer = tf.function(lambda frames: unet(frames, training=False), reduce_retracing=True)
+        self._infer = tf.function(lambda frames: unet(frames, training=False)[LOGITS], reduce_retracing=True)
         self._refine = tf.function(lambda inputs: refiner(inputs, training=False), reduce_retracing=True)
 
     def fit(
@@ -72,10 +74,11 @@ class AdversarialTraining:
             The history, columns `HISTORY_COLUMNS`, a row an epoch; epoch 0 is the U-Net as it came.
         """
         validation = _Validation(self, val, info, seed)
-        restored = checkpoint.restore()
-        start = {"best": self.refiner.get_weights()}
-        history, kept = restored or (pd.DataFrame([{"epoch": 0, **validation.scores()}]), start)
+        history, states = checkpoint.restore() or (pd.DataFrame([{"epoch": 0, **validation.scores()}]), {})
         history = history.reindex(columns=HISTORY_COLUMNS)
+        best = states.pop("best", self.refiner.get_weights())
+        for name, state in states.items():
+            assign(self._state()[name], state)
         progress = tqdm(range(len(history), self.params.epochs + 1), desc="refiner", unit="epoch")
         for epoch in progress:
             means = self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)
@@ -83,12 +86,21 @@ class AdversarialTraining:
             row = {"epoch": epoch, **means, **validation.scores()}
             history.loc[epoch] = row
             if best_epoch(history) == epoch:
-                kept["best"] = self.refiner.get_weights()
-            checkpoint.save(history, kept)
+                best = self.refiner.get_weights()
+            states = {name: values_of(variables) for name, variables in self._state().items()}
+            checkpoint.save(history, states | {"best": best})
             progress.set_postfix(val_dice=f"{row['val_dice']:.3f}", degraded=f"{row['val_dice_degraded']:.3f}")
             on_epoch(epoch, row)
-        self.refiner.set_weights(kept["best"])
+        self.refiner.set_weights(best)
         return history.astype({"epoch": int})
+
+    def _state(self) -> dict[str, Sequence[tf.Variable]]:
+        return {
+            "refiner": self.refiner.weights,
+            "critic": self.critic.weights,
+            "generator_optimiser": self.generator_optimiser.variables,
+            "critic_optimiser": self.critic_optimiser.variables,
+        }
 
     def _train_epoch(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> dict[str, float]:
         """Means of the losses over one round, its frames degraded by seeded draws."""
@@ -96,7 +108,7 @@ class AdversarialTraining:
         adversarial = epoch > self.params.warmup_epochs
         sums: dict[str, float] = {}
         steps = 0
-        for frames, masks in batches([path], info, self.params.batch_size, shuffle_seed=seed + epoch):
+        for frames, masks in whole_batches(path, info, self.params.batch_size, seed + epoch):
             degraded = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), TRAIN_SEVERITY, rng)
             levels = tf.constant(degraded[..., np.newaxis], tf.float32)
             for key, value in self._train_step(levels, masks, self._infer(levels), adversarial=adversarial).items():

@@ -1,12 +1,16 @@
 """Where a training was when it stopped, so that the same command goes on from its last whole epoch.
 
-A checkpoint lies outside of DVC's outputs, which DVC deletes before a stage runs, and under a digest of params,
-inputs and code: one of another training is never taken up. The finished stage leaves none behind.
+A checkpoint is one file outside of DVC's outputs, which DVC deletes before a stage runs. Its name holds a digest of
+params, inputs and code: one of another training is never taken up. It appears under that name only when it is whole, its
+content is checked when it is read, and the finished stage leaves none behind.
 """
 
 import hashlib
+import io
 import json
-import shutil
+import logging
+import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +20,19 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+State = list[NDArray[Any]]  # the values of a list of variables, in its order
 Weights = list[NDArray[np.float32]]
 ROOT = Path(".nerveseg/checkpoints")
 PACKAGE = Path(__file__).resolve().parents[1]
+_HISTORY = "history"
+_LOG = logging.getLogger(__name__)
 
 
 def digest_of(params: Mapping[str, Any], inputs: Sequence[Path]) -> str:
-    """Hexadecimal digest of some parameters, of the bytes of some files and of this package's code."""
-    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode())
+    """Hexadecimal digest of some parameters, of the bytes of some files, of this package's code and of TensorFlow's
+    version.
+    """
+    digest = hashlib.sha256(json.dumps([params, tf.__version__], sort_keys=True).encode())
     for path in [*inputs, *sorted(PACKAGE.rglob("*.py"))]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -31,46 +40,58 @@ def digest_of(params: Mapping[str, Any], inputs: Sequence[Path]) -> str:
 
 
 class Checkpoint:
-    """The state of one training after each epoch: named trackables, sets of weights by name, and the history.
+    """The state of one training after each epoch: its history, and the values of its variables by name.
 
     Args:
         name: the stage and the digest, for example `train_unet-3f2a...`.
-        trackables: models and optimisers, already built, that are restored in place.
+        writes: False for a worker that is not the chief; it may read only.
     """
 
-    def __init__(self, name: str, **trackables: Any) -> None:
-        self._directory = ROOT / name
-        self._old = ROOT / f"{name}.old"
-        self._state = tf.train.Checkpoint(**trackables)
+    def __init__(self, name: str, *, writes: bool = True) -> None:
+        self.path = ROOT / f"{name}.npz"
+        self._writes = writes
 
-    def save(self, history: pd.DataFrame, kept: Mapping[str, Weights]) -> None:
+    def save(self, history: pd.DataFrame, states: Mapping[str, State]) -> None:
         """Keep the state after the last epoch of `history`; the one before it stays until this one is whole."""
-        partial = self._directory.with_name(f"{self._directory.name}.part")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        self._state.write(str(partial / "state"))
-        for name, weights in kept.items():
-            np.savez(partial / f"{name}.npz", *weights)
-        history.to_csv(partial / "history.csv", index=False)
-        if self._directory.exists():
-            self._directory.rename(self._old)
-        partial.rename(self._directory)
-        shutil.rmtree(self._old, ignore_errors=True)
+        if not self._writes:
+            return
+        arrays = {f"{name}/{i}": value for name, values in states.items() for i, value in enumerate(values)}
+        arrays[_HISTORY] = np.frombuffer(history.to_csv(index=False).encode(), np.uint8)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".part")
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
 
-    def restore(self) -> tuple[pd.DataFrame, dict[str, Weights]] | None:
-        """Put the trackables back to where they were; the history and the sets of weights, or None at a fresh start."""
-        if self._old.is_dir() and not self._directory.is_dir():  # stopped between the two renames of `save`
-            self._old.rename(self._directory)
-        if not self._directory.is_dir():
+    def restore(self) -> tuple[pd.DataFrame, dict[str, State]] | None:
+        """The history and the states by name; None where there is none, or only a damaged one, which is told."""
+        try:
+            with np.load(self.path) as stored:
+                history = pd.read_csv(io.BytesIO(stored[_HISTORY].tobytes()), float_precision="round_trip")
+                states: dict[str, State] = {}
+                for key in stored.files:  # in the order in which they were written
+                    if key != _HISTORY:
+                        states.setdefault(key.rpartition("/")[0], []).append(stored[key])
+        except FileNotFoundError:
             return None
-        self._state.read(str(self._directory / "state")).assert_consumed()
-        history = pd.read_csv(self._directory / "history.csv", float_precision="round_trip")
-        kept = {}
-        for path in sorted(self._directory.glob("*.npz")):
-            with np.load(path) as stored:
-                kept[path.stem] = [stored[name] for name in stored.files]
-        return history, kept
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            _LOG.warning("%s is damaged (%s); training begins anew", self.path, error)
+            return None
+        return history, states
 
     def remove(self) -> None:
-        for directory in (self._directory, self._old):
-            shutil.rmtree(directory, ignore_errors=True)
+        if self._writes:
+            for path in (self.path, self.path.with_suffix(".part")):
+                path.unlink(missing_ok=True)
+
+
+def values_of(variables: Sequence[tf.Variable]) -> State:
+    return [np.asarray(variable.numpy()) for variable in variables]
+
+
+def assign(variables: Sequence[tf.Variable], state: State) -> None:
+    """Put values that `values_of` gave back into the same variables."""
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)

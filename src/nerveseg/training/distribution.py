@@ -1,12 +1,32 @@
-"""How TensorFlow runs a training: on which devices, and repeatable to the bit."""
+"""How TensorFlow runs a training: on which devices, in how many threads, in which arithmetic, and repeatable to the bit.
 
+A batch is split into `unet.parts` equal parts, each with batch statistics and a loss of its own, whose gradients are
+averaged. The parts are computed side by side, on one machine in a thread of their own, or on several devices or machines:
+what is trained is the same.
+"""
+
+import json
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import tensorflow as tf
 from tf_keras.src import backend
 
 from nerveseg.errors import ModelError
+from nerveseg.params import Precision, UNetParams
+
+CPU_INFO = Path("/proc/cpuinfo")
+MATRIX_UNITS = "amx_bf16"  # the processor's flag for matrix units that multiply bfloat16
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 
 
 class _WholeNumbers(random.Random):
@@ -27,17 +47,96 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def training_strategy() -> tf.distribute.Strategy:
-    """`MirroredStrategy` with several GPUs, else the default: one device. The batch size of params is that of all
-    devices together.
+def use_threads(parts: int) -> None:
+    """Give each part of a batch a thread, and operations the cores that are left to each; before TensorFlow's first
+    operation. Small convolutions gain little from a second core, two of them side by side nearly the whole of it.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    tf.config.threading.set_inter_op_parallelism_threads(min(parts, cores))
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // parts))
+
+
+def keras_policy(precision: Precision) -> str:
+    """The policy of Keras that a training computes in: `float32`, or `mixed_bfloat16` (weights in float32).
+
+    `auto` is bfloat16 where the hardware multiplies it faster, GPUs from compute capability 8.0 on and processors with
+    matrix units; on others it is slower than float32.
+    """
+    if precision == "auto":
+        gpus = tf.config.list_physical_devices("GPU")
+        capable = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
+        fast = min(capable) >= (8, 0) if gpus else _has_matrix_units()
+        precision = "bfloat16" if fast else "float32"
+    return "mixed_bfloat16" if precision == "bfloat16" else "float32"
+
+
+def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
+    """`MultiWorkerMirroredStrategy` where TF_CONFIG names several workers, `MirroredStrategy` with several GPUs, else the
+    default: one device. Before TensorFlow's first operation. Batch size and parts of params are those of all devices
+    together.
 
     Raises:
-        ModelError: TF_CONFIG asks for several machines, whose stages would overwrite each other's outputs.
+        ModelError: TF_CONFIG cannot be read, or the parts of a batch cannot be dealt equally to the devices.
     """
     if "TF_CONFIG" in os.environ:
+        _check_workers(os.environ["TF_CONFIG"])
+        options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=120.0)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    elif len(tf.config.list_physical_devices("GPU")) > 1:
+        strategy = tf.distribute.MirroredStrategy()
+    else:
+        strategy = tf.distribute.get_strategy()
+    devices = strategy.num_replicas_in_sync
+    if params.parts % devices:
         raise ModelError(
-            f"TF_CONFIG is {os.environ['TF_CONFIG']!r}, but nerveseg trains on one machine so far; unset it"
+            f"unet.parts is {params.parts}, but there are {devices} devices, which must get equally many parts of a "
+            f"batch; set unet.parts to a multiple of {devices}"
         )
-    if len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    return strategy
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes: the only one, or among several the chief or, without one, worker 0."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    cluster = resolver.cluster_spec().as_dict()
+    return bool(resolver.task_type == "chief" or ("chief" not in cluster and resolver.task_id == 0))
+
+
+@contextmanager
+def telling_lost_workers() -> Iterator[None]:
+    """Turn what TensorFlow says when another worker is gone into an error that says what to do.
+
+    Raises:
+        ModelError: a worker of TF_CONFIG stopped answering.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if "TF_CONFIG" not in os.environ:
+            raise
+        reason = next(iter(str(error.message).splitlines()), type(error).__name__)
+        raise ModelError(
+            f"another worker of TF_CONFIG stopped answering ({reason[:200]}); look at its output, then start all "
+            "workers again: training goes on from its last whole epoch"
+        ) from None
+
+
+def _check_workers(content: str) -> None:
+    expected = 'expected JSON like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(content)
+        hosts, task = config["cluster"][config["task"]["type"]], config["task"]["index"]
+        known = isinstance(task, int) and 0 <= task < len(hosts)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"TF_CONFIG is {content!r}, which cannot be used ({error!r}); {expected}") from None
+    if not known:
+        raise ModelError(f"TF_CONFIG is {content!r}, whose task {task!r} is not one of its {len(hosts)}; {expected}")
+
+
+def _has_matrix_units() -> bool:
+    try:
+        return MATRIX_UNITS in CPU_INFO.read_text(encoding="utf-8").split()
+    except OSError:  # not Linux
+        return False

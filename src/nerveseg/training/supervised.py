@@ -1,8 +1,8 @@
 """Training of the segmentation network on the augmented rounds, the best weights chosen by Dice on val.
 
-What is scored on val, and kept, is a running average of the weights over epochs, batch statistics included: it
-generalises better than the weights of any one epoch (Izmailov et al. 2018, "Averaging weights leads to wider optima"),
-and its score jumps less, so that the best epoch is less a matter of luck.
+What is scored on val, and kept, is a running average of the weights, batch statistics included: it generalises better
+than the weights of any one step (Izmailov et al. 2018, "Averaging weights leads to wider optima"), and its score jumps
+less, so that the best epoch is less a matter of luck.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,21 +13,187 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from nerveseg.data.records import DatasetInfo, batches
+from nerveseg.data.records import DatasetInfo, batches, whole_batches
 from nerveseg.errors import ModelError
-from nerveseg.models.losses import dice, segmentation_loss
+from nerveseg.models.losses import dice, presence_loss, segmentation_loss
+from nerveseg.models.unet import LOGITS, PRESENCE
 from nerveseg.params import UNetParams
-from nerveseg.training.checkpoints import Checkpoint, Weights
+from nerveseg.training.checkpoints import Checkpoint, assign, values_of
+from nerveseg.training.distribution import is_chief, telling_lost_workers
 
 HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]
 EpochCallback = Callable[[int, dict[str, float]], None]
 
 
-def steps_per_epoch(info: DatasetInfo, params: UNetParams) -> int:
-    return -(-info.frames["train"] // params.batch_size)
+def steps_per_epoch(frames: int, params: UNetParams) -> int:
+    return -(-frames // params.batch_size)
 
 
-def compile_network(network: tf.keras.Model, params: UNetParams, peak_lr: float, steps: int) -> None:
+class SupervisedTraining:
+    """The network that trains, its optimiser, the average of its weights, and one step.
+
+    `averaged` is the network with the average in it; after `fit` it has the best weights. `step` makes one update with
+    frames and masks as `batches` gives them, and returns the means over the batch of loss and Dice before it, float32 (2,).
+
+    Args:
+        build: makes the network with the weights that training starts from.
+        params: the `unet` section.
+        peak_lr: learning rate after the warm-up.
+        steps: of the whole training.
+        strategy: from `training_strategy`.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], tf.keras.Model],
+        params: UNetParams,
+        peak_lr: float,
+        steps: int,
+        strategy: tf.distribute.Strategy,
+    ) -> None:
+        self.params, self.strategy = params, strategy
+        self.averaged = build()
+        with strategy.scope():
+            self.network = build()
+            self.optimiser = _optimiser(params, peak_lr, steps)
+            self.optimiser.build(self.network.trainable_variables)
+            self._averages = [_local_copy(variable) for variable in self.network.weights]
+        self._parts = params.parts // strategy.num_replicas_in_sync
+        self.step = tf.function(self._step)
+        self._score = tf.function(self._scores, reduce_retracing=True)
+
+    def fit(
+        self,
+        rounds: Sequence[Path],
+        val: Sequence[Path],
+        info: DatasetInfo,
+        seed: int,
+        checkpoint: Checkpoint,
+        on_epoch: EpochCallback,
+    ) -> pd.DataFrame:
+        """Train, and leave `averaged` with its best weights.
+
+        Args:
+            rounds: files that epochs cycle through, each with every train frame once.
+            val: shards of val.
+            info: of the data set.
+            seed: of the order of the frames, which depends on nothing else but the epoch.
+            checkpoint: taken up where there is one; the caller removes it once the weights are safe.
+            on_epoch: called after each new epoch with its number, from 1, and its row of the history.
+
+        Returns:
+            The history, columns `HISTORY_COLUMNS`, a row an epoch.
+
+        Raises:
+            ModelError: training diverged, or another worker stopped.
+        """
+        restored = checkpoint.restore()
+        history = pd.DataFrame(columns=HISTORY_COLUMNS, dtype=float)
+        best = self.averaged.get_weights()
+        if restored is not None:
+            history, states = restored
+            best = states.pop("best")
+            for name, variables in self._state().items():
+                assign(variables, states[name])
+            print(f"going on after epoch {len(history)}", flush=True)
+        validation = batches(val, info, self.params.batch_size)
+        progress = tqdm(
+            range(len(history), self.params.epochs), initial=len(history), total=self.params.epochs, desc="U-Net",
+            unit="epoch", disable=not is_chief(self.strategy),
+        )  # fmt: skip
+        with telling_lost_workers():
+            for epoch in progress:
+                row = {"epoch": epoch + 1, **self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)}
+                self.averaged.set_weights(values_of(self._averages))
+                row |= self._validate(validation)
+                if not row["val_dice"] < history["val_dice"].max():
+                    best = self.averaged.get_weights()
+                history.loc[epoch] = row
+                states = {name: values_of(variables) for name, variables in self._state().items()}
+                checkpoint.save(history, states | {"best": best})
+                progress.set_postfix(loss=f"{row['loss']:.3f}", val_dice=f"{row['val_dice']:.3f}")
+                on_epoch(epoch + 1, row)
+        self.averaged.set_weights(best)
+        return history.astype({"epoch": int})
+
+    def train_batches(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> tf.data.Dataset:
+        """What this process trains on in an epoch: its share of each batch."""
+        devices = self.strategy.num_replicas_in_sync
+
+        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            here = devices // context.num_input_pipelines
+            return whole_batches(
+                path, info, self.params.batch_size, shuffle_seed=seed + epoch,
+                shares=(devices, range(context.input_pipeline_id * here, (context.input_pipeline_id + 1) * here)),
+            )  # fmt: skip
+
+        return self.strategy.distribute_datasets_from_function(of_worker)
+
+    def _step(self, frames: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+        measured = self.strategy.run(self._on_device, args=(frames, masks))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, measured, axis=None)
+
+    def _on_device(self, frames: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+        """Its parts side by side. Averages are kept here, each device its own, which are equal but for the statistics of
+        its parts: no word need pass between devices for them.
+        """
+        variables = self.network.trainable_variables
+        parts = zip(tf.split(frames, self._parts), tf.split(masks, self._parts), strict=True)
+        results = [self._gradients(*part) for part in parts]
+        share = 1.0 / self.params.parts
+        gradients = [share * tf.add_n(same) for same in zip(*(gradients for gradients, _ in results), strict=True)]
+        self.optimiser.apply_gradients(zip(gradients, variables, strict=True))
+        step = tf.cast(self.optimiser.iterations, tf.float32)
+        forgotten = 1.0 - tf.minimum(self.params.average_decay, step / (step + 9.0))
+        for average, variable in zip(self._averages, self.network.weights, strict=True):
+            average.assign_sub(forgotten * (average - variable))
+        return share * tf.add_n([measured for _, measured in results])
+
+    def _gradients(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        with tf.GradientTape() as tape:
+            outputs = self.network(frames, training=True)
+            loss = self._loss(masks, outputs)
+        gradients = tape.gradient(loss, self.network.trainable_variables)
+        return gradients, tf.stack([loss, tf.reduce_mean(dice(masks, outputs[LOGITS]))])
+
+    def _loss(self, masks: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        return segmentation_loss(self.params, masks, outputs[LOGITS]) + presence_loss(
+            self.params, masks, outputs[PRESENCE]
+        )
+
+    def _train_epoch(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> dict[str, float]:
+        measured = [self.step(*batch) for batch in self.train_batches(path, info, seed, epoch)]
+        loss, score = (float(value) for value in np.mean(measured, axis=0, dtype=np.float64))
+        stop_if_diverged(loss, epoch + 1, "lr")
+        return {"lr": float(self.optimiser.learning_rate), "loss": loss, "dice": score}
+
+    def _scores(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        outputs = self.averaged(frames, training=False)
+        return self._loss(masks, outputs), dice(masks, outputs[LOGITS])
+
+    def _validate(self, validation: tf.data.Dataset) -> dict[str, float]:
+        losses, dices, counts = [], [], []
+        for frames, masks in validation:
+            loss, values = self._score(frames, masks)
+            losses.append(float(loss))
+            dices.extend(values.numpy())
+            counts.append(len(values))
+        return {
+            "val_loss": float(np.average(losses, weights=counts)),
+            "val_dice": float(np.mean(dices, dtype=np.float64)),
+        }
+
+    def _state(self) -> dict[str, Sequence[tf.Variable]]:
+        return {"network": self.network.weights, "optimiser": self.optimiser.variables, "average": self._averages}
+
+
+def stop_if_diverged(loss: float, epoch: int, key: str) -> None:
+    """Raise ModelError where a loss is no longer a number: its weights would score like an empty mask."""
+    if not np.isfinite(loss):
+        raise ModelError(f"the loss is {loss} in epoch {epoch}: training diverged; lower {key} in params.yaml")
+
+
+def _optimiser(params: UNetParams, peak_lr: float, steps: int) -> tf.keras.optimizers.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) with a linear warm-up and a cosine to zero over `steps` steps in all."""
     warmup = int(params.warmup_share * steps)
     schedule = tf.keras.optimizers.schedules.CosineDecay(
@@ -38,71 +204,14 @@ def compile_network(network: tf.keras.Model, params: UNetParams, peak_lr: float,
     )
     optimiser = tf.keras.optimizers.AdamW(schedule, weight_decay=params.weight_decay)
     optimiser.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    optimiser.build(network.trainable_variables)
-    network.compile(optimiser, loss=segmentation_loss(params.dice_weight, params.bce_weight), metrics=[dice])
+    return optimiser
 
 
-def fit_network(
-    network: tf.keras.Model,
-    rounds: Sequence[Path],
-    val: Sequence[Path],
-    info: DatasetInfo,
-    params: UNetParams,
-    seed: int,
-    checkpoint: Checkpoint,
-    on_epoch: EpochCallback,
-) -> pd.DataFrame:
-    """Train a compiled network, and leave it with its best weights.
-
-    Args:
-        network: compiled by `compile_network`.
-        rounds: files that epochs cycle through, each with every train frame once.
-        val: shards of val.
-        info: of the data set.
-        params: `epochs`, `batch_size` and `average_decay`.
-        seed: of the order of the frames, which depends on nothing else but the epoch.
-        checkpoint: over the network and its optimiser; taken up where there is one; the caller
-            removes it once the weights are safe.
-        on_epoch: called after each new epoch with its number, from 1, and its row of the history.
-
-    Returns:
-        The history, columns `HISTORY_COLUMNS`, a row an epoch.
-    """
-    restored = checkpoint.restore()
-    history, kept = restored or (pd.DataFrame(columns=HISTORY_COLUMNS, dtype=float), {})
-    done = len(history)
-    # Told how many steps there are, `fit` never asks for a batch after the last: TensorFlow would run what does not
-    # depend on that batch, the step counter and the weight decay, before it noticed that there is none.
-    steps = steps_per_epoch(info, params)
-    validation = batches(val, info, params.batch_size)
-    progress = tqdm(range(done, params.epochs), initial=done, total=params.epochs, desc="U-Net", unit="epoch")
-    for epoch in progress:
-        train = batches([rounds[epoch % len(rounds)]], info, params.batch_size, shuffle_seed=seed + epoch)
-        measured = network.fit(train, steps_per_epoch=steps, initial_epoch=epoch, epochs=epoch + 1, verbose=0).history
-        stop_if_diverged(measured["loss"][0], epoch + 1, "lr")
-        weights = network.get_weights()
-        kept["average"] = _averaged(kept.get("average", weights), weights, params.average_decay)
-        network.set_weights(kept["average"])
-        scores = network.evaluate(validation, return_dict=True, verbose=0)
-        network.set_weights(weights)
-        row = {key: float(values[0]) for key, values in measured.items()}
-        row |= {f"val_{key}": float(value) for key, value in scores.items()}
-        row |= {"epoch": epoch + 1, "lr": float(network.optimizer.learning_rate)}
-        if not row["val_dice"] < history["val_dice"].max():
-            kept["best"] = kept["average"]
-        history.loc[epoch] = row
-        checkpoint.save(history, kept)
-        progress.set_postfix(loss=f"{row['loss']:.3f}", val_dice=f"{row['val_dice']:.3f}")
-        on_epoch(epoch + 1, row)
-    network.set_weights(kept["best"])
-    return history.astype({"epoch": int})
-
-
-def stop_if_diverged(loss: float, epoch: int, key: str) -> None:
-    """Raise ModelError where a loss is no longer a number: its weights would score like an empty mask."""
-    if not np.isfinite(loss):
-        raise ModelError(f"the loss is {loss} in epoch {epoch}: training diverged; lower {key} in params.yaml")
-
-
-def _averaged(average: Weights, weights: Weights, decay: float) -> Weights:
-    return [decay * old + (1.0 - decay) * new for old, new in zip(average, weights, strict=True)]
+def _local_copy(variable: tf.Variable) -> tf.Variable:
+    """A variable of each device's own, which is read as the mean of them."""
+    return tf.Variable(
+        variable.numpy(),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.MEAN,
+    )

@@ -1,0 +1,65 @@
+"""A folder in which `stages/train_unet.py` can run, and a process that runs it there.
+
+The process is forked from one that has imported TensorFlow already, which saves seconds each time.
+"""
+
+import multiprocessing
+import os
+import runpy
+import shutil
+import sys
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from conftest import ROOT
+from nerveseg.data.preparation import prepare_dataset
+from nerveseg.data.records import read_records, shards, write_records
+from nerveseg.params import Params
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["nerveseg", "nerveseg.training.supervised", "nerveseg.segmenter", "nerveseg.tracking"])
+
+
+def make_workspace(folder: Path, params: Params, frames: Path, rounds: int = 2) -> Path:
+    """`params.yaml` lies there already; the data are what preprocess and augment would write."""
+    prepared, augmented = folder / "data" / "processed", folder / "data" / "augmented"
+    prepared.mkdir(parents=True)
+    augmented.mkdir()
+    data = params.data.model_copy(update={"dir": str(frames)})
+    inventory, info = prepare_dataset(prepared, data, params.split, params.preprocess, params.seed, folder)
+    inventory.manifest.to_csv(prepared / "manifest.csv", index=False)
+    train = list(read_records(shards(prepared, "train"), info))
+    for number in range(rounds):
+        write_records([augmented / f"round-{number}.tfrecord"], (record.serialise() for record in train))
+    shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
+    return folder
+
+
+def start_training(workspace: Path, environment: Mapping[str, str] | None = None) -> BaseProcess:
+    process = _SERVER.Process(target=_train, args=(workspace, dict(environment or {})))
+    process.start()
+    return process
+
+
+def checkpoint_of(workspace: Path) -> Path | None:
+    found = list((workspace / ".nerveseg" / "checkpoints").glob("*.npz"))
+    return found[0] if found else None
+
+
+def outputs(workspace: Path) -> dict[str, bytes]:
+    files = [*(workspace / "models" / "unet").iterdir(), workspace / "metrics" / "unet_history.csv"]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def _train(workspace: Path, environment: Mapping[str, str]) -> None:
+    os.chdir(workspace)
+    os.environ.update(environment)
+    output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    try:
+        runpy.run_path(str(ROOT / "stages" / "train_unet.py"), run_name="__main__")
+    except SystemExit as stopped:
+        print(stopped.code, flush=True)
+        sys.exit(1)
