@@ -38,7 +38,7 @@ def train_unet() -> None:
     make_deterministic(params.seed)
     info = DatasetInfo.read(PROCESSED)
     if not is_chief(strategy):
-        _train(params, info, strategy, lambda *_: None)
+        _train(params, info, strategy, lambda epoch, row: print(f"epoch {epoch}: loss {row['loss']}", flush=True))
         return
     with stage_run("train_unet", params) as run, fresh_folder(OUTPUT) as folder:
         manifest = pd.read_csv(PROCESSED / "manifest.csv", dtype={"frame": str, "subject": str})

@@ -105,7 +105,8 @@ def test_bfloat16_gives_nearly_the_logits_of_float32():
     make_deterministic(0)
     exact, fast = build_unet(UNET, 32, 64, *GREY), build_unet(UNET, 32, 64, *GREY, policy="mixed_bfloat16")
     fast.set_weights(exact.get_weights())
-    assert np.allclose(exact(FRAMES)["logits"], fast(FRAMES)["logits"], atol=0.05)
+    logits, nearly = exact(FRAMES)["logits"].numpy(), fast(FRAMES)["logits"].numpy()
+    assert 0.0 < np.abs(logits - nearly).max() < 0.1 * np.ptp(logits)
     assert all(weight.dtype == np.float32 for weight in fast.get_weights())
 
 
@@ -142,7 +143,7 @@ def test_the_families_are_all_that_segmentation_models_has():
 def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(architecture, encoder, tmp_path):
     tf.keras.backend.clear_session()
     params = UNET.model_copy(update={"architecture": architecture, "encoder": encoder})
-    size = (96, 96) if architecture == "pspnet" else (32, 64)
+    size = (96, 96) if architecture == "pspnet" or "inception" in encoder else (32, 64)
     frames = np.random.default_rng(0).uniform(0, 255, (2, *size, 1)).astype(np.float32)
     network = build_unet(params, *size, *GREY)
     before = network.get_weights()

@@ -8,11 +8,13 @@ what is trained is the same.
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
+from numpy.typing import NDArray
 from tf_keras.src import backend
 
 from nerveseg.errors import ModelError
@@ -102,6 +104,19 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         return True
     cluster = resolver.cluster_spec().as_dict()
     return bool(resolver.task_type == "chief" or ("chief" not in cluster and resolver.task_id == 0))
+
+
+def from_chief(strategy: tf.distribute.Strategy, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The values that the chief passes, on every worker; all pass values of the same shapes and types."""
+    if strategy.cluster_resolver is None or strategy.cluster_resolver.task_type is None:
+        return list(values)
+
+    def of_first(value: NDArray[Any]) -> tf.Tensor:
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+        return tf.where(first, value, tf.zeros_like(value))
+
+    shared = [strategy.run(of_first, args=(value,)) for value in values]
+    return [strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None).numpy() for value in shared]
 
 
 @contextmanager

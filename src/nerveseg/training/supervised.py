@@ -18,8 +18,8 @@ from nerveseg.errors import ModelError
 from nerveseg.models.losses import dice, presence_loss, segmentation_loss
 from nerveseg.models.unet import LOGITS, PRESENCE
 from nerveseg.params import UNetParams
-from nerveseg.training.checkpoints import Checkpoint, assign, values_of
-from nerveseg.training.distribution import is_chief, telling_lost_workers
+from nerveseg.training.checkpoints import Checkpoint, State, Weights, assign
+from nerveseg.training.distribution import from_chief, is_chief, telling_lost_workers
 
 HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]
 EpochCallback = Callable[[int, dict[str, float]], None]
@@ -60,6 +60,7 @@ class SupervisedTraining:
             self._averages = [_local_copy(variable) for variable in self.network.weights]
         self._parts = params.parts // strategy.num_replicas_in_sync
         self.step = tf.function(self._step)
+        self._values = tf.function(self._read)
         self._score = tf.function(self._scores, reduce_retracing=True)
 
     def fit(
@@ -87,15 +88,8 @@ class SupervisedTraining:
         Raises:
             ModelError: training diverged, or another worker stopped.
         """
-        restored = checkpoint.restore()
-        history = pd.DataFrame(columns=HISTORY_COLUMNS, dtype=float)
-        best = self.averaged.get_weights()
-        if restored is not None:
-            history, states = restored
-            best = states.pop("best")
-            for name, variables in self._state().items():
-                assign(variables, states[name])
-            print(f"going on after epoch {len(history)}", flush=True)
+        with telling_lost_workers():
+            history, best = self._taken_up(checkpoint)
         validation = batches(val, info, self.params.batch_size)
         progress = tqdm(
             range(len(history), self.params.epochs), initial=len(history), total=self.params.epochs, desc="U-Net",
@@ -104,17 +98,34 @@ class SupervisedTraining:
         with telling_lost_workers():
             for epoch in progress:
                 row = {"epoch": epoch + 1, **self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)}
-                self.averaged.set_weights(values_of(self._averages))
+                states = self._snapshot()
+                self.averaged.set_weights(states["average"])
                 row |= self._validate(validation)
                 if not row["val_dice"] < history["val_dice"].max():
                     best = self.averaged.get_weights()
                 history.loc[epoch] = row
-                states = {name: values_of(variables) for name, variables in self._state().items()}
                 checkpoint.save(history, states | {"best": best})
                 progress.set_postfix(loss=f"{row['loss']:.3f}", val_dice=f"{row['val_dice']:.3f}")
                 on_epoch(epoch + 1, row)
         self.averaged.set_weights(best)
         return history.astype({"epoch": int})
+
+    def _taken_up(self, checkpoint: Checkpoint) -> tuple[pd.DataFrame, Weights]:
+        """Put every variable where the chief's checkpoint left it; the history and the best weights so far."""
+        history = pd.DataFrame(columns=HISTORY_COLUMNS, dtype=float)
+        best = self.averaged.get_weights()
+        restored = checkpoint.restore() if is_chief(self.strategy) else None
+        done = int(from_chief(self.strategy, [np.array(len(restored[0]) if restored else 0)])[0])
+        if not done:
+            return history, best
+        history = restored[0] if restored else history.reindex(range(done)).fillna(0.0)
+        states = restored[1] if restored else {"best": best}
+        current = self._snapshot()
+        for name, variables in self._state().items():
+            assign(variables, from_chief(self.strategy, states.get(name, current[name])))
+        table, *best = from_chief(self.strategy, [history.to_numpy(np.float64), *states["best"]])
+        print(f"going on after epoch {done}", flush=True)
+        return pd.DataFrame(table, columns=HISTORY_COLUMNS), best
 
     def train_batches(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> tf.data.Dataset:
         """What this process trains on in an epoch: its share of each batch."""
@@ -165,7 +176,7 @@ class SupervisedTraining:
         measured = [self.step(*batch) for batch in self.train_batches(path, info, seed, epoch)]
         loss, score = (float(value) for value in np.mean(measured, axis=0, dtype=np.float64))
         stop_if_diverged(loss, epoch + 1, "lr")
-        return {"lr": float(self.optimiser.learning_rate), "loss": loss, "dice": score}
+        return {"lr": float(self.optimiser.learning_rate.numpy()), "loss": loss, "dice": score}
 
     def _scores(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         outputs = self.averaged(frames, training=False)
@@ -182,6 +193,13 @@ class SupervisedTraining:
             "val_loss": float(np.average(losses, weights=counts)),
             "val_dice": float(np.mean(dices, dtype=np.float64)),
         }
+
+    def _snapshot(self) -> dict[str, State]:
+        """The values of `_state`; every worker must take one when one does, since some are means over all of them."""
+        return {name: [value.numpy() for value in values] for name, values in self._values().items()}
+
+    def _read(self) -> dict[str, list[tf.Tensor]]:
+        return {name: [tf.identity(variable) for variable in variables] for name, variables in self._state().items()}
 
     def _state(self) -> dict[str, Sequence[tf.Variable]]:
         return {"network": self.network.weights, "optimiser": self.optimiser.variables, "average": self._averages}
