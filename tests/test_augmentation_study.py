@@ -65,7 +65,7 @@ def test_a_study_takes_up_what_is_done_and_a_training_depends_on_its_arm_and_see
 def test_a_training_that_was_stopped_goes_on_from_its_last_whole_epoch(bench, study, monkeypatch):
     import trainings
 
-    arm, fit = bench.Arm("flip", {"flip": 0.5}), trainings.fit_network
+    arm, fit = bench.Arm("flip", {"flip": 0.5}), trainings.SupervisedTraining.fit
     two_epochs = replace(study(), epochs=2)
     two_epochs.run(arm, 1)
 
@@ -73,14 +73,12 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_whole_epoch(bench, st
         raise KeyboardInterrupt
 
     begun = []
-    monkeypatch.setattr(trainings, "fit_network", lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": stop}))
+    fitting = (trainings.SupervisedTraining, "fit")
+    monkeypatch.setattr(*fitting, lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": stop}))
     with pytest.raises(KeyboardInterrupt):
         two_epochs.run(arm, 1)
-    monkeypatch.setattr(
-        trainings,
-        "fit_network",
-        lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": lambda n, _: begun.append(n)}),
-    )
+    watched = {"on_epoch": lambda n, _: begun.append(n)}
+    monkeypatch.setattr(*fitting, lambda *args, **kwargs: fit(*args, **kwargs | watched))
     two_epochs.run(arm, 1)
     assert begun == [2]
     whole, resumed = study().results.drop(columns="minutes").to_dict("records")

@@ -46,16 +46,22 @@ def test_a_better_mask_has_a_lower_loss():
         assert loss(TRUTH, good) < loss(TRUTH, poor)
 
 
-def test_a_perfect_mask_has_no_loss_and_an_empty_batch_neither():
+def test_a_perfect_mask_has_no_loss_and_an_empty_frame_that_is_predicted_empty_neither():
     assert soft_dice_loss(TRUTH, logits_of(TRUTH)).numpy() == pytest.approx(0, abs=1e-5)
-    for predicted in (masks((0, 0)), masks((0, 5))):
-        assert soft_dice_loss(masks((0, 0)), logits_of(predicted)).numpy() == 0.0
+    empty = masks((0, 0))
+    assert soft_dice_loss(empty, logits_of(empty)).numpy() == pytest.approx(0, abs=1e-5)
 
 
-def test_the_dice_of_a_loss_is_the_mean_over_the_frames_that_show_the_nerve():
-    truth, predicted = masks((5, 15), (0, 0), (2, 12)), masks((8, 18), (0, 5), (2, 10))
-    expected = np.mean([f1_score(truth[i].ravel(), predicted[i].ravel()) for i in (0, 2)])
+def test_the_dice_of_a_loss_is_the_mean_over_the_frames():
+    truth, predicted = masks((5, 15), (2, 12)), masks((8, 18), (2, 10))
+    expected = np.mean([f1_score(truth[i].ravel(), predicted[i].ravel()) for i in (0, 1)])
     assert soft_dice_loss(truth, logits_of(predicted)).numpy() == pytest.approx(1 - expected, abs=0.003)
+
+
+@pytest.mark.parametrize(("nerve", "area"), [((5, 15), 100), ((0, 0), 0.03 * 400)])
+def test_pixels_called_nerve_in_an_empty_frame_cost_as_in_one_with_a_typical_nerve(nerve, area):
+    truth, predicted = masks(nerve, (0, 0)), masks(nerve, (0, 5))
+    assert soft_dice_loss(truth, logits_of(predicted)).numpy() == pytest.approx(25 / (25 + area) / 2, abs=1e-3)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts():
