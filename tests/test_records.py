@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,15 +78,32 @@ def a_round(tmp_path):
     return path
 
 
-def drawn(path, seed, batch_size=4, **shares):
+def drawn(path, seed, epochs=range(1), **shares):
     """Sums of the frames, which tell them apart, by batch."""
-    dataset = whole_batches(path, INFO, batch_size, seed, **shares)
+    dataset = whole_batches([path], INFO, 4, seed, epochs, **shares)
     return [frames.sum((1, 2, 3)).tolist() for frames, _ in dataset.as_numpy_iterator()]
 
 
 def test_an_order_depends_on_its_seed_alone(a_round):
     assert drawn(a_round, 1) == drawn(a_round, 1)
     assert drawn(a_round, 1) != drawn(a_round, 2)
+
+
+def test_the_order_of_an_epoch_does_not_depend_on_the_epochs_before_it(a_round):
+    first, second, third = drawn(a_round, 1), drawn(a_round, 1, range(1, 2)), drawn(a_round, 1, range(2, 3))
+    assert drawn(a_round, 1, range(3)) == first + second + third
+    assert first != second != third
+
+
+def test_epochs_take_the_rounds_in_turn(a_round, tmp_path):
+    other = tmp_path / "round-01.tfrecord"
+    write_records([other], (replace(item, frame=255 - item.frame).serialise() for item in RECORDS))
+    sums = [
+        sorted(frames.sum() for frames, _ in whole_batches([a_round, other], INFO, 1, 1, range(epoch, epoch + 1)).as_numpy_iterator())
+        for epoch in range(3)
+    ]  # fmt: skip
+    assert sums[0] == sums[2] == sorted(float(item.frame.sum()) for item in RECORDS)
+    assert sums[1] == sorted(float((255 - item.frame).sum()) for item in RECORDS)
 
 
 def test_each_record_is_drawn_once_and_some_again_to_fill_the_last_batch(a_round):

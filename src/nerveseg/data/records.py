@@ -29,6 +29,7 @@ from nerveseg.errors import DatasetError
 
 INFO_NAME = "dataset.json"
 SHUFFLED_AT_ONCE = 4096  # records held to shuffle a round; more frames than that are shuffled in a sliding window
+READ_AHEAD = 4  # batches
 
 
 @dataclass(frozen=True)
@@ -178,33 +179,53 @@ def batches(paths: Sequence[Path], info: DatasetInfo, batch_size: int) -> tf.dat
     Returns:
         A dataset of (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
     """
-    dataset = tf.data.TFRecordDataset([str(path) for path in paths]).batch(batch_size)
-    return dataset.map(lambda serialised: _parse(serialised, info)).prefetch(tf.data.AUTOTUNE)
+    return _parsed(tf.data.TFRecordDataset([str(path) for path in paths]).batch(batch_size), info)
 
 
 def whole_batches(
-    path: Path, info: DatasetInfo, batch_size: int, shuffle_seed: int, shares: tuple[int, Sequence[int]] = (1, (0,))
+    rounds: Sequence[Path],
+    info: DatasetInfo,
+    batch_size: int,
+    seed: int,
+    epochs: range,
+    shares: tuple[int, Sequence[int]] = (1, (0,)),
 ) -> tf.data.Dataset:
-    """Batches of one size to train on: every record of a round once, in an order that the seed gives, and some of them
-    twice to fill the last batch.
+    """Batches of one size to train on, epoch after epoch: in each every record of a round once, in an order of its own,
+    and some of them twice to fill the last batch.
 
     Args:
-        path: the round.
+        rounds: files that epochs cycle through, each with every train frame once.
         info: of the data set.
         batch_size: a multiple of the first of `shares`.
-        shuffle_seed: of the order.
+        seed: of the order, which depends on nothing else but the number of the epoch.
+        epochs: their numbers, from 0.
         shares: in how many equal parts each batch is dealt, and which of these are given, one after the other.
 
     Returns:
         A dataset like that of `batches`; N is the batch size over the number of shares.
     """
     frames, (parts, given) = info.frames["train"], shares
-    dataset = tf.data.TFRecordDataset(str(path)).shuffle(SHUFFLED_AT_ONCE, seed=shuffle_seed).repeat()
-    dataset = dataset.take(-(-frames // batch_size) * batch_size).batch(batch_size // parts, drop_remainder=True)
+    paths = [str(rounds[epoch % len(rounds)]) for epoch in epochs]
+    numbers = tf.data.Dataset.from_tensor_slices((paths, seed + np.array(epochs, np.int64)))
+
+    def of_epoch(path: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
+        shuffled = tf.data.TFRecordDataset(path).shuffle(SHUFFLED_AT_ONCE, seed=order).repeat()
+        return shuffled.take(-(-frames // batch_size) * batch_size)
+
+    dataset = numbers.flat_map(of_epoch).batch(batch_size // parts, drop_remainder=True)
     if parts > 1:
         dataset = dataset.enumerate().filter(lambda number, _: tf.reduce_any(number % parts == list(given)))
         dataset = dataset.map(lambda _, serialised: serialised)
-    return dataset.map(lambda serialised: _parse(serialised, info)).prefetch(tf.data.AUTOTUNE)
+    return _parsed(dataset, info)
+
+
+def _parsed(serialised: tf.data.Dataset, info: DatasetInfo) -> tf.data.Dataset:
+    """Read ahead by a fixed number of batches: TensorFlow's own tuning of it wakes every ten seconds, and an iterator
+    that has come to its end waits for that before it says so.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return serialised.map(lambda records: _parse(records, info)).prefetch(READ_AHEAD).with_options(options)
 
 
 def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:

@@ -8,7 +8,8 @@ identity: refining never costs Dice on val.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,12 @@ class AdversarialTraining:
         best = states.pop("best", self.refiner.get_weights())
         for name, state in states.items():
             assign(self._state()[name], state)
-        progress = tqdm(range(len(history), self.params.epochs + 1), desc="refiner", unit="epoch")
+        epochs = range(len(history), self.params.epochs + 1)
+        given = iter(whole_batches(rounds, info, self.params.batch_size, seed, epochs) if epochs else ())
+        steps = -(-info.frames["train"] // self.params.batch_size)
+        progress = tqdm(epochs, desc="refiner", unit="epoch")
         for epoch in progress:
-            means = self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)
+            means = self._train_epoch(islice(given, steps), seed, epoch)
             stop_if_diverged(means["segmentation_loss"], epoch, "gan.lr")
             row = {"epoch": epoch, **means, **validation.scores()}
             history.loc[epoch] = row
@@ -102,13 +106,13 @@ class AdversarialTraining:
             "critic_optimiser": self.critic_optimiser.variables,
         }
 
-    def _train_epoch(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> dict[str, float]:
+    def _train_epoch(self, given: Iterable[tuple[tf.Tensor, tf.Tensor]], seed: int, epoch: int) -> dict[str, float]:
         """Means of the losses over one round, its frames degraded by seeded draws."""
         rng = np.random.default_rng([seed, STAGE_SEED, epoch])
         adversarial = epoch > self.params.warmup_epochs
         sums: dict[str, float] = {}
         steps = 0
-        for frames, masks in whole_batches(path, info, self.params.batch_size, seed + epoch):
+        for frames, masks in given:
             degraded = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), TRAIN_SEVERITY, rng)
             levels = tf.constant(degraded[..., np.newaxis], tf.float32)
             for key, value in self._train_step(levels, masks, self._infer(levels), adversarial=adversarial).items():

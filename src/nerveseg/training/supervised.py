@@ -5,7 +5,8 @@ than the weights of any one step (Izmailov et al. 2018, "Averaging weights leads
 less, so that the best epoch is less a matter of luck.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +92,16 @@ class SupervisedTraining:
         with telling_lost_workers():
             history, best = self._taken_up(checkpoint)
         validation = batches(val, info, self.params.batch_size)
+        epochs = range(len(history), self.params.epochs)
+        given = iter(self.train_batches(rounds, info, seed, epochs)) if epochs else iter(())
+        steps = steps_per_epoch(info.frames["train"], self.params)
         progress = tqdm(
-            range(len(history), self.params.epochs), initial=len(history), total=self.params.epochs, desc="U-Net",
-            unit="epoch", disable=not is_chief(self.strategy),
+            epochs, initial=len(history), total=self.params.epochs, desc="U-Net", unit="epoch",
+            disable=not is_chief(self.strategy),
         )  # fmt: skip
         with telling_lost_workers():
             for epoch in progress:
-                row = {"epoch": epoch + 1, **self._train_epoch(rounds[epoch % len(rounds)], info, seed, epoch)}
+                row = {"epoch": epoch + 1, **self._train_epoch(given, steps, epoch + 1)}
                 states = self._snapshot()
                 self.averaged.set_weights(states["average"])
                 row |= self._validate(validation)
@@ -127,16 +131,15 @@ class SupervisedTraining:
         print(f"going on after epoch {done}", flush=True)
         return pd.DataFrame(table, columns=HISTORY_COLUMNS), best
 
-    def train_batches(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> tf.data.Dataset:
-        """What this process trains on in an epoch: its share of each batch."""
+    def train_batches(self, rounds: Sequence[Path], info: DatasetInfo, seed: int, epochs: range) -> tf.data.Dataset:
+        """What this process trains on in these epochs, one after the other: its share of each batch."""
         devices = self.strategy.num_replicas_in_sync
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             here = devices // context.num_input_pipelines
-            return whole_batches(
-                path, info, self.params.batch_size, shuffle_seed=seed + epoch,
-                shares=(devices, range(context.input_pipeline_id * here, (context.input_pipeline_id + 1) * here)),
-            )  # fmt: skip
+            first = context.input_pipeline_id * here
+            shares = (devices, range(first, first + here))
+            return whole_batches(rounds, info, self.params.batch_size, seed, epochs, shares)
 
         return self.strategy.distribute_datasets_from_function(of_worker)
 
@@ -172,10 +175,10 @@ class SupervisedTraining:
             self.params, masks, outputs[PRESENCE]
         )
 
-    def _train_epoch(self, path: Path, info: DatasetInfo, seed: int, epoch: int) -> dict[str, float]:
-        measured = [self.step(*batch) for batch in self.train_batches(path, info, seed, epoch)]
+    def _train_epoch(self, given: Iterator[tuple[tf.Tensor, tf.Tensor]], steps: int, epoch: int) -> dict[str, float]:
+        measured = [self.step(*batch) for batch in islice(given, steps)]
         loss, score = (float(value) for value in np.mean(measured, axis=0, dtype=np.float64))
-        stop_if_diverged(loss, epoch + 1, "lr")
+        stop_if_diverged(loss, epoch, "lr")
         return {"lr": float(self.optimiser.learning_rate.numpy()), "loss": loss, "dice": score}
 
     def _scores(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

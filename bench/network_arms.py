@@ -1,0 +1,168 @@
+"""The arms of `bench/network_study.py`: what each changes against `params.yaml`.
+
+Losses, blocks and beginnings that were tried and are not part of the pipeline stand here, so that the figures in
+`bench/README.md` can be made again. A loss takes truth and logits, float32 (N, H, W, 1), and stands in for the soft Dice
+loss, or for the cross-entropy, as its arm says.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from nerveseg.models import unet
+from nerveseg.models.losses import binary_cross_entropy, soft_dice_loss
+
+PIXELS = (1, 2, 3)
+layers = tf.keras.layers
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Values that replace those of params, and what params cannot say.
+
+    Attributes:
+        params: by dotted name, for example `unet.depth`.
+        region: the loss beside the cross-entropy.
+        pixel: the loss beside that of the region.
+        by_subject: each subject makes up the same share of the batches, whatever its number of frames.
+        on_the_fly: a new variant of each frame in each epoch, made while training, instead of cached rounds.
+        block: two convolutions of the plain U-Net: `plain`, `residual` or `inverted`.
+        start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
+            restoring frames with patches taken out).
+        schedule: of the learning rate after its warm-up: `cosine` or `linear` to zero, or `constant`.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    region: Loss = soft_dice_loss
+    pixel: Loss = binary_cross_entropy
+    by_subject: bool = False
+    on_the_fly: bool = False
+    block: str = "plain"
+    start: str = "random"
+    schedule: str = "cosine"
+
+
+def tversky_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Salehi et al. 2017 with 0.3 for pixels wrongly called nerve and 0.7 for missed ones, frame by frame."""
+    probability = tf.sigmoid(logits)
+    found = tf.reduce_sum(truth * probability, PIXELS)
+    wrong, missed = tf.reduce_sum((1 - truth) * probability, PIXELS), tf.reduce_sum(truth * (1 - probability), PIXELS)
+    return tf.reduce_mean(1.0 - (found + 1.0) / (found + 0.3 * wrong + 0.7 * missed + 1.0))
+
+
+def lovasz_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """The Lovasz hinge of IoU, frame by frame (Berman et al. 2018)."""
+    pixels = tf.size(truth[0])
+    hard = tf.reshape(tf.cast(truth > 0.5, tf.float32), (-1, pixels))
+    errors = 1.0 - tf.reshape(logits, (-1, pixels)) * (2.0 * hard - 1.0)
+    largest, order = tf.math.top_k(errors, pixels)
+    labels = tf.gather(hard, order, batch_dims=1)
+    total = tf.reduce_sum(labels, 1, keepdims=True)
+    jaccard = 1.0 - (total - tf.cumsum(labels, 1)) / (total + tf.cumsum(1.0 - labels, 1))
+    steps = tf.concat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], 1)
+    return tf.reduce_mean(tf.reduce_sum(tf.nn.relu(largest) * tf.stop_gradient(steps), 1))
+
+
+def boundary_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Soft Dice and 0.01 of the probability weighted by the signed distance to the outline in pixels (Kervadec 2019)."""
+
+    def distances(masks: Any) -> Any:
+        inside = [(mask[..., 0] > 0.5).astype(np.uint8) for mask in masks]
+        outer = [
+            cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) - cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+            for mask in inside
+        ]
+        shown = np.array([mask.any() for mask in inside])
+        return (np.stack(outer) * shown[:, None, None]).astype(np.float32)[..., np.newaxis]
+
+    signed = tf.ensure_shape(tf.numpy_function(distances, [truth], tf.float32), truth.shape)
+    return soft_dice_loss(truth, logits) + 0.01 * tf.reduce_mean(tf.sigmoid(logits) * signed)
+
+
+def focal_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Lin et al. 2017 with exponent 2, times 4, so that it starts at about the size of the cross-entropy."""
+    wrong = tf.abs(truth - tf.sigmoid(logits))
+    return 4.0 * tf.reduce_mean(wrong**2 * tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits))
+
+
+def positive_weighted(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy in which a pixel of nerve counts five times."""
+    return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(truth, logits, 5.0))
+
+
+def smoothed(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy against labels drawn a twentieth towards the middle."""
+    return binary_cross_entropy(0.05 + 0.9 * truth, logits)
+
+
+def _residual(features: tf.Tensor, filters: int) -> tf.Tensor:
+    shortcut = features if features.shape[-1] == filters else layers.Conv2D(filters, 1, use_bias=False)(features)
+    inner = unet._convolution(features, filters, 3)  # noqa: SLF001
+    inner = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(inner)
+    inner = layers.BatchNormalization(momentum=0.95)(inner)
+    return layers.ReLU()(layers.Add()([shortcut, inner]))
+
+
+def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
+    """Sandler et al. 2018: expand four times, 3x3 for each channel, back; twice, the second with a shortcut."""
+    for _ in range(2):
+        inner = unet._convolution(features, 4 * filters, 1)  # noqa: SLF001
+        inner = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(inner)
+        inner = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(inner))
+        inner = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(inner)
+        inner = layers.BatchNormalization(momentum=0.95)(inner)
+        features = layers.Add()([features, inner]) if features.shape[-1] == filters else inner
+    return features
+
+
+@contextmanager
+def blocks_of(arm: Arm) -> Iterator[None]:
+    """Networks built inside are made of the arm's blocks."""
+    chosen = {"plain": unet._twice, "residual": _residual, "inverted": _inverted}[arm.block]  # noqa: SLF001
+    with mock.patch.object(unet, "_twice", chosen):
+        yield
+
+
+def _encoder(name: str) -> Arm:
+    return Arm({"unet.encoder": name, "lr": 1e-3})
+
+
+STRONGER = {"augment.rotation": 20.0, "augment.scale": 0.25, "augment.shift": 0.12, "augment.gamma": 0.5}
+ARMS = {
+    "params": Arm(),
+    "params 2": Arm(),
+    "tversky": Arm(region=tversky_loss),
+    "lovasz": Arm(region=lovasz_loss),
+    "boundary": Arm(region=boundary_loss),
+    "focal": Arm(pixel=focal_loss),
+    "positive": Arm(pixel=positive_weighted),
+    "smoothed": Arm(pixel=smoothed),
+    "by subject": Arm(by_subject=True),
+    "on the fly": Arm(on_the_fly=True),
+    "on the fly 2": Arm(on_the_fly=True),
+    "stronger": Arm(STRONGER, on_the_fly=True),
+    "residual": Arm(block="residual"),
+    "inverted": Arm(block="inverted"),
+    "phantom": Arm(start="phantom"),
+    "phantom on the fly": Arm(start="phantom", on_the_fly=True),
+    "denoising": Arm(start="denoising"),
+    "linear": Arm(schedule="linear"),
+    "constant": Arm(schedule="constant"),
+    "lr 6e-3": Arm({"lr": 6e-3}),
+    "batch 32": Arm({"unet.batch_size": 32, "lr": 6e-3}),
+    "wide": Arm({"unet.base_filters": 48, "unet.max_filters": 384}),
+    "wide on the fly": Arm({"unet.base_filters": 48, "unet.max_filters": 384}, on_the_fly=True),
+    "narrow": Arm({"unet.base_filters": 24, "unet.max_filters": 192}),
+    "large on the fly": Arm({"preprocess.width": 224, "preprocess.height": 160}, on_the_fly=True),
+    "resnet18": _encoder("resnet18"),
+    "resnet34": _encoder("resnet34"),
+    "mobilenetv2": _encoder("mobilenetv2"),
+    "efficientnetb0": _encoder("efficientnetb0"),
+}

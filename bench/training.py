@@ -1,0 +1,139 @@
+"""How fast the U-Net trains, against what the machine can compute in the same run.
+
+    python bench/training.py            # after `dvc repro augment`; --set KEY=VALUE overrides params, --frames N
+
+Prints: the rate of the machine's own matrix product in float32 and in the training's arithmetic, on as many cores as the
+training uses, each in as many threads; the floating-point operations of a step by its convolutions (two for each multiply
+and add; backwards costs twice as much, less the gradient of the input); the steps of the training loop as it is, the share
+of their time that they wait for data; and what the scores that are computed on the way cost.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from nerveseg.data.records import DatasetInfo, shards
+from nerveseg.errors import told_plainly
+from nerveseg.params import Params, load_params
+from nerveseg.segmenter import network_to_train
+from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
+from nerveseg.training.supervised import SupervisedTraining, steps_per_epoch
+
+import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+
+PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
+SIDE = 3000  # of the matrices that are multiplied
+
+
+def operations(network: tf.keras.Model) -> int:
+    """Floating-point operations of the convolutions, forwards and backwards, of one frame."""
+    total = 0
+    for number, layer in enumerate(_convolutions(network)):
+        height, width = layer.output_shape[1:3]
+        forwards = 2 * height * width * int(tf.size(layer.kernel))
+        total += forwards * (2 if number == 0 else 3)
+    return total
+
+
+def _convolutions(network: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    return [layer for layer in network._flatten_layers() if isinstance(layer, tf.keras.layers.Conv2D)]  # noqa: SLF001
+
+
+def matrix_product(dtype: tf.DType, parts: int) -> float:
+    """Operations in a second of `parts` products side by side."""
+    generator = tf.random.Generator.from_seed(1)
+    factors = [tf.cast(generator.normal((SIDE, SIDE)), dtype) for _ in range(parts + 1)]
+
+    @tf.function
+    def multiply() -> list[tf.Tensor]:
+        return [factor @ factors[-1] for factor in factors[:-1]]
+
+    return parts * 2 * SIDE**3 / seconds(multiply, 7)
+
+
+def seconds(call: Callable[[], object], times: int) -> float:
+    """The median of some calls, after two that warm up."""
+    call(), call()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+class WithoutScores(SupervisedTraining):
+    """The training that measures its loss alone."""
+
+    def _gradients(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = self._loss(masks, self.network(frames, training=True))
+        return tape.gradient(loss, self.network.trainable_variables), tf.stack([loss, loss])
+
+
+def measure(params: Params, steps: int) -> None:
+    unet = params.unet
+    use_threads(unet.parts)
+    make_deterministic(params.seed)
+    policy, strategy = keras_policy(unet.precision), training_strategy(unet)
+    info = DatasetInfo.read(PROCESSED)
+    build = partial(network_to_train, unet, info.height, info.width, info.mean, info.std, policy)
+    training = SupervisedTraining(build, unet, params.lr, 10_000, strategy)
+    rounds = shards(AUGMENTED, "round")
+    frame = operations(training.network)
+    computed = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32
+    peaks = {dtype: matrix_product(dtype, unet.parts) for dtype in dict.fromkeys((tf.float32, computed))}
+    for dtype, peak in peaks.items():
+        print(f"matrix product, {dtype.name}, {unet.parts} side by side: {peak / 1e9:,.0f} GFLOP/s")
+    print(
+        f"{training.network.count_params():,} parameters, {frame / 1e9:.2f} GFLOP a frame, {policy}, batch {unet.batch_size} in {unet.parts} parts, {os.cpu_count()} cores"
+    )
+
+    batch = next(iter(training.train_batches(rounds, info, params.seed, range(1))))
+    bare = WithoutScores(build, unet, params.lr, 10_000, strategy)
+    alone, without = [], []
+    for _ in range(5):
+        alone.append(seconds(lambda: training.step(*batch), steps // 5))
+        without.append(seconds(lambda: bare.step(*batch), steps // 5))
+    step, bare_step = statistics.median(alone), statistics.median(without)
+    _tell("step alone", unet.batch_size / step, frame, peaks)
+    print(f"scores of train in a step: {1 - bare_step / step:.1%} of its time")
+
+    waited = worked = 0.0
+    epochs = range(-(-steps // steps_per_epoch(info.frames["train"], unet)))
+    clock = time.perf_counter()
+    given = iter(training.train_batches(rounds, info, params.seed, epochs))
+    for _ in range(steps):
+        frames, masks = next(given)
+        arrived = time.perf_counter()
+        training.step(frames, masks)
+        waited, worked, clock = waited + arrived - clock, worked + time.perf_counter() - arrived, time.perf_counter()
+    _tell("the loop", steps * unet.batch_size / (waited + worked), frame, peaks)
+    print(f"waiting for data: {waited / (waited + worked):.1%} of its time, its start included")
+
+
+def _tell(what: str, rate: float, frame: int, peaks: dict[tf.DType, float]) -> None:
+    shares = ", ".join(f"{rate * frame / peak:.0%} of {dtype.name}" for dtype, peak in peaks.items())
+    print(f"{what}: {rate:.1f} frames/s, {rate * frame / 1e9:,.0f} GFLOP/s, {shares}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="KEY=VALUE", help="of the unet section")
+    parser.add_argument("--steps", type=int, default=100)
+    asked = parser.parse_args()
+    params = load_params()
+    content = params.model_dump()
+    content["unet"] |= {key: yaml.safe_load(value) for key, value in (change.split("=", 1) for change in asked.changes)}
+    measure(Params.model_validate(content), asked.steps)
+
+
+if __name__ == "__main__":
+    with told_plainly():
+        main()
