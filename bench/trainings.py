@@ -73,6 +73,6 @@ def score(segmenter: Segmenter, prepared: Path) -> pd.DataFrame:
     records = list(read_records(shards(prepared, "test"), info))
     truths = [record.annotated for record in records]
     frames = np.stack([record.frame for record in records])
-    cases = case_table(segmenter.estimates(frames, (truth.shape for truth in truths)), truths, segmenter.config.cutoffs)
+    cases = case_table(segmenter.estimates(frames, (truth.shape for truth in truths)), truths, segmenter.cutoffs)
     cases.insert(0, "subject", [record.subject for record in records])
     return cases

@@ -1,5 +1,7 @@
 """Scores the U-Net and the refined U-Net on the test subjects, where the annotator drew, and registers the model.
 
+With an ensemble named in `evaluate.ensemble` that is scored too, and registered instead.
+
 `metrics/metrics.json` holds the means, with the baselines that say what they are worth; `cases.csv` a row for each
 frame and model; `robustness.csv` the scores on degraded frames; `thresholds.csv` the scores at other thresholds.
 """
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from nerveseg.data.degradation import DEGRADATIONS, degrade
 from nerveseg.data.records import DatasetInfo, Record, read_records, shards
+from nerveseg.ensemble import load_predictor
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.baselines import empty_baseline, mean_mask, mean_mask_baseline
 from nerveseg.evaluation.intervals import intervals
@@ -20,14 +23,13 @@ from nerveseg.evaluation.metrics import summarise
 from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.evaluation.scoring import case_table, robustness_row, threshold_table
 from nerveseg.outputs import write_csv, write_json
-from nerveseg.params import Params, load_params
-from nerveseg.segmenter import Segmenter
+from nerveseg.params import FRESH, Params, load_params
+from nerveseg.predictor import Predictor
 from nerveseg.tracking import stage_run
 from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
 MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
-SHIPPED = "gan"
 STAGE_SEED = 0xE7A
 
 
@@ -38,17 +40,21 @@ def evaluate() -> None:
         info = DatasetInfo.read(PROCESSED)
         records = list(read_records(shards(PROCESSED, "test"), info))
         truths, subjects = [record.annotated for record in records], {record.subject for record in records}
-        segmenters = {model: Segmenter.load(directory) for model, directory in MODELS.items()}
-        tables = {model: _tables(model, segmenter, records, params) for model, segmenter in segmenters.items()}
+        ensemble = params.evaluate.ensemble
+        folders = MODELS | ({} if ensemble == FRESH else {"ensemble": Path(ensemble)})
+        predictors = {model: load_predictor(directory) for model, directory in folders.items()}
+        for model, predictor in predictors.items():
+            predictor.check_unseen(info.source, subjects, folders[model])
+        tables = {model: _tables(model, predictor, records, params) for model, predictor in predictors.items()}
         cases, thresholds, robustness = zip(*tables.values(), strict=True)
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         metrics: dict[str, object] = {
-            **{model: summarise(rows) for model, rows in zip(MODELS, cases, strict=True)},
+            **{model: summarise(rows) for model, rows in zip(folders, cases, strict=True)},
             "baseline_empty": empty_baseline(truths),
             "baseline_mean_mask": mean_mask_baseline(average, truths),
             "intervals": {
                 model: intervals(rows, params.evaluate.bootstrap, params.seed)
-                for model, rows in zip(MODELS, cases, strict=True)
+                for model, rows in zip(folders, cases, strict=True)
             },
             "counts": {
                 "frames": len(records),
@@ -64,19 +70,19 @@ def evaluate() -> None:
         for path in sorted(METRICS.glob("*.csv")):
             run.log_artifact(path, "metrics")
         example = records[0].frame[np.newaxis, ..., np.newaxis].astype(np.float32)
-        run.log_model(segmenters[SHIPPED].network, example, params.tracking.model_name)
-        shown = pd.DataFrame({key: metrics[key] for key in [*MODELS, "baseline_empty", "baseline_mean_mask"]})
+        run.log_model(predictors[list(folders)[-1]].network, example, params.tracking.model_name)
+        shown = pd.DataFrame({key: metrics[key] for key in [*folders, "baseline_empty", "baseline_mean_mask"]})
         print(shown.astype(float).round(3).to_string(na_rep="n/a"))
 
 
 def _tables(
-    model: str, segmenter: Segmenter, records: list[Record], params: Params
+    model: str, predictor: Predictor, records: list[Record], params: Params
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Scores of one model by case, by threshold, and on degraded frames."""
-    truths, cutoffs = [record.annotated for record in records], segmenter.config.cutoffs
+    truths, cutoffs = [record.annotated for record in records], predictor.cutoffs
 
     def estimates(frames: NDArray[np.uint8]) -> Iterator[Estimate]:
-        return segmenter.estimates(frames, (truth.shape for truth in truths))
+        return predictor.estimates(frames, (truth.shape for truth in truths))
 
     frames = np.stack([record.frame for record in records])
     cases = case_table(estimates(frames), truths, cutoffs)

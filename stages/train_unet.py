@@ -17,7 +17,7 @@ from nerveseg.errors import told_plainly
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import Params, load_params
-from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
+from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train, subjects_behind
 from nerveseg.tracking import stage_run
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
@@ -46,7 +46,9 @@ def train_unet() -> None:
         trained, history, checkpoint = _train(params, info, strategy, run.log_epoch)
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
-        config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet)
+        seen = manifest.loc[manifest["split"].isin(["train", "val"]), "subject"]
+        subjects = subjects_behind(params.unet, info.source, seen)
+        config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet, subjects=subjects)
         network = build_unet(params.unet, info.height, info.width, info.mean, info.std, pretrained=False)
         network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
@@ -54,7 +56,7 @@ def train_unet() -> None:
         best = {"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()}
         run.log_scores(best)
     checkpoint.remove()
-    print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.config.cutoffs}")
+    print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.cutoffs}")
 
 
 def _train(

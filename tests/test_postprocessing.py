@@ -26,6 +26,33 @@ def test_a_mask_is_cut_at_its_threshold_inclusive():
     assert Cutoffs(0.5).mask(Estimate(probability, 1.0)).tolist() == [[False, True, True]]
 
 
+@given(arrays(np.float32, st.integers(1, 40), elements=st.integers(0, 63).map(lambda level: (level + 0.5) / 64)))
+def test_no_mask_has_a_higher_expected_dice_than_that_of_the_expected_threshold(probability):
+    def expected(mask):
+        return 2 * probability[mask].sum(dtype=np.float64) / (mask.sum() + probability.sum(dtype=np.float64))
+
+    surest_first = np.argsort(-probability, kind="stable")
+    sizes = [np.isin(np.arange(len(probability)), surest_first[:size]) for size in range(1, len(probability) + 1)]
+    chosen = Cutoffs("expected").mask(Estimate(probability[np.newaxis], 1.0))[0]
+    assert expected(chosen) == pytest.approx(max(map(expected, sizes)), abs=1e-6)
+
+
+def test_the_expected_threshold_of_a_frame_of_noughts_or_ones_takes_what_there_is():
+    assert not Cutoffs("expected").mask(Estimate(np.zeros((4, 4), np.float32), 1.0)).any()
+    sure = np.zeros((4, 4), np.float32)
+    sure[1] = 1.0
+    assert np.array_equal(Cutoffs("expected").mask(Estimate(sure, 1.0)), sure == 1.0)
+
+
+def test_a_faint_nerve_is_outlined_where_a_fixed_threshold_finds_nothing():
+    truth = case(0.6)[1]
+    faint = Estimate(np.where(truth, 0.3, 0.02).astype(np.float32), 1.0)
+    assert count(truth, Cutoffs("expected").mask(faint)).dice == 1.0
+    assert not Cutoffs(0.5).mask(faint).any()
+    tried = params(thresholds=(0.5, "expected"), min_areas=(0.0,))
+    assert search_cutoffs([faint], [truth], tried) == (Cutoffs("expected"), 1.0)
+
+
 def test_the_smallest_area_is_a_share_of_the_frame():
     probability = np.zeros((100, 100), np.float32)
     probability[10:20, 10:20] = 0.9

@@ -80,6 +80,15 @@ def test_each_subject_is_tested_in_exactly_one_fold():
     assert set.union(*tested) == set(prevalence)
 
 
+def test_with_named_test_subjects_the_folds_deal_out_val_and_none_learns_from_a_test_subject():
+    prevalence = {str(subject): subject / 37 for subject in range(1, 38)}
+    named = ("31", "36")
+    parts = [parts_of(split_subjects(prevalence, params(test_subjects=named, folds=5, fold=fold), 3)) for fold in range(5)]
+    assert all(part["test"] == set(named) for part in parts)
+    assert sum(len(part["val"]) for part in parts) == 35
+    assert set.union(*(part["val"] for part in parts)) == set(prevalence) - set(named)
+
+
 def test_more_folds_than_subjects_are_refused():
     with pytest.raises(DatasetError, match=r"split\.folds is 9, but there are 4 subjects"):
         split_subjects({str(subject): 0.5 for subject in range(4)}, params(folds=9), 0)

@@ -39,9 +39,9 @@ def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
     Writes `NAME_mask.png` at the frame's size for each, and `predictions.csv`: file, presence (probability of there
     being a nerve), area in pixels, and the mask in Kaggle's run-length encoding.
     """
-    from nerveseg.segmenter import Segmenter
+    from nerveseg.ensemble import load_predictor
 
-    segmenter = Segmenter.load(model)
+    predictor = load_predictor(model)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,7 +49,7 @@ def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
     rows, failed = [], 0
     for path in tqdm(_images(paths), desc="predicting", unit="frame"):
         try:
-            prediction = segmenter.predict([read_frame(path)])[0]
+            prediction = predictor.predict([read_frame(path)])[0]
         except DatasetError as error:
             print(f"skipped: {error}", file=sys.stderr)
             failed += 1
@@ -60,6 +60,20 @@ def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
     write_csv(output / "predictions.csv", pd.DataFrame(rows, columns=["file", "presence", "area", "pixels"]))
     print(f"{len(rows)} frames segmented into {output}" + (f", {failed} skipped" if failed else ""))
     return 1 if failed else 0
+
+
+def folds(names: Sequence[str], ensemble: Path | None) -> int:
+    """Print what the DVC experiments of this commit, or those of these names, say together; write their ensemble."""
+    from nerveseg.folds import experiment_runs, groups_of, report, write_ensemble
+
+    groups = groups_of(experiment_runs(names))
+    if ensemble is None:
+        print(report(groups))
+    else:
+        members = write_ensemble(groups, ensemble)
+        print(f"{len(members)} members in {ensemble}: {', '.join(members)}")
+        print(f"next: dvc add {ensemble} && dvc exp run -S evaluate.ensemble={ensemble}")
+    return 0
 
 
 def gate(base: str, margin: float) -> int:
@@ -100,14 +114,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     predicting.add_argument("paths", type=Path, nargs="+")
     predicting.add_argument("--out", type=Path, required=True, help="folder for masks and predictions.csv")
     predicting.add_argument(
-        "--model", type=Path, default=Path("models/gan"), help="models/gan (default) or models/unet"
+        "--model", type=Path, default=Path("models/gan"), help="folder of a model (default: models/gan)"
     )
+    folding = commands.add_parser("folds", help="mean and spread over the folds and seeds of DVC experiments")
+    folding.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="by default all of this commit")
+    folding.add_argument("--ensemble", type=Path, metavar="DIR", help="write an ensemble of them instead of the table")
     gating = commands.add_parser("gate", help="fail where the scores fell against a commit")
     gating.add_argument("--base", required=True, help="commit, branch or tag to compare with")
     given = parser.parse_args(arguments)
     with told_plainly():
         if given.command == "check":
             sys.exit(check(given.directory, as_json=given.json, clear_names=given.clear_names))
+        if given.command == "folds":
+            sys.exit(folds(given.experiments, given.ensemble))
         if given.command == "gate":
             sys.exit(gate(given.base, load_params().gate.margin))
         sys.exit(predict(given.paths, given.out, given.model))

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nerveseg.errors import ParamsError
 
@@ -28,13 +28,25 @@ Architecture = Literal["unet", "linknet", "fpn", "pspnet"]
 Precision = Literal["auto", "float32", "bfloat16"]
 FRESH = "models/fresh"  # the folder without weights: what starts from it starts from random ones
 
+
+def _within_the_repository(folder: str) -> str:
+    if PurePath(folder).is_absolute():
+        raise ValueError(
+            f"it is {folder}, a path of this machine alone; copy the folder into the repository, for example to "
+            "models/pretrained"
+        )
+    return folder
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Decibels = Annotated[float, Field(ge=0.0, le=20.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
 Subject = Annotated[str, BeforeValidator(str)]
+Threshold = Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)]
 Label = Annotated[int, Field(ge=1, le=255)] | Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
 
@@ -101,9 +113,10 @@ class SplitParams(Section):
             raise ValueError(
                 f"fold is {self.fold} and folds is {self.folds}; folds is 0 (off) or at least 2, fold below it"
             )
-        if self.folds and self.test_subjects:
+        if self.folds and self.test_subjects and self.val_subjects:
             raise ValueError(
-                "folds and test_subjects both choose the test subjects; set folds to 0 or test_subjects to []"
+                "folds, with test_subjects named, and val_subjects both choose the val subjects; set folds to 0 or "
+                "val_subjects to []"
             )
         if both := sorted(set(self.val_subjects) & set(self.test_subjects)):
             raise ValueError(f"subjects {', '.join(both)} stand in val_subjects and in test_subjects; keep each in one")
@@ -137,7 +150,7 @@ class UNetParams(Section):
     architecture: Architecture
     encoder: str
     encoder_weights: Literal["imagenet"] | None
-    init_from: Annotated[str, Field(min_length=1)]
+    init_from: RelativeFolder
     stem: Literal[1, 2, 4]
     base_filters: Annotated[int, Field(ge=2, le=256)]
     max_filters: Annotated[int, Field(ge=2, le=2048)]
@@ -173,11 +186,6 @@ class UNetParams(Section):
                 f"encoder_weights is {self.encoder_weights!r}, but the plain encoder has no pretrained weights; "
                 "set encoder_weights to null or choose an encoder such as resnet34"
             )
-        if PurePath(self.init_from).is_absolute():
-            raise ValueError(
-                f"init_from is {self.init_from}, a path of this machine alone; copy the folder into the repository, "
-                "for example to models/pretrained"
-            )
         return self
 
     @property
@@ -208,10 +216,7 @@ class GanParams(Section):
 
 
 class PostprocessParams(Section):
-    thresholds: Annotated[
-        tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...],
-        Field(min_length=1),
-    ]
+    thresholds: Annotated[tuple[Threshold, ...], Field(min_length=1)]
     min_areas: Annotated[tuple[Amount, ...], Field(min_length=1)]
     presences: Annotated[tuple[Amount, ...], Field(min_length=1)]
     score: Literal["challenge", "dice_nerve"]
@@ -219,6 +224,7 @@ class PostprocessParams(Section):
 
 
 class EvaluateParams(Section):
+    ensemble: RelativeFolder
     severities: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)]
     bootstrap: Annotated[int, Field(ge=100, le=100_000)]
 

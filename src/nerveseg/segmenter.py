@@ -1,11 +1,11 @@
-"""A trained model as one object: frames of any size in, masks of that size out.
+"""A trained model as one object: a U-Net, perhaps a refiner, and their cut-offs.
 
 On disk it is a folder: `segmenter.json` (what was built, on which grey levels, with which cut-offs) beside
 `unet.weights.h5` and, for a refined segmenter, `refiner.weights.h5`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -14,24 +14,24 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
+from nerveseg.data.letterbox import Mask
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, search_cutoffs
+from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import LOGITS, PRESENCE, build_unet
 from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
+from nerveseg.predictor import Predictor, subject_key
 
 CONFIG_NAME = "segmenter.json"
 UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.weights.h5"
-BATCH_SIZE = 16
 layers = tf.keras.layers
 
 
 @dataclass(frozen=True)
 class SegmenterConfig:
     """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
-    from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, and the cut-offs
-    found on val.
+    from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, the cut-offs found
+    on val, and the keys of the subjects of train and val (`predictor.subject_key`).
     """
 
     height: int
@@ -42,13 +42,15 @@ class SegmenterConfig:
     refiner_filters: int = 0
     flip: bool = False
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
+    subjects: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, directory: Path) -> Self:
         path = directory / CONFIG_NAME
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**content | {"unet": UNetParams(**content["unet"]), "cutoffs": Cutoffs(**content["cutoffs"])})
+            parts = {"unet": UNetParams(**content["unet"]), "cutoffs": Cutoffs(**content["cutoffs"])}
+            return cls(**content | parts | {"subjects": tuple(content["subjects"])})
         except FileNotFoundError:
             raise ModelError(f"{path} was not found; run `dvc repro` or `dvc pull` to get a trained model") from None
         except (ValueError, KeyError, TypeError) as error:
@@ -61,27 +63,11 @@ class SegmenterConfig:
         (directory / CONFIG_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Of one frame (H, W): probability of nerve (float32), mask (bool) and its area in pixels, and the probability of
-    there being a nerve in the frame, 0..1.
-    """
+class Segmenter(Predictor):
+    """A U-Net and perhaps a refiner with their weights, and the cut-offs that belong to them.
 
-    probability: Probability
-    mask: Mask
-    presence: float
-
-    @property
-    def area(self) -> int:
-        return int(np.count_nonzero(self.mask))
-
-
-class Segmenter:
-    """Networks with their weights, and the cut-offs that belong to them.
-
-    `network` maps grey levels, float32 (N, height, width, 1) 0..255, to `probability` of nerve, of the same shape, and
-    `presence`, (N, 1). Presence is the geometric mean of what the head for it says and of the greatest probability of
-    any pixel: both must agree. With `flip` each is the mean over the frame and its mirror image.
+    Presence is the geometric mean of what the head for it says and of the greatest probability of any pixel: both must
+    agree. With `flip` presence and probability are means over the frame and its mirror image.
     """
 
     def __init__(self, config: SegmenterConfig, unet: tf.keras.Model, refiner: tf.keras.Model | None = None) -> None:
@@ -95,8 +81,8 @@ class Segmenter:
             probability = layers.Average(name="both_ways")([probability, tf.reverse(mirrored, [2])])
             presence = layers.Average(name="presence_both_ways")([presence, again])
         presence = tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
-        self.network = tf.keras.Model(frames, {"probability": probability, "presence": presence})
-        self._run = tf.function(self.network, reduce_retracing=True)
+        network = tf.keras.Model(frames, {"probability": probability, "presence": presence})
+        super().__init__(network, (config.height, config.width), config.cutoffs, frozenset(config.subjects))
 
     def _look_at(self, frames: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Probability of nerve in each pixel, and what the head for presence says."""
@@ -127,27 +113,6 @@ class Segmenter:
         self.unet.save_weights(directory / UNET_WEIGHTS)
         if self.refiner is not None:
             self.refiner.save_weights(directory / REFINER_WEIGHTS)
-
-    def estimates(self, inputs: NDArray[np.uint8], sizes: Iterable[Size]) -> Iterator[Estimate]:
-        """What the networks say of letterboxed frames, uint8 (N, height, width), over the frames of `sizes` (height,
-        width), one at a time: at the size of the frames, the maps of a whole test set may not fit in memory.
-        """
-        levels = inputs[..., np.newaxis].astype(np.float32)
-        outputs = [self._run(levels[i : i + BATCH_SIZE]) for i in range(0, len(levels), BATCH_SIZE)]
-        maps = (probability for batch in outputs for probability in batch["probability"].numpy()[..., 0])
-        presences = (presence for batch in outputs for presence in batch["presence"].numpy()[:, 0])
-        target = (self.config.height, self.config.width)
-        for probability, presence, size in zip(maps, presences, sizes, strict=True):
-            yield Estimate(Letterbox.fit(size, target).restore(probability), float(presence))
-
-    def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
-        """Predict frames of any size, uint8 (H, W)."""
-        if not frames:
-            return []
-        target = (self.config.height, self.config.width)
-        inputs = np.stack([Letterbox.fit(frame.shape, target).frame(frame) for frame in frames])
-        estimates = self.estimates(inputs, (frame.shape for frame in frames))
-        return [Prediction(found.probability, self.config.cutoffs.mask(found), found.presence) for found in estimates]
 
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
@@ -187,6 +152,12 @@ def network_to_train(
     network = build_unet(params, height, width, mean, deviation, pretrained=False, policy=policy)
     load_weights(network, directory / UNET_WEIGHTS)
     return network
+
+
+def subjects_behind(params: UNetParams, source: str, subjects: Iterable[str]) -> tuple[str, ...]:
+    """Keys of these subjects of a data set and of those that the weights in `params.init_from` have learnt from."""
+    before = () if params.init_from == FRESH else SegmenterConfig.read(Path(params.init_from)).subjects
+    return tuple(sorted({*before, *(subject_key(source, subject) for subject in subjects)}))
 
 
 def load_weights(network: tf.keras.Model, path: Path) -> None:

@@ -3,7 +3,9 @@
 Without explicit lists, subjects are ordered by prevalence (the share of their frames that show the nerve) and a
 part is a systematic sample of that order, so that each part spans the range from rare to frequent. With folds the
 test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold, but
-for those in `val_subjects`, which are val in all. Subjects that share a frame (a copy under two names) stay together.
+for those in `val_subjects`, which are val in all. Where the test subjects are named as well, they are test in all folds,
+and of the others every `folds`-th is val: no fold learns from a test subject, so that an ensemble of them can be tested.
+Subjects that share a frame (a copy under two names) stay together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,12 +53,17 @@ def split_subjects(
     test = [group for group in order if set(group) <= set(params.test_subjects)]
     val = [group for group in order if set(group) <= set(params.val_subjects)]
     if params.folds:
-        if params.folds > len(order):
+        dealt = _without(order, test)
+        if params.folds > len(dealt):
             raise DatasetError(
-                f"split.folds is {params.folds}, but there are {len(order)} subjects or groups of them that share a frame; "
-                "use fewer folds"
+                f"split.folds is {params.folds}, but there are {len(dealt)} subjects or groups of them that share a frame "
+                "to deal to them; use fewer folds"
             )
-        test = [group for group in order[params.fold :: params.folds] if group not in val]
+        drawn = dealt[params.fold :: params.folds]
+        if test:
+            val = drawn
+        else:
+            test = _without(drawn, val)
     elif not test:
         free = _without(order, val)
         test = _systematic(free, min(_count(params.test_fraction, order), len(free) - (1 if val else 2)), rng)

@@ -1,5 +1,7 @@
 """From what a network says of a frame to a mask: a threshold, regions too small for a nerve removed, and no mask at all
 where a nerve in the frame is unlikely.
+
+A threshold is a number, or `expected`: each frame has its own then, that of the mask with the highest expected Dice.
 """
 
 from collections.abc import Iterable
@@ -12,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.evaluation.metrics import count
-from nerveseg.params import PostprocessParams
+from nerveseg.params import PostprocessParams, Threshold
 
 Probability = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+LEVELS = 1024  # of probability, that are told apart when the mask with the highest expected Dice is sought
 
 
 class Estimate(NamedTuple):
@@ -29,11 +32,11 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """`threshold`: of the probability from which a pixel is nerve. `min_area`: of a connected region, as a share of the
+    """`threshold`: the probability from which a pixel is nerve. `min_area`: of a connected region, as a share of the
     frame. `presence`: from which a frame shows a nerve at all.
     """
 
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
     min_area: float = 0.0
     presence: float = 0.0
 
@@ -42,7 +45,22 @@ class Cutoffs:
         probability = estimate.probability
         if estimate.presence < self.presence:
             return np.zeros(probability.shape, np.bool_)
-        return remove_small_regions(probability >= self.threshold, self.min_area * probability.size)
+        threshold = expected_dice_threshold(probability) if self.threshold == "expected" else self.threshold
+        return remove_small_regions(probability >= threshold, self.min_area * probability.size)
+
+
+def expected_dice_threshold(probability: Probability) -> float:
+    """The threshold of the mask with the highest expected Dice.
+
+    Of all masks of k pixels that of the k surest has the highest; its expected Dice is about 2 S_k / (k + S), where S_k
+    is the sum of their probabilities and S that of all (Dai and Li 2023, "RankDice"). Sizes at which two pixels would be
+    told apart by less than a level are not looked at.
+    """
+    levels = np.minimum((probability * LEVELS).astype(np.int64), LEVELS - 1).ravel()
+    pixels = np.bincount(levels, minlength=LEVELS)[::-1].cumsum()
+    sums = np.bincount(levels, probability.ravel().astype(np.float64), LEVELS)[::-1].cumsum()
+    surest = int(np.argmax(2.0 * sums / np.maximum(pixels + sums[-1], 1e-12)))
+    return (LEVELS - 1 - surest) / LEVELS
 
 
 def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:

@@ -36,6 +36,7 @@ class Look:
 LOOKS = {
     "unet": Look("U-Net", BLUE, SKY, (0, (5, 2)), "-", "o"),
     "gan": Look("Refined", VERMILLION, VERMILLION, (0, (2.2, 1.2)), "--", "s"),
+    "ensemble": Look("Ensemble", GREEN, GREEN, (0, (1, 1)), "-.", "^"),
 }
 
 STYLE = {

@@ -1,0 +1,93 @@
+"""Several trainings as one predictor: the mean of what they say of a frame.
+
+On disk it is a folder: `ensemble.json` (the members in their order, and the cut-offs) beside a folder for each member, as
+`Segmenter.save` wrote it. No frame is left that no member has learnt from, so the cut-offs are not searched again: they
+are the medians of the members' own.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+import tensorflow as tf
+
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.predictor import Predictor
+from nerveseg.segmenter import Segmenter
+
+ENSEMBLE_NAME = "ensemble.json"
+
+
+class Ensemble(Predictor):
+    """The mean of the probabilities and of the presences of its members.
+
+    Args:
+        members: by name; at least one, all of one input size.
+
+    Raises:
+        ModelError: their input sizes differ.
+    """
+
+    def __init__(self, members: Mapping[str, Segmenter]) -> None:
+        self.members = dict(members)
+        size, *others = {member.size for member in members.values()}
+        if others:
+            sizes = ", ".join(f"{name} of {' x '.join(map(str, member.size))}" for name, member in members.items())
+            raise ModelError(
+                f"an ensemble needs members of one input size, but there are {sizes} (height x width in pixels); "
+                "name experiments with one preprocess section"
+            )
+        frames = tf.keras.Input((*size, 1), name="frames")
+        said = [member.network(frames) for member in members.values()]
+        means = {key: tf.add_n([each[key] for each in said]) / len(said) for key in ("probability", "presence")}
+        cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
+        subjects = frozenset().union(*(member.subjects for member in members.values()))
+        super().__init__(tf.keras.Model(frames, means), size, cutoffs, subjects)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            ModelError: the folder holds no ensemble, or a member cannot be loaded.
+        """
+        path = directory / ENSEMBLE_NAME
+        try:
+            names = json.loads(path.read_text(encoding="utf-8"))["members"]
+            folders = {str(name): directory / str(name) for name in names}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); make it again with `nerveseg folds`") from None
+        if not folders:
+            raise ModelError(f"{path} names no member; make it again with `nerveseg folds`")
+        return cls({name: Segmenter.load(folder) for name, folder in folders.items()})
+
+    def save(self, directory: Path) -> None:
+        for name, member in self.members.items():
+            (directory / name).mkdir()
+            member.save(directory / name)
+        content = {"members": list(self.members), "cutoffs": asdict(self.cutoffs)}
+        (directory / ENSEMBLE_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def load_predictor(directory: Path) -> Predictor:
+    """The ensemble or the segmenter in a folder.
+
+    Raises:
+        ModelError: the folder holds neither.
+    """
+    return Ensemble.load(directory) if (directory / ENSEMBLE_NAME).exists() else Segmenter.load(directory)
+
+
+def median_cutoffs(cutoffs: list[Cutoffs]) -> Cutoffs:
+    """The median of each cut-off; the threshold is `expected` where that of most is."""
+    numbers = [each.threshold for each in cutoffs if each.threshold != "expected"]
+    return Cutoffs(
+        threshold=median(numbers) if 2 * len(numbers) >= len(cutoffs) else "expected",
+        min_area=median(each.min_area for each in cutoffs),
+        presence=median(each.presence for each in cutoffs),
+    )
+

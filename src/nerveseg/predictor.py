@@ -1,0 +1,87 @@
+"""What predicts: frames of any size in, masks of that size out, whatever stands behind it.
+
+A `Predictor` has one Keras model, `network`, which maps grey levels, float32 (N, height, width, 1) 0..255, to `probability`
+of nerve, of the same shape, and `presence`, (N, 1), and the cut-offs that make a mask of them. `nerveseg.segmenter` makes
+it of one training, `nerveseg.ensemble` of several.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability
+
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of one frame (H, W): probability of nerve (float32), mask (bool) and its area in pixels, and the probability of
+    there being a nerve in the frame, 0..1.
+    """
+
+    probability: Probability
+    mask: Mask
+    presence: float
+
+    @property
+    def area(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+
+class Predictor:
+    """A network with its cut-offs.
+
+    Args:
+        network: as the module says.
+        size: (height, width) of its input in pixels.
+        cutoffs: that belong to it.
+        subjects: keys, from `subject_key`, of all subjects whose frames chose its weights or cut-offs.
+    """
+
+    def __init__(self, network: tf.keras.Model, size: Size, cutoffs: Cutoffs, subjects: frozenset[str]) -> None:
+        self.network, self.size, self.cutoffs, self.subjects = network, size, cutoffs, subjects
+        self._run = tf.function(network, reduce_retracing=True)
+
+    def estimates(self, inputs: NDArray[np.uint8], sizes: Iterable[Size]) -> Iterator[Estimate]:
+        """What the network says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes` (height,
+        width), one at a time: at the size of the frames, the maps of a whole test set may not fit in memory.
+        """
+        levels = inputs[..., np.newaxis].astype(np.float32)
+        outputs = [self._run(levels[i : i + BATCH_SIZE]) for i in range(0, len(levels), BATCH_SIZE)]
+        maps = (probability for batch in outputs for probability in batch["probability"].numpy()[..., 0])
+        presences = (presence for batch in outputs for presence in batch["presence"].numpy()[:, 0])
+        for probability, presence, size in zip(maps, presences, sizes, strict=True):
+            yield Estimate(Letterbox.fit(size, self.size).restore(probability), float(presence))
+
+    def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
+        """Predict frames of any size, uint8 (H, W)."""
+        if not frames:
+            return []
+        inputs = np.stack([Letterbox.fit(frame.shape, self.size).frame(frame) for frame in frames])
+        estimates = self.estimates(inputs, (frame.shape for frame in frames))
+        return [Prediction(found.probability, self.cutoffs.mask(found), found.presence) for found in estimates]
+
+    def check_unseen(self, source: str, subjects: Iterable[str], name: object) -> None:
+        """Make sure that scores on these subjects of the data set `source` mean something.
+
+        Raises:
+            ModelError: the predictor, called `name`, has learnt from some of them.
+        """
+        if seen := sorted(subject for subject in set(subjects) if subject_key(source, subject) in self.subjects):
+            raise ModelError(
+                f"{name} has learnt from {len(seen)} of the test subjects ({', '.join(seen[:10])}): its scores on them "
+                "would mean nothing; name the test subjects in split.test_subjects before you train, so that every "
+                "fold leaves them out"
+            )
+
+
+def subject_key(source: str, subject: str) -> str:
+    """A digest that tells a subject of a data set (`data.dir`) from all others without naming it."""
+    return hashlib.sha256(f"{source}\0{subject}".encode()).hexdigest()[:16]

@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, simulated_frame
+from nerveseg.ensemble import Ensemble, load_predictor, median_cutoffs
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.models.unet import build_unet
+from nerveseg.params import load_params
+from nerveseg.predictor import subject_key
+from nerveseg.segmenter import Segmenter, SegmenterConfig
+
+UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
+FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (32, 64))]
+
+
+def member(seed, cutoffs=None, width=64, subjects=()):
+    config = SegmenterConfig(32, width, 100.0, 40.0, UNET, 0, False, cutoffs or Cutoffs(), tuple(subjects))
+    unet = build_unet(UNET, 32, width, 100.0, 40.0)
+    rng = np.random.default_rng(seed)
+    unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
+    return Segmenter(config, unet)
+
+
+def test_an_ensemble_says_the_mean_of_what_its_members_say():
+    members = {f"fold-{seed}": member(seed) for seed in range(3)}
+    for number, found in enumerate(Ensemble(members).predict(FRAMES)):
+        said = [each.predict(FRAMES)[number] for each in members.values()]
+        assert np.allclose(found.probability, np.mean([one.probability for one in said], 0), atol=1e-5)
+        assert found.presence == pytest.approx(np.mean([one.presence for one in said]), abs=1e-5)
+        assert found.mask.shape == FRAMES[number].shape
+
+
+def test_a_saved_ensemble_predicts_the_same_after_loading_and_knows_all_subjects_of_its_members(tmp_path):
+    ensemble = Ensemble({"a": member(1, subjects=["1"]), "b": member(2, subjects=["1", "2"])})
+    ensemble.save(tmp_path)
+    again = load_predictor(tmp_path)
+    assert isinstance(again, Ensemble)
+    assert again.subjects == {"1", "2"}
+    assert again.cutoffs == ensemble.cutoffs
+    for one, other in zip(ensemble.predict(FRAMES), again.predict(FRAMES), strict=True):
+        assert np.array_equal(one.probability, other.probability)
+
+
+def test_a_folder_with_one_training_is_loaded_as_that(tmp_path):
+    member(1).save(tmp_path)
+    assert isinstance(load_predictor(tmp_path), Segmenter)
+
+
+def test_cut_offs_are_medians_and_the_threshold_is_expected_where_that_of_most_is():
+    three = [Cutoffs(0.2, 0.01, 0.5), Cutoffs(0.4, 0.0, 0.7), Cutoffs("expected", 0.003, 0.1)]
+    assert median_cutoffs(three) == Cutoffs(pytest.approx(0.3), 0.003, 0.5)
+    assert median_cutoffs([*three[1:], Cutoffs("expected")]).threshold == "expected"
+
+
+def test_members_of_other_input_sizes_are_named():
+    with pytest.raises(ModelError, match=r"one input size, but there are a of 32 x 64, b of 32 x 96"):
+        Ensemble({"a": member(1), "b": member(2, width=96)})
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"members": []}', '{"members": 3}'])
+def test_a_damaged_ensemble_says_how_to_make_it_again(tmp_path, content):
+    (tmp_path / "ensemble.json").write_text(content)
+    with pytest.raises(ModelError, match=r"ensemble\.json .*make it again with `nerveseg folds`"):
+        load_predictor(tmp_path)
+
+
+def test_a_member_that_is_gone_is_named(tmp_path):
+    Ensemble({"a": member(1), "b": member(2)}).save(tmp_path)
+    (tmp_path / "b" / "segmenter.json").unlink()
+    with pytest.raises(ModelError, match=r"b/segmenter\.json was not found"):
+        load_predictor(tmp_path)
+    assert json.loads((tmp_path / "ensemble.json").read_text())["members"] == ["a", "b"]
+
+
+def test_a_predictor_refuses_to_be_scored_on_subjects_that_it_has_learnt_from():
+    one = member(1, subjects=[subject_key("data/raw/clinic", "7")])
+    one.check_unseen("data/raw/clinic", ["8", "9"], "models/gan")
+    one.check_unseen("data/raw/another", ["7"], "models/gan")
+    with pytest.raises(ModelError, match=r"models/gan has learnt from 1 of the test subjects \(7\)"):
+        one.check_unseen("data/raw/clinic", ["7", "8"], "models/gan")

@@ -1,0 +1,120 @@
+"""`nerveseg folds` on a repository of DVC experiments that are made in seconds: their one stage copies a model."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from nerveseg.cli import main
+from nerveseg.ensemble import Ensemble, load_predictor
+from nerveseg.errors import DatasetError, ModelError
+from nerveseg.folds import experiment_runs, groups_of, report, write_ensemble
+from test_ensemble import member
+from test_pipeline import ENVIRONMENT
+
+DVC_YAML = """stages:
+  train:
+    cmd: mkdir -p models metrics && cp -r prepared/${split.fold} models/gan && cp prepared/${split.fold}.json metrics/metrics.json
+    params: [split, seed, lr]
+    outs: [models/gan]
+    metrics:
+      - metrics/metrics.json: {cache: false}
+"""
+
+
+def scores(dice):
+    values = dict.fromkeys(("dice", "iou", "iou_nerve", "sensitivity", "specificity"), 0.5)
+    both = {model: {**values, "dice_nerve": dice} for model in ("unet", "gan")}
+    return {**both, "counts": {"frames": 10}}
+
+
+def command(folder, *words):
+    subprocess.run(words, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folds") / "work"
+    folder.mkdir()
+    for fold, dice in enumerate((0.6, 0.7, 0.9)):
+        (folder / "prepared" / str(fold)).mkdir(parents=True)
+        member(fold).save(folder / "prepared" / str(fold))
+        (folder / "prepared" / f"{fold}.json").write_text(json.dumps(scores(dice)))
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    (folder / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "lr": 0.1, "split": {"folds": 4, "fold": 0}}))
+    for words in ("git init -q", "dvc init -q", "git add -A", "git commit -qm start"):
+        command(folder, *words.split())
+    for fold in range(3):
+        command(folder, "dvc", "exp", "run", "-n", f"fold-{fold}", "-S", f"split.fold={fold}")
+    command(folder, "dvc", "exp", "run", "-n", "faster", "-S", "lr=0.3")
+    return folder
+
+
+@pytest.fixture
+def work(made, monkeypatch):
+    monkeypatch.chdir(made)
+    return made
+
+
+def test_runs_that_differ_in_fold_or_seed_alone_belong_together(work):
+    groups = groups_of(experiment_runs())
+    assert [[run.name for run in group] for group in groups] == [["fold-0", "fold-1", "fold-2"], ["faster"]]
+    assert [run.params["split.fold"] for run in groups[0]] == [0, 1, 2]
+
+
+def test_the_table_tells_mean_spread_and_the_folds_that_are_missing(work, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["folds", "fold-0", "fold-1", "fold-2"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    row = next(line for line in shown.splitlines() if line.startswith("gan.dice_nerve "))
+    assert row.split()[1:] == ["3", "0.7333", "0.1528", "0.6000", "0.9000"]
+    assert "folds without a finished run: 3" in shown
+    assert "group" not in shown
+
+
+def test_groups_are_told_apart_by_what_differs(work):
+    shown = report(groups_of(experiment_runs()))
+    assert "group 1 of 2: lr 0.1\n" in shown
+    assert "group 2 of 2: lr 0.3\n" in shown
+
+
+def test_an_ensemble_of_the_experiments_has_their_models(work, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["folds", "fold-0", "fold-2", "--ensemble", "models/ensemble"])
+    assert ended.value.code == 0
+    assert "dvc exp run -S evaluate.ensemble=models/ensemble" in capsys.readouterr().out
+    ensemble = load_predictor(work / "models" / "ensemble")
+    assert isinstance(ensemble, Ensemble)
+    for name, fold in (("fold-0", 0), ("fold-2", 2)):
+        ours, theirs = (each.unet.get_layer("logits").get_weights() for each in (ensemble.members[name], member(fold)))
+        assert (ours[0] == theirs[0]).all()
+    shutil.rmtree(work / "models" / "ensemble")
+
+
+def test_experiments_that_differ_in_more_are_no_ensemble_nor_is_one_alone(work):
+    with pytest.raises(ModelError, match=r"differ in more than fold and seed.*fold-0 fold-1 fold-2; faster"):
+        write_ensemble(groups_of(experiment_runs()), work / "models" / "ensemble")
+    with pytest.raises(ModelError, match="faster is alone"):
+        write_ensemble(groups_of(experiment_runs(["faster"])), work / "models" / "ensemble")
+    assert not (work / "models" / "ensemble").exists()
+
+
+def test_a_model_that_is_in_no_cache_is_told_with_its_experiment(work, monkeypatch):
+    monkeypatch.setattr("nerveseg.folds.MODEL", "models/lost")
+    with pytest.raises(ModelError, match="models/lost of experiment fold-0 cannot be had"):
+        write_ensemble(groups_of(experiment_runs(["fold-0", "fold-1"])), work / "models" / "ensemble")
+
+
+def test_an_unknown_experiment_is_told_with_those_that_there_are(work):
+    with pytest.raises(DatasetError, match=r"called fold-9; `dvc exp list` shows .*fold-0"):
+        experiment_runs(["fold-9"])
+
+
+def test_a_commit_without_experiments_says_how_to_make_some(work, tmp_path, monkeypatch):
+    command(tmp_path, "git", "clone", "-q", str(work), "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    with pytest.raises(DatasetError, match=r"no finished experiment; make some with `dvc exp run --queue"):
+        experiment_runs()
