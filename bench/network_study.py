@@ -119,17 +119,17 @@ class Study:
             "wall": round(minutes, 2),
         }
         cases = scored(maps, records)
-        row |= cases.drop(columns=["name", "subject"]).mean().round(5).to_dict()
+        row |= {str(key): round(value, 5) for key, value in cases.drop(columns=["name", "subject"]).mean().items()}
         write_csv(self._of_minutes / f"{stem}.csv", cases)
         (self._of_minutes / f"{stem}.json").write_text(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
 
     def report(self, baseline: str = "params") -> str:
         table = self.results.pivot_table(index="arm", columns="seed")
-        shown = pd.DataFrame({"frames/s": table["frames_per_second"].mean(axis=1)})
+        shown = pd.DataFrame({"frames/s": table["frames_per_second"].T.mean()})
         for column in ("0.5 plain", "0.3", "expected"):
             gains = table[column] - table[column].loc[baseline]
-            shown[column] = table[column].mean(axis=1)
+            shown[column] = table[column].T.mean()
             shown[f"{column} gain"] = gains.map("{:+.3f}".format).agg(", ".join, axis=1)
         return shown.sort_values("expected").to_string(float_format="{:.3f}".format)
 
@@ -211,7 +211,8 @@ def scored(maps: NDArray[np.float32], records: Sequence[Record]) -> pd.DataFrame
     for both, record in zip(maps, records, strict=True):
         if int(record.subject) not in SUBJECTS:
             continue
-        truth, row = record.annotated, {"name": record.name, "subject": record.subject}
+        truth = record.annotated
+        row: dict[str, str | float] = {"name": record.name, "subject": record.subject}
         fit = Letterbox.fit(truth.shape, both.shape[1:])
         plain, probability = fit.restore(both[0]), fit.restore(both.mean(0))
         row["0.5 plain"] = count(truth, plain >= 0.5).dice
@@ -268,18 +269,13 @@ def _batches(
             yield frames, masks
 
 
-def _schedule(
-    kind: str, peak: float, steps: int, warmup: float
-) -> "tf.keras.optimizers.schedules.LearningRateSchedule":
-    first, schedules = int(warmup * steps), tf.keras.optimizers.schedules
-    values = [0.0, peak, peak if kind == "constant" else 0.0]
+def _schedule(kind: str, peak: float, steps: int, warmup: float) -> tf.keras.optimizers.schedules.LearningRateSchedule:
+    first, last = int(warmup * steps), peak if kind == "constant" else 0.0
 
-    class Schedule(schedules.LearningRateSchedule):
+    class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[name-defined]
         def __call__(self, step: tf.Tensor) -> tf.Tensor:
-            share = tf.cast(step, tf.float32)
-            rising = values[1] * share / first
-            falling = values[1] + (values[2] - values[1]) * (share - first) / (steps - first)
-            return tf.minimum(rising, falling)
+            done = tf.cast(step, tf.float32)
+            return tf.minimum(peak * done / first, peak + (last - peak) * (done - first) / (steps - first))
 
     return Schedule()
 

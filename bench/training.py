@@ -50,11 +50,8 @@ def matrix_product(dtype: tf.DType, parts: int) -> float:
     generator = tf.random.Generator.from_seed(1)
     factors = [tf.cast(generator.normal((SIDE, SIDE)), dtype) for _ in range(parts + 1)]
 
-    @tf.function
-    def multiply() -> list[tf.Tensor]:
-        return [factor @ factors[-1] for factor in factors[:-1]]
-
-    return parts * 2 * SIDE**3 / seconds(multiply, 7)
+    multiply = tf.function(lambda: [factor @ factors[-1] for factor in factors[:-1]])
+    return float(parts * 2 * SIDE**3 / seconds(multiply, 7))
 
 
 def seconds(call: Callable[[], object], times: int) -> float:

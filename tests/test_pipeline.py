@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,9 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
+from nerveseg.ensemble import Ensemble
 from nerveseg.params import load_params
+from nerveseg.predictor import subject_key
 from nerveseg.segmenter import Segmenter
 from odd_files import dicom
 
@@ -228,6 +232,28 @@ def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_change
     assert "models/pretrained/segmenter.json is not a segmenter of this version" in done.stderr
 
 
+def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores_as_that_model(workspace, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(workspace, work)
+    model = Segmenter.load(work / "models" / "gan")
+    (work / "models" / "ensemble").mkdir()
+    Ensemble({"one": model, "other": model}).save(work / "models" / "ensemble")
+    change = ("-S", "evaluate.ensemble=models/ensemble")
+    out = succeed(work, "dvc", "exp", "run", *change)
+    assert "Stage 'train_gan' didn't change, skipping" in out
+    scores = metrics(work)
+    assert scores["ensemble"] == pytest.approx(scores["gan"])
+    assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet", "gan", "ensemble"}
+    test = pd.read_csv(work / "data" / "processed" / "manifest.csv").query("split == 'test'")["subject"].astype(str)
+    config = work / "models" / "ensemble" / "other" / "segmenter.json"
+    content = json.loads(config.read_text())
+    content["subjects"].append(subject_key("data/phantom", test.iloc[0]))
+    config.write_text(json.dumps(content))
+    done = run(work, "dvc", "repro", "evaluate")
+    assert done.returncode != 0
+    assert f"models/ensemble has learnt from 1 of the test subjects ({test.iloc[0]})" in done.stderr
+
+
 def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
     """DVC runs queued experiments in copies; what it hashes there must be what runs there."""
     copy = new_workspace(tmp_path / "copy", tracking={"enabled": False})
@@ -250,9 +276,23 @@ def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace, tmp_path):
     assert "failed: dice fell by more than 0.01" in done.stdout
 
 
-def test_a_fresh_run_without_tracking_gives_the_same_metrics_to_the_bit(workspace, tmp_path):
+def kill_while_it_trains(workspace: Path) -> None:
+    """Start `dvc repro`, and end it and its stage at once after the first epoch of the U-Net."""
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=workspace, env=ENVIRONMENT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list((workspace / ".nerveseg" / "checkpoints").glob("train_unet-*.npz")) and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_to_the_bit(workspace, tmp_path):
     other = new_workspace(tmp_path / "other", tracking={"enabled": False})
-    succeed(other, "dvc", "repro")
+    kill_while_it_trains(other)
+    assert not (other / "models" / "unet").exists()
+    assert "going on after epoch" in succeed(other, "dvc", "repro")
     assert (other / "metrics" / "metrics.json").read_bytes() == (workspace / "metrics" / "metrics.json").read_bytes()
     assert not (other / "mlflow.db").exists()
     for output in ("models/unet", "models/gan", "metrics", "reports"):

@@ -83,7 +83,9 @@ def test_each_subject_is_tested_in_exactly_one_fold():
 def test_with_named_test_subjects_the_folds_deal_out_val_and_none_learns_from_a_test_subject():
     prevalence = {str(subject): subject / 37 for subject in range(1, 38)}
     named = ("31", "36")
-    parts = [parts_of(split_subjects(prevalence, params(test_subjects=named, folds=5, fold=fold), 3)) for fold in range(5)]
+    parts = [
+        parts_of(split_subjects(prevalence, params(test_subjects=named, folds=5, fold=fold), 3)) for fold in range(5)
+    ]
     assert all(part["test"] == set(named) for part in parts)
     assert sum(len(part["val"]) for part in parts) == 35
     assert set.union(*(part["val"] for part in parts)) == set(prevalence) - set(named)
