@@ -272,7 +272,7 @@ def _batches(
 def _schedule(kind: str, peak: float, steps: int, warmup: float) -> tf.keras.optimizers.schedules.LearningRateSchedule:
     first, last = int(warmup * steps), peak if kind == "constant" else 0.0
 
-    class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[name-defined]
+    class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step: tf.Tensor) -> tf.Tensor:
             done = tf.cast(step, tf.float32)
             return tf.minimum(peak * done / first, peak + (last - peak) * (done - first) / (steps - first))

@@ -42,11 +42,15 @@ def throughput(workers: int, steps: int) -> float:
                 {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
             )
         command = [sys.executable, __file__, "--core", str(core), "--parts", str(workers), "--steps", str(steps)]
-        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
-    told = [process.communicate()[0] for process in started]
-    if any(process.returncode for process in started):
+        started.append(
+            subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
+    told = [process.stdout.readline() for process in started if process.stdout]
+    for process in started:
+        process.communicate()
+    if not all(told):
         raise RuntimeError(f"a worker failed: {told}")
-    return float(told[0].split()[-1])
+    return float(told[0])
 
 
 def work(core: int, parts: int, steps: int) -> None:
@@ -73,7 +77,8 @@ def work(core: int, parts: int, steps: int) -> None:
     for _ in range(steps):
         training.step(*next(given)).numpy()
     print(steps * unet.batch_size / (time.perf_counter() - began), flush=True)
-    os._exit(0)  # the other worker may end first, which the collective's threads would complain of
+    sys.stdin.read()  # until the others have measured as well: a worker that is gone stops their last step
+    os._exit(0)
 
 
 def main() -> None:

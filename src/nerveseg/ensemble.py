@@ -90,4 +90,3 @@ def median_cutoffs(cutoffs: list[Cutoffs]) -> Cutoffs:
         min_area=median(each.min_area for each in cutoffs),
         presence=median(each.presence for each in cutoffs),
     )
-

@@ -86,7 +86,7 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[str]:
         shown = "; ".join(" ".join(run.name for run in group) for group in groups)
         raise ModelError(f"the experiments differ in more than fold and seed: name those of one ensemble ({shown})")
     (group,) = groups
-    if len(group) < 2:  # noqa: PLR2004 - a mean of one is no ensemble
+    if len(group) < 2:
         raise ModelError(f"{group[0].name} is alone; an ensemble needs at least two experiments")
     with TemporaryDirectory() as fetched:
         members = {}
@@ -145,7 +145,9 @@ def _of_group(number: int, group: Sequence[Run], groups: Sequence[Sequence[Run]]
         for run in group
     ]
     lines += [pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format, na_rep="n/a"), ""]
-    scores = pd.DataFrame([{f"{model}.{score}": run.metrics[model][score] for model in MODELS for score in SCORES} for run in group])
+    scores = pd.DataFrame(
+        [{f"{model}.{score}": run.metrics[model][score] for model in MODELS for score in SCORES} for run in group]
+    )
     table = scores.astype(float).agg(["count", "mean", "std", "min", "max"]).T
     table["count"] = table["count"].astype(int)
     table.columns = pd.Index(["runs", "mean", "sd", "least", "most"])

@@ -53,7 +53,7 @@ def expected_dice_threshold(probability: Probability) -> float:
     """The threshold of the mask with the highest expected Dice.
 
     Of all masks of k pixels that of the k surest has the highest; its expected Dice is about 2 S_k / (k + S), where S_k
-    is the sum of their probabilities and S that of all (Dai and Li 2023, "RankDice"). Sizes at which two pixels would be
+    is the sum of their probabilities and S that of all (Dai and Li 2023, "RankSEG"). Sizes at which two pixels would be
     told apart by less than a level are not looked at.
     """
     levels = np.minimum((probability * LEVELS).astype(np.int64), LEVELS - 1).ravel()
