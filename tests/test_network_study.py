@@ -1,0 +1,94 @@
+"""`bench/network_study.py` on a tiny data set, and its losses against what they must be."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from conftest import ROOT, write_params
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
+
+
+@pytest.fixture(scope="module")
+def bench():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "bench"))
+        import network_study
+
+        yield network_study
+
+
+@pytest.fixture(scope="module")
+def arms(bench):
+    import network_arms
+
+    return network_arms
+
+
+def masks(seed=0):
+    truth = np.zeros((2, 8, 10, 1), np.float32)
+    truth[0, 2:6, 3:8], truth[1, 1:4, 1:5] = 1.0, 1.0
+    return truth, np.random.default_rng(seed)
+
+
+def test_the_lovasz_hinge_of_a_set_of_wrong_pixels_is_the_jaccard_loss_of_that_set(arms):
+    truth, rng = masks()
+    wrong = rng.random(truth.shape) < 0.2
+    logits = np.where(wrong, 0.0, np.where(truth > 0.5, 1.0, -1.0)).astype(np.float32)
+    expected = np.mean([w.sum() / (w | (t > 0.5)).sum() for w, t in zip(wrong, truth, strict=True)])
+    assert float(arms.lovasz_loss(tf.constant(truth), tf.constant(logits))) == pytest.approx(expected, abs=1e-5)
+
+
+def test_tversky_minds_missed_pixels_more_than_wrong_ones(arms):
+    truth, _ = masks()
+    sure = 20.0 * (2.0 * truth - 1.0)
+    missed, wrong = sure.copy(), sure.copy()
+    missed[0, 2, 3:8] *= -1.0
+    wrong[0, 6, 3:8] *= -1.0
+    perfect, less, more = (float(arms.tversky_loss(truth, logits)) for logits in (sure, wrong, missed))
+    assert perfect == pytest.approx(0.0, abs=1e-4)
+    assert perfect < less < more
+
+
+def test_the_boundary_loss_minds_a_wrong_pixel_the_more_the_farther_it_is_from_the_nerve(arms):
+    truth, _ = masks()
+    logits = 20.0 * (2.0 * truth - 1.0)
+    near, far = logits.copy(), logits.copy()
+    near[0, 6, 4], far[0, 7, 0] = 20.0, 20.0
+    assert float(arms.boundary_loss(truth, tf.constant(near))) < float(arms.boundary_loss(truth, tf.constant(far)))
+
+
+def test_cross_entropies_of_the_arms_are_zero_for_sure_and_right_logits_but_for_the_smoothed_one(arms):
+    truth, _ = masks()
+    sure = 20.0 * (2.0 * truth - 1.0)
+    for loss in (arms.focal_loss, arms.positive_weighted):
+        assert float(loss(truth, tf.constant(sure))) == pytest.approx(0.0, abs=1e-5)
+    assert float(arms.smoothed(truth, tf.constant(sure))) == pytest.approx(0.05 * 20, rel=1e-3)
+
+
+def test_the_params_of_every_arm_are_allowed(bench, tmp_path):
+    params = write_params(tmp_path / "params.yaml", {"preprocess": {"width": 128, "height": 96}})
+    for name, arm in bench.ARMS.items():
+        assert bench._replaced(params, arm).unet.parts == 1, name
+
+
+def test_the_study_cuts_where_the_pipeline_does(bench):
+    probability = np.random.default_rng(0).beta(0.3, 2.0, (40, 50)).astype(np.float32)
+    ours = probability >= bench.best_threshold(probability)
+    theirs = Cutoffs("expected").mask(Estimate(probability, 1.0))
+    assert np.mean(ours != theirs) < 0.005
+
+
+def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, kaggle_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = write_params(tmp_path / "params.yaml")
+    source = kaggle_folder(subjects=range(1, 38), frames=2)
+    study = bench.Study(tmp_path / "study", source, 0.01, tmp_path, params)
+    for name in ("params", "denoising", "by subject"):
+        study.run(name, 1)
+    assert study.results["arm"].tolist() == ["by subject", "denoising", "params"]
+    assert study.results["expected"].between(0, 1).all()
+    cases = bench.pd.read_csv(tmp_path / "study" / "0.01-minutes" / "params-1.csv")
+    assert sorted(cases["subject"].unique()) == list(range(1, 11))
+    assert "params" in study.report()
+    monkeypatch.setattr(bench.Study, "_train", lambda *_: pytest.fail("trained again"))
+    study.run("params", 1)
