@@ -5,7 +5,7 @@
 Prints: the rate of the machine's own matrix product in float32 and in the training's arithmetic, on as many cores as the
 training uses, each in as many threads; the floating-point operations of a step by its convolutions (two for each multiply
 and add; backwards costs twice as much, less the gradient of the input); the steps of the training loop as it is, the share
-of their time that they wait for data; and what the scores that are computed on the way cost.
+of their time that they wait for data; and what the scores that are computed on the way cost: those of train in each step, and those of val after each epoch.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from nerveseg.data.records import DatasetInfo, shards
+from nerveseg.data.records import DatasetInfo, batches, shards
 from nerveseg.errors import told_plainly
 from nerveseg.params import Params, load_params
 from nerveseg.segmenter import network_to_train
@@ -111,8 +111,12 @@ def measure(params: Params, steps: int) -> None:
         arrived = time.perf_counter()
         training.step(frames, masks)
         waited, worked, clock = waited + arrived - clock, worked + time.perf_counter() - arrived, time.perf_counter()
+    validation = batches(shards(PROCESSED, "val"), info, unet.batch_size)
+    validating = seconds(lambda: training._validate(validation), 5)  # noqa: SLF001
+    epoch = (waited + worked) / steps * steps_per_epoch(info.frames["train"], unet)
     _tell("the loop", steps * unet.batch_size / (waited + worked), frame, peaks)
     print(f"waiting for data: {waited / (waited + worked):.1%} of its time, its start included")
+    print(f"validation after each epoch: {validating:.2f} s, {validating / (epoch + validating):.1%} of its time")
 
 
 def _tell(what: str, rate: float, frame: int, peaks: dict[tf.DType, float]) -> None:

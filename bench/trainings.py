@@ -48,7 +48,7 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
     name = f"bench-{digest_of(settings, inputs)}"
     with TemporaryDirectory(dir=prepared) as folder:
         rounds = [
-            Path(folder) / f"round-{i:02d}.tfrecord" for i in range(min(unet.epochs, params.augment.variants + 1))
+            Path(folder) / f"round-{i:03d}.tfrecord" for i in range(min(unet.epochs, params.augment.variants + 1))
         ]
         for number, path in enumerate(tqdm(rounds, desc="augmenting", unit="round")):
             write_records([path], (record.serialise() for record in round_of(records, number, params.augment, seed)))

@@ -30,7 +30,7 @@ def augment() -> None:
         rounds = params.augment.variants + 1
         for number in trange(rounds, desc="augmenting", unit="round"):
             write_records(
-                [folder / f"round-{number:02d}.tfrecord"],
+                [folder / f"round-{number:03d}.tfrecord"],
                 (record.serialise() for record in round_of(train, number, params.augment, params.seed)),
             )
         _preview(train, params, PREVIEW)

@@ -139,7 +139,7 @@ class PreprocessParams(Section):
 
 
 class AugmentParams(Section):
-    variants: Annotated[int, Field(ge=0, le=100)]
+    variants: Annotated[int, Field(ge=0, lt=1000)]
     flip: Share
     rotation: Annotated[float, Field(ge=0.0, le=180.0)]
     scale: Amount

@@ -4,7 +4,7 @@ A record holds one frame at the network's size and what belongs to it:
 
     name, subject   text
     frame           uint8 (H, W): grey levels, letterboxed to the network's input
-    mask            uint8 (H, W): 0..255, the share of each pixel that is nerve
+    mask            uint8 (H, W): 0..255, the share of each pixel that is nerve, deflated
     size            height and width of the frame as it was read; 0, 0 in augmented records
     truth           the annotated mask at that size, one bit a pixel, deflated; empty in augmented records
     original        uint8 (height, width): the frame as it was read; test records only
@@ -14,6 +14,7 @@ written, shard after shard.
 """
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from nerveseg.data.mask_codes import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
 
 INFO_NAME = "dataset.json"
-SHUFFLED_AT_ONCE = 4096  # records held to shuffle a round; more frames than that are shuffled in a sliding window
+SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
 READ_AHEAD = 4  # batches
 
 
@@ -106,7 +107,7 @@ def serialised(
         "name": name.encode(),
         "subject": subject.encode(),
         "frame": frame,
-        "mask": mask,
+        "mask": zlib.compress(mask, 1),
         "truth": truth,
         "original": original,
     }
@@ -161,7 +162,7 @@ def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
             name=values["name"].decode(),
             subject=values["subject"].decode(),
             frame=np.frombuffer(values["frame"], np.uint8).reshape(shape),
-            mask=np.frombuffer(values["mask"], np.uint8).reshape(shape),
+            mask=np.frombuffer(zlib.decompress(values["mask"]), np.uint8).reshape(shape),
             truth=unpack_mask(values["truth"], size) if values["truth"] else None,
             original=np.frombuffer(values["original"], np.uint8).reshape(size) if values["original"] else None,
         )
@@ -209,8 +210,9 @@ def whole_batches(
     numbers = tf.data.Dataset.from_tensor_slices((paths, seed + np.array(epochs, np.int64)))
 
     def of_epoch(path: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
-        shuffled = tf.data.TFRecordDataset(path).shuffle(SHUFFLED_AT_ONCE, seed=order).repeat()
-        return shuffled.take(-(-frames // batch_size) * batch_size)
+        blocks = tf.data.TFRecordDataset(path).batch(SHUFFLED_AT_ONCE).enumerate()
+        shuffled = blocks.map(lambda number, block: tf.random.experimental.stateless_shuffle(block, [order, number]))
+        return shuffled.unbatch().repeat().take(-(-frames // batch_size) * batch_size)
 
     dataset = numbers.flat_map(of_epoch).batch(batch_size // parts, drop_remainder=True)
     if parts > 1:
@@ -233,5 +235,6 @@ def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tens
     parsed = tf.io.parse_example(serialised, features)
     shape = (-1, info.height, info.width, 1)
     frames = tf.reshape(tf.cast(tf.io.decode_raw(parsed["frame"], tf.uint8), tf.float32), shape)
-    masks = tf.reshape(tf.cast(tf.io.decode_raw(parsed["mask"], tf.uint8), tf.float32), shape)
+    shares = tf.io.decode_raw(tf.io.decode_compressed(parsed["mask"], "ZLIB"), tf.uint8)
+    masks = tf.reshape(tf.cast(shares, tf.float32), shape)
     return frames, masks / 255.0

@@ -6,6 +6,7 @@ less, so that the best epoch is less a matter of luck.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -62,7 +63,8 @@ class SupervisedTraining:
         self._parts = params.parts // strategy.num_replicas_in_sync
         self.step = tf.function(self._step)
         self._values = tf.function(self._read)
-        self._score = tf.function(self._scores, reduce_retracing=True)
+        shape = (None, *self.averaged.input_shape[1:])
+        self._score = tf.function(self._scores, input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)])
 
     def fit(
         self,
@@ -186,15 +188,13 @@ class SupervisedTraining:
         return self._loss(masks, outputs), dice(masks, outputs[LOGITS])
 
     def _validate(self, validation: tf.data.Dataset) -> dict[str, float]:
-        losses, dices, counts = [], [], []
-        for frames, masks in validation:
-            loss, values = self._score(frames, masks)
-            losses.append(float(loss))
-            dices.extend(values.numpy())
-            counts.append(len(values))
+        """Scores of the average on val, its batches side by side like the parts of one in training."""
+        with ThreadPoolExecutor(self.params.parts) as pool:
+            scored = list(pool.map(lambda batch: self._score(*batch), validation))
+        losses, dices = ([value.numpy() for value in values] for values in zip(*scored, strict=True))
         return {
-            "val_loss": float(np.average(losses, weights=counts)),
-            "val_dice": float(np.mean(dices, dtype=np.float64)),
+            "val_loss": float(np.average(np.array(losses, np.float64), weights=[len(of_batch) for of_batch in dices])),
+            "val_dice": float(np.concatenate(dices).mean(dtype=np.float64)),
         }
 
     def _snapshot(self) -> dict[str, State]:
