@@ -22,6 +22,7 @@ from nerveseg.models.unet import LOGITS, PRESENCE
 from nerveseg.params import UNetParams
 from nerveseg.training.checkpoints import Checkpoint, State, Weights, assign
 from nerveseg.training.distribution import from_chief, is_chief, telling_lost_workers
+from nerveseg.training.optimisers import adamw
 
 HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]
 EpochCallback = Callable[[int, dict[str, float]], None]
@@ -57,7 +58,7 @@ class SupervisedTraining:
         self.averaged = build()
         with strategy.scope():
             self.network = build()
-            self.optimiser = _optimiser(params, peak_lr, steps)
+            self.optimiser = adamw(params, peak_lr, steps)
             self.optimiser.build(self.network.trainable_variables)
             self._averages = [_local_copy(variable) for variable in self.network.weights]
         self._parts = params.parts // strategy.num_replicas_in_sync
@@ -212,20 +213,6 @@ def stop_if_diverged(loss: float, epoch: int, key: str) -> None:
     """Raise ModelError where a loss is no longer a number: its weights would score like an empty mask."""
     if not np.isfinite(loss):
         raise ModelError(f"the loss is {loss} in epoch {epoch}: training diverged; lower {key} in params.yaml")
-
-
-def _optimiser(params: UNetParams, peak_lr: float, steps: int) -> tf.keras.optimizers.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) with a linear warm-up and a cosine to zero over `steps` steps in all."""
-    warmup = int(params.warmup_share * steps)
-    schedule = tf.keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else peak_lr,
-        decay_steps=max(1, steps - warmup),
-        warmup_target=peak_lr if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimiser = tf.keras.optimizers.AdamW(schedule, weight_decay=params.weight_decay)
-    optimiser.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return optimiser
 
 
 def _local_copy(variable: tf.Variable) -> tf.Variable:
