@@ -10,10 +10,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards, write_records
-from nerveseg.data.rounds import round_of
+from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards
+from nerveseg.data.rounds import write_rounds
 from nerveseg.evaluation.scoring import case_table
 from nerveseg.models.unet import build_unet
 from nerveseg.params import Params
@@ -47,11 +46,8 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
     inputs = [*shards(prepared, "train"), *val, *sorted(Path(unet.init_from).glob("*"))]
     name = f"bench-{digest_of(settings, inputs)}"
     with TemporaryDirectory(dir=prepared) as folder:
-        rounds = [
-            Path(folder) / f"round-{i:03d}.tfrecord" for i in range(min(unet.epochs, params.augment.variants + 1))
-        ]
-        for number, path in enumerate(tqdm(rounds, desc="augmenting", unit="round")):
-            write_records([path], (record.serialise() for record in round_of(records, number, params.augment, seed)))
+        count = min(unet.epochs, params.augment.variants + 1)
+        rounds = write_rounds(Path(folder), records, params.augment, seed, count)
         size = (info.height, info.width, info.mean, info.std)
         build = partial(network_to_train, unet, *size, keras_policy(unet.precision))
         steps = unet.epochs * steps_per_epoch(info.frames["train"], unet)

@@ -7,10 +7,8 @@ experiment that changes only the learning rate pays nothing for augmentation.
 
 from pathlib import Path
 
-from tqdm import trange
-
-from nerveseg.data.records import DatasetInfo, Record, read_records, shards, write_records
-from nerveseg.data.rounds import in_round, round_of
+from nerveseg.data.records import DatasetInfo, Record, read_records, shards
+from nerveseg.data.rounds import in_round, write_rounds
 from nerveseg.errors import told_plainly
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import Params, load_params
@@ -28,11 +26,7 @@ def augment() -> None:
         info = DatasetInfo.read(SOURCE)
         train = list(read_records(shards(SOURCE, "train"), info))
         rounds = params.augment.variants + 1
-        for number in trange(rounds, desc="augmenting", unit="round"):
-            write_records(
-                [folder / f"round-{number:03d}.tfrecord"],
-                (record.serialise() for record in round_of(train, number, params.augment, params.seed)),
-            )
+        write_rounds(folder, train, params.augment, params.seed, rounds)
         _preview(train, params, PREVIEW)
         run.log_artifact(PREVIEW)
         print(f"{rounds} rounds of {len(train)} train frames")

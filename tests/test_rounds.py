@@ -3,7 +3,7 @@ import pytest
 
 from conftest import ROOT, simulated_frame
 from nerveseg.data.records import Record
-from nerveseg.data.rounds import round_of
+from nerveseg.data.rounds import round_of, write_rounds
 from nerveseg.params import load_params
 
 PARAMS = load_params(ROOT / "params.yaml").augment.model_copy(update={"variants": 2})
@@ -38,3 +38,15 @@ def test_a_round_is_the_same_however_many_were_made_before_it(train):
 
 def test_a_record_of_a_round_holds_no_truth(train):
     assert all(record.truth is None for record in round_of(train, 1, PARAMS, 5))
+
+
+def test_rounds_written_by_several_processes_are_those_written_by_one(train, tmp_path, monkeypatch):
+    written = {}
+    for few in (0, 10**6):
+        monkeypatch.setattr("nerveseg.data.rounds.FEW", few)
+        folder = tmp_path / str(few)
+        folder.mkdir()
+        written[few] = [path.read_bytes() for path in write_rounds(folder, train, PARAMS, 5, 3)]
+        assert sorted(path.name for path in folder.iterdir()) == [f"round-00{number}.tfrecord" for number in range(3)]
+    assert written[0] == written[10**6]
+    assert len(set(written[0])) == 3

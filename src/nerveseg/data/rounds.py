@@ -6,14 +6,32 @@ round mixes both. A round depends on its number and the seed alone, not on the r
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
+from tqdm import tqdm
 
 from nerveseg.data.augmentation import variant
-from nerveseg.data.records import Record
+from nerveseg.data.records import Record, write_records
 from nerveseg.params import AugmentParams
 
 STAGE_SEED = 0xA06
+FEW = 40_000  # variants; fewer are made before other processes have started
+
+
+def write_rounds(folder: Path, train: Sequence[Record], params: AugmentParams, seed: int, count: int) -> list[Path]:
+    """Write the first `count` rounds into a folder, in a process for each core where there is much to do."""
+    paths = [folder / f"round-{number:03d}.tfrecord" for number in range(count)]
+    workers = cpu_count() if count * len(train) > FEW else 1
+    tasks = (delayed(_write_round)(path, train, number, params, seed) for number, path in enumerate(paths))
+    for _ in tqdm(Parallel(workers, return_as="generator")(tasks), total=count, desc="augmenting", unit="round"):
+        pass
+    return paths
+
+
+def _write_round(path: Path, train: Sequence[Record], number: int, params: AugmentParams, seed: int) -> None:
+    write_records([path], (record.serialise() for record in round_of(train, number, params, seed)))
 
 
 def round_of(train: Sequence[Record], number: int, params: AugmentParams, seed: int) -> Iterator[Record]:
