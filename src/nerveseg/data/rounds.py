@@ -18,20 +18,26 @@ from nerveseg.params import AugmentParams
 
 STAGE_SEED = 0xA06
 FEW = 40_000  # variants; fewer are made before other processes have started
+TOGETHER = 8  # rounds that a process makes of the frames that it was sent
 
 
 def write_rounds(folder: Path, train: Sequence[Record], params: AugmentParams, seed: int, count: int) -> list[Path]:
     """Write the first `count` rounds into a folder, in a process for each core where there is much to do."""
     paths = [folder / f"round-{number:03d}.tfrecord" for number in range(count)]
     workers = cpu_count() if count * len(train) > FEW else 1
-    tasks = (delayed(_write_round)(path, train, number, params, seed) for number, path in enumerate(paths))
-    for _ in tqdm(Parallel(workers, return_as="generator")(tasks), total=count, desc="augmenting", unit="round"):
-        pass
+    together = 1 if workers == 1 else TOGETHER
+    shares = [range(first, min(first + together, count)) for first in range(0, count, together)]
+    tasks = (delayed(_write)([paths[number] for number in share], train, share, params, seed) for share in shares)
+    with tqdm(total=count, desc="augmenting", unit="round") as progress:
+        for written in Parallel(workers, return_as="generator")(tasks):
+            progress.update(written)
     return paths
 
 
-def _write_round(path: Path, train: Sequence[Record], number: int, params: AugmentParams, seed: int) -> None:
-    write_records([path], (record.serialise() for record in round_of(train, number, params, seed)))
+def _write(paths: Sequence[Path], train: Sequence[Record], numbers: range, params: AugmentParams, seed: int) -> int:
+    for path, number in zip(paths, numbers, strict=True):
+        write_records([path], (record.serialise() for record in round_of(train, number, params, seed)))
+    return len(paths)
 
 
 def round_of(train: Sequence[Record], number: int, params: AugmentParams, seed: int) -> Iterator[Record]:
