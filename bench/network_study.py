@@ -20,13 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Letterbox
 from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, Record, read_records, shards
 from nerveseg.data.rounds import round_of
-from nerveseg.errors import told_plainly
+from nerveseg.errors import NervesegError, told_plainly
 from nerveseg.evaluation.metrics import count
 from nerveseg.models.losses import presence_loss
 from nerveseg.models.unet import LOGITS, PRESENCE
@@ -97,10 +98,18 @@ class Study:
         """Train and score an arm, unless it is done or another process is at it."""
         self._of_minutes.mkdir(parents=True, exist_ok=True)
         stem = f"{name.replace(' ', '-')}-{seed}"
+        claim = self._of_minutes / f"{stem}.claim"
         try:
-            (self._of_minutes / f"{stem}.claim").touch(exist_ok=False)
+            claim.touch(exist_ok=False)
         except FileExistsError:
             return
+        try:
+            self._run(name, seed, stem)
+        except BaseException:
+            claim.unlink()
+            raise
+
+    def _run(self, name: str, seed: int, stem: str) -> None:
         arm = ARMS[name]
         params = _replaced(self.params, arm)
         prepared = self._prepared(params, seed)
@@ -125,6 +134,8 @@ class Study:
         print(json.dumps(row), flush=True)
 
     def report(self, baseline: str = "params") -> str:
+        if self.results.empty or baseline not in set(self.results["arm"]):
+            raise NervesegError(f"{self._of_minutes} holds no result of the arm {baseline!r} yet; run it first")
         table = self.results.pivot_table(index="arm", columns="seed")
         shown = pd.DataFrame({"frames/s": table["frames_per_second"].T.mean()})
         for column in ("0.5 plain", "0.3", "expected"):
@@ -184,17 +195,17 @@ class Study:
 
     def _prepared(self, params: Params, seed: int) -> Path:
         size = params.preprocess
-        prepared = self.folder / f"prepared-{seed}-{size.height}x{size.width}"
-        if not prepared.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            held = [str(subject) for subject in FOLDS[seed]]
-            unused = [str(subject) for subject in range(31, 38)]  # scored by nobody here: left out below
-            split = params.split.model_copy(
-                update={"folds": 0, "val_subjects": (held[0],), "test_subjects": (*held[1:], *unused)}
-            )
-            data = params.data.model_copy(update={"dir": str(self.source)})
-            with fresh_folder(prepared) as folder:
-                prepare_dataset(folder, data, split, size, params.seed, self.folder, workers=1)
+        prepared = self.folder / f"{self.source.name}-{seed}-{size.height}x{size.width}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".preparing"):
+            if not prepared.is_dir():
+                held = [str(subject) for subject in FOLDS[seed]]
+                unused = [str(subject) for subject in range(31, 38)]  # packed as test, and not scored
+                chosen = {"folds": 0, "val_subjects": (held[0],), "test_subjects": (*held[1:], *unused)}
+                split = params.split.model_copy(update=chosen)
+                data = params.data.model_copy(update={"dir": str(self.source)})
+                with fresh_folder(prepared) as folder:
+                    prepare_dataset(folder, data, split, size, params.seed, self.folder, workers=1)
         return prepared
 
 

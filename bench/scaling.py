@@ -18,7 +18,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from nerveseg.errors import told_plainly
+from nerveseg.errors import NervesegError, told_plainly
 from nerveseg.params import load_params
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
@@ -28,6 +28,8 @@ WARM_UP = 5  # steps
 def throughput(workers: int, steps: int) -> float:
     """Frames of the global batch in a second."""
     cores = sorted(os.sched_getaffinity(0))[:workers]
+    if len(cores) < workers:
+        raise NervesegError(f"{workers} workers need a core each, but this process may use {len(cores)}")
     listening = [socket.socket() for _ in cores]
     for each in listening:
         each.bind(("127.0.0.1", 0))

@@ -24,7 +24,7 @@ from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.evaluation.scoring import case_table, robustness_row, threshold_table
 from nerveseg.outputs import write_csv, write_json
 from nerveseg.params import FRESH, Params, load_params
-from nerveseg.predictor import Predictor
+from nerveseg.predictor import Predictor, check_unseen, subject_keys
 from nerveseg.tracking import stage_run
 from nerveseg.training.distribution import make_deterministic
 
@@ -43,8 +43,9 @@ def evaluate() -> None:
         ensemble = params.evaluate.ensemble
         folders = MODELS | ({} if ensemble == FRESH else {"ensemble": Path(ensemble)})
         predictors = {model: load_predictor(directory) for model, directory in folders.items()}
+        keys = subject_keys(pd.read_csv(PROCESSED / "manifest.csv", dtype={"subject": str}))
         for model, predictor in predictors.items():
-            predictor.check_unseen(info.source, subjects, folders[model])
+            check_unseen(predictor.subjects, {subject: keys[subject] for subject in sorted(subjects)}, folders[model])
         tables = {model: _tables(model, predictor, records, params) for model, predictor in predictors.items()}
         cases, thresholds, robustness = zip(*tables.values(), strict=True)
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))

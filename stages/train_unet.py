@@ -17,6 +17,7 @@ from nerveseg.errors import told_plainly
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import Params, load_params
+from nerveseg.predictor import check_unseen, subject_keys
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train, subjects_behind
 from nerveseg.tracking import stage_run
 from nerveseg.training.checkpoints import Checkpoint, digest_of
@@ -42,12 +43,16 @@ def train_unet() -> None:
         return
     with stage_run("train_unet", params) as run, fresh_folder(OUTPUT) as folder:
         manifest = pd.read_csv(PROCESSED / "manifest.csv", dtype={"frame": str, "subject": str})
+        keys = manifest.assign(key=manifest["subject"].map(subject_keys(manifest)))
+        before = subjects_behind(params.unet.init_from)
+        check_unseen(
+            before, dict(keys.loc[keys["split"] == "test", ["subject", "key"]].to_numpy()), params.unet.init_from
+        )
         run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "training", manifest)
         trained, history, checkpoint = _train(params, info, strategy, run.log_epoch)
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
-        seen = manifest.loc[manifest["split"].isin(["train", "val"]), "subject"]
-        subjects = subjects_behind(params.unet, info.source, seen)
+        subjects = tuple(sorted(before.union(keys.loc[keys["split"].isin(["train", "val"]), "key"])))
         config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet, subjects=subjects)
         network = build_unet(params.unet, info.height, info.width, info.mean, info.std, pretrained=False)
         network.set_weights(trained.get_weights())

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import ROOT, simulated_frame
@@ -9,7 +10,7 @@ from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.unet import build_unet
 from nerveseg.params import load_params
-from nerveseg.predictor import subject_key
+from nerveseg.predictor import check_unseen, subject_keys
 from nerveseg.segmenter import Segmenter, SegmenterConfig
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
@@ -69,15 +70,36 @@ def test_a_damaged_ensemble_says_how_to_make_it_again(tmp_path, content):
 
 def test_a_member_that_is_gone_is_named(tmp_path):
     Ensemble({"a": member(1), "b": member(2)}).save(tmp_path)
-    (tmp_path / "b" / "segmenter.json").unlink()
+    (tmp_path / "members" / "b" / "segmenter.json").unlink()
     with pytest.raises(ModelError, match=r"b/segmenter\.json was not found"):
         load_predictor(tmp_path)
     assert json.loads((tmp_path / "ensemble.json").read_text())["members"] == ["a", "b"]
 
 
-def test_a_predictor_refuses_to_be_scored_on_subjects_that_it_has_learnt_from():
-    one = member(1, subjects=[subject_key("data/raw/clinic", "7")])
-    one.check_unseen("data/raw/clinic", ["8", "9"], "models/gan")
-    one.check_unseen("data/raw/another", ["7"], "models/gan")
+def test_a_member_may_be_called_like_the_file_that_lists_them(tmp_path):
+    Ensemble({"ensemble.json": member(1), "b": member(2)}).save(tmp_path)
+    assert list(load_predictor(tmp_path).members) == ["ensemble.json", "b"]
+
+
+def test_a_file_is_no_folder_of_a_model(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match=r"file/segmenter\.json cannot be read \(Not a directory\)"):
+        load_predictor(tmp_path / "file")
+
+
+def manifest(*rows):
+    return pd.DataFrame(rows, columns=["subject", "digest"])
+
+
+def test_a_subject_is_known_again_by_its_frames_whatever_it_is_called():
+    here = subject_keys(manifest(("7", "a"), ("7", "b"), ("8", "c")))
+    there = subject_keys(manifest(("x", "b"), ("x", "a"), ("7", "d")))
+    assert here["7"] == there["x"]
+    assert len({*here.values(), *there.values()}) == 3
+
+
+def test_a_model_is_not_scored_on_subjects_that_it_has_learnt_from():
+    keys = subject_keys(manifest(("7", "a"), ("8", "c")))
+    check_unseen({keys["7"]}, {"8": keys["8"]}, "models/gan")
     with pytest.raises(ModelError, match=r"models/gan has learnt from 1 of the test subjects \(7\)"):
-        one.check_unseen("data/raw/clinic", ["7", "8"], "models/gan")
+        check_unseen({keys["7"]}, keys, "models/gan")

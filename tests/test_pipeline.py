@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT, write_params
 from nerveseg.ensemble import Ensemble
 from nerveseg.params import load_params
-from nerveseg.predictor import subject_key
+from nerveseg.predictor import subject_keys
 from nerveseg.segmenter import Segmenter
 from odd_files import dicom
 
@@ -225,7 +225,14 @@ def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_change
     assert "Running stage 'train_unet'" in out
     assert pd.read_csv(work / "metrics" / "unet_history.csv")["val_dice"].iloc[0] == pytest.approx(trained, abs=0.05)
     assert not succeed(work, "dvc", "status", "train_unet").count("pretrained")
-    (work / "models" / "pretrained" / "segmenter.json").write_text("{}")
+    config = work / "models" / "pretrained" / "segmenter.json"
+    manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps(content | {"subjects": list(subject_keys(manifest).values())}))
+    done = run(work, "dvc", "repro", "train_unet")
+    assert "models/pretrained has learnt from 2 of the test subjects" in done.stderr
+    assert "epoch" not in done.stdout + done.stderr
+    config.write_text("{}")
     assert "modified:           models/pretrained" in succeed(work, "dvc", "status", "train_unet")
     done = run(work, "dvc", "repro", "train_unet")
     assert done.returncode != 0
@@ -244,14 +251,15 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     scores = metrics(work)
     assert scores["ensemble"] == pytest.approx(scores["gan"])
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet", "gan", "ensemble"}
-    test = pd.read_csv(work / "data" / "processed" / "manifest.csv").query("split == 'test'")["subject"].astype(str)
-    config = work / "models" / "ensemble" / "other" / "segmenter.json"
+    manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
+    tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]
+    config = work / "models" / "ensemble" / "members" / "other" / "segmenter.json"
     content = json.loads(config.read_text())
-    content["subjects"].append(subject_key("data/phantom", test.iloc[0]))
+    content["subjects"].append(subject_keys(manifest)[tested])
     config.write_text(json.dumps(content))
     done = run(work, "dvc", "repro", "evaluate")
     assert done.returncode != 0
-    assert f"models/ensemble has learnt from 1 of the test subjects ({test.iloc[0]})" in done.stderr
+    assert f"models/ensemble has learnt from 1 of the test subjects ({tested})" in done.stderr
 
 
 def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):

@@ -44,6 +44,13 @@ def test_the_expected_threshold_of_a_frame_of_noughts_or_ones_takes_what_there_i
     assert np.array_equal(Cutoffs("expected").mask(Estimate(sure, 1.0)), sure == 1.0)
 
 
+def test_a_frame_that_is_below_the_first_level_everywhere_has_no_expected_mask_and_a_lost_pixel_none_either():
+    faint = np.random.default_rng(0).uniform(0, 9e-4, (20, 20)).astype(np.float32)
+    assert not Cutoffs("expected").mask(Estimate(faint, 1.0)).any()
+    faint[3, 3], faint[5:9, 5:9] = np.nan, 0.9
+    assert Cutoffs("expected").mask(Estimate(faint, 1.0)).sum() == 16
+
+
 def test_a_faint_nerve_is_outlined_where_a_fixed_threshold_finds_nothing():
     truth = case(0.6)[1]
     faint = Estimate(np.where(truth, 0.3, 0.02).astype(np.float32), 1.0)

@@ -41,7 +41,7 @@ def test_a_record_of_a_round_holds_no_truth(train):
 
 
 def test_rounds_written_by_several_processes_are_those_written_by_one(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("nerveseg.data.rounds.TOGETHER", 2)
+    monkeypatch.setattr("nerveseg.data.rounds.SHARES", 1)
     written = {}
     for few in (0, 10**6):
         monkeypatch.setattr("nerveseg.data.rounds.FEW", few)

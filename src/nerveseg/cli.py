@@ -16,7 +16,7 @@ from nerveseg.data.inventory import take_inventory
 from nerveseg.data.layouts import natural_key
 from nerveseg.data.mask_codes import encode_rle
 from nerveseg.data.summary import summary, text
-from nerveseg.errors import DatasetError, told_plainly
+from nerveseg.errors import DatasetError, ModelError, told_plainly
 from nerveseg.outputs import write_csv
 from nerveseg.params import load_params
 from nerveseg.tracking_execution import repository_root
@@ -63,16 +63,34 @@ def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
 
 
 def folds(names: Sequence[str], ensemble: Path | None) -> int:
-    """Print what the DVC experiments of this commit, or those of these names, say together; write their ensemble."""
-    from nerveseg.folds import experiment_runs, groups_of, report, write_ensemble
+    """Print what the DVC experiments of this commit, or those of these names, say together; or write their ensemble.
 
-    groups = groups_of(experiment_runs(names))
+    Raises:
+        ModelError: not all folds have run, and the experiments to use are not named.
+    """
+    from nerveseg.folds import TEST, experiment_runs, groups_of, missing_folds, report, write_ensemble
+
+    runs, left_out = experiment_runs(names)
+    groups = groups_of(runs)
+    for name, reason in left_out.items():
+        print(f"left out: {name} {reason}", file=sys.stderr)
     if ensemble is None:
         print(report(groups))
+        return 0
+    if not names and (missing := missing_folds(groups[0])):
+        raise ModelError(
+            f"folds {', '.join(map(str, missing))} have no finished run; wait until `dvc queue status` shows none that runs, "
+            "or name the experiments to use"
+        )
+    members = write_ensemble(groups, ensemble)
+    print(f"{len(members)} members in {ensemble}: {', '.join(run.name for run in members)}")
+    if test := members[0].params.get(TEST):
+        named = f"-S '{TEST}=[{','.join(map(str, test))}]' "
+        print(f"next: dvc add {ensemble} && dvc exp run {named}-S evaluate.ensemble={ensemble}")
     else:
-        members = write_ensemble(groups, ensemble)
-        print(f"{len(members)} members in {ensemble}: {', '.join(members)}")
-        print(f"next: dvc add {ensemble} && dvc exp run -S evaluate.ensemble={ensemble}")
+        print(
+            "each member learnt from other members' test subjects: it can predict, but not be scored on this data set"
+        )
     return 0
 
 

@@ -1,13 +1,12 @@
 """Several trainings as one predictor: the mean of what they say of a frame.
 
-On disk it is a folder: `ensemble.json` (the members in their order, and the cut-offs) beside a folder for each member, as
-`Segmenter.save` wrote it. No frame is left that no member has learnt from, so the cut-offs are not searched again: they
-are the medians of the members' own.
+On disk it is a folder: `ensemble.json`, the members in their order, beside `members/NAME` for each, as `Segmenter.save`
+wrote it. No frame is left that no member has learnt from, so cut-offs are not searched again: they are the medians of the
+members' own.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Self
@@ -16,10 +15,11 @@ import tensorflow as tf
 
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.outputs import write_json
 from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter
 
-ENSEMBLE_NAME = "ensemble.json"
+ENSEMBLE_NAME, MEMBERS = "ensemble.json", "members"
 
 
 class Ensemble(Predictor):
@@ -58,7 +58,7 @@ class Ensemble(Predictor):
         path = directory / ENSEMBLE_NAME
         try:
             names = json.loads(path.read_text(encoding="utf-8"))["members"]
-            folders = {str(name): directory / str(name) for name in names}
+            folders = {str(name): directory / MEMBERS / str(name) for name in names}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path} cannot be read ({error}); make it again with `nerveseg folds`") from None
         if not folders:
@@ -67,10 +67,10 @@ class Ensemble(Predictor):
 
     def save(self, directory: Path) -> None:
         for name, member in self.members.items():
-            (directory / name).mkdir()
-            member.save(directory / name)
-        content = {"members": list(self.members), "cutoffs": asdict(self.cutoffs)}
-        (directory / ENSEMBLE_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            folder = directory / MEMBERS / name
+            folder.mkdir(parents=True)
+            member.save(folder)
+        write_json(directory / ENSEMBLE_NAME, {"members": list(self.members)})
 
 
 def load_predictor(directory: Path) -> Predictor:

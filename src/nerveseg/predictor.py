@@ -6,10 +6,11 @@ it of one training, `nerveseg.ensemble` of several.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -42,7 +43,7 @@ class Predictor:
         network: as the module says.
         size: (height, width) of its input in pixels.
         cutoffs: that belong to it.
-        subjects: keys, from `subject_key`, of all subjects whose frames chose its weights or cut-offs.
+        subjects: keys, from `subject_keys`, of all subjects whose frames chose its weights or cut-offs.
     """
 
     def __init__(self, network: tf.keras.Model, size: Size, cutoffs: Cutoffs, subjects: frozenset[str]) -> None:
@@ -68,20 +69,28 @@ class Predictor:
         estimates = self.estimates(inputs, (frame.shape for frame in frames))
         return [Prediction(found.probability, self.cutoffs.mask(found), found.presence) for found in estimates]
 
-    def check_unseen(self, source: str, subjects: Iterable[str], name: object) -> None:
-        """Make sure that scores on these subjects of the data set `source` mean something.
 
-        Raises:
-            ModelError: the predictor, called `name`, has learnt from some of them.
-        """
-        if seen := sorted(subject for subject in set(subjects) if subject_key(source, subject) in self.subjects):
-            raise ModelError(
-                f"{name} has learnt from {len(seen)} of the test subjects ({', '.join(seen[:10])}): its scores on them "
-                "would mean nothing; name the test subjects in split.test_subjects before you train, so that every "
-                "fold leaves them out"
-            )
+def subject_keys(manifest: pd.DataFrame) -> dict[str, str]:
+    """A digest for each subject of a manifest over those of its frames and masks: it tells the subject again under
+    another name and in another folder, but not once frames were added, and names nobody.
+    """
+    frames = manifest.groupby("subject")["digest"]
+    return {str(name): hashlib.sha256("".join(sorted(of)).encode()).hexdigest()[:16] for name, of in frames}
 
 
-def subject_key(source: str, subject: str) -> str:
-    """A digest that tells a subject of a data set (`data.dir`) from all others without naming it."""
-    return hashlib.sha256(f"{source}\0{subject}".encode()).hexdigest()[:16]
+def check_unseen(learnt: Collection[str], test: Mapping[str, str], name: object) -> None:
+    """Make sure that scores on test subjects mean something.
+
+    Args:
+        learnt: keys of the subjects that a model has learnt from.
+        test: the keys of the test subjects, by their names.
+        name: of the model.
+
+    Raises:
+        ModelError: some are in both.
+    """
+    if seen := [subject for subject, key in test.items() if key in learnt]:
+        raise ModelError(
+            f"{name} has learnt from {len(seen)} of the test subjects ({', '.join(seen[:10])}), so that scores on them "
+            "would mean nothing; train it with these subjects in split.test_subjects, or test on others"
+        )

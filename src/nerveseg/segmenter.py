@@ -5,7 +5,7 @@ On disk it is a folder: `segmenter.json` (what was built, on which grey levels, 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import LOGITS, PRESENCE, build_unet
 from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
-from nerveseg.predictor import Predictor, subject_key
+from nerveseg.predictor import Predictor
 
 CONFIG_NAME = "segmenter.json"
 UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.weights.h5"
@@ -31,7 +31,7 @@ layers = tf.keras.layers
 class SegmenterConfig:
     """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
     from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, the cut-offs found
-    on val, and the keys of the subjects of train and val (`predictor.subject_key`).
+    on val, and the keys of the subjects that it has learnt from (`predictor.subject_keys`).
     """
 
     height: int
@@ -53,6 +53,8 @@ class SegmenterConfig:
             return cls(**content | parts | {"subjects": tuple(content["subjects"])})
         except FileNotFoundError:
             raise ModelError(f"{path} was not found; run `dvc repro` or `dvc pull` to get a trained model") from None
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read ({error.strerror}); name the folder of a trained model") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"{path} is not a segmenter of this version ({error}); train again with `dvc repro`"
@@ -154,10 +156,9 @@ def network_to_train(
     return network
 
 
-def subjects_behind(params: UNetParams, source: str, subjects: Iterable[str]) -> tuple[str, ...]:
-    """Keys of these subjects of a data set and of those that the weights in `params.init_from` have learnt from."""
-    before = () if params.init_from == FRESH else SegmenterConfig.read(Path(params.init_from)).subjects
-    return tuple(sorted({*before, *(subject_key(source, subject) for subject in subjects)}))
+def subjects_behind(init_from: str) -> frozenset[str]:
+    """Keys of the subjects that the weights in this folder have learnt from."""
+    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(Path(init_from)).subjects)
 
 
 def load_weights(network: tf.keras.Model, path: Path) -> None:

@@ -18,16 +18,17 @@ from nerveseg.params import AugmentParams
 
 STAGE_SEED = 0xA06
 FEW = 40_000  # variants; fewer are made before other processes have started
-TOGETHER = 8  # rounds that a process makes of the frames that it was sent
+SHARES = 4  # of the rounds for each process, with each of which it is sent the train frames
 
 
 def write_rounds(folder: Path, train: Sequence[Record], params: AugmentParams, seed: int, count: int) -> list[Path]:
     """Write the first `count` rounds into a folder, in a process for each core where there is much to do."""
     paths = [folder / f"round-{number:03d}.tfrecord" for number in range(count)]
+    frames = [replace(record, truth=None, original=None) for record in train]
     workers = cpu_count() if count * len(train) > FEW else 1
-    together = 1 if workers == 1 else TOGETHER
+    together = max(1, count // (SHARES * workers)) if workers > 1 else 1
     shares = [range(first, min(first + together, count)) for first in range(0, count, together)]
-    tasks = (delayed(_write)([paths[number] for number in share], train, share, params, seed) for share in shares)
+    tasks = (delayed(_write)([paths[number] for number in share], frames, share, params, seed) for share in shares)
     with tqdm(total=count, desc="augmenting", unit="round") as progress:
         for written in Parallel(workers, return_as="generator")(tasks):
             progress.update(written)

@@ -4,7 +4,7 @@ where a nerve in the frame is unlikely.
 A threshold is a number, or `expected`: each frame has its own then, that of the mask with the highest expected Dice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -45,8 +45,12 @@ class Cutoffs:
         probability = estimate.probability
         if estimate.presence < self.presence:
             return np.zeros(probability.shape, np.bool_)
-        threshold = expected_dice_threshold(probability) if self.threshold == "expected" else self.threshold
-        return remove_small_regions(probability >= threshold, self.min_area * probability.size)
+        return remove_small_regions(_above(probability, self.threshold), self.min_area * probability.size)
+
+
+def _above(probability: Probability, threshold: Threshold) -> Mask:
+    mask: Mask = probability >= (expected_dice_threshold(probability) if threshold == "expected" else threshold)
+    return mask
 
 
 def expected_dice_threshold(probability: Probability) -> float:
@@ -54,13 +58,14 @@ def expected_dice_threshold(probability: Probability) -> float:
 
     Of all masks of k pixels that of the k surest has the highest; its expected Dice is about 2 S_k / (k + S), where S_k
     is the sum of their probabilities and S that of all (Dai and Li 2023, "RankSEG"). Sizes at which two pixels would be
-    told apart by less than a level are not looked at.
+    told apart by less than a level are not looked at, and what is below the first level is never nerve.
     """
+    probability = np.clip(np.nan_to_num(probability), 0.0, 1.0)
     levels = np.minimum((probability * LEVELS).astype(np.int64), LEVELS - 1).ravel()
     pixels = np.bincount(levels, minlength=LEVELS)[::-1].cumsum()
     sums = np.bincount(levels, probability.ravel().astype(np.float64), LEVELS)[::-1].cumsum()
     surest = int(np.argmax(2.0 * sums / np.maximum(pixels + sums[-1], 1e-12)))
-    return (LEVELS - 1 - surest) / LEVELS
+    return max(1, LEVELS - 1 - surest) / LEVELS
 
 
 def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:
@@ -87,15 +92,22 @@ def search_cutoffs(
     Returns:
         The best ones, of equal ones the first in the order of params, and their mean Dice.
     """
-    masks = [Cutoffs(*pair) for pair in product(params.thresholds, params.min_areas)]
     dices = []
     for estimate, truth in zip(estimates, truths, strict=True):
         if params.score == "challenge" or truth.any():
-            given = np.array([count(truth, cutoffs.mask(estimate)).dice for cutoffs in masks])
+            given = [count(truth, mask).dice for mask in _masks(estimate.probability, params)]
             withheld = 0.0 if truth.any() else 1.0
             shown = estimate.presence >= np.array(params.presences)
-            dices.append(np.where(shown, given[:, np.newaxis], withheld))
+            dices.append(np.where(shown, np.array(given)[:, np.newaxis], withheld))
     means = np.mean(dices, axis=0)
     best, presence = np.unravel_index(int(np.argmax(means)), means.shape)
-    cutoffs = Cutoffs(masks[best].threshold, masks[best].min_area, params.presences[presence])
-    return cutoffs, float(means[best, presence])
+    threshold, min_area = list(product(params.thresholds, params.min_areas))[best]
+    return Cutoffs(threshold, min_area, params.presences[presence]), float(means[best, presence])
+
+
+def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask]:
+    """One for each threshold and smallest area, in the order of their product."""
+    for threshold in params.thresholds:
+        mask = _above(probability, threshold)
+        for min_area in params.min_areas:
+            yield remove_small_regions(mask, min_area * probability.size)

@@ -190,8 +190,11 @@ class SupervisedTraining:
 
     def _validate(self, validation: tf.data.Dataset) -> dict[str, float]:
         """Scores of the average on val, its batches side by side like the parts of one in training."""
+        scored: list[tuple[tf.Tensor, tf.Tensor]] = []
+        waiting = iter(validation)
         with ThreadPoolExecutor(self.params.parts) as pool:
-            scored = list(pool.map(lambda batch: self._score(*batch), validation))
+            while together := list(islice(waiting, self.params.parts)):
+                scored += pool.map(lambda batch: self._score(*batch), together)
         losses, dices = ([value.numpy() for value in values] for values in zip(*scored, strict=True))
         return {
             "val_loss": float(np.average(np.array(losses, np.float64), weights=[len(of_batch) for of_batch in dices])),
