@@ -103,19 +103,22 @@ def measure(params: Params, steps: int) -> None:
     print(f"scores of train in a step: {1 - bare_step / step:.1%} of its time")
 
     waited = worked = 0.0
-    epochs = range(-(-steps // steps_per_epoch(info.frames["train"], unet)))
-    clock = time.perf_counter()
+    epochs = range(-(-(steps + 1) // steps_per_epoch(info.frames["train"], unet)))
+    began = time.perf_counter()
     given = iter(training.train_batches(rounds, info, params.seed, epochs))
+    training.step(*next(given))
+    start = time.perf_counter() - began - step
     for _ in range(steps):
+        clock = time.perf_counter()
         frames, masks = next(given)
         arrived = time.perf_counter()
         training.step(frames, masks)
-        waited, worked, clock = waited + arrived - clock, worked + time.perf_counter() - arrived, time.perf_counter()
+        waited, worked = waited + arrived - clock, worked + time.perf_counter() - arrived
     validation = batches(shards(PROCESSED, "val"), info, unet.batch_size)
     validating = seconds(lambda: training._validate(validation), 5)  # noqa: SLF001
     epoch = (waited + worked) / steps * steps_per_epoch(info.frames["train"], unet)
     _tell("the loop", steps * unet.batch_size / (waited + worked), frame, peaks)
-    print(f"waiting for data: {waited / (waited + worked):.1%} of its time, its start included")
+    print(f"waiting for data: {waited / (waited + worked):.2%} of its time, after {start:.2f} s for the first batch")
     print(f"validation after each epoch: {validating:.2f} s, {validating / (epoch + validating):.1%} of its time")
 
 
