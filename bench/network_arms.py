@@ -135,6 +135,10 @@ def _encoder(name: str) -> Arm:
 
 
 STRONGER = {"augment.rotation": 20.0, "augment.scale": 0.25, "augment.shift": 0.12, "augment.gamma": 0.5}
+WEAKER = {"augment.rotation": 8.0, "augment.scale": 0.1, "augment.shift": 0.05}
+INTENSITY = {
+    "augment.gain": 0.4, "augment.gamma": 0.6, "augment.speckle": 5.0, "augment.shadow": 0.4, "augment.blur": 0.4,
+}  # fmt: skip
 ARMS = {
     "params": Arm(),
     "params 2": Arm(),
@@ -148,6 +152,9 @@ ARMS = {
     "on the fly": Arm(on_the_fly=True),
     "on the fly 2": Arm(on_the_fly=True),
     "stronger": Arm(STRONGER, on_the_fly=True),
+    "weaker": Arm(WEAKER, on_the_fly=True),
+    "intensity": Arm(INTENSITY, on_the_fly=True),
+    "decay 2e-2": Arm({"unet.weight_decay": 2e-2}, on_the_fly=True),
     "2 parts on the fly": Arm({"unet.parts": 2}, on_the_fly=True),
     "batch 32 on the fly": Arm({"unet.batch_size": 32, "unet.parts": 2}, on_the_fly=True),
     "batch 32, lr 5e-3 on the fly": Arm({"unet.batch_size": 32, "unet.parts": 2, "lr": 5e-3}, on_the_fly=True),

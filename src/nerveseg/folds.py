@@ -27,19 +27,16 @@ SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "sensitivity", "specificity"
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment: its name, its commit, its params by dotted name, the test frames, and its scores by model and
-    score, for example `gan.dice_nerve`, None where one is not defined.
+    """One experiment: its name, its commit, its params by dotted name, its fold and seed, the test frames, and its scores
+    by model and score, for example `gan.dice_nerve`, None where one is not defined.
     """
 
     name: str
     commit: str
     params: Mapping[str, Any]
+    turn: tuple[int, int]
     frames: int
     scores: Mapping[str, float | None]
-
-    @property
-    def turn(self) -> tuple[int, int]:
-        return self.params["split.fold"], self.params["seed"]
 
 
 def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str]]:
@@ -157,8 +154,9 @@ def _read(name: str, commit: str) -> Run | str:
         params = dict(_flat(yaml.safe_load(files.read_text(PARAMS))))
         lock, metrics = yaml.safe_load(files.read_text(LOCK)), json.loads(files.read_text(METRICS))
         scores = {f"{model}.{score}": metrics[model][score] for model in MODELS for score in SCORES}
-        run = Run(name, commit, params, metrics["counts"]["frames"], scores)
-        whole = run.turn and _is_whole(lock["stages"], params)
+        fold, seed = (params[key] for key in TURNED)
+        run = Run(name, commit, params, (fold, seed), metrics["counts"]["frames"], scores)
+        whole = _is_whole(lock["stages"], params)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         return f"lacks what is needed of {PARAMS}, {LOCK} or {METRICS} ({error!r})"
     return run if whole else f"did not run the whole pipeline: its {LOCK} and {PARAMS} differ"
