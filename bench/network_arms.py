@@ -37,6 +37,7 @@ class Arm:
         start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
             restoring frames with patches taken out).
         schedule: of the learning rate after its warm-up: `cosine` or `linear` to zero, or `constant`.
+        repetition: 1 for an arm that differs from another in its random numbers alone.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Arm:
     block: str = "plain"
     start: str = "random"
     schedule: str = "cosine"
+    repetition: int = 0
 
 
 def tversky_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -141,7 +143,7 @@ INTENSITY = {
 }  # fmt: skip
 ARMS = {
     "params": Arm(),
-    "params 2": Arm(),
+    "params 2": Arm(repetition=1),
     "tversky": Arm(region=tversky_loss),
     "lovasz": Arm(region=lovasz_loss),
     "boundary": Arm(region=boundary_loss),
@@ -150,10 +152,12 @@ ARMS = {
     "smoothed": Arm(pixel=smoothed),
     "by subject": Arm(by_subject=True),
     "on the fly": Arm(on_the_fly=True),
-    "on the fly 2": Arm(on_the_fly=True),
+    "on the fly 2": Arm(on_the_fly=True, repetition=1),
     "stronger": Arm(STRONGER, on_the_fly=True),
     "weaker": Arm(WEAKER, on_the_fly=True),
     "intensity": Arm(INTENSITY, on_the_fly=True),
+    "constant on the fly": Arm(schedule="constant", on_the_fly=True),
+    "decay 0.1": Arm({"unet.weight_decay": 0.1}, on_the_fly=True),
     "decay 2e-2": Arm({"unet.weight_decay": 2e-2}, on_the_fly=True),
     "2 parts on the fly": Arm({"unet.parts": 2}, on_the_fly=True),
     "batch 32 on the fly": Arm({"unet.batch_size": 32, "unet.parts": 2}, on_the_fly=True),

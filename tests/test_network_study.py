@@ -1,6 +1,7 @@
 """`bench/network_study.py` on a tiny data set, and its losses against what they must be."""
 
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_cross_entropies_of_the_arms_are_zero_for_sure_and_right_logits_but_for_
 def test_the_params_of_every_arm_are_allowed(bench, tmp_path):
     params = write_params(tmp_path / "params.yaml", {"preprocess": {"width": 128, "height": 96}})
     for arm in bench.ARMS.values():
-        replaced = bench._replaced(params, arm)
+        replaced = bench.replaced(params, arm, Path("models/unet"))
         for name, value in arm.params.items():
             assert reduce(getattr, name.split("."), replaced) == value
 
@@ -94,5 +95,5 @@ def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, ka
     cases = bench.pd.read_csv(tmp_path / "study" / "0.01-minutes" / "params-1.csv")
     assert sorted(cases["subject"].unique()) == list(range(1, 11))
     assert "params" in study.report()
-    monkeypatch.setattr(bench.Study, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(bench, "train_arm", lambda *_: pytest.fail("trained again"))
     study.run("params", 1)

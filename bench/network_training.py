@@ -1,0 +1,166 @@
+"""How one arm of `bench/network_study.py` is trained: in one thread, for so many minutes of processor time.
+
+The steps of an arm are timed first, then the schedule is laid out for as many of them as fit into its minutes. Frames are
+held in memory; making the cached rounds is not counted, making variants on the fly is.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nerveseg.data.records import DatasetInfo, Record
+from nerveseg.data.rounds import round_of
+from nerveseg.models.losses import presence_loss
+from nerveseg.models.unet import LOGITS, PRESENCE
+from nerveseg.params import Params
+from nerveseg.segmenter import network_to_train
+from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
+from nerveseg.training.supervised import SupervisedTraining
+from network_arms import Arm, blocks_of
+
+import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+
+QUARTERS = (1, 2, 3)
+TRIED, TIMED = 3, 15  # steps before the training, of which the last are timed
+Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The network with the average of the weights at the end, the steps, and frames in a second of processor time."""
+
+    network: tf.keras.Model
+    steps: int
+    rate: float
+
+
+class ArmTraining(SupervisedTraining):
+    """The pipeline's training with the losses of an arm."""
+
+    def __init__(self, arm: Arm, params: Params, build: Callable[[], tf.keras.Model], steps: int) -> None:
+        self.arm = arm
+        super().__init__(build, params.unet, params.lr, steps, training_strategy(params.unet))
+        if arm.schedule != "cosine":
+            warmup = int(params.unet.warmup_share * steps)
+            self.optimiser._learning_rate = _schedule(arm.schedule, params.lr, steps, warmup)  # noqa: SLF001
+        self._restore = tf.function(self._restoring)
+
+    def _loss(self, masks: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        logits = outputs[LOGITS]
+        loss = self.arm.region(masks, logits) + self.arm.pixel(masks, logits)
+        return loss + presence_loss(self.params, masks, outputs[PRESENCE])
+
+    def average(self) -> tf.keras.Model:
+        self.averaged.set_weights([value.numpy() for value in self._values()["average"]])
+        return self.averaged
+
+    def denoise(self, given: Batches, seconds: float) -> None:
+        """Let the network restore frames for so long, and put its last layer back to where it was."""
+        last = [variable for variable in self.network.weights if variable.name.startswith(LOGITS)]
+        before = [variable.numpy() for variable in last]
+        optimiser = tf.keras.optimizers.AdamW(1e-3, weight_decay=1e-4)
+        optimiser.build(self.network.trainable_variables)
+        self._restore(next(given)[0], optimiser)
+        until = time.process_time() + seconds
+        while time.process_time() < until:
+            self._restore(next(given)[0], optimiser)
+        for variable, value in zip(last, before, strict=True):
+            variable.assign(value)
+
+    def _restoring(self, frames: tf.Tensor, optimiser: tf.keras.optimizers.Optimizer) -> None:
+        """One step of restoring frames of which half of the squares of 16 pixels are missing."""
+        shape = tf.shape(frames)
+        kept = tf.cast(tf.random.uniform((shape[0], shape[1] // 16, shape[2] // 16, 1)) > 0.5, tf.float32)
+        kept = tf.repeat(tf.repeat(kept, 16, 1), 16, 2)
+        middle = tf.reduce_mean(frames)
+        with tf.GradientTape() as tape:
+            restored = self.network(frames * kept + middle * (1.0 - kept), training=True)[LOGITS]
+            loss = tf.reduce_mean(((frames - middle) / 64.0 - restored) ** 2)
+        variables = self.network.trainable_variables
+        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+        optimiser.apply_gradients(zip(gradients, variables, strict=True))
+
+
+def train_arm(
+    arm: Arm,
+    params: Params,
+    records: Sequence[Record],
+    info: DatasetInfo,
+    seed: int,
+    minutes: float,
+    on_quarter: Callable[[int, tf.keras.Model], None],
+) -> Trained:
+    """Train on the records; `on_quarter` is given the average after each quarter but the last, which is not counted."""
+    size, policy = (info.height, info.width, info.mean, info.std), keras_policy(params.unet.precision)
+
+    def fresh(steps: int) -> ArmTraining:
+        tf.keras.backend.clear_session()
+        make_deterministic(seed + 1000 * arm.repetition)
+        with blocks_of(arm):
+            return ArmTraining(arm, params, lambda: network_to_train(params.unet, *size, policy), steps)
+
+    given = _batches(arm, params, records, seed)
+    restoring = 60 * minutes / 3 if arm.start == "denoising" else 0.0
+    steps = max(2, int((60 * minutes - restoring) / _seconds_of_a_step(fresh(100), given)))
+    training = fresh(steps)
+    if restoring:
+        training.denoise(given, restoring)
+    training.step(*next(given))
+    spent, began = 0.0, time.process_time()
+    quarters = {steps * quarter // 4: quarter for quarter in QUARTERS}
+    for step in range(2, steps + 1):
+        training.step(*next(given))
+        if step in quarters:
+            spent += time.process_time() - began
+            on_quarter(quarters[step], training.average())
+            began = time.process_time()
+    spent += time.process_time() - began
+    return Trained(training.average(), steps, (steps - 1) * params.unet.batch_size / spent)
+
+
+def _seconds_of_a_step(training: ArmTraining, given: Batches) -> float:
+    for _ in range(TRIED):
+        training.step(*next(given))
+    began = time.process_time()
+    for _ in range(TIMED):
+        training.step(*next(given))
+    return (time.process_time() - began) / TIMED
+
+
+def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> Batches:
+    """Endless batches; frames of a round are dealt in a random order, or drawn so that all subjects count alike."""
+    rng, augment, size = np.random.default_rng(seed), params.augment, params.unet.batch_size
+    count = augment.variants + 1
+    if arm.on_the_fly:
+        augment = augment.model_copy(update={"variants": 100_000})
+    cached = [] if arm.on_the_fly else [list(round_of(records, number, augment, seed)) for number in range(count)]
+    number, waiting = 0, list[Record]()
+    while True:
+        found = cached[number % count] if cached else list(round_of(records, number, augment, seed))
+        number += 1
+        order = rng.permutation(len(found))
+        if arm.by_subject:
+            subjects = pd.Series([record.subject for record in found])
+            shares = 1.0 / subjects.groupby(subjects).transform("size").to_numpy()
+            order = rng.choice(len(found), len(found), p=shares / shares.sum())
+        waiting += [found[i] for i in order]
+        while len(waiting) >= size:
+            batch, waiting = waiting[:size], waiting[size:]
+            frames = np.stack([record.frame for record in batch])[..., np.newaxis].astype(np.float32)
+            masks = np.stack([record.mask for record in batch])[..., np.newaxis].astype(np.float32) / 255.0
+            yield frames, masks
+
+
+def _schedule(kind: str, peak: float, steps: int, warmup: int) -> tf.keras.optimizers.schedules.LearningRateSchedule:
+    last = peak if kind == "constant" else 0.0
+
+    class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: tf.Tensor) -> tf.Tensor:
+            done = tf.cast(step, tf.float32)
+            return tf.minimum(peak * done / warmup, peak + (last - peak) * (done - warmup) / (steps - warmup))
+
+    return Schedule()
