@@ -19,6 +19,7 @@ from nerveseg.models import unet
 from nerveseg.models.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
+_PLAIN = unet._twice  # noqa: SLF001
 layers = tf.keras.layers
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -33,7 +34,12 @@ class Arm:
         pixel: the loss beside that of the region.
         by_subject: each subject makes up the same share of the batches, whatever its number of frames.
         on_the_fly: a new variant of each frame in each epoch, made while training, instead of cached rounds.
-        block: two convolutions of the plain U-Net: `plain`, `residual` or `inverted`.
+        block: two convolutions of the plain U-Net: `plain`, `residual`, `inverted`, or `dropout`: plain, a fifth of the
+            channels left out where there are 128 or more.
+        mixed: frames are averaged with another of their batch, and their masks with its, by a weight that is drawn from
+            Beta(0.4, 0.4) (Zhang et al. 2018, "mixup").
+        filtered: half of the frames are convolved with a random kernel of 3x3 pixels, brought back to their mean and
+            deviation (Xu et al. 2021, "RandConv").
         start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
             restoring frames with patches taken out).
         schedule: of the learning rate after its warm-up: `cosine` or `linear` to zero, or `constant`.
@@ -46,6 +52,8 @@ class Arm:
     by_subject: bool = False
     on_the_fly: bool = False
     block: str = "plain"
+    mixed: bool = False
+    filtered: bool = False
     start: str = "random"
     schedule: str = "cosine"
     repetition: int = 0
@@ -124,10 +132,15 @@ def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
     return features
 
 
+def _dropped(features: tf.Tensor, filters: int) -> tf.Tensor:
+    features = _PLAIN(features, filters)
+    return layers.SpatialDropout2D(0.2)(features) if filters >= 128 else features
+
+
 @contextmanager
 def blocks_of(arm: Arm) -> Iterator[None]:
     """Networks built inside are made of the arm's blocks."""
-    chosen = {"plain": unet._twice, "residual": _residual, "inverted": _inverted}[arm.block]  # noqa: SLF001
+    chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted, "dropout": _dropped}[arm.block]
     with mock.patch.object(unet, "_twice", chosen):
         yield
 
@@ -153,10 +166,18 @@ ARMS = {
     "by subject": Arm(by_subject=True),
     "on the fly": Arm(on_the_fly=True),
     "on the fly 2": Arm(on_the_fly=True, repetition=1),
+    "on the fly 3": Arm(on_the_fly=True, repetition=2),
+    "on the fly 4": Arm(on_the_fly=True, repetition=3),
     "stronger": Arm(STRONGER, on_the_fly=True),
     "weaker": Arm(WEAKER, on_the_fly=True),
     "intensity": Arm(INTENSITY, on_the_fly=True),
     "constant on the fly": Arm(schedule="constant", on_the_fly=True),
+    "constant, slow average": Arm({"unet.average_decay": 0.997}, schedule="constant", on_the_fly=True),
+    "dropout": Arm(block="dropout", on_the_fly=True),
+    "mixed": Arm(mixed=True, on_the_fly=True),
+    "filtered": Arm(filtered=True, on_the_fly=True),
+    "small": Arm({"unet.base_filters": 16, "unet.max_filters": 128}, on_the_fly=True),
+    "smoothed on the fly": Arm(pixel=smoothed, on_the_fly=True),
     "decay 0.1": Arm({"unet.weight_decay": 0.1}, on_the_fly=True),
     "decay 2e-2": Arm({"unet.weight_decay": 2e-2}, on_the_fly=True),
     "2 parts on the fly": Arm({"unet.parts": 2}, on_the_fly=True),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -152,7 +153,25 @@ def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> 
             batch, waiting = waiting[:size], waiting[size:]
             frames = np.stack([record.frame for record in batch])[..., np.newaxis].astype(np.float32)
             masks = np.stack([record.mask for record in batch])[..., np.newaxis].astype(np.float32) / 255.0
+            if arm.filtered:
+                frames = _filtered(frames, rng)
+            if arm.mixed:
+                weights = rng.beta(0.4, 0.4, (size, 1, 1, 1)).astype(np.float32)
+                partners = rng.permutation(size)
+                frames = weights * frames + (1 - weights) * frames[partners]
+                masks = weights * masks + (1 - weights) * masks[partners]
             yield frames, masks
+
+
+def _filtered(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Half of the frames convolved with a random kernel, their mean and deviation as before."""
+    result = frames.copy()
+    for number in np.flatnonzero(rng.random(len(frames)) < 0.5):
+        frame = frames[number, ..., 0]
+        found = cv2.filter2D(frame, cv2.CV_32F, rng.normal(size=(3, 3)), borderType=cv2.BORDER_REFLECT_101)
+        found = (found - found.mean()) / max(1e-3, float(found.std()))
+        result[number, ..., 0] = np.clip(frame.mean() + frame.std() * found, 0, 255)
+    return result
 
 
 def _schedule(kind: str, peak: float, steps: int, warmup: int) -> tf.keras.optimizers.schedules.LearningRateSchedule:
