@@ -19,7 +19,7 @@ from nerveseg.models import unet
 from nerveseg.models.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
-_PLAIN = unet._twice  # noqa: SLF001
+_PLAIN = unet._twice  # noqa: SLF001 - the blocks that arms replace are no interface of the pipeline
 layers = tf.keras.layers
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -114,7 +114,7 @@ def smoothed(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def _residual(features: tf.Tensor, filters: int) -> tf.Tensor:
     shortcut = features if features.shape[-1] == filters else layers.Conv2D(filters, 1, use_bias=False)(features)
-    inner = unet._convolution(features, filters, 3)  # noqa: SLF001
+    inner = unet._convolution(features, filters, 3)  # noqa: SLF001 - as above
     inner = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(inner)
     inner = layers.BatchNormalization(momentum=0.95)(inner)
     return layers.ReLU()(layers.Add()([shortcut, inner]))
@@ -123,7 +123,7 @@ def _residual(features: tf.Tensor, filters: int) -> tf.Tensor:
 def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
     """Sandler et al. 2018: expand four times, 3x3 for each channel, back; twice, the second with a shortcut."""
     for _ in range(2):
-        inner = unet._convolution(features, 4 * filters, 1)  # noqa: SLF001
+        inner = unet._convolution(features, 4 * filters, 1)  # noqa: SLF001 - as above
         inner = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(inner)
         inner = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(inner))
         inner = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(inner)

@@ -47,7 +47,7 @@ class ArmTraining(SupervisedTraining):
         super().__init__(build, params.unet, params.lr, steps, training_strategy(params.unet))
         if arm.schedule != "cosine":
             warmup = int(params.unet.warmup_share * steps)
-            self.optimiser._learning_rate = _schedule(arm.schedule, params.lr, steps, warmup)  # noqa: SLF001
+            self.optimiser._learning_rate = _schedule(arm.schedule, params.lr, steps, warmup)  # noqa: SLF001 - Keras has no way to change a schedule
         self._restore = tf.function(self._restoring)
 
     def _loss(self, masks: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -42,7 +42,7 @@ def operations(network: tf.keras.Model) -> int:
 
 
 def _convolutions(network: tf.keras.Model) -> list[tf.keras.layers.Layer]:
-    return [layer for layer in network._flatten_layers() if isinstance(layer, tf.keras.layers.Conv2D)]  # noqa: SLF001
+    return [layer for layer in network._flatten_layers() if isinstance(layer, tf.keras.layers.Conv2D)]  # noqa: SLF001 - measured from inside
 
 
 def matrix_product(dtype: tf.DType, parts: int) -> float:
@@ -115,7 +115,7 @@ def measure(params: Params, steps: int) -> None:
         training.step(frames, masks)
         waited, worked = waited + arrived - clock, worked + time.perf_counter() - arrived
     validation = batches(shards(PROCESSED, "val"), info, unet.batch_size)
-    validating = seconds(lambda: training._validate(validation), 5)  # noqa: SLF001
+    validating = seconds(lambda: training._validate(validation), 5)  # noqa: SLF001 - measured from inside
     epoch = (waited + worked) / steps * steps_per_epoch(info.frames["train"], unet)
     _tell("the loop", steps * unet.batch_size / (waited + worked), frame, peaks)
     print(f"waiting for data: {waited / (waited + worked):.2%} of its time, after {start:.2f} s for the first batch")
