@@ -16,6 +16,7 @@ from nerveseg.data.rounds import write_rounds
 from nerveseg.evaluation.scoring import case_table
 from nerveseg.models.unet import build_unet
 from nerveseg.params import Params
+from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
@@ -63,12 +64,12 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
     return segmenter, float(history["val_dice"].max())
 
 
-def score(segmenter: Segmenter, prepared: Path) -> pd.DataFrame:
+def score(predictor: Predictor, prepared: Path) -> pd.DataFrame:
     """A row for each test frame of `prepared`, scored at its own size, with its `subject`."""
     info = DatasetInfo.read(prepared)
     records = list(read_records(shards(prepared, "test"), info))
     truths = [record.annotated for record in records]
     frames = np.stack([record.frame for record in records])
-    cases = case_table(segmenter.estimates(frames, (truth.shape for truth in truths)), truths, segmenter.cutoffs)
+    cases = case_table(predictor.estimates(frames, (truth.shape for truth in truths)), truths, predictor.cutoffs)
     cases.insert(0, "subject", [record.subject for record in records])
     return cases

@@ -6,7 +6,7 @@ whole pipeline has metrics and a model of other params; its `dvc.lock` tells, an
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from flatten_dict import flatten
 
 from nerveseg.errors import DatasetError, ModelError
 from nerveseg.outputs import fresh_folder
@@ -151,7 +152,7 @@ def _read(name: str, commit: str) -> Run | str:
 
     files = DVCFileSystem(rev=commit)
     try:
-        params = dict(_flat(yaml.safe_load(files.read_text(PARAMS))))
+        params = flatten(yaml.safe_load(files.read_text(PARAMS)), reducer="dot")
         lock, metrics = yaml.safe_load(files.read_text(LOCK)), json.loads(files.read_text(METRICS))
         scores = {f"{model}.{score}": metrics[model][score] for model in MODELS for score in SCORES}
         fold, seed = (params[key] for key in TURNED)
@@ -166,9 +167,9 @@ def _is_whole(stages: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
     """Whether each stage ran with these params, on what the stages before it wrote."""
     written = {out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs", [])}
     used = [dep for stage in stages.values() for dep in stage.get("deps", []) if dep["path"] in written]
-    locked = [item for stage in stages.values() for item in _flat(stage.get("params", {}).get(PARAMS, {}))]
+    sections = [flatten(stage.get("params", {}).get(PARAMS, {}), reducer="dot") for stage in stages.values()]
     return all(written[dep["path"]] == dep.get("md5") for dep in used) and all(
-        key in params and params[key] == value for key, value in locked
+        key in params and params[key] == value for section in sections for key, value in section.items()
     )
 
 
@@ -182,14 +183,6 @@ def _fetch(run: Run, folder: Path) -> None:
             f"{MODEL} of experiment {run.name} cannot be had ({error}); `dvc exp push` it where it was run and "
             "`dvc exp pull` it here, or run it again"
         ) from None
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _of_group(number: int, group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from flatten_dict import flatten
 
 from nerveseg.params import Params
 from nerveseg.tracking_execution import execution, execution_name, origin
@@ -88,7 +89,7 @@ class _MlflowRun(StageRun):
         self._model_name = params.tracking.model_name
         self._scores: dict[str, float] = {}
         self._tags = origin()
-        flat = {key: _as_text(value) for key, value in _flatten(params.model_dump(mode="json"))}
+        flat = {key: _as_text(value) for key, value in flatten(params.model_dump(mode="json"), reducer="dot").items()}
         parent = self._find_parent() or self._create(execution_name(), {EXECUTION_TAG: execution()}, flat)
         self._parent: str = parent.info.run_id
         self._parent_status: str = parent.info.status if parent.info.status in ("FAILED", "KILLED") else "FINISHED"
@@ -228,16 +229,8 @@ def stage_run(stage: str, params: Params) -> Iterator[StageRun]:
     run.end("FINISHED")
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for key, value in _flatten(values):
+    for key, value in flatten(values, reducer="dot").items():
         if isinstance(value, bool | int | float | np.number):
             yield re.sub(r"[^\w\-./: ]", "_", key), float(value)
 

@@ -1,0 +1,89 @@
+"""What the pipeline's U-Net scores on people it never saw, for the minutes that it takes.
+
+    python bench/equal_minutes.py data/raw/bp256 --seeds 1 2               # what peers are compared with
+    python bench/equal_minutes.py data/raw/bp256 --seeds 1 2 --folds 3     # fewer members
+
+The folds of a cross-validation over subjects 1 to 30 are trained one after the other by `params.yaml`, each with its own
+fold as val, and scored on subjects 31 to 37: alone, and as the ensemble of all so far (`nerveseg folds --ensemble` makes the
+same of DVC experiments). Minutes are those of the wall clock from packed records to weights and cut-offs: augmentation,
+training and search. Trainings are kept in `.nerveseg/equal-minutes/`, so that the same command goes on where it stopped.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from nerveseg.data.preparation import prepare_dataset
+from nerveseg.ensemble import Ensemble
+from nerveseg.errors import told_plainly
+from nerveseg.evaluation.metrics import summarise
+from nerveseg.outputs import fresh_folder, write_json
+from nerveseg.params import Params, load_params
+from nerveseg.predictor import Predictor
+from nerveseg.segmenter import Segmenter
+from nerveseg.training.distribution import use_threads
+from trainings import score, train
+
+FOLDER = Path(".nerveseg/equal-minutes")
+TEST_SUBJECTS = tuple(str(subject) for subject in range(31, 38))
+TIME = "time.json"
+
+
+def compare(folder: Path, source: Path, params: Params, seed: int, folds: int) -> pd.DataFrame:
+    """A row for each fold of one seed: its minutes and score, and those of the ensemble of all folds up to it."""
+    members: dict[str, Segmenter] = {}
+    rows, spent = [], 0.0
+    for fold in range(folds):
+        prepared, trained = folder / f"records-{seed}-{fold}-of-{folds}", folder / f"unet-{seed}-{fold}-of-{folds}"
+        if not prepared.is_dir():
+            _prepare(prepared, source, params, seed, fold, folds)
+        if not trained.is_dir():
+            began = time.monotonic()
+            segmenter, _ = train(prepared, params, 1000 * seed + fold)
+            minutes = (time.monotonic() - began) / 60
+            with fresh_folder(trained) as fresh:
+                segmenter.save(fresh)
+                write_json(fresh / TIME, {"minutes": minutes})
+        members[f"fold-{fold}"] = Segmenter.load(trained)
+        minutes = float(json.loads((trained / TIME).read_text())["minutes"])
+        spent += minutes
+        alone = _dice_nerve(members[f"fold-{fold}"], prepared)
+        together = _dice_nerve(Ensemble(members), prepared)
+        rows.append({"seed": seed, "fold": fold, "minutes": minutes, "dice_nerve": alone})
+        rows[-1] |= {"all minutes": spent, "ensemble dice_nerve": together}
+        print(json.dumps(rows[-1]), flush=True)
+    return pd.DataFrame(rows)
+
+
+def _dice_nerve(predictor: Predictor, prepared: Path) -> float | None:
+    return summarise(score(predictor, prepared))["dice_nerve"]
+
+
+def _prepare(prepared: Path, source: Path, params: Params, seed: int, fold: int, folds: int) -> None:
+    data = params.data.model_copy(update={"dir": str(source)})
+    chosen = {"folds": folds, "fold": fold, "val_subjects": (), "test_subjects": TEST_SUBJECTS}
+    prepared.parent.mkdir(parents=True, exist_ok=True)
+    with fresh_folder(prepared) as folder:
+        split = params.split.model_copy(update=chosen)
+        prepare_dataset(folder, data, split, params.preprocess, seed, prepared.parent, workers=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("real", type=Path, help="folder in Kaggle's layout with the subjects 1 to 37")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--folds", type=int, default=5)
+    asked = parser.parse_args()
+    params = load_params()
+    params = params.model_copy(update={"postprocess": params.postprocess.model_copy(update={"score": "dice_nerve"})})
+    use_threads(params.unet.parts)
+    rows = pd.concat([compare(FOLDER, asked.real, params, seed, asked.folds) for seed in asked.seeds])
+    print(rows.to_string(index=False, float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    with told_plainly():
+        main()
