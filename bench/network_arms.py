@@ -8,7 +8,7 @@ loss, or for the cross-entropy, as its arm says.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import cv2
@@ -32,7 +32,8 @@ class Arm:
         params: by dotted name, for example `unet.depth`.
         region: the loss beside the cross-entropy.
         pixel: the loss beside that of the region.
-        by_subject: each subject makes up the same share of the batches, whatever its number of frames.
+        balance: each subject, or the frames with a nerve and those without, make up the same share of the batches,
+            whatever their number.
         on_the_fly: a new variant of each frame in each epoch, made while training, instead of cached rounds.
         block: two convolutions of the plain U-Net: `plain`, `residual`, `inverted`, or `dropout`: plain, a fifth of the
             channels left out where there are 128 or more.
@@ -49,7 +50,7 @@ class Arm:
     params: Mapping[str, Any] = field(default_factory=dict)
     region: Loss = soft_dice_loss
     pixel: Loss = binary_cross_entropy
-    by_subject: bool = False
+    balance: Literal["", "subject", "presence"] = ""
     on_the_fly: bool = False
     block: str = "plain"
     mixed: bool = False
@@ -163,7 +164,8 @@ ARMS = {
     "focal": Arm(pixel=focal_loss),
     "positive": Arm(pixel=positive_weighted),
     "smoothed": Arm(pixel=smoothed),
-    "by subject": Arm(by_subject=True),
+    "by subject": Arm(balance="subject"),
+    "by presence": Arm(balance="presence"),
     "on the fly": Arm(on_the_fly=True),
     "on the fly 2": Arm(on_the_fly=True, repetition=1),
     "on the fly 3": Arm(on_the_fly=True, repetition=2),

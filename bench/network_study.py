@@ -58,7 +58,7 @@ class Study:
 
     @cached_property
     def _of_minutes(self) -> Path:
-        return self.folder / f"{self.minutes:g}-minutes"
+        return self.folder / f"{self.source.name}-{self.minutes:g}-minutes"
 
     def run(self, name: str, seed: int) -> None:
         """Train and score an arm, unless it is done or another process is at it."""

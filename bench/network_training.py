@@ -133,7 +133,7 @@ def _seconds_of_a_step(training: ArmTraining, given: Batches) -> float:
 
 
 def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> Batches:
-    """Endless batches; frames of a round are dealt in a random order, or drawn so that all subjects count alike."""
+    """Endless batches; frames of a round are dealt in a random order, or drawn so that they are balanced."""
     rng, augment, size = np.random.default_rng(seed), params.augment, params.unet.batch_size
     count = augment.variants + 1
     if arm.on_the_fly:
@@ -144,9 +144,9 @@ def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> 
         found = cached[number % count] if cached else list(round_of(records, number, augment, seed))
         number += 1
         order = rng.permutation(len(found))
-        if arm.by_subject:
-            subjects = pd.Series([record.subject for record in found])
-            shares = 1.0 / subjects.groupby(subjects).transform("size").to_numpy()
+        if arm.balance:
+            kinds = pd.Series([_kind(record, arm.balance) for record in found])
+            shares = 1.0 / kinds.groupby(kinds).transform("size").to_numpy()
             order = rng.choice(len(found), len(found), p=shares / shares.sum())
         waiting += [found[i] for i in order]
         while len(waiting) >= size:
@@ -161,6 +161,10 @@ def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> 
                 frames = weights * frames + (1 - weights) * frames[partners]
                 masks = weights * masks + (1 - weights) * masks[partners]
             yield frames, masks
+
+
+def _kind(record: Record, balance: str) -> str:
+    return record.subject if balance == "subject" else str((record.mask > 127).any())
 
 
 def _filtered(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """`bench/network_study.py` on a tiny data set, and its losses against what they must be."""
 
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT, write_params
+from nerveseg.data.records import Record
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 
 
@@ -83,6 +85,25 @@ def test_the_study_cuts_where_the_pipeline_does(bench):
     assert np.mean(ours != theirs) < 0.005
 
 
+def test_balanced_batches_hold_as_many_frames_with_a_nerve_as_without_and_as_many_of_each_subject(
+    bench, arms, tmp_path
+):
+    import network_training
+
+    rng, params = np.random.default_rng(0), write_params(tmp_path / "params.yaml")
+    params = params.model_copy(update={"augment": params.augment.model_copy(update={"variants": 0})})
+    records = []
+    for number in range(20):  # one in ten shows a nerve and is of subject 2
+        mask = np.zeros((96, 128), np.uint8)
+        mask[40:60, 50:80] = 255 * (number % 10 == 0)
+        subject = "2" if mask.any() else "1"
+        records.append(Record(f"{subject}_{number}", subject, rng.integers(0, 255, (96, 128), np.uint8), mask))
+    for balance, share in (("", 0.1), ("presence", 0.5), ("subject", 0.5)):
+        given = network_training._batches(arms.Arm(balance=balance), params, records, 1)
+        seen = [mask.max(axis=(1, 2, 3)) for _, mask in islice(given, 400 // params.unet.batch_size)]
+        assert np.mean(seen) == pytest.approx(share, abs=0.08)
+
+
 def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, kaggle_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = write_params(tmp_path / "params.yaml")
@@ -92,7 +113,7 @@ def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, ka
         study.run(name, 1)
     assert study.results["arm"].tolist() == ["by subject", "denoising", "dropout", "filtered", "mixed", "params"]
     assert study.results["expected"].between(0, 1).all()
-    cases = bench.pd.read_csv(tmp_path / "study" / "0.01-minutes" / "params-1.csv")
+    cases = bench.pd.read_csv(tmp_path / "study" / f"{source.name}-0.01-minutes" / "params-1.csv")
     assert sorted(cases["subject"].unique()) == list(range(1, 11))
     assert "params" in study.report()
     monkeypatch.setattr(bench, "train_arm", lambda *_: pytest.fail("trained again"))
