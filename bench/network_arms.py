@@ -113,6 +113,15 @@ def smoothed(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return binary_cross_entropy(0.05 + 0.9 * truth, logits)
 
 
+def fourfold(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Four times the cross-entropy."""
+    return 4.0 * binary_cross_entropy(truth, logits)
+
+
+def no_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:  # noqa: ARG001 - stands in for a loss
+    return tf.constant(0.0)
+
+
 def _residual(features: tf.Tensor, filters: int) -> tf.Tensor:
     shortcut = features if features.shape[-1] == filters else layers.Conv2D(filters, 1, use_bias=False)(features)
     inner = unet._convolution(features, filters, 3)  # noqa: SLF001 - as above
@@ -180,6 +189,8 @@ ARMS = {
     "filtered": Arm(filtered=True, on_the_fly=True),
     "small": Arm({"unet.base_filters": 16, "unet.max_filters": 128}, on_the_fly=True),
     "smoothed on the fly": Arm(pixel=smoothed, on_the_fly=True),
+    "cross-entropy on the fly": Arm(region=no_loss, on_the_fly=True),
+    "fourfold on the fly": Arm(pixel=fourfold, on_the_fly=True),
     "decay 0.1": Arm({"unet.weight_decay": 0.1}, on_the_fly=True),
     "decay 2e-2": Arm({"unet.weight_decay": 2e-2}, on_the_fly=True),
     "2 parts on the fly": Arm({"unet.parts": 2}, on_the_fly=True),
