@@ -41,6 +41,9 @@ class Arm:
             Beta(0.4, 0.4) (Zhang et al. 2018, "mixup").
         filtered: half of the frames are convolved with a random kernel of 3x3 pixels, brought back to their mean and
             deviation (Xu et al. 2021, "RandConv").
+        corrected: from a fifth of the steps on, this share of the masks is what the average of the weights says of the
+            frames (the average of 25 steps before at most), which has learnt less by heart than the network has (after
+            Liu et al. 2020, "Early-learning regularization").
         start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
             restoring frames with patches taken out).
         schedule: of the learning rate after its warm-up: `cosine` or `linear` to zero, or `constant`.
@@ -55,6 +58,7 @@ class Arm:
     block: str = "plain"
     mixed: bool = False
     filtered: bool = False
+    corrected: float = 0.0
     start: str = "random"
     schedule: str = "cosine"
     repetition: int = 0
@@ -191,6 +195,8 @@ ARMS = {
     "smoothed on the fly": Arm(pixel=smoothed, on_the_fly=True),
     "cross-entropy on the fly": Arm(region=no_loss, on_the_fly=True),
     "fourfold on the fly": Arm(pixel=fourfold, on_the_fly=True),
+    "corrected": Arm(corrected=0.5, on_the_fly=True),
+    "corrected, slow average": Arm({"unet.average_decay": 0.997}, corrected=0.5, on_the_fly=True),
     "decay 0.1": Arm({"unet.weight_decay": 0.1}, on_the_fly=True),
     "decay 2e-2": Arm({"unet.weight_decay": 2e-2}, on_the_fly=True),
     "2 parts on the fly": Arm({"unet.parts": 2}, on_the_fly=True),

@@ -26,6 +26,7 @@ from network_arms import Arm, blocks_of
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
 
 QUARTERS = (1, 2, 3)
+OPINION = 25  # steps between two looks at the average
 TRIED, TIMED = 3, 15  # steps before the training, of which the last are timed
 Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -49,6 +50,8 @@ class ArmTraining(SupervisedTraining):
             warmup = int(params.unet.warmup_share * steps)
             self.optimiser._learning_rate = _schedule(arm.schedule, params.lr, steps, warmup)  # noqa: SLF001 - Keras has no way to change a schedule
         self._restore = tf.function(self._restoring)
+        self._opinion = tf.function(lambda frames: tf.sigmoid(self.averaged(frames, training=False)[LOGITS]))
+        self.learnt = self.next_look = 0
 
     def _loss(self, masks: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
         logits = outputs[LOGITS]
@@ -58,6 +61,16 @@ class ArmTraining(SupervisedTraining):
     def average(self) -> tf.keras.Model:
         self.averaged.set_weights([value.numpy() for value in self._values()["average"]])
         return self.averaged
+
+    def learn(self, frames: NDArray[np.float32], masks: NDArray[np.float32], share: float) -> None:
+        """A step in which the average's opinion of the frames makes up this share of the masks."""
+        self.learnt += 1
+        if share:
+            if self.learnt >= self.next_look:
+                self.average()
+                self.next_look = self.learnt + OPINION
+            masks = (1.0 - share) * masks + share * self._opinion(frames).numpy()
+        self.step(frames, masks)
 
     def denoise(self, given: Batches, seconds: float) -> None:
         """Let the network restore frames for so long, and put its last layer back to where it was."""
@@ -106,7 +119,7 @@ def train_arm(
 
     given = _batches(arm, params, records, seed)
     restoring = 60 * minutes / 3 if arm.start == "denoising" else 0.0
-    steps = max(2, int((60 * minutes - restoring) / _seconds_of_a_step(fresh(100), given)))
+    steps = max(2, int((60 * minutes - restoring) / _seconds_of_a_step(fresh(100), given, arm.corrected)))
     training = fresh(steps)
     if restoring:
         training.denoise(given, restoring)
@@ -114,7 +127,7 @@ def train_arm(
     spent, began = 0.0, time.process_time()
     quarters = {steps * quarter // 4: quarter for quarter in QUARTERS}
     for step in range(2, steps + 1):
-        training.step(*next(given))
+        training.learn(*next(given), arm.corrected if step > steps // 5 else 0.0)
         if step in quarters:
             spent += time.process_time() - began
             on_quarter(quarters[step], training.average())
@@ -123,12 +136,12 @@ def train_arm(
     return Trained(training.average(), steps, (steps - 1) * params.unet.batch_size / spent)
 
 
-def _seconds_of_a_step(training: ArmTraining, given: Batches) -> float:
+def _seconds_of_a_step(training: ArmTraining, given: Batches, share: float) -> float:
     for _ in range(TRIED):
-        training.step(*next(given))
+        training.learn(*next(given), share)
     began = time.process_time()
     for _ in range(TIMED):
-        training.step(*next(given))
+        training.learn(*next(given), share)
     return (time.process_time() - began) / TIMED
 
 
