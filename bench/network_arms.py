@@ -35,8 +35,7 @@ class Arm:
         balance: each subject, or the frames with a nerve and those without, make up the same share of the batches,
             whatever their number.
         on_the_fly: a new variant of each frame in each epoch, made while training, instead of cached rounds.
-        block: two convolutions of the plain U-Net: `plain`, `residual`, `inverted`, or `dropout`: plain, a fifth of the
-            channels left out where there are 128 or more.
+        block: two convolutions of the plain U-Net: `plain`, `residual` or `inverted`.
         mixed: frames are averaged with another of their batch, and their masks with its, by a weight that is drawn from
             Beta(0.4, 0.4) (Zhang et al. 2018, "mixup").
         filtered: half of the frames are convolved with a random kernel of 3x3 pixels, brought back to their mean and
@@ -146,15 +145,10 @@ def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
     return features
 
 
-def _dropped(features: tf.Tensor, filters: int) -> tf.Tensor:
-    features = _PLAIN(features, filters)
-    return layers.SpatialDropout2D(0.2)(features) if filters >= 128 else features
-
-
 @contextmanager
 def blocks_of(arm: Arm) -> Iterator[None]:
     """Networks built inside are made of the arm's blocks."""
-    chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted, "dropout": _dropped}[arm.block]
+    chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     with mock.patch.object(unet, "_twice", chosen):
         yield
 
@@ -188,7 +182,7 @@ ARMS = {
     "intensity": Arm(INTENSITY, on_the_fly=True),
     "constant on the fly": Arm(schedule="constant", on_the_fly=True),
     "constant, slow average": Arm({"unet.average_decay": 0.997}, schedule="constant", on_the_fly=True),
-    "dropout": Arm(block="dropout", on_the_fly=True),
+    "dropout": Arm({"unet.dropout": 0.2}, on_the_fly=True),
     "mixed": Arm(mixed=True, on_the_fly=True),
     "filtered": Arm(filtered=True, on_the_fly=True),
     "small": Arm({"unet.base_filters": 16, "unet.max_filters": 128}, on_the_fly=True),

@@ -162,9 +162,9 @@ def _maps(network: "tf.keras.Model", records: Sequence[Record]) -> NDArray[np.fl
 
 
 def replaced(params: Params, arm: Arm, phantom: Path) -> Params:
-    """The params of an arm: one part, one thread."""
+    """The params of an arm: one part, one thread, no dropout but its own."""
     content = params.model_dump()
-    content["unet"] |= {"parts": 1, "init_from": str(phantom) if arm.start == "phantom" else FRESH}
+    content["unet"] |= {"parts": 1, "dropout": 0.0, "init_from": str(phantom) if arm.start == "phantom" else FRESH}
     for name, value in arm.params.items():
         *sections, key = name.split(".")
         (content[sections[0]] if sections else content)[key] = value

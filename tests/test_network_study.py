@@ -111,7 +111,15 @@ def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, ka
     study = bench.Study(tmp_path / "study", source, 0.01, tmp_path, params)
     for name in ("params", "denoising", "by subject", "mixed", "filtered", "dropout", "corrected"):
         study.run(name, 1)
-    assert study.results["arm"].tolist() == ["by subject", "corrected", "denoising", "dropout", "filtered", "mixed", "params"]
+    assert study.results["arm"].tolist() == [
+        "by subject",
+        "corrected",
+        "denoising",
+        "dropout",
+        "filtered",
+        "mixed",
+        "params",
+    ]
     assert study.results["expected"].between(0, 1).all()
     cases = bench.pd.read_csv(tmp_path / "study" / f"{source.name}-0.01-minutes" / "params-1.csv")
     assert sorted(cases["subject"].unique()) == list(range(1, 11))
