@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from conftest import ROOT, simulated_frame
 from nerveseg.ensemble import Ensemble, load_predictor, median_cutoffs
@@ -32,6 +33,15 @@ def test_an_ensemble_says_the_mean_of_what_its_members_say():
         assert np.allclose(found.probability, np.mean([one.probability for one in said], 0), atol=1e-5)
         assert found.presence == pytest.approx(np.mean([one.presence for one in said]), abs=1e-5)
         assert found.mask.shape == FRAMES[number].shape
+
+
+def test_members_that_keras_gave_equal_names_make_an_ensemble():
+    members = {}
+    for seed in range(2):
+        tf.keras.backend.clear_session()
+        members[f"fold-{seed}"] = member(seed)
+    assert members["fold-0"].network.name == members["fold-1"].network.name
+    assert len(Ensemble(members).predict(FRAMES)) == len(FRAMES)
 
 
 def test_a_saved_ensemble_predicts_the_same_after_loading_and_knows_all_subjects_of_its_members(tmp_path):

@@ -42,7 +42,11 @@ class Ensemble(Predictor):
                 "name experiments with one preprocess section"
             )
         frames = tf.keras.Input((*size, 1), name="frames")
-        said = [member.network(frames) for member in members.values()]
+        networks = [member.network for member in members.values()]
+        named = [tf.keras.Model(each.input, each.output, name=f"member_{n}") for n, each in enumerate(networks)]
+        said = [
+            network(frames) for network in named
+        ]  # Keras's own names may be equal: they count from 0 in each session
         means = {key: tf.add_n([each[key] for each in said]) / len(said) for key in ("probability", "presence")}
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
         subjects = frozenset().union(*(member.subjects for member in members.values()))

@@ -101,24 +101,24 @@ def contract_and_expand(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Contract, halving the size for each of `filters` but the last, and expand with skips: features of `filters[0]`
     channels at the size of the inputs, and the deepest features, of `filters[-1]`. `drop` stands behind each level
-    but the first `UNDROPPED`.
+    but the first `UNDROPPED`; the deepest features that are returned are those before it.
     """
 
-    def block(features: tf.Tensor, level: int) -> tf.Tensor:
-        features = _twice(features, filters[level])
+    def dropped(features: tf.Tensor, level: int) -> tf.Tensor:
         return drop(features) if level >= UNDROPPED else features
 
     skips = []
     features = inputs
-    for level in range(len(filters) - 1):
-        features = block(features, level)
+    for level, width in enumerate(filters[:-1]):
+        features = dropped(_twice(features, width), level)
         skips.append(features)
         features = layers.MaxPooling2D()(features)
-    deepest = features = block(features, len(filters) - 1)
+    deepest = _twice(features, filters[-1])
+    features = dropped(deepest, len(skips))
     for level, skip in reversed(list(enumerate(skips))):
         features = layers.UpSampling2D(interpolation="nearest")(features)
         features = layers.Concatenate()([skip, features])
-        features = block(features, level)
+        features = dropped(_twice(features, filters[level]), level)
     return features, deepest
 
 

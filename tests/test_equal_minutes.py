@@ -1,0 +1,43 @@
+"""`bench/equal_minutes.py` on a tiny data set."""
+
+import json
+
+import pytest
+
+from conftest import ROOT, write_params
+from nerveseg.segmenter import Segmenter
+
+
+@pytest.fixture(scope="module")
+def bench():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "bench"))
+        import equal_minutes
+
+        yield equal_minutes
+
+
+def test_folds_are_trained_once_and_scored_alone_and_together_on_subjects_that_none_has_seen(
+    bench, kaggle_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "fresh").mkdir(parents=True)
+    params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 1}})
+    source = kaggle_folder(subjects=range(1, 38), frames=2)
+    table = bench.compare(tmp_path / "results", source, params, 1, 2)
+    assert table["fold"].tolist() == [0, 1]
+    assert table["all minutes"].iloc[-1] == pytest.approx(table["minutes"].sum())
+    assert table[["dice_nerve", "ensemble dice_nerve"]].stack().between(0, 1).all()
+    assert table["ensemble dice_nerve"].iloc[0] == table["dice_nerve"].iloc[0]
+    learnt = [Segmenter.load(tmp_path / "results" / f"unet-1-{fold}-of-2").size for fold in range(2)]
+    assert learnt == [(params.preprocess.height, params.preprocess.width)] * 2
+    records = [tmp_path / "results" / f"records-1-{fold}-of-2" for fold in range(2)]
+    manifests = [bench.pd.read_csv(folder / "manifest.csv") for folder in records]
+    for manifest in manifests:
+        assert sorted(manifest.loc[manifest["split"] == "test", "subject"].unique()) == list(range(31, 38))
+    held = [set(manifest.loc[manifest["split"] == "val", "subject"]) for manifest in manifests]
+    assert held[0] | held[1] == set(range(1, 31))
+    assert not held[0] & held[1]
+    monkeypatch.setattr(bench, "train", lambda *_: pytest.fail("trained again"))
+    again = bench.compare(tmp_path / "results", source, params, 1, 2)
+    assert json.loads(again.to_json()) == json.loads(table.to_json())
