@@ -1,12 +1,13 @@
 """What the pipeline's U-Net scores on people it never saw, for the minutes that it takes.
 
     python bench/equal_minutes.py data/raw/bp256 --seeds 1 2               # what peers are compared with
-    python bench/equal_minutes.py data/raw/bp256 --seeds 1 2 --folds 3     # fewer members
+    python bench/equal_minutes.py data/raw/bp256 --set unet.dropout=0.2 --folds 3
 
-The folds of a cross-validation over subjects 1 to 30 are trained one after the other by `params.yaml`, each with its own
-fold as val, and scored on subjects 31 to 37: alone, and as the ensemble of all so far (`nerveseg folds --ensemble` makes the
-same of DVC experiments). Minutes are those of the wall clock from packed records to weights and cut-offs: augmentation,
-training and search. Trainings are kept in `.nerveseg/equal-minutes/`, so that the same command goes on where it stopped.
+The folds of a cross-validation over subjects 1 to 30 are trained one after the other by `params.yaml` and what `--set`
+says, each with its own fold as val, and scored on subjects 31 to 37: alone, and as the ensemble of all so far
+(`nerveseg folds --ensemble` makes the same of DVC experiments). Minutes are those of the wall clock from packed records to
+weights and cut-offs: augmentation, training and search. Trainings are kept in `.nerveseg/equal-minutes/`, those of other
+params apart, so that the same command goes on where it stopped.
 """
 
 import argparse
@@ -24,8 +25,9 @@ from nerveseg.outputs import fresh_folder, write_json
 from nerveseg.params import Params, load_params
 from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter
+from nerveseg.training.checkpoints import digest_of
 from nerveseg.training.distribution import use_threads
-from trainings import score, train
+from trainings import asked_changes, changed, score, train
 
 FOLDER = Path(".nerveseg/equal-minutes")
 TEST_SUBJECTS = tuple(str(subject) for subject in range(31, 38))
@@ -76,11 +78,12 @@ def main() -> None:
     parser.add_argument("real", type=Path, help="folder in Kaggle's layout with the subjects 1 to 37")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
     asked = parser.parse_args()
-    params = load_params()
-    params = params.model_copy(update={"postprocess": params.postprocess.model_copy(update={"score": "dice_nerve"})})
+    params = changed(load_params(), {"postprocess.score": "dice_nerve", **asked_changes(asked.changes)})
     use_threads(params.unet.parts)
-    rows = pd.concat([compare(FOLDER, asked.real, params, seed, asked.folds) for seed in asked.seeds])
+    folder = FOLDER / digest_of(params.model_dump(mode="json"), [])
+    rows = pd.concat([compare(folder, asked.real, params, seed, asked.folds) for seed in asked.seeds])
     print(rows.to_string(index=False, float_format="{:.3f}".format))
 
 

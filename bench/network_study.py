@@ -33,7 +33,7 @@ from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import FRESH, Params, load_params
 from network_arms import ARMS, Arm
 from network_training import train_arm
-from trainings import use_threads
+from trainings import changed, use_threads
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
 
@@ -163,12 +163,8 @@ def _maps(network: "tf.keras.Model", records: Sequence[Record]) -> NDArray[np.fl
 
 def replaced(params: Params, arm: Arm, phantom: Path) -> Params:
     """The params of an arm: one part, one thread, no dropout but its own."""
-    content = params.model_dump()
-    content["unet"] |= {"parts": 1, "dropout": 0.0, "init_from": str(phantom) if arm.start == "phantom" else FRESH}
-    for name, value in arm.params.items():
-        *sections, key = name.split(".")
-        (content[sections[0]] if sections else content)[key] = value
-    return Params.model_validate(content)
+    start = str(phantom) if arm.start == "phantom" else FRESH
+    return changed(params, {"unet.parts": 1, "unet.dropout": 0.0, "unet.init_from": start, **arm.params})
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How fast the U-Net trains, against what the machine can compute in the same run.
 
-    python bench/training.py            # after `dvc repro augment`; --set KEY=VALUE overrides the unet section, --steps N
+    python bench/training.py            # after `dvc repro augment`; --set NAME=VALUE for other params, --steps N
 
 Prints: the rate of the machine's own matrix product in float32 and in the training's arithmetic, on as many cores as the
 training uses, each in as many threads; the floating-point operations of a step by its convolutions (two for each multiply
@@ -16,14 +16,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from nerveseg.data.records import DatasetInfo, batches, shards
 from nerveseg.errors import told_plainly
 from nerveseg.params import Params, load_params
 from nerveseg.segmenter import network_to_train
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
 from nerveseg.training.supervised import SupervisedTraining, steps_per_epoch
+from trainings import asked_changes, changed
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
 
@@ -129,13 +128,10 @@ def _tell(what: str, rate: float, frame: int, peaks: dict[tf.DType, float]) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="KEY=VALUE", help="of the unet section")
+    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
     parser.add_argument("--steps", type=int, default=100, help="at least 5 (default: 100)")
     asked = parser.parse_args()
-    params = load_params()
-    content = params.model_dump()
-    content["unet"] |= {key: yaml.safe_load(value) for key, value in (change.split("=", 1) for change in asked.changes)}
-    measure(Params.model_validate(content), max(5, asked.steps))
+    measure(changed(load_params(), asked_changes(asked.changes)), max(5, asked.steps))
 
 
 if __name__ == "__main__":

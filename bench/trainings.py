@@ -4,12 +4,15 @@
 its records, parameters and seed alone; stopped, it goes on from its last whole epoch when it is asked for again.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards
 from nerveseg.data.rounds import write_rounds
@@ -21,6 +24,20 @@ from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
 from nerveseg.training.supervised import SupervisedTraining, steps_per_epoch
+
+
+def changed(params: Params, values: Mapping[str, Any]) -> Params:
+    """The params with other values, by dotted name, for example `unet.depth`."""
+    content = params.model_dump()
+    for name, value in values.items():
+        *sections, key = name.split(".")
+        (content[sections[0]] if sections else content)[key] = value
+    return Params.model_validate(content)
+
+
+def asked_changes(changes: Sequence[str]) -> dict[str, Any]:
+    """Values by name, from `NAME=VALUE` with values in YAML."""
+    return {name: yaml.safe_load(value) for name, value in (change.split("=", 1) for change in changes)}
 
 
 def use_threads(count: int) -> None:
