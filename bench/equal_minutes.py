@@ -1,9 +1,9 @@
 """What the pipeline's U-Net scores on people it never saw, for the minutes that it takes.
 
     python bench/equal_minutes.py data/raw/bp256 --seeds 1 2               # what peers are compared with
-    python bench/equal_minutes.py data/raw/bp256 --set unet.dropout=0.2 --folds 3
+    python bench/equal_minutes.py data/raw/bp256 --set unet.dropout=0.2 --folds 5 --members 3
 
-The folds of a cross-validation over subjects 1 to 30 are trained one after the other by `params.yaml` and what `--set`
+The first folds of a cross-validation over subjects 1 to 30 are trained one after the other by `params.yaml` and what `--set`
 says, each with its own fold as val, and scored on subjects 31 to 37: alone, and as the ensemble of all so far
 (`nerveseg folds --ensemble` makes the same of DVC experiments). Minutes are those of the wall clock from packed records to
 weights and cut-offs: augmentation, training and search. Trainings are kept in `.nerveseg/equal-minutes/`, those of other
@@ -34,11 +34,11 @@ TEST_SUBJECTS = tuple(str(subject) for subject in range(31, 38))
 TIME = "time.json"
 
 
-def compare(folder: Path, source: Path, params: Params, seed: int, folds: int) -> pd.DataFrame:
-    """A row for each fold of one seed: its minutes and score, and those of the ensemble of all folds up to it."""
+def compare(folder: Path, source: Path, params: Params, seed: int, folds: int, count: int) -> pd.DataFrame:
+    """A row for each of the first `count` folds: its minutes and score, and those of the ensemble of all up to it."""
     members: dict[str, Segmenter] = {}
     rows, spent = [], 0.0
-    for fold in range(folds):
+    for fold in range(count):
         prepared, trained = folder / f"records-{seed}-{fold}-of-{folds}", folder / f"unet-{seed}-{fold}-of-{folds}"
         if not prepared.is_dir():
             _prepare(prepared, source, params, seed, fold, folds)
@@ -77,13 +77,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real", type=Path, help="folder in Kaggle's layout with the subjects 1 to 37")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=10, help="of which one is val in each training (default: 10)")
+    parser.add_argument("--members", type=int, default=5, help="trainings of each seed (default: 5)")
     parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
     asked = parser.parse_args()
     params = changed(load_params(), {"postprocess.score": "dice_nerve", **asked_changes(asked.changes)})
     use_threads(params.unet.parts)
     folder = FOLDER / digest_of(params.model_dump(mode="json"), [])
-    rows = pd.concat([compare(folder, asked.real, params, seed, asked.folds) for seed in asked.seeds])
+    rows = pd.concat([compare(folder, asked.real, params, seed, asked.folds, asked.members) for seed in asked.seeds])
     print(rows.to_string(index=False, float_format="{:.3f}".format))
 
 

@@ -29,7 +29,7 @@ def test_folds_are_trained_once_and_scored_alone_and_together_on_subjects_that_n
     (tmp_path / "models" / "fresh").mkdir(parents=True)
     params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 1}})
     source = kaggle_folder(subjects=range(1, 38), frames=2)
-    table = bench.compare(tmp_path / "results", source, params, 1, 2)
+    table = bench.compare(tmp_path / "results", source, params, 1, 2, 2)
     assert table["fold"].tolist() == [0, 1]
     assert table["all minutes"].iloc[-1] == pytest.approx(table["minutes"].sum())
     assert table[["dice_nerve", "ensemble dice_nerve"]].stack().between(0, 1).all()
@@ -40,5 +40,5 @@ def test_folds_are_trained_once_and_scored_alone_and_together_on_subjects_that_n
     assert held[0] | held[1] == set(range(1, 31))
     assert not held[0] & held[1]
     monkeypatch.setattr(bench, "train", lambda *_: pytest.fail("trained again"))
-    again = bench.compare(tmp_path / "results", source, params, 1, 2)
+    again = bench.compare(tmp_path / "results", source, params, 1, 2, 2)
     assert json.loads(again.to_json()) == json.loads(table.to_json())
