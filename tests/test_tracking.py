@@ -17,6 +17,7 @@ from nerveseg.params import Params, load_params
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_execution import execution_name, repository_root
 
+PATIENCE = 600  # seconds; for what hangs, not for what is slow on a busy machine
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 DIGEST = "0123456789abcdef0123456789abcdef.dir"
 STAGE = """
@@ -79,7 +80,7 @@ def repo(tmp_path, monkeypatch):
 
 
 def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
 
@@ -237,7 +238,7 @@ def test_stages_that_start_at_once_create_one_store_and_none_is_locked_out(repo)
     script = STAGE.replace('run.log_epoch(0, {"loss": 0.5})', "[run.log_epoch(e, {'loss': 0.5}) for e in range(15)]")
     (repo / "stage.py").write_text(script)
     together = [subprocess.Popen([sys.executable, "stage.py", f"s{i}"], stderr=subprocess.PIPE) for i in range(4)]
-    messages = [process.communicate(timeout=120)[1] for process in together]
+    messages = [process.communicate(timeout=PATIENCE)[1] for process in together]
 
     assert [process.returncode for process in together] == [0] * 4, messages
     assert messages == [b""] * 4
@@ -375,8 +376,15 @@ def test_queued_experiments_are_parent_runs_with_the_learning_rate_of_each(repo)
     run("git", "add", ".")
     run("git", "commit", "-qm", "dvc")
     run("dvc", "exp", "run", "-q", "--queue", "-S", "lr=1e-3,1e-4,3e-4")
-    run("dvc", "queue", "start", "-j", "2")
-    deadline = time.monotonic() + 240
+    # The workers inherit the pipes of the command that starts them, so its output would end only with them.
+    subprocess.run(
+        ["dvc", "queue", "start", "-j", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        timeout=PATIENCE,
+    )
+    deadline = time.monotonic() + PATIENCE
     while (status := run("dvc", "queue", "status")).count("Success") < 3 and time.monotonic() < deadline:
         time.sleep(2)
     run("dvc", "queue", "stop")
