@@ -14,12 +14,13 @@ from unittest import mock
 import cv2
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from nerveseg.models import unet
 from nerveseg.models.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
-_PLAIN = unet._twice  # noqa: SLF001 - the blocks that arms replace are no interface of the pipeline
+_PLAIN, _WHOLE = unet._twice, unet._plain  # noqa: SLF001 - what arms replace is no interface of the pipeline
 layers = tf.keras.layers
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -43,6 +44,10 @@ class Arm:
         corrected: from a fifth of the steps on, this share of the masks is what the average of the weights says of the
             frames (the average of 25 steps before at most), which has learnt less by heart than the network has (after
             Liu et al. 2020, "Early-learning regularization").
+        levels: what is made of the grey levels, (N, H, W, 1) 0..255, before the network sees them, in training and after.
+        coordinates: the network sees row and column of each pixel, -1..1, as well (Liu et al. 2018, "CoordConv").
+        sharpness: length of the step uphill from which the gradient is taken; 0: none (Foret et al. 2021, "Sharpness-aware
+            minimization").
         start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
             restoring frames with patches taken out).
         schedule: of the learning rate after its warm-up: `cosine` or `linear` to zero, or `constant`.
@@ -58,6 +63,9 @@ class Arm:
     mixed: bool = False
     filtered: bool = False
     corrected: float = 0.0
+    levels: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    coordinates: bool = False
+    sharpness: float = 0.0
     start: str = "random"
     schedule: str = "cosine"
     repetition: int = 0
@@ -148,10 +156,32 @@ def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
 
 @contextmanager
 def blocks_of(arm: Arm) -> Iterator[None]:
-    """Networks built inside are made of the arm's blocks."""
+    """Networks built inside are made of the arm's blocks, and see what the arm lets them see."""
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
-    with mock.patch.object(unet, "_twice", chosen):
+    seen = _with_coordinates if arm.coordinates else _WHOLE
+    with mock.patch.object(unet, "_twice", chosen), mock.patch.object(unet, "_plain", seen):
         yield
+
+
+def _with_coordinates(frames: tf.Tensor, normalised: tf.Tensor, *others: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    height, width = normalised.shape[1:3]
+    places = np.stack(np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height)), -1).astype(np.float32)
+    maps = tf.zeros_like(tf.repeat(normalised, 2, -1)) + tf.cast(places, normalised.dtype)
+    return _WHOLE(frames, tf.concat([normalised, maps], -1), *others)
+
+
+def standardised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each frame with one mean and one deviation."""
+    mean, deviation = (measure(frames, axis=(1, 2, 3), keepdims=True) for measure in (np.mean, np.std))
+    return (100.0 + 55.0 * (frames - mean) / np.maximum(deviation, 1.0)).astype(np.float32)
+
+
+def equalised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Contrast-limited adaptive histogram equalisation of each frame (Zuiderveld 1994), 8 by 6 fields."""
+    equaliser = cv2.createCLAHE(2.0, (8, 6))
+    return np.stack([equaliser.apply(frame.astype(np.uint8)) for frame in frames[..., 0]])[..., np.newaxis].astype(
+        np.float32
+    )
 
 
 def _encoder(name: str) -> Arm:
@@ -186,6 +216,10 @@ ARMS = {
     "dropout": Arm({"unet.dropout": 0.2}, on_the_fly=True),
     "mixed": Arm(mixed=True, on_the_fly=True),
     "filtered": Arm(filtered=True, on_the_fly=True),
+    "standardised": Arm(levels=standardised, on_the_fly=True),
+    "equalised": Arm(levels=equalised, on_the_fly=True),
+    "coordinates": Arm(coordinates=True, on_the_fly=True),
+    "sharpness": Arm(sharpness=0.05, on_the_fly=True),
     "small": Arm({"unet.base_filters": 16, "unet.max_filters": 128}, on_the_fly=True),
     "smoothed on the fly": Arm(pixel=smoothed, on_the_fly=True),
     "cross-entropy on the fly": Arm(region=no_loss, on_the_fly=True),

@@ -85,13 +85,13 @@ class Study:
         row: dict[str, object] = {"arm": name, "seed": seed}
 
         def on_quarter(number: int, network: tf.keras.Model) -> None:
-            row[f"after {number}/4"] = round(scored(_maps(network, records), records)["expected"].mean(), 5)
+            row[f"after {number}/4"] = round(scored(_maps(network, records, arm), records)["expected"].mean(), 5)
 
         began = time.monotonic()
         trained = train_arm(arm, params, train, info, seed, self.minutes, on_quarter)
         row |= {"steps": trained.steps, "frames_per_second": round(trained.rate, 1)}
         row |= {"wall": round((time.monotonic() - began) / 60, 2)}
-        maps = _maps(trained.network, records)
+        maps = _maps(trained.network, records, arm)
         np.save(self._of_minutes / f"{stem}.npy", maps.astype(np.float16))
         cases = scored(maps, records)
         row |= {str(key): round(value, 5) for key, value in cases.drop(columns=["name", "subject"]).mean().items()}
@@ -150,9 +150,10 @@ def best_threshold(probability: NDArray[np.float32]) -> float:
     return float(ordered[np.argmax(2 * np.cumsum(ordered) / (sizes + ordered.sum()))])
 
 
-def _maps(network: "tf.keras.Model", records: Sequence[Record]) -> NDArray[np.float32]:
+def _maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm) -> NDArray[np.float32]:
     """Probabilities of each frame and, turned back, of its mirror image: float32 (N, 2, H, W)."""
     frames = np.stack([record.frame for record in records])[..., np.newaxis].astype(np.float32)
+    frames = arm.levels(frames) if arm.levels else frames
     run = tf.function(lambda batch: tf.sigmoid(network(batch, training=False)[LOGITS]), reduce_retracing=True)
     maps = []
     for start in range(0, len(frames), 16):

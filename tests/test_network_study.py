@@ -104,22 +104,25 @@ def test_balanced_batches_hold_as_many_frames_with_a_nerve_as_without_and_as_man
         assert np.mean(seen) == pytest.approx(share, abs=0.08)
 
 
+def test_what_an_arm_makes_of_grey_levels_takes_the_gain_out_of_them(arms):
+    frames = np.random.default_rng(0).uniform(20, 120, (3, 96, 128, 1)).astype(np.float32)
+    for levels in (arms.standardised, arms.equalised):
+        changes = [np.abs(one(2.0 * frames) - one(frames)).mean() for one in (levels, lambda same: same)]
+        assert changes[0] < 0.2 * changes[1]
+
+
 def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, kaggle_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = write_params(tmp_path / "params.yaml")
     source = kaggle_folder(subjects=range(1, 38), frames=2)
     study = bench.Study(tmp_path / "study", source, 0.01, tmp_path, params)
-    for name in ("params", "denoising", "by subject", "mixed", "filtered", "dropout", "corrected"):
+    names = (
+        "params", "denoising", "by subject", "mixed", "filtered", "dropout", "corrected", "standardised", "equalised",
+        "coordinates", "sharpness",
+    )  # fmt: skip
+    for name in names:
         study.run(name, 1)
-    assert study.results["arm"].tolist() == [
-        "by subject",
-        "corrected",
-        "denoising",
-        "dropout",
-        "filtered",
-        "mixed",
-        "params",
-    ]
+    assert set(study.results["arm"]) == set(names)
     assert study.results["expected"].between(0, 1).all()
     cases = bench.pd.read_csv(tmp_path / "study" / f"{source.name}-0.01-minutes" / "params-1.csv")
     assert sorted(cases["subject"].unique()) == list(range(1, 11))
