@@ -108,7 +108,7 @@ def test_what_an_arm_makes_of_grey_levels_takes_the_gain_out_of_them(arms):
     frames = np.random.default_rng(0).uniform(20, 120, (3, 96, 128, 1)).astype(np.float32)
     for levels in (arms.standardised, arms.equalised):
         changes = [np.abs(one(2.0 * frames) - one(frames)).mean() for one in (levels, lambda same: same)]
-        assert changes[0] < 0.2 * changes[1]
+        assert changes[0] < 0.3 * changes[1]
 
 
 def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, kaggle_folder, tmp_path, monkeypatch):
