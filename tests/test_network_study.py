@@ -11,6 +11,7 @@ import tensorflow as tf
 from conftest import ROOT, write_params
 from nerveseg.data.records import Record
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
+from nerveseg.segmenter import network_to_train
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,43 @@ def test_what_an_arm_makes_of_grey_levels_takes_the_gain_out_of_them(arms):
     for levels in (arms.standardised, arms.equalised):
         changes = [np.abs(one(2.0 * frames) - one(frames)).mean() for one in (levels, lambda same: same)]
         assert changes[0] < 0.3 * changes[1]
+
+
+def training_of(arm, params):
+    import network_training
+
+    params = params.model_copy(update={"unet": params.unet.model_copy(update={"parts": 1, "dropout": 0.0})})
+    with network_training.blocks_of(arm):
+        tf.keras.utils.set_random_seed(0)
+        return network_training.ArmTraining(
+            arm, params, lambda: network_to_train(params.unet, 32, 64, 100, 40, "float32"), 9
+        )
+
+
+def test_a_sharpness_aware_gradient_is_that_uphill_and_leaves_the_weights_where_they_were(arms, tiny):
+    rng = np.random.default_rng(0)
+    frames = tf.constant(rng.uniform(0, 255, (4, 32, 64, 1)), tf.float32)
+    truth = tf.cast(frames > 200, tf.float32)
+    plain, sharp = (training_of(arms.Arm(sharpness=length), tiny) for length in (0.0, 0.5))
+    here, _ = plain._gradients(frames, truth)
+    before = sharp.network.trainable_variables[0].numpy()
+    found, _ = tf.function(sharp._gradients)(frames, truth)
+    assert np.array_equal(sharp.network.trainable_variables[0], before)
+    length = 0.5 / tf.linalg.global_norm(here)
+    for variable, gradient in zip(plain.network.trainable_variables, here, strict=True):
+        variable.assign_add(length * gradient)
+    uphill, _ = plain._gradients(frames, truth)
+    for one, other in zip(found, uphill, strict=True):
+        assert np.allclose(one, other, rtol=1e-2, atol=1e-3)
+    assert any(not np.allclose(one, start, rtol=1e-2, atol=1e-3) for one, start in zip(found, here, strict=True))
+
+
+def test_a_network_with_coordinates_sees_where_a_pixel_is(arms, tiny):
+    kernels = [
+        next(weight for weight in training_of(arms.Arm(coordinates=given), tiny).network.trainable_weights)
+        for given in (False, True)
+    ]
+    assert [kernel.shape[2] for kernel in kernels] == [1, 3]
 
 
 def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, kaggle_folder, tmp_path, monkeypatch):
