@@ -50,7 +50,7 @@ class Arm:
             minimization").
         start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
             restoring frames with patches taken out).
-        schedule: of the learning rate after its warm-up: `cosine` or `linear` to zero, or `constant`.
+        schedule: of the learning rate after its warm-up: `constant`, or `cosine` or `linear` to zero.
         repetition: 1 for an arm that differs from another in its random numbers alone.
     """
 
@@ -67,7 +67,7 @@ class Arm:
     coordinates: bool = False
     sharpness: float = 0.0
     start: str = "random"
-    schedule: str = "cosine"
+    schedule: str = "constant"
     repetition: int = 0
 
 
@@ -211,11 +211,9 @@ ARMS = {
     "stronger": Arm(STRONGER, on_the_fly=True),
     "weaker": Arm(WEAKER, on_the_fly=True),
     "intensity": Arm(INTENSITY, on_the_fly=True),
-    "constant on the fly": Arm(schedule="constant", on_the_fly=True),
+    "cosine on the fly": Arm(schedule="cosine", on_the_fly=True),
     "focal on the fly": Arm(pixel=focal_loss, on_the_fly=True),
-    "focal, constant": Arm(pixel=focal_loss, schedule="constant"),
-    "focal, constant on the fly": Arm(pixel=focal_loss, schedule="constant", on_the_fly=True),
-    "constant, slow average": Arm({"unet.average_decay": 0.997}, schedule="constant", on_the_fly=True),
+    "slow average": Arm({"unet.average_decay": 0.997}, on_the_fly=True),
     "dropout": Arm({"unet.dropout": 0.2}, on_the_fly=True),
     "mixed": Arm(mixed=True, on_the_fly=True),
     "filtered": Arm(filtered=True, on_the_fly=True),
@@ -240,7 +238,7 @@ ARMS = {
     "phantom on the fly": Arm(start="phantom", on_the_fly=True),
     "denoising": Arm(start="denoising"),
     "linear": Arm(schedule="linear"),
-    "constant": Arm(schedule="constant"),
+    "cosine": Arm(schedule="cosine"),
     "lr 6e-3": Arm({"lr": 6e-3}),
     "batch 32": Arm({"unet.batch_size": 32, "lr": 6e-3}),
     "wide": Arm({"unet.base_filters": 48, "unet.max_filters": 384}),

@@ -46,7 +46,7 @@ class ArmTraining(SupervisedTraining):
     def __init__(self, arm: Arm, params: Params, build: Callable[[], tf.keras.Model], steps: int) -> None:
         self.arm = arm
         super().__init__(build, params.unet, params.lr, steps, training_strategy(params.unet))
-        if arm.schedule != "cosine":
+        if arm.schedule != "constant":
             warmup = int(params.unet.warmup_share * steps)
             self.optimiser._learning_rate = _schedule(arm.schedule, params.lr, steps, warmup)  # noqa: SLF001 - Keras has no way to change a schedule
         self._restore = tf.function(self._restoring)
@@ -207,11 +207,12 @@ def _filtered(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
 
 
 def _schedule(kind: str, peak: float, steps: int, warmup: int) -> tf.keras.optimizers.schedules.LearningRateSchedule:
-    last = peak if kind == "constant" else 0.0
+    if kind == "cosine":
+        return tf.keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup)
 
-    class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):
+    class Linear(tf.keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step: tf.Tensor) -> tf.Tensor:
             done = tf.cast(step, tf.float32)
-            return tf.minimum(peak * done / warmup, peak + (last - peak) * (done - warmup) / (steps - warmup))
+            return peak * tf.minimum(done / warmup, (steps - done) / (steps - warmup))
 
-    return Schedule()
+    return Linear()
