@@ -41,6 +41,10 @@ class Arm:
             Beta(0.4, 0.4) (Zhang et al. 2018, "mixup").
         filtered: half of the frames are convolved with a random kernel of 3x3 pixels, brought back to their mean and
             deviation (Xu et al. 2021, "RandConv").
+        elastic: pixels, the standard deviation of the shifts of 4 by 5 points of the frame, between which frame and mask
+            are bent smoothly, after all other geometry; 0: none (Simard et al. 2003).
+        holes: in half of the frames a rectangle of a quarter to a half of height and width is grey (DeVries and Taylor 2017,
+            "Cutout").
         corrected: from a fifth of the steps on, this share of the masks is what the average of the weights says of the
             frames (the average of 25 steps before at most), which has learnt less by heart than the network has (after
             Liu et al. 2020, "Early-learning regularization").
@@ -62,6 +66,8 @@ class Arm:
     block: str = "plain"
     mixed: bool = False
     filtered: bool = False
+    elastic: float = 0.0
+    holes: bool = False
     corrected: float = 0.0
     levels: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
     coordinates: bool = False
@@ -217,6 +223,9 @@ ARMS = {
     "dropout": Arm({"unet.dropout": 0.2}, on_the_fly=True),
     "mixed": Arm(mixed=True, on_the_fly=True),
     "filtered": Arm(filtered=True, on_the_fly=True),
+    "elastic": Arm(elastic=3.0, on_the_fly=True),
+    "elastic, stronger": Arm(STRONGER, elastic=3.0, on_the_fly=True),
+    "holes": Arm(holes=True, on_the_fly=True),
     "standardised": Arm(levels=standardised, on_the_fly=True),
     "equalised": Arm(levels=equalised, on_the_fly=True),
     "coordinates": Arm(coordinates=True, on_the_fly=True),

@@ -181,8 +181,12 @@ def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> 
             batch, waiting = waiting[:size], waiting[size:]
             frames = np.stack([record.frame for record in batch])[..., np.newaxis].astype(np.float32)
             masks = np.stack([record.mask for record in batch])[..., np.newaxis].astype(np.float32) / 255.0
+            if arm.elastic:
+                frames, masks = bent(frames, masks, arm.elastic, rng)
             if arm.filtered:
                 frames = _filtered(frames, rng)
+            if arm.holes:
+                frames = _with_holes(frames, rng)
             if arm.mixed:
                 weights = rng.beta(0.4, 0.4, (size, 1, 1, 1)).astype(np.float32)
                 partners = rng.permutation(size)
@@ -193,6 +197,31 @@ def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> 
 
 def _kind(record: Record, balance: str) -> str:
     return record.subject if balance == "subject" else str((record.mask > 127).any())
+
+
+def bent(
+    frames: NDArray[np.float32], masks: NDArray[np.float32], pixels: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Frames and masks bent alike, each frame in its own way."""
+    height, width = frames.shape[1:3]
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    results = np.empty_like(frames), np.empty_like(masks)
+    for number, pair in enumerate(zip(frames, masks, strict=True)):
+        shifts = cv2.resize(rng.normal(0, pixels, (4, 5, 2)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        places = columns + shifts[..., 0], rows + shifts[..., 1]
+        for result, given in zip(results, pair, strict=True):
+            moved = cv2.remap(given[..., 0], *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            result[number, ..., 0] = moved
+    return results
+
+
+def _with_holes(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    result, sides = frames.copy(), np.array(frames.shape[1:3])
+    for number in np.flatnonzero(rng.random(len(frames)) < 0.5):
+        hole = (sides * rng.uniform(0.25, 0.5, 2)).astype(int)
+        top, left = rng.integers(0, sides - hole + 1)
+        result[number, top : top + hole[0], left : left + hole[1]] = frames[number].mean()
+    return result
 
 
 def _filtered(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
