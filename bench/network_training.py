@@ -207,7 +207,9 @@ def bent(
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     results = np.empty_like(frames), np.empty_like(masks)
     for number, pair in enumerate(zip(frames, masks, strict=True)):
-        shifts = cv2.resize(rng.normal(0, pixels, (4, 5, 2)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        shifts = cv2.resize(
+            rng.normal(0, pixels, (4, 5, 2)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
         places = columns + shifts[..., 0], rows + shifts[..., 1]
         for result, given in zip(results, pair, strict=True):
             moved = cv2.remap(given[..., 0], *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)

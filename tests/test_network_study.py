@@ -112,7 +112,7 @@ def test_what_an_arm_makes_of_grey_levels_takes_the_gain_out_of_them(arms):
         assert changes[0] < 0.3 * changes[1]
 
 
-def test_a_frame_and_its_mask_are_bent_alike_by_about_as_much_as_asked(arms):  # noqa: ARG001 - puts bench on the path
+def test_a_frame_and_its_mask_are_bent_alike_by_about_as_much_as_asked(arms):
     import network_training
 
     rows, columns = np.indices((96, 128), np.float32)
@@ -124,7 +124,7 @@ def test_a_frame_and_its_mask_are_bent_alike_by_about_as_much_as_asked(arms):  #
     assert max(np.abs(np.diff(shifts, axis=axis)).max() for axis in (1, 2)) < 1.0
 
 
-def test_half_of_the_frames_have_a_hole(arms):  # noqa: ARG001 - as above
+def test_half_of_the_frames_have_a_hole(arms):
     import network_training
 
     frames = np.random.default_rng(0).uniform(0, 255, (400, 24, 32, 1)).astype(np.float32)
