@@ -219,6 +219,7 @@ ARMS = {
     "intensity": Arm(INTENSITY, on_the_fly=True),
     "cosine on the fly": Arm(schedule="cosine", on_the_fly=True),
     "focal on the fly": Arm(pixel=focal_loss, on_the_fly=True),
+    "no average": Arm({"unet.average_decay": 0.0}),
     "slow average": Arm({"unet.average_decay": 0.997}, on_the_fly=True),
     "dropout": Arm({"unet.dropout": 0.2}, on_the_fly=True),
     "mixed": Arm(mixed=True, on_the_fly=True),
