@@ -7,6 +7,8 @@ import pytest
 
 from nerveseg.cli import main
 from nerveseg.data.mask_codes import decode_rle
+from nerveseg.ensemble import Ensemble
+from nerveseg.segmenter import Segmenter
 from test_segmenter import segmenter
 
 
@@ -113,6 +115,17 @@ def test_predict_writes_a_mask_at_the_size_of_each_frame_and_a_table(kaggle_fold
         assert mask.shape == (50, 70)
         assert np.array_equal(decode_rle(str(row.pixels), (50, 70)), mask > 0)
         assert (mask > 0).sum() == row.area
+
+
+def test_predict_takes_an_ensemble_which_says_the_mean_of_its_members(kaggle_folder, model, tmp_path):
+    (tmp_path / "ensemble").mkdir()
+    Ensemble({"one": Segmenter.load(model), "other": Segmenter.load(model)}).save(tmp_path / "ensemble")
+    folder = kaggle_folder(subjects=[1])
+    tables = []
+    for name in ("model", "ensemble"):
+        assert run("predict", folder, "--out", tmp_path / f"of-{name}", "--model", tmp_path / name) == 0
+        tables.append(pd.read_csv(tmp_path / f"of-{name}" / "predictions.csv"))
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_predict_skips_a_bad_file_does_the_others_and_says_so_in_its_exit_code(kaggle_folder, model, tmp_path, capsys):

@@ -16,7 +16,7 @@ from training_workspace import checkpoint_of, make_workspace, start_training
 @pytest.fixture
 def workspaces(kaggle_folder, tmp_path):
     """One for a process alone, one for a chief, one for the other worker."""
-    params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 3}})
+    params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 3, "precision": "float32"}})
     alone = make_workspace(tmp_path / "alone", params, kaggle_folder(frames=6))
     shutil.copy(tmp_path / "params.yaml", alone)
     return alone, *(shutil.copytree(alone, tmp_path / name) for name in ("chief", "worker"))
@@ -39,6 +39,18 @@ def start_both(chief, worker):
 
 def history(workspace):
     return pd.read_csv(workspace / "metrics" / "unet_history.csv", float_precision="round_trip")
+
+
+def test_two_devices_of_one_machine_train_as_one_does_and_three_cannot_share_two_parts(workspaces):
+    alone, mirrored, uneven = workspaces
+    for workspace, devices in ((alone, 1), (mirrored, 2), (uneven, 3)):
+        process = start_training(workspace, devices=devices)
+        process.join(240)
+        assert process.exitcode == (1 if devices == 3 else 0), (workspace / "output.txt").read_text()
+    assert np.allclose(history(mirrored)["loss"], history(alone)["loss"], rtol=1e-3)
+    assert np.allclose(history(mirrored)["val_dice"], history(alone)["val_dice"], atol=0.02)
+    assert "unet.parts is 2, but there are 3 devices" in (uneven / "output.txt").read_text()
+    assert not (uneven / "models" / "unet").exists()
 
 
 def losses_told(workspace):

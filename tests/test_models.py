@@ -3,11 +3,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import segmentation_models
 import tensorflow as tf
 from sklearn.metrics import f1_score, log_loss
 
 from conftest import ROOT
 from nerveseg.errors import ModelError
+from nerveseg.models.backbones import _as_imagenet
 from nerveseg.models.critic import SpectralNormAtMostOne, build_critic
 from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
 from nerveseg.models.refiner import LOGIT_LIMIT, build_refiner
@@ -188,6 +190,14 @@ def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_wh
     again = tf.keras.models.load_model(tmp_path / "network.keras")(FRAMES)
     for output, value in network(FRAMES).items():
         assert np.array_equal(value, again[output])
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_grey_levels_reach_an_encoder_of_imagenet_as_its_own_preprocessing_would_give_them(encoder):
+    preprocess = segmentation_models.get_preprocessing(encoder)
+    normalised = np.repeat(RNG.normal(size=(2, 4, 4, 1)).astype(np.float32), 3, axis=-1)
+    expected = preprocess(118.0 + 58.0 * normalised)
+    assert np.allclose(_as_imagenet(preprocess)(normalised), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_an_untrained_refiner_is_the_identity_within_its_limit():

@@ -92,4 +92,5 @@ def test_a_checkpoint_of_other_params_or_data_is_not_taken_up(fresh, tmp_path, c
         shutil.copy(next((work / "data" / "processed").glob("train-*.tfrecord")), rounds[0])
     process = start_training(work)
     process.join(2 * (fresh[2] + fresh[3]) + 60)
+    assert process.exitcode == 0, (work / "output.txt").read_text()
     assert "going on" not in (work / "output.txt").read_text()

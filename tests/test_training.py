@@ -170,6 +170,19 @@ def test_a_stopped_adversarial_training_goes_on_as_if_it_had_not_been_stopped(da
     pd.testing.assert_frame_equal(history, resumed_history, check_exact=True)
 
 
+def test_the_digest_follows_the_code(tmp_path, monkeypatch):
+    package = tmp_path / "package" / "training"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(checkpoints, "PACKAGE", package.parent)
+    digests = set()
+    for code in ("decay = 0.99", "decay = 0.9"):
+        (package / "supervised.py").write_text(code)
+        digests.add(digest_of({}, []))
+    (package / "supervised.py").rename(package / "other.py")
+    digests.add(digest_of({}, []))
+    assert len(digests) == 3
+
+
 def test_the_digest_follows_params_and_inputs(tmp_path):
     path = tmp_path / "input"
     path.write_bytes(b"one")

@@ -9,6 +9,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -36,8 +37,11 @@ def make_workspace(folder: Path, params: Params, frames: Path, rounds: int = 2) 
     return folder
 
 
-def start_training(workspace: Path, environment: Mapping[str, str] | None = None) -> BaseProcess:
-    process = _SERVER.Process(target=_train, args=(workspace, dict(environment or {})))
+def start_training(
+    workspace: Path, environment: Mapping[str, str] | None = None, *, devices: int = 1
+) -> BaseProcess:
+    """With several `devices`, parts of the processor that pass for as many GPUs."""
+    process = _SERVER.Process(target=_train, args=(workspace, dict(environment or {}), devices))
     process.start()
     return process
 
@@ -52,8 +56,21 @@ def outputs(workspace: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files}
 
 
-def _train(workspace: Path, environment: Mapping[str, str]) -> None:
+def _pass_for_gpus(devices: int) -> None:
+    import tensorflow as tf
+
+    known = tf.config.list_physical_devices
+    (processor,) = known("CPU")
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * devices)
+    mirrored = partial(tf.distribute.MirroredStrategy, [f"CPU:{number}" for number in range(devices)])
+    tf.config.list_physical_devices = lambda kind=None: ["GPU"] * devices if kind == "GPU" else known(kind)
+    tf.distribute.MirroredStrategy = mirrored
+
+
+def _train(workspace: Path, environment: Mapping[str, str], devices: int) -> None:
     os.chdir(workspace)
+    if devices > 1:
+        _pass_for_gpus(devices)
     os.environ.update(environment)
     output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
