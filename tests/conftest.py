@@ -33,7 +33,12 @@ TINY = {
         "average_decay": 0.9,
     },
     "gan": {"base_filters": 4, "epochs": 2, "warmup_epochs": 1, "batch_size": 4},
-    "postprocess": {"thresholds": [0.05, 0.5], "min_areas": [0.0, 0.01], "presences": [0.0, 0.3], "score": "dice_nerve"},
+    "postprocess": {
+        "thresholds": [0.05, 0.5],
+        "min_areas": [0.0, 0.01],
+        "presences": [0.0, 0.3],
+        "score": "dice_nerve",
+    },
     "evaluate": {"severities": [3], "bootstrap": 100},
     "visualize": {"cases": 2, "dpi": 60},
     "tracking": {"enabled": False},

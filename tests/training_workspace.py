@@ -37,9 +37,7 @@ def make_workspace(folder: Path, params: Params, frames: Path, rounds: int = 2) 
     return folder
 
 
-def start_training(
-    workspace: Path, environment: Mapping[str, str] | None = None, *, devices: int = 1
-) -> BaseProcess:
+def start_training(workspace: Path, environment: Mapping[str, str] | None = None, *, devices: int = 1) -> BaseProcess:
     """With several `devices`, parts of the processor that pass for as many GPUs."""
     process = _SERVER.Process(target=_train, args=(workspace, dict(environment or {}), devices))
     process.start()
