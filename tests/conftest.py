@@ -11,11 +11,16 @@ import pytest
 import yaml
 
 import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
+from nerveseg.data.preparation import prepare_dataset
+from nerveseg.data.records import DatasetInfo, read_records, shards, write_records
 from nerveseg.params import Params, load_params
+from nerveseg.training import checkpoints
+from nerveseg.training.distribution import use_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE", "TF_CONFIG"):
     os.environ.pop(variable, None)
+use_threads(2)  # as the stages do: what is computed side by side would else share the cores now so, now otherwise
 
 TINY = {
     "phantom": {"subjects": 6, "frames_per_subject": 5, "width": 128, "height": 96},
@@ -92,3 +97,20 @@ def write_params(path: Path, changes: dict[str, Any] | None = None) -> Params:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Params:
     return write_params(tmp_path / "params.yaml")
+
+
+@pytest.fixture
+def data(
+    kaggle_folder: Callable[..., Path], tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Path], list[Path], DatasetInfo]:
+    """Two rounds and the val shards of a small data set; checkpoints go to a temporary place."""
+    monkeypatch.setattr(checkpoints, "ROOT", tmp_path / "checkpoints")
+    folder = tmp_path / "processed"
+    folder.mkdir()
+    source = tiny.data.model_copy(update={"dir": str(kaggle_folder(frames=6))})
+    _, info = prepare_dataset(folder, source, tiny.split, tiny.preprocess, tiny.seed, tmp_path)
+    train = list(read_records(shards(folder, "train"), info))
+    rounds = [tmp_path / f"round-{number}.tfrecord" for number in range(2)]
+    for path in rounds:
+        write_records([path], (record.serialise() for record in train))
+    return rounds, shards(folder, "val"), info

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, log_loss
 from conftest import ROOT
 from nerveseg.errors import ModelError
 from nerveseg.models.backbones import _as_imagenet
-from nerveseg.models.critic import SpectralNormAtMostOne, build_critic
+from nerveseg.models.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
 from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
 from nerveseg.models.refiner import LOGIT_LIMIT, build_refiner
 from nerveseg.models.unet import build_unet
@@ -192,6 +192,10 @@ def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_wh
         assert np.array_equal(value, again[output])
 
 
+LOGITS, PRESENCE = RNG.normal(0, 10, FRAMES.shape).astype(np.float32), RNG.normal(size=(2, 1)).astype(np.float32)
+MASKS = (FRAMES > 128).astype(np.float32)
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_grey_levels_reach_an_encoder_of_imagenet_as_its_own_preprocessing_would_give_them(encoder):
     preprocess = segmentation_models.get_preprocessing(encoder)
@@ -200,19 +204,71 @@ def test_grey_levels_reach_an_encoder_of_imagenet_as_its_own_preprocessing_would
     assert np.allclose(_as_imagenet(preprocess)(normalised), expected, rtol=1e-4, atol=1e-3)
 
 
-def test_an_untrained_refiner_is_the_identity_within_its_limit():
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_an_untrained_refiner_is_the_identity_within_its_limit(policy):
+    refined = build_refiner(4, 32, 64, *GREY, policy)([FRAMES, LOGITS, PRESENCE])
+    assert np.array_equal(refined["logits"], np.clip(LOGITS, -LOGIT_LIMIT, LOGIT_LIMIT))
+    assert np.array_equal(refined["presence"], PRESENCE)
+
+
+def test_a_refiner_sees_the_frame_and_the_prediction_and_is_small():
     refiner = build_refiner(4, 32, 64, *GREY)
-    logits = RNG.normal(0, 10, FRAMES.shape).astype(np.float32)
-    assert np.array_equal(refiner([FRAMES, logits]), np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT))
+    for name in ("residual", "presence_residual"):
+        layer = refiner.get_layer(name)
+        layer.set_weights([RNG.normal(size=weights.shape) for weights in layer.get_weights()])
+
+    def residuals(frames, logits):
+        refined = refiner([frames, logits, PRESENCE])
+        return np.concatenate([np.ravel(refined["logits"] - logits), np.ravel(refined["presence"] - PRESENCE)])
+
+    plain = residuals(FRAMES, np.zeros_like(LOGITS))
+    assert not np.allclose(plain, residuals(255 - FRAMES, np.zeros_like(LOGITS)), atol=1e-3)
+    assert not np.allclose(plain, residuals(FRAMES, np.full_like(LOGITS, 3.0)), atol=1e-3)
+    assert 100_000 < build_refiner(16, 96, 128, *GREY).count_params() < 500_000
 
 
-def test_a_critic_gives_a_score_for_each_patch_and_sees_the_frame_and_the_mask():
-    critic = build_critic(4, 32, 64, *GREY)
-    mask = (FRAMES > 128).astype(np.float32)
-    scores = critic([FRAMES, mask])
+def test_a_patch_critic_gives_a_score_for_each_patch_and_sees_the_frame_and_the_mask():
+    network = PatchCritic(4, 32, 64, *GREY).network
+    scores = network([FRAMES, MASKS])
     assert scores.shape == (2, 4, 8, 1)
-    assert not np.allclose(scores, critic([FRAMES, 1 - mask]))
-    assert not np.allclose(scores, critic([255 - FRAMES, mask]))
+    assert not np.allclose(scores, network([FRAMES, 1 - MASKS]))
+    assert not np.allclose(scores, network([255 - FRAMES, MASKS]))
+
+
+def test_a_patch_critic_is_judged_by_the_hinge_and_raised_by_the_generator():
+    critic = PatchCritic(4, 32, 64, *GREY)
+    on_truth, on_predicted = (critic.network([FRAMES, masks]).numpy() for masks in (MASKS, 1 - MASKS))
+    judgement = critic.judge(FRAMES, MASKS, 1 - MASKS)
+    expected = np.maximum(1 - on_truth, 0).mean() + np.maximum(1 + on_predicted, 0).mean()
+    assert judgement.loss.numpy() == pytest.approx(expected, rel=1e-5)
+    assert judgement.accuracy.numpy() == pytest.approx(((on_truth > 0).mean() + (on_predicted < 0).mean()) / 2)
+    assert critic.generator_loss(FRAMES, MASKS, 1 - MASKS).numpy() == pytest.approx(-on_predicted.mean(), abs=1e-6)
+
+
+def test_a_feature_critic_measures_the_distance_between_truth_and_prediction_at_every_scale():
+    critic = FeatureCritic(4, 32, 64, *GREY)
+
+    def distance(predicted):
+        return float(critic.generator_loss(FRAMES, MASKS, predicted))
+
+    assert distance(MASKS) == 0.0
+    assert 0.0 < distance(0.9 * MASKS) < distance(0.5 * MASKS) < distance(1 - MASKS)
+    pairs = zip(*(critic.network([FRAMES, masks]) for masks in (MASKS, 1 - MASKS)), strict=True)
+    assert distance(1 - MASKS) == pytest.approx(np.mean([np.abs(a - b).mean() for a, b in pairs]), rel=1e-5)
+    judgement = critic.judge(FRAMES, MASKS, 1 - MASKS)
+    assert judgement.loss.numpy() == pytest.approx(-distance(1 - MASKS))
+    assert np.isnan(judgement.accuracy)
+
+
+@pytest.mark.parametrize("kind", list(CRITICS))
+def test_the_slope_of_a_critic_is_bounded_since_its_kernels_are(kind):
+    network = CRITICS[kind](4, 32, 64, *GREY).network
+    optimiser = tf.keras.optimizers.Adam(1.0)
+    variables = network.trainable_variables
+    optimiser.apply_gradients((tf.ones_like(variable), variable) for variable in variables)
+    kernels = [variable.numpy() for variable in variables if len(variable.shape) == 4]
+    norms = [np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), ord=2) for kernel in kernels]
+    assert norms == pytest.approx([1.0] * len(norms), abs=1e-3)
 
 
 def test_a_kernel_of_the_critic_is_divided_by_its_largest_singular_value_where_that_is_above_one():

@@ -21,6 +21,7 @@ from nerveseg.predictor import subject_keys
 from nerveseg.segmenter import Segmenter
 from odd_files import dicom
 
+ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
 STAGES = ("phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize")
 SCORES = {
     "dice",
@@ -83,7 +84,9 @@ def metrics(workspace):
 
 def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(workspace):
     scores = metrics(workspace)
-    assert set(scores) == {"unet", "gan", "baseline_empty", "baseline_mean_mask", "intervals", "counts"}
+    assert set(scores) == {"unet", "gan", "baseline_empty", "baseline_mean_mask", "intervals", "counts", "degraded"}
+    shipped = json.loads((workspace / "models" / "gan" / "refinement.json").read_text())["arm"]
+    assert scores["gan"].pop("used") is (shipped != "unet")
     for model in ("unet", "gan"):
         assert set(scores[model]) == SCORES
         assert all(0 <= value <= 1 for value in scores[model].values() if value is not None)
@@ -105,13 +108,15 @@ def test_every_table_has_its_rows(workspace):
     assert pd.read_csv(folder / "unet_history.csv")["epoch"].tolist() == [1, 2, 3, 4]
     assert pd.read_csv(folder / "gan_history.csv")["epoch"].tolist() == [0, 1, 2]
     robustness = pd.read_csv(folder / "robustness.csv")
-    assert len(robustness) == 2 * 4 * 2, "models, degradations, clean and one severity"
+    assert set(robustness["model"]) == ROBUST
+    assert len(robustness) == 4 * (1 + 8 + 1), "models; clean, eight degradations at one severity, all of them"
     assert len(pd.read_csv(folder / "thresholds.csv")) == 2 * 19
 
 
 def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
     pictures = sorted((workspace / "reports").glob("*.png"))
-    assert {path.stem for path in pictures} >= {"comparison", "overlays", "heatmaps", "robustness", "training"}
+    expected = {"comparison", "overlays", "heatmaps", "robustness", "degradations", "training"}
+    assert {path.stem for path in pictures} >= expected
     for path in pictures:
         assert cv2.imread(str(path)).std() > 1, path.name
     page = (workspace / "reports" / "index.html").read_text()
@@ -213,7 +218,7 @@ def test_the_plots_that_dvc_draws_find_their_columns(workspace):
     text = page.read_text()
     for title in ("Dice while the U-Net trains", "Loss while the U-Net trains", "Refiner against critic"):
         assert title in text
-    assert '"val_dice_degraded"' in text
+    assert '"control_val_dice_degraded"' in text
 
 
 def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_changes(workspace, tmp_path):
@@ -249,8 +254,9 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     out = succeed(work, "dvc", "exp", "run", *change)
     assert "Stage 'train_gan' didn't change, skipping" in out
     scores = metrics(work)
+    del scores["gan"]["used"]
     assert scores["ensemble"] == pytest.approx(scores["gan"])
-    assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet", "gan", "ensemble"}
+    assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == ROBUST | {"ensemble"}
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]
     config = work / "models" / "ensemble" / "members" / "other" / "segmenter.json"

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from nerveseg.reporting import pictures, plots
 from nerveseg.reporting.canvas import LOOKS, TRUTH, canvas
+from nerveseg.reporting.degradation_gallery import degradation_gallery
 
 DPI = 100
 
@@ -43,19 +44,20 @@ CURVES = (
     ),
     pd.DataFrame(
         {
-            "epoch": [1, 2],
-            "segmentation_loss": 0.4,
+            "epoch": [0, 1],
+            **{f"{arm}_segmentation_loss": [np.nan, 0.4] for arm in ("control", "adversarial")},
+            **{f"{arm}_val_dice": 0.5 for arm in ("control", "adversarial")},
+            **{f"{arm}_val_dice_degraded": 0.4 for arm in ("control", "adversarial")},
             "adversarial_loss": [np.nan, 0.7],
             "critic_loss": [np.nan, 0.6],
             "critic_accuracy": [np.nan, 0.6],
-            "val_dice": 0.5,
-            "val_dice_degraded": 0.4,
         }
     ),
 )
 ROBUSTNESS = pd.DataFrame(
-    [(kind, severity, model, 0.8, 0.7) for kind in ("blur", "gain") for severity in (0, 3) for model in LOOKS],
-    columns=["degradation", "severity", "model", "dice", "dice_nerve"],
+    [("clean", 0, model, 0.8, 9.0) for model in LOOKS]
+    + [(kind, severity, model, 0.7, 12.0) for kind in ("blur", "all") for severity in (1, 3) for model in LOOKS],
+    columns=["degradation", "severity", "model", "dice_nerve", "hd95"],
 )
 CASES = pd.DataFrame(
     [(f"{s}_{n}", s, model, n > 1, 0.1 * n, 900 * n) for s in (1, 2) for n in range(1, 8) for model in LOOKS],
@@ -125,7 +127,7 @@ def test_a_figure_that_fails_leaves_the_old_file_alone(tmp_path):
 @pytest.mark.parametrize(
     ("name", "column"),
     [
-        ("training_curves", "val_dice"),
+        ("training_curves", "control_val_dice"),
         ("robustness", "severity"),
         ("dice_distribution", "truth_area"),
         ("threshold_curves", "recall"),
@@ -134,7 +136,7 @@ def test_a_figure_that_fails_leaves_the_old_file_alone(tmp_path):
 def test_a_missing_column_is_named_with_those_that_are_there(name, column, tmp_path):
     draw, tables = CHARTS[name]
     with pytest.raises(ValueError, match=rf"misses {column}; it has .*") as caught:
-        draw(*(table.drop(columns=column) for table in tables), tmp_path / "chart.png", DPI)
+        draw(*(table.drop(columns=column, errors="ignore") for table in tables), tmp_path / "chart.png", DPI)
     assert str(tables[0].columns[0]) in str(caught.value)
     assert not (tmp_path / "chart.png").exists()
 
@@ -144,11 +146,21 @@ def test_a_table_without_rows_is_refused(tmp_path):
         plots.threshold_curves(THRESHOLDS[:0], tmp_path / "chart.png", DPI)
 
 
-def test_clean_frames_may_stand_once_for_all_degradations(tmp_path):
-    plots.robustness(ROBUSTNESS, tmp_path / "each.png", DPI)
-    clean = ROBUSTNESS.query("severity == 0 and degradation == 'blur'").assign(degradation="clean")
-    plots.robustness(pd.concat([clean, ROBUSTNESS.query("severity > 0")]), tmp_path / "once.png", DPI)
-    assert (tmp_path / "each.png").read_bytes() == (tmp_path / "once.png").read_bytes()
+def test_every_line_of_robustness_begins_at_the_clean_frames(tmp_path):
+    plots.robustness(ROBUSTNESS, tmp_path / "with.png", DPI)
+    plots.robustness(ROBUSTNESS.query("severity > 0"), tmp_path / "without.png", DPI)
+    drawn = [is_colour(pixels(tmp_path / name), LOOKS["unet"].on_white).sum() for name in ("with.png", "without.png")]
+    assert drawn[0] > 1.2 * drawn[1]
+    with pytest.raises(ValueError, match="no degraded frames"):
+        plots.robustness(ROBUSTNESS.query("severity == 0"), tmp_path / "none.png", DPI)
+
+
+def test_the_gallery_shows_a_frame_in_every_way_at_every_severity(tmp_path):
+    nerve = case((96, 128))
+    degradation_gallery(nerve.frame, nerve.truth, 0, tmp_path / "gallery.png", 60)
+    width, height = Image.open(tmp_path / "gallery.png").size
+    assert height > width, "eight rows of six frames"
+    assert is_colour(pixels(tmp_path / "gallery.png"), TRUTH).sum() > 1000
 
 
 def test_frames_that_all_lack_a_nerve_are_said_in_words(tmp_path):

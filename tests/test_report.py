@@ -20,7 +20,7 @@ SCORES = {
 }
 METRICS = {
     "unet": SCORES,
-    "gan": SCORES | {"dice": 0.8571},
+    "gan": {"used": True} | SCORES | {"dice": 0.8571},
     "baseline_empty": {"dice": 0.58, "iou": 0.58},
     "baseline_mean_mask": {"dice": 0.17, "dice_nerve": 0.41},
     "intervals": {
@@ -29,6 +29,7 @@ METRICS = {
     },
     "counts": {"frames": 200, "frames_with_nerve": 84, "subjects": 10},
 }
+FINDINGS = ("The refiner changed Dice by <+0.01>.", "The critic guesses.")
 PARAMS = {"lr": 0.001, "unet": {"encoder_weights": None, "encoder": "<plain>"}, "evaluate": {"severities": [1, 3]}}
 
 
@@ -72,7 +73,7 @@ def figures(tmp_path):
 
 @pytest.fixture
 def written(tmp_path, figures):
-    write_report(tmp_path / "reports" / "index.html", METRICS, PARAMS, figures)
+    write_report(tmp_path / "reports" / "index.html", METRICS, PARAMS, figures, FINDINGS)
     return (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
 
 
@@ -105,6 +106,12 @@ def test_the_page_says_what_an_empty_prediction_scores(written):
     assert "200 frames of 10 subjects, 84 of them with a nerve." in words
 
 
+def test_the_page_says_whether_the_refiner_helps_and_what_its_training_was_remarked_for(written):
+    words = " ".join(Page(written).text.split())
+    assert "Does the refiner help? The refiner changed Dice by <+0.01>. The critic guesses. Figures" in words
+    assert not any(cells and cells[0] == "used" for cells in Page(written).rows)
+
+
 def test_every_figure_is_embedded_with_its_caption_size_and_alternative_text(written, figures):
     images = Page(written).images
     for image, (title, caption, png) in zip(images, figures, strict=True):
@@ -129,7 +136,7 @@ def test_links_on_the_page_lead_somewhere(written):
     tags = Page(written).tags
     places = {attributes["id"] for _, attributes in tags if "id" in attributes}
     links = {attributes["href"][1:] for tag, attributes in tags if tag == "a"}
-    assert {"scores", "figure-1", "figure-2", "parameters"} <= links <= places
+    assert {"scores", "refiner", "figure-1", "figure-2", "parameters"} <= links <= places
 
 
 def test_parameters_are_shown_as_in_the_file_and_cannot_break_the_page(written):
@@ -140,12 +147,12 @@ def test_parameters_are_shown_as_in_the_file_and_cannot_break_the_page(written):
 
 
 def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):
-    write_report(tmp_path / "again.html", METRICS, PARAMS, figures)
+    write_report(tmp_path / "again.html", METRICS, PARAMS, figures, FINDINGS)
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
 
 
 def test_metrics_of_a_later_version_are_shown_under_their_own_names(tmp_path):
-    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "hd95": 7.25}}, {}, [])
+    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "hd95": 7.25}}, {}, [], [])
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert row(page, "hd95") == ["7.250"]
     assert ("td", {}) in page.tags, "whether a higher hd95 is better is not known"
@@ -156,5 +163,5 @@ def test_a_figure_that_is_not_a_png_is_refused_and_the_old_page_stays(tmp_path):
     (tmp_path / "figure.png").write_text("no picture")
     (tmp_path / "index.html").write_text("old")
     with pytest.raises(ValueError, match=r"figure\.png is not a PNG"):
-        write_report(tmp_path / "index.html", METRICS, PARAMS, [("Figure", "", tmp_path / "figure.png")])
+        write_report(tmp_path / "index.html", METRICS, PARAMS, [("Figure", "", tmp_path / "figure.png")], FINDINGS)
     assert (tmp_path / "index.html").read_text() == "old"

@@ -23,7 +23,7 @@ def segmenter(refiner_filters=0, *, flip=False):
     unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
     refiner = build_refiner(refiner_filters, 32, 64, 100.0, 40.0) if refiner_filters else None
     if refiner is not None:
-        refiner.get_layer("residual").set_weights([rng.normal(size=(1, 1, refiner_filters, 1)), np.zeros(1)])
+        refiner.get_layer("residual").set_weights([rng.normal(size=(1, 1, refiner_filters, 4)), np.zeros(4)])
     return Segmenter(config, unet, refiner)
 
 

@@ -8,16 +8,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import batches, read_records, shards, whole_batches, write_records
+from nerveseg.data.records import batches, whole_batches
 from nerveseg.errors import ModelError
-from nerveseg.models.critic import build_critic
 from nerveseg.models.losses import dice, presence_loss, segmentation_loss
-from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
 from nerveseg.training import checkpoints, distribution
-from nerveseg.training.adversarial import HISTORY_COLUMNS as GAN_COLUMNS
-from nerveseg.training.adversarial import AdversarialTraining, best_epoch
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy
 from nerveseg.training.supervised import HISTORY_COLUMNS, SupervisedTraining, steps_per_epoch
@@ -25,21 +20,6 @@ from nerveseg.training.supervised import HISTORY_COLUMNS, SupervisedTraining, st
 
 class StoppedError(Exception):
     pass
-
-
-@pytest.fixture
-def data(kaggle_folder, tiny, tmp_path, monkeypatch):
-    """Two rounds and the val shards of a small data set; checkpoints go to a temporary place."""
-    monkeypatch.setattr(checkpoints, "ROOT", tmp_path / "checkpoints")
-    folder = tmp_path / "processed"
-    folder.mkdir()
-    data = tiny.data.model_copy(update={"dir": str(kaggle_folder(frames=6))})
-    _, info = prepare_dataset(folder, data, tiny.split, tiny.preprocess, tiny.seed, tmp_path)
-    train = list(read_records(shards(folder, "train"), info))
-    rounds = [tmp_path / f"round-{number}.tfrecord" for number in range(2)]
-    for path in rounds:
-        write_records([path], (record.serialise() for record in train))
-    return rounds, shards(folder, "val"), info
 
 
 def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2, **changes):
@@ -108,66 +88,6 @@ def test_the_network_is_left_with_the_weights_of_its_best_epoch(data, tiny):
     _, val, info = data
     weights, history, _ = train_unet(data, tiny)
     assert mean_val_dice(tiny, weights, val, info) == pytest.approx(history["val_dice"].max(), abs=1e-6)
-
-
-def train_refiner(data, params, unet_weights, *, epochs=3, stop_after=None, resume=False):
-    if not resume:
-        shutil.rmtree(checkpoints.ROOT, ignore_errors=True)
-    rounds, val, info = data
-    make_deterministic(params.seed)
-    size = (info.height, info.width, info.mean, info.std)
-    unet = build_unet(params.unet, *size)
-    unet.set_weights(unet_weights)
-    refiner, critic = build_refiner(4, *size), build_critic(4, *size)
-    gan = params.gan.model_copy(update={"epochs": epochs})
-    training = AdversarialTraining(unet, refiner, critic, gan, params.unet)
-    checkpoint = Checkpoint("gan-test")
-    seen = []
-
-    def on_epoch(epoch, values):
-        seen.append(epoch)
-        if epoch == stop_after:
-            raise StoppedError
-
-    history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch)
-    return refiner.get_weights(), history, seen, equal(unet.get_weights(), unet_weights)
-
-
-@pytest.fixture
-def unet_weights(data, tiny):
-    weights, _, _ = train_unet(data, tiny, epochs=4)
-    return weights
-
-
-def test_the_refiner_starts_as_the_unet_and_its_kept_epoch_is_not_below_it_on_val(data, tiny, unet_weights):
-    _, history, _, unet_is_frozen = train_refiner(data, tiny, unet_weights)
-    assert list(history.columns) == GAN_COLUMNS
-    assert history["epoch"].tolist() == [0, 1, 2, 3]
-    assert unet_is_frozen
-    _, val, info = data
-    alone = mean_val_dice(tiny, unet_weights, val, info)
-    assert history["val_dice"].iloc[0] == pytest.approx(alone, abs=1e-6)
-    assert history["val_dice"].iloc[best_epoch(history)] >= history["val_dice"].iloc[0]
-    assert np.isnan(history["critic_loss"].iloc[1]), "the generator warms up alone"
-    assert 0.0 <= history["critic_accuracy"].iloc[2] <= 1.0
-    assert np.isfinite(history.loc[2:, "critic_loss"]).all()
-
-
-def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(data, tiny, unet_weights):
-    first = train_refiner(data, tiny, unet_weights)
-    second = train_refiner(data, tiny, unet_weights)
-    assert equal(first[0], second[0])
-    pd.testing.assert_frame_equal(first[1], second[1], check_exact=True)
-
-
-def test_a_stopped_adversarial_training_goes_on_as_if_it_had_not_been_stopped(data, tiny, unet_weights):
-    weights, history, _, _ = train_refiner(data, tiny, unet_weights)
-    with pytest.raises(StoppedError):
-        train_refiner(data, tiny, unet_weights, stop_after=2)
-    resumed_weights, resumed_history, seen, _ = train_refiner(data, tiny, unet_weights, resume=True)
-    assert seen == [3]
-    assert equal(weights, resumed_weights)
-    pd.testing.assert_frame_equal(history, resumed_history, check_exact=True)
 
 
 def test_the_digest_follows_the_code(tmp_path, monkeypatch):
@@ -296,23 +216,3 @@ def test_a_batch_in_parts_steps_by_the_mean_of_their_gradients(data, tiny):
     training.step(frames, masks)
     for moment, one, two in zip(training.optimiser._momentums, *gradients, strict=True):
         assert np.allclose(10 * moment, (one + two) / 2, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("clean", "degraded", "better"),
-    [
-        (0.80, 0.66, True),
-        (0.79, 0.66, False),  # below the start on clean frames
-        (0.80, 0.6019, False),  # a gain on degraded frames that is noise
-        (0.85, 0.64, False),  # a rival was better on degraded frames
-    ],
-)
-def test_an_epoch_of_the_refiner_counts_only_where_it_gains_on_poor_frames_and_loses_nothing_on_clean(
-    clean, degraded, better
-):
-    history = pd.DataFrame({"val_dice": [0.80, 0.81, 0.70, clean], "val_dice_degraded": [0.60, 0.65, 0.90, degraded]})
-    assert best_epoch(history) == (3 if better else 1)
-
-
-def test_a_refiner_that_never_gains_stays_as_it_started():
-    assert best_epoch(pd.DataFrame({"val_dice": [0.8, 0.7], "val_dice_degraded": [0.6, 0.9]})) == 0

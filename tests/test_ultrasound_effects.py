@@ -17,6 +17,7 @@ from nerveseg.data.ultrasound_effects import (
     reverberation,
     shadow,
     speckle,
+    thermal_noise,
     time_gain,
 )
 
@@ -33,6 +34,7 @@ EFFECTS = {  # each at a strength that shows
     "blur": lambda frame: blur(frame, 1.0),
     "gain": lambda frame: gain(frame, 1.5),
     "shadow": lambda frame: shadow(frame, 0.5, 0.2, 0.1, 0.8),
+    "thermal noise": lambda frame: thermal_noise(frame, 30.0, np.random.default_rng(0)),
 }
 IDENTITIES = {
     "speckle": lambda frame: amplify(frame, speckle(frame.shape, 0.0, np.random.default_rng(0))),
@@ -42,6 +44,7 @@ IDENTITIES = {
     "defocus": lambda frame: defocus(frame, 0.3, 0.0),
     "gain": lambda frame: gain(frame, 1.0),
     "shadow": lambda frame: shadow(frame, 0.5, 0.2, 0.1, 0.0),
+    "thermal noise": lambda frame: thermal_noise(frame, -np.inf, np.random.default_rng(0)),
 }
 effects = pytest.mark.parametrize("effect", EFFECTS.values(), ids=EFFECTS)
 
@@ -191,6 +194,21 @@ def test_a_defocused_beam_widens_with_the_distance_from_its_focus_and_keeps_the_
 def test_a_defocused_beam_mixes_no_depths():
     frame = np.repeat(np.random.default_rng(0).random((96, 1), dtype=np.float32), 128, axis=1)
     assert defocus(frame, 0.2, 0.04) == pytest.approx(frame, abs=1e-5)
+
+
+def test_thermal_noise_on_black_has_the_power_of_its_depth_exponentially_distributed():
+    noisy = thermal_noise(np.zeros((96, 4000), np.float32), 40.0, np.random.default_rng(0))
+    power = 10 ** (noisy * DISPLAY_RANGE_DB / 10) - 1.0
+    for row in (0, 47, 95):
+        mean = 10 ** ((40.0 - 30.0 * (1 - (row + 0.5) / 96)) / 10)
+        assert stats.kstest(power[row] / mean, stats.expon.cdf).pvalue > 0.01
+
+
+def test_thermal_noise_drowns_what_is_dark_and_hardly_touches_what_is_bright():
+    rng = np.random.default_rng(0)
+    dark, bright = (thermal_noise(np.full((96, 128), grey, np.float32), 30.0, rng) - grey for grey in (0.1, 0.9))
+    assert dark[-1].mean() > 0.2
+    assert np.abs(bright).max() < 0.02
 
 
 def test_blur_is_wider_across_the_beam_than_along_it_and_keeps_the_energy():

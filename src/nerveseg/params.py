@@ -207,20 +207,24 @@ class UNetParams(Section):
 
 
 class GanParams(Section):
+    critic: Literal["patch", "features", "none"]
     epochs: Count
     batch_size: Count
     lr: LearningRate
     critic_lr: LearningRate
     base_filters: Annotated[int, Field(ge=2, le=256)]
+    corruption: Share
+    average_decay: Amount
     warmup_epochs: Annotated[int, Field(ge=0)]
     adversarial_weight: Annotated[float, Field(ge=0.0)]
+    critic_rest: Annotated[float, Field(gt=0.0, le=1.0)]
 
     @model_validator(mode="after")
     def _the_critic_gets_its_turn(self) -> Self:
-        if self.warmup_epochs >= self.epochs:
+        if self.critic != "none" and self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs} and epochs is {self.epochs}: the critic would never train; "
-                "warmup_epochs must be below epochs"
+                "warmup_epochs must be below epochs, or critic none"
             )
         return self
 
@@ -235,8 +239,17 @@ class PostprocessParams(Section):
 
 class EvaluateParams(Section):
     ensemble: RelativeFolder
-    severities: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)]
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...]
     bootstrap: Annotated[int, Field(ge=100, le=100_000)]
+
+    @field_validator("severities")
+    @classmethod
+    def _with_the_one_that_is_reported(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
+        if 3 not in severities or len(set(severities)) < len(severities):
+            raise ValueError(
+                f"is {list(severities)}; it must name 3, which metrics.json and the report tell of, and each once"
+            )
+        return severities
 
 
 class GateParams(Section):

@@ -6,8 +6,9 @@ it of one training, `nerveseg.ensemble` of several.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability
 
 BATCH_SIZE = 16
+Output = TypeVar("Output")
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,8 @@ class Predictor:
         """What the network says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes` (height,
         width), one at a time: at the size of the frames, the maps of a whole test set may not fit in memory.
         """
-        levels = inputs[..., np.newaxis].astype(np.float32)
-        outputs = [self._run(levels[i : i + BATCH_SIZE]) for i in range(0, len(levels), BATCH_SIZE)]
-        maps = (probability for batch in outputs for probability in batch["probability"].numpy()[..., 0])
-        presences = (presence for batch in outputs for presence in batch["presence"].numpy()[:, 0])
-        for probability, presence, size in zip(maps, presences, sizes, strict=True):
-            yield Estimate(Letterbox.fit(size, self.size).restore(probability), float(presence))
+        outputs = in_batches(self._run, inputs)
+        yield from laid_over(outputs, sizes, self.size)
 
     def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict frames of any size, uint8 (H, W)."""
@@ -68,6 +66,20 @@ class Predictor:
         inputs = np.stack([Letterbox.fit(frame.shape, self.size).frame(frame) for frame in frames])
         estimates = self.estimates(inputs, (frame.shape for frame in frames))
         return [Prediction(found.probability, self.cutoffs.mask(found), found.presence) for found in estimates]
+
+
+def in_batches(run: Callable[[NDArray[np.float32]], Output], inputs: NDArray[np.uint8]) -> list[Output]:
+    """What a network gives for letterboxed frames, uint8 (N, height, width), batch after batch."""
+    levels = inputs[..., np.newaxis].astype(np.float32)
+    return [run(levels[start : start + BATCH_SIZE]) for start in range(0, len(levels), BATCH_SIZE)]
+
+
+def laid_over(outputs: Sequence[Mapping[str, tf.Tensor]], sizes: Iterable[Size], size: Size) -> Iterator[Estimate]:
+    """Batches of `probability` and `presence` as estimates at the sizes of their frames; `size` is the network's."""
+    maps = (probability for batch in outputs for probability in batch["probability"].numpy()[..., 0])
+    presences = (presence for batch in outputs for presence in batch["presence"].numpy()[:, 0])
+    for probability, presence, of_frame in zip(maps, presences, sizes, strict=True):
+        yield Estimate(Letterbox.fit(of_frame, size).restore(probability), float(presence))
 
 
 def subject_keys(manifest: pd.DataFrame) -> dict[str, str]:

@@ -24,7 +24,6 @@ from nerveseg.predictor import Predictor
 
 CONFIG_NAME = "segmenter.json"
 UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.weights.h5"
-layers = tf.keras.layers
 
 
 @dataclass(frozen=True)
@@ -66,33 +65,16 @@ class SegmenterConfig:
 
 
 class Segmenter(Predictor):
-    """A U-Net and perhaps a refiner with their weights, and the cut-offs that belong to them.
-
-    Presence is the geometric mean of what the head for it says and of the greatest probability of any pixel: both must
-    agree. With `flip` presence and probability are means over the frame and its mirror image.
-    """
+    """A U-Net and perhaps a refiner with their weights, and the cut-offs that belong to them."""
 
     def __init__(self, config: SegmenterConfig, unet: tf.keras.Model, refiner: tf.keras.Model | None = None) -> None:
         self.config = config
         self.unet = unet
         self.refiner = refiner
         frames = tf.keras.Input((config.height, config.width, 1), name="frames")
-        probability, presence = self._look_at(frames)
-        if config.flip:
-            mirrored, again = self._look_at(tf.reverse(frames, [2]))
-            probability = layers.Average(name="both_ways")([probability, tf.reverse(mirrored, [2])])
-            presence = layers.Average(name="presence_both_ways")([presence, again])
-        presence = tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
-        network = tf.keras.Model(frames, {"probability": probability, "presence": presence})
+        (estimate,) = estimates_of(frames, unet, [refiner], flip=config.flip)
+        network = tf.keras.Model(frames, estimate)
         super().__init__(network, (config.height, config.width), config.cutoffs, frozenset(config.subjects))
-
-    def _look_at(self, frames: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Probability of nerve in each pixel, and what the head for presence says."""
-        outputs = self.unet(frames, training=False)
-        logits = outputs[LOGITS]
-        if self.refiner is not None:
-            logits = self.refiner([frames, logits], training=False)
-        return tf.sigmoid(logits), tf.sigmoid(outputs[PRESENCE])
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -126,6 +108,32 @@ class Segmenter(Predictor):
         estimates = looking.estimates(inputs, (truth.shape for truth in truths))
         cutoffs, score = search_cutoffs(estimates, truths, params)
         return Segmenter(replace(looking.config, cutoffs=cutoffs), self.unet, self.refiner), score
+
+
+def estimates_of(
+    frames: tf.Tensor, unet: tf.keras.Model, refiners: Sequence[tf.keras.Model | None], *, flip: bool
+) -> list[dict[str, tf.Tensor]]:
+    """What a U-Net says under each refiner, None for as it is: `probability` (N, H, W, 1) and `presence` (N, 1), 0..1.
+
+    Presence is the geometric mean of what the head for it says and of the greatest probability of any pixel: both must
+    agree. With `flip` probability and presence are means over the frame and its mirror image.
+    """
+
+    def look_at(seen: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        said = unet(seen, training=False)
+        inputs = [seen, said[LOGITS], said[PRESENCE]]
+        refined = [said if refiner is None else refiner(inputs, training=False) for refiner in refiners]
+        return [(tf.sigmoid(each[LOGITS]), tf.sigmoid(each[PRESENCE])) for each in refined]
+
+    looks = [look_at(frames)]
+    if flip:
+        looks.append([(tf.reverse(mirrored, [2]), again) for mirrored, again in look_at(tf.reverse(frames, [2]))])
+    estimates = []
+    for of_one in zip(*looks, strict=True):
+        probability, presence = (tf.add_n(list(same)) / len(looks) for same in zip(*of_one, strict=True))
+        presence = tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
+        estimates.append({"probability": probability, "presence": presence})
+    return estimates
 
 
 def network_to_train(

@@ -21,6 +21,7 @@ DISPLAY_RANGE_DB = 60.0  # between black and white; scanners offer about 40 to 8
 RAYLEIGH_DB = 10.0 / np.log(10.0) * np.pi / np.sqrt(6.0)  # 5.57 dB: standard deviation of fully developed speckle
 BLACK = 0.1  # grey below which a change in dB fades out: what lay below the display's range is not known
 GRAIN = (0.6, 1.2)  # standard deviation of the point spread behind speckle, pixels along and across the beam
+NOISE_RISE_DB = 30.0  # of the time gain between skin and the deepest row: 1 dB/cm/MHz, to and fro, at 3 cm and 10 MHz
 _MEAN_LOG = 10.0 / np.log(10.0) * np.euler_gamma  # 2.51 dB by which the mean log of speckle's power lies below 0
 _NEPERS = np.float32(DISPLAY_RANGE_DB * np.log(10.0) / 10.0)  # log power from black to white
 
@@ -129,6 +130,21 @@ def defocus(frame: Pixels, focus: float, spread: float) -> Pixels:
     mixed += near * _across(frame, widest / 2.0)
     mixed += far * _across(frame, widest)
     return mixed
+
+
+def thermal_noise(frame: Pixels, level: float, rng: np.random.Generator) -> Pixels:
+    """Electronic noise of the receiver, which the time gain raises with depth as it raises the echoes from there: its mean
+    power stands `level` dB above black in the last row, and `NOISE_RISE_DB` less in the first.
+
+    Powers of echo and noise add up; that of complex normal noise is exponentially distributed (Goodman 1975, "Statistical
+    properties of laser speckle patterns", for light; the envelope of a receiver's noise is of the same kind).
+    """
+    height = frame.shape[0]
+    depth = (np.arange(height, dtype=np.float32)[:, np.newaxis] + np.float32(0.5)) / np.float32(height)
+    mean = np.exp((level - NOISE_RISE_DB * (1.0 - depth)) * np.float32(np.log(10.0) / 10.0))
+    noise = rng.standard_exponential(frame.shape, dtype=np.float32) * mean
+    noisy: Pixels = np.log(np.exp(frame * _NEPERS) + noise) / _NEPERS
+    return np.minimum(noisy, np.float32(1.0))
 
 
 def blur(frame: Pixels, sigma: float) -> Pixels:

@@ -60,11 +60,12 @@ def expected_dice_threshold(probability: Probability) -> float:
     is the sum of their probabilities and S that of all (Dai and Li 2023, "RankSEG"). Sizes at which two pixels would be
     told apart by less than a level are not looked at, and what is below the first level is never nerve.
     """
-    probability = np.clip(np.nan_to_num(probability), 0.0, 1.0)
-    levels = np.minimum((probability * LEVELS).astype(np.int64), LEVELS - 1).ravel()
+    seen = probability[probability >= 1.0 / LEVELS]  # few of the pixels; the others count in the sum of all alone
+    everything = float(np.nansum(probability, dtype=np.float64))
+    levels = np.minimum((seen * LEVELS).astype(np.int64), LEVELS - 1)
     pixels = np.bincount(levels, minlength=LEVELS)[::-1].cumsum()
-    sums = np.bincount(levels, probability.ravel().astype(np.float64), LEVELS)[::-1].cumsum()
-    surest = int(np.argmax(2.0 * sums / np.maximum(pixels + sums[-1], 1e-12)))
+    sums = np.bincount(levels, seen.astype(np.float64), LEVELS)[::-1].cumsum()
+    surest = int(np.argmax(2.0 * sums / np.maximum(pixels + everything, 1e-12)))
     return max(1, LEVELS - 1 - surest) / LEVELS
 
 

@@ -1,19 +1,71 @@
-"""Tables of the scores of one model over annotated frames.
+"""Tables of the scores of one model over annotated frames, and what `metrics.json` says of all.
 
 `estimates` are what a model says of each frame, at its own size, and are read once, so that they may be made on the way;
 `truths` the annotated masks, bool of the same shapes; `cutoffs` belong to the model that made the estimates.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from nerveseg.evaluation.baselines import THRESHOLDS
+from nerveseg.data.letterbox import Size
+from nerveseg.data.records import Record
+from nerveseg.evaluation.baselines import THRESHOLDS, empty_baseline, mean_mask_baseline
+from nerveseg.evaluation.intervals import intervals
 from nerveseg.evaluation.metrics import case_row, summarise
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Mask
 
-ROBUSTNESS_SCORES = ("dice", "iou", "dice_nerve", "iou_nerve", "sensitivity", "specificity")
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What models are scored on: frames at the network's size, uint8 (N, H, W), and of each its annotated mask at its own size, name and subject."""
+
+    frames: NDArray[np.uint8]
+    truths: Sequence[Mask]
+    names: Sequence[str]
+    subjects: Sequence[str]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "HeldOut":
+        frames = np.stack([record.frame for record in records])
+        names, subjects = [record.name for record in records], [record.subject for record in records]
+        return cls(frames, [record.annotated for record in records], names, subjects)
+
+    @property
+    def sizes(self) -> list[Size]:
+        """(height, width) of the annotated masks."""
+        return [truth.shape for truth in self.truths]
+
+    def cases(self, model: str, estimates: Iterable[Estimate], cutoffs: Cutoffs) -> pd.DataFrame:
+        """`case_table` of a model with the columns `frame`, `subject` and `model` before it."""
+        who = pd.DataFrame({"frame": self.names, "subject": self.subjects, "model": model})
+        return who.join(case_table(estimates, self.truths, cutoffs))
+
+    def metrics(self, cases: pd.DataFrame, average: NDArray[np.float32], resamples: int, seed: int) -> dict[str, Any]:
+        """The scores of each model of `cases`, with those of the baselines, 95 % intervals, and what was counted.
+
+        Args:
+            cases: rows of `cases`, of one model after the other.
+            average: the mean train mask, from `mean_mask`.
+            resamples: of the bootstrap.
+            seed: likewise.
+        """
+        of_models = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
+        return {
+            **{model: summarise(rows) for model, rows in of_models.items()},
+            "baseline_empty": empty_baseline(self.truths),
+            "baseline_mean_mask": mean_mask_baseline(average, self.truths),
+            "intervals": {model: intervals(rows, resamples, seed) for model, rows in of_models.items()},
+            "counts": {
+                "frames": len(self.truths),
+                "frames_with_nerve": sum(bool(truth.any()) for truth in self.truths),
+                "subjects": len(set(self.subjects)),
+            },
+        }
 
 
 def case_table(estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
@@ -34,9 +86,3 @@ def threshold_table(
     scores = [summarise(pd.DataFrame(cases)) for cases in rows]
     table = [{"threshold": cut.threshold, **score} for cut, score in zip(cuts, scores, strict=True)]
     return pd.DataFrame([{"model": model, **row} for row in table])
-
-
-def robustness_row(model: str, degradation: str, severity: int, cases: pd.DataFrame) -> dict[str, object]:
-    """Scores of the cases of frames that were degraded in one way at one severity (0: clean)."""
-    scores = {key: value for key, value in summarise(cases).items() if key in ROBUSTNESS_SCORES}
-    return {"degradation": degradation, "severity": severity, "model": model, **scores}

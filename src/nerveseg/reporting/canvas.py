@@ -16,6 +16,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 BLUE, SKY, VERMILLION, YELLOW, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#F0E442", "#009E73"
+ORANGE, PURPLE, GREY = "#E69F00", "#CC79A7", "#777777"
 TRUTH = YELLOW
 
 LineStyle = Literal["-", "--", "-."] | tuple[float, tuple[float, ...]]  # or an offset and dashes, in points
@@ -34,7 +35,10 @@ class Look:
 
 
 LOOKS = {
+    "unet_untuned": Look("U-Net at 0.5", GREY, GREY, (0, (1, 2)), (0, (1, 1.5)), "x"),
     "unet": Look("U-Net", BLUE, SKY, (0, (5, 2)), "-", "o"),
+    "control": Look("Refined, no critic", ORANGE, ORANGE, (0, (3, 1)), "--", "D"),
+    "adversarial": Look("Refined, critic", PURPLE, PURPLE, (0, (2.2, 1.2)), "-.", "v"),
     "gan": Look("Refined", VERMILLION, VERMILLION, (0, (2.2, 1.2)), "--", "s"),
     "ensemble": Look("Ensemble", GREEN, GREEN, (0, (1, 1)), "-.", "^"),
 }

@@ -15,11 +15,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nerveseg.reporting.canvas import BLUE, GREEN, LOOKS, SKY, VERMILLION, LineStyle, canvas
+from nerveseg.reporting.canvas import BLUE, GREEN, GREY, LOOKS, SKY, VERMILLION, LineStyle, canvas
 
 CROWDED = 40  # points of a line, beyond which markers run into each other
 Curve = tuple[str, str, str, LineStyle]  # name, colour, marker, line
 
+_VAL = ("val_dice", "val_dice_degraded")
 SCORES = {
     "dice": "Dice, all frames",
     "dice_nerve": "Dice, frames with nerve",
@@ -31,8 +32,10 @@ SCORES = {
 def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path: Path | str, dpi: int) -> None:
     """The U-Net above, the refiner below: losses, Dice, and what steers the training."""
     _need(unet_history, ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"], "the U-Net's history")
-    losses_and_dice = ["segmentation_loss", "adversarial_loss", "critic_loss", "critic_accuracy"]
-    _need(gan_history, ["epoch", *losses_and_dice, "val_dice", "val_dice_degraded"], "the refiner's history")
+    of_arms = [f"{arm}_{key}" for arm in ("control", "adversarial") for key in ("segmentation_loss", *_VAL)]
+    _need(
+        gan_history, ["epoch", *of_arms, "adversarial_loss", "critic_loss", "critic_accuracy"], "the refiner's history"
+    )
     train: Curve = ("train", BLUE, "o", "-")
     val: Curve = ("validation", VERMILLION, "s", "--")
     with canvas(path, 11.0, 6.2, dpi) as figure:
@@ -42,55 +45,66 @@ def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path:
         _mark_best(above[1], unet_history, VERMILLION)
         _curves(above[2], unet_history, {"lr": ("", GREEN, "^", "-")}, "U-Net: learning rate", "Learning rate")
         above[2].yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+        control, critic = LOOKS["control"], LOOKS["adversarial"]
         losses: dict[str, Curve] = {
-            "segmentation_loss": ("segmentation", BLUE, "o", "-"),
-            "adversarial_loss": ("adversarial", SKY, "^", "-."),
-            "critic_loss": ("critic", VERMILLION, "s", "--"),
+            "control_segmentation_loss": ("segmentation, no critic", control.on_white, control.marker, control.line),
+            "adversarial_segmentation_loss": ("segmentation, critic", critic.on_white, critic.marker, critic.line),
+            "adversarial_loss": ("adversarial", SKY, "^", ":"),
+            "critic_loss": ("of the critic", VERMILLION, "s", "-"),
         }
         _curves(below[0], gan_history, losses, "Refiner: losses", "Loss")
         dice: dict[str, Curve] = {
-            "val_dice": ("clean", BLUE, "o", "-"),
-            "val_dice_degraded": ("degraded", VERMILLION, "s", "--"),
+            "control_val_dice": ("clean, no critic", control.on_white, control.marker, "-"),
+            "adversarial_val_dice": ("clean, critic", critic.on_white, critic.marker, "-"),
+            "control_val_dice_degraded": ("degraded, no critic", control.on_white, control.marker, "--"),
+            "adversarial_val_dice_degraded": ("degraded, critic", critic.on_white, critic.marker, "--"),
         }
         _curves(below[1], gan_history, dice, "Refiner: validation Dice", "Dice")
         _curves(below[2], gan_history, {"critic_accuracy": ("critic", GREEN, "^", "-")}, "Refiner: critic", "Accuracy")
-        below[2].axhline(0.5, color="#777777", linewidth=1.2, linestyle=":", label="guessing")
+        below[2].axhline(0.5, color=GREY, linewidth=1.2, linestyle=":", label="guessing")
         below[2].set_ylim(-0.03, 1.03)
         for axes in (above[0], above[1], *below):
             axes.legend()
 
 
 def robustness(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
-    """Small multiples, a column per degradation: both scores against severity, a line per model.
-
-    Rows of severity 0 are the clean frames: either each degradation has its own, or one of its own name
-    ("clean") stands for all.
+    """Small multiples, a panel per degradation and one for all of them: Dice of the frames that show the nerve, and the
+    distance of the outlines, against severity, a line per model. Rows of severity 0, the clean frames, begin every line.
     """
-    _need(table, ["degradation", "severity", "model", "dice", "dice_nerve"], "the robustness table")
-    degraded = [str(name) for name in table.loc[table["severity"] > 0, "degradation"].unique()]
+    scores = {"dice_nerve": "Dice, frames with nerve", "hd95": "HD95 (pixels)"}
+    _need(table, ["degradation", "severity", "model", *scores], "the robustness table")
+    clean, poor = table[table["severity"] == 0], table[table["severity"] > 0]
+    degraded = [str(name) for name in poor["degradation"].unique()]
     if not degraded:
         raise ValueError("the robustness table has no degraded frames: every severity is 0")
-    shared = table[~table["degradation"].isin(degraded)]
-    scores, columns = ("dice", "dice_nerve"), min(4, len(degraded))
+    columns = min(5, len(degraded))
     bands = ceil(len(degraded) / columns)
-    with canvas(path, max(5.5, 1.0 + 2.5 * columns), 0.6 + 4.6 * bands, dpi) as figure:
-        grid = figure.subplots(2 * bands, columns, sharex=True, sharey=True, squeeze=False)
-        for place in range(bands * columns):
-            for row, score in enumerate(scores):
-                axes = grid[2 * (place // columns) + row, place % columns]
+    with canvas(path, max(5.5, 1.0 + 2.4 * columns), 0.7 + 4.2 * bands, dpi) as figure:
+        grid = figure.subplots(2 * bands, columns, sharex=True, squeeze=False)
+        for place, (band, column) in enumerate(np.ndindex(bands, columns)):
+            for row, (score, label) in enumerate(scores.items()):
+                axes = grid[2 * band + row, column]
+                if place:
+                    axes.sharey(grid[row, 0])
                 if place >= len(degraded):
                     axes.set_visible(False)
                     continue
-                rows = pd.concat([shared, table[table["degradation"] == degraded[place]]])
-                _line_per_model(axes, rows, "severity", score)
-                axes.set_title(degraded[place].replace("_", " ").capitalize() if row == 0 else "")
+                _line_per_model(
+                    axes, pd.concat([clean, poor[poor["degradation"] == degraded[place]]]), "severity", score
+                )
+                axes.set_title(_titled(degraded[place]) if row == 0 else "")
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-                axes.tick_params(labelbottom=True, labelleft=place % columns == 0)
-                if place % columns == 0:
-                    axes.set_ylabel(SCORES[score])
+                axes.tick_params(labelbottom=True, labelleft=column == 0)
+                if column == 0:
+                    axes.set_ylabel(label)
         grid[0, 0].set_ylim(-0.02, 1.02)
+        grid[1, 0].set_ylim(bottom=0.0)
         figure.supxlabel("Severity (0 = clean frames)", fontsize=10)
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(LOOKS))
+
+
+def _titled(degradation: str) -> str:
+    return "All of them" if degradation == "all" else degradation.replace("_", " ").capitalize()
 
 
 def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> None:

@@ -58,6 +58,7 @@ def write_report(
     metrics: Mapping[str, Any],
     params: Mapping[str, Any],
     figures: Sequence[tuple[str, str, Path | str]],
+    findings: Sequence[str],
 ) -> None:
     """Write the page.
 
@@ -66,6 +67,7 @@ def write_report(
         metrics: the content of metrics/metrics.json.
         params: the content of params.yaml: values, and sections of values.
         figures: title, caption and PNG of each, in the order of the page.
+        findings: sentences on the refiner: whether it helped, what ships, and what its training was remarked for.
     """
     methods = {key: name for key, name in METHODS.items() if key in metrics}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -74,6 +76,7 @@ def write_report(
         methods=methods,
         rows=[(*_named(measure), _scores(metrics, list(methods), measure)) for measure in _measures(metrics, methods)],
         counts=metrics.get("counts"),
+        findings=findings,
         figures=[_figure(title, caption, Path(png)) for title, caption, png in figures],
         sections=_sections(params),
     )
@@ -83,7 +86,7 @@ def write_report(
 
 def _measures(metrics: Mapping[str, Any], methods: Mapping[str, str]) -> list[str]:
     """The measures we have words for, in our order, then any others."""
-    present = dict.fromkeys(measure for method in methods for measure in metrics[method])
+    present = dict.fromkeys(measure for method in methods for measure in metrics[method] if measure != "used")
     return [measure for measure in MEASURES if measure in present] + [key for key in present if key not in MEASURES]
 
 

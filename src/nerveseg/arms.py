@@ -1,0 +1,95 @@
+"""The arms of the ablation: one U-Net as it is and under each refiner, in one network that runs the U-Net once for all.
+
+On disk it is a folder beside the U-Net's: `arms.json` with the cut-offs of each refined arm, and `NAME.weights.h5` with the
+weights of its refiner.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from nerveseg.data.letterbox import Mask, Size
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, search_cutoffs
+from nerveseg.models.refiner import build_refiner
+from nerveseg.outputs import write_json
+from nerveseg.params import PostprocessParams
+from nerveseg.predictor import in_batches, laid_over
+from nerveseg.refinement import UNET
+from nerveseg.segmenter import Segmenter, estimates_of, load_weights
+
+CONFIG_NAME = "arms.json"
+
+
+class Arms:
+    """The U-Net, called `unet`, and its refiners by name; `cutoffs` has those of each arm.
+
+    Args:
+        unet: a segmenter without a refiner.
+        refiners: by name, for frames of the U-Net's size.
+        filters: first channels of the refiners.
+        cutoffs: of each refined arm; those of the U-Net where one is not named.
+    """
+
+    def __init__(
+        self, unet: Segmenter, refiners: Mapping[str, tf.keras.Model], filters: int, cutoffs: Mapping[str, Cutoffs]
+    ) -> None:
+        self.unet, self.refiners, self.filters = unet, dict(refiners), filters
+        self.cutoffs = {name: cutoffs.get(name, unet.cutoffs) for name in (UNET, *refiners)}
+        frames = tf.keras.Input((*unet.size, 1), name="frames")
+        named = [tf.keras.Model(each.input, each.output, name=f"{name}_refiner") for name, each in refiners.items()]
+        estimates = estimates_of(frames, unet.unet, [None, *named], flip=unet.config.flip)
+        network = tf.keras.Model(frames, dict(zip(self.cutoffs, estimates, strict=True)))
+        self._run = tf.function(network, reduce_retracing=True)
+
+    def estimates(self, inputs: NDArray[np.uint8], sizes: Sequence[Size]) -> dict[str, Iterator[Estimate]]:
+        """What each arm says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes`."""
+        outputs = in_batches(self._run, inputs)
+        return {name: laid_over([batch[name] for batch in outputs], sizes, self.unet.size) for name in self.cutoffs}
+
+    def tuned(self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams) -> Self:
+        """The same arms, the refined ones with the cut-offs that score best on these frames; the U-Net has its own."""
+        estimates = self.estimates(inputs, [truth.shape for truth in truths])
+        found = {name: search_cutoffs(estimates[name], truths, params)[0] for name in self.refiners}
+        return type(self)(self.unet, self.refiners, self.filters, found)
+
+    def segmenter(self, name: str) -> Segmenter:
+        """One arm as a model of its own."""
+        if name == UNET:
+            return self.unet
+        config = replace(self.unet.config, refiner_filters=self.filters, cutoffs=self.cutoffs[name])
+        return Segmenter(config, self.unet.unet, self.refiners[name])
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True)
+        cutoffs = {name: asdict(self.cutoffs[name]) for name in self.refiners}
+        write_json(directory / CONFIG_NAME, {"filters": self.filters, "cutoffs": cutoffs})
+        for name, refiner in self.refiners.items():
+            refiner.save_weights(directory / f"{name}.weights.h5")
+
+    @classmethod
+    def load(cls, directory: Path, unet: Segmenter) -> Self:
+        """Read a folder that `save` wrote; `unet` is the one that the refiners were trained with.
+
+        Raises:
+            ModelError: the folder holds no arms, or weights that do not fit.
+        """
+        path = directory / CONFIG_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            filters = content["filters"]
+            cutoffs = {name: Cutoffs(**values) for name, values in content["cutoffs"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); make it again with `dvc repro train_gan`") from None
+        config = unet.config
+        refiners = {}
+        for name in cutoffs:
+            refiners[name] = build_refiner(filters, config.height, config.width, config.mean, config.deviation)
+            load_weights(refiners[name], directory / f"{name}.weights.h5")
+        return cls(unet, refiners, filters, cutoffs)

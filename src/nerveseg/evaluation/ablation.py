@@ -1,0 +1,108 @@
+"""The models side by side on clean and on degraded frames, and how far each lies from the tuned U-Net, case by case.
+
+Models of the ablation, in the column `model`:
+
+    unet_untuned    the U-Net's mask at probability 0.5, no cut-off searched
+    unet            the U-Net with its cut-offs: what every other one is held against
+    control         the U-Net under a refiner that was trained without a critic
+    adversarial     the U-Net under the same refiner trained against the critic
+    ensemble        that of `evaluate.ensemble`, where one is named
+
+`dice` and `iou` are means over all frames; `dice_nerve`, `iou_nerve`, `hd95` and `assd` (pixels of the annotated frame) and
+`nsd` (at 2 pixels) over those that show a nerve, distances over those of them in which something is drawn. Rows of severity 0
+are the clean frames, called `clean`; those called `all` hold the frames of every degradation of one severity together.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nerveseg.data.degradation import DEGRADATIONS, degrade_each
+from nerveseg.evaluation.intervals import subject_interval
+from nerveseg.evaluation.metrics import Mask, case_row, none_for_nan, summarise
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
+from nerveseg.evaluation.scoring import HeldOut
+from nerveseg.evaluation.surface_distances import surface_distances
+from nerveseg.params import EvaluateParams
+
+BASE, UNTUNED = "unet", "unet_untuned"
+CLEAN, POOLED = "clean", "all"
+REPORTED = 3  # the severity that metrics.json and the verdict are about
+OUTLINE = ("hd95", "assd", "nsd")
+COMPARED = ("dice", "dice_nerve", "iou_nerve", *OUTLINE)
+SCORES = ("dice", "iou", "dice_nerve", "iou_nerve", "sensitivity", "specificity")
+STAGE_SEED = 0xE7A
+Look = Callable[[NDArray[np.uint8]], Mapping[str, Iterable[Estimate]]]  # frames (N, H, W) -> estimates by model
+
+
+def ablation_table(
+    test: HeldOut, look: Look, cutoffs: Mapping[str, Cutoffs], params: EvaluateParams, seed: int
+) -> pd.DataFrame:
+    """A row for each degradation, severity and model: its scores, and of each of `COMPARED` the mean difference from the
+    tuned U-Net on the same frames (`..._gain`) with its 95 % interval (`..._low`, `..._high`), a bootstrap over subjects.
+
+    Args:
+        test: what is scored.
+        look: what the models say; it may be asked often.
+        cutoffs: of each model that `look` names; `unet` is among them.
+        params: severities and resamples.
+        seed: of the degradations and of the bootstrap.
+    """
+    rows = list(_rows(CLEAN, 0, _cases(test, test.frames, look, cutoffs), params.bootstrap, seed))
+    pooled: dict[int, list[dict[str, pd.DataFrame]]] = {severity: [] for severity in params.severities}
+    for number, kind in enumerate(DEGRADATIONS):
+        for severity in params.severities:
+            rng = np.random.default_rng([seed, STAGE_SEED, number, severity])
+            cases = _cases(test, degrade_each(test.frames, kind, severity, rng), look, cutoffs)
+            rows += _rows(kind, severity, cases, params.bootstrap, seed)
+            pooled[severity].append(cases)
+    for severity, parts in pooled.items():
+        together = {model: pd.concat([part[model] for part in parts], ignore_index=True) for model in parts[0]}
+        rows += _rows(POOLED, severity, together, params.bootstrap, seed)
+    return pd.DataFrame(rows)
+
+
+def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """`dice_nerve` and `hd95` of each model over all degradations at `REPORTED`."""
+    rows = table[(table["degradation"] == POOLED) & (table["severity"] == REPORTED)].set_index("model")
+    return {
+        str(model): none_for_nan({key: float(row[key]) for key in ("dice_nerve", "hd95")})
+        for model, row in rows.iterrows()
+    }
+
+
+def _cases(
+    test: HeldOut, frames: NDArray[np.uint8], look: Look, cutoffs: Mapping[str, Cutoffs]
+) -> dict[str, pd.DataFrame]:
+    """The measures of every frame by model."""
+    rows: dict[str, list[dict[str, float | bool | int]]] = {model: [] for model in (UNTUNED, *cutoffs)}
+    for model, estimates in look(frames).items():
+        for estimate, truth in zip(estimates, test.truths, strict=True):
+            if model == BASE:
+                rows[UNTUNED].append(_measures(truth, Cutoffs().mask(estimate)))
+            rows[model].append(_measures(truth, cutoffs[model].mask(estimate)))
+    return {model: pd.DataFrame(of).assign(subject=list(test.subjects)) for model, of in rows.items()}
+
+
+def _measures(truth: Mask, predicted: Mask) -> dict[str, float | bool | int]:
+    """All of `case_row`, and those that only a frame with a nerve has."""
+    row = case_row(truth, predicted)
+    if not row["has_nerve"]:
+        return row | dict.fromkeys(("dice_nerve", "iou_nerve", *OUTLINE), float("nan"))
+    return row | surface_distances(truth, predicted)._asdict() | {"dice_nerve": row["dice"], "iou_nerve": row["iou"]}
+
+
+def _rows(
+    degradation: str, severity: int, cases: Mapping[str, pd.DataFrame], resamples: int, seed: int
+) -> Iterator[dict[str, object]]:
+    for model, of in cases.items():
+        summary = summarise(of)
+        row: dict[str, object] = {"degradation": degradation, "severity": severity, "model": model}
+        row |= {score: summary[score] for score in SCORES} | {measure: of[measure].mean() for measure in OUTLINE}
+        for measure in COMPARED if model != BASE else ():
+            gains = pd.DataFrame({"subject": of["subject"], measure: of[measure] - cases[BASE][measure]})
+            row[f"{measure}_gain"] = gains[measure].mean()
+            row[f"{measure}_low"], row[f"{measure}_high"] = subject_interval(gains, measure, resamples, seed)
+        yield row

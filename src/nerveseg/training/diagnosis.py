@@ -1,0 +1,46 @@
+"""Whether an adversarial training went as it should, read from its history and told in plain words."""
+
+import pandas as pd
+
+LONG = 3  # epochs
+ALWAYS_RIGHT, GUESSES = 0.98, (0.47, 0.53)  # accuracy of a critic
+ALIKE = 1e-3  # distance of the features of truth and prediction, below which a critic tells no difference
+
+
+def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
+    """A sentence for each thing that went wrong, none where all is well.
+
+    Args:
+        history: of `AdversarialTraining.fit`, a row an epoch.
+        critic: the kind, as `gan.critic` names it.
+    """
+    judged = history.dropna(subset=["critic_loss"])
+    if critic == "none" or judged.empty:
+        return []
+    last, epochs = judged.tail(LONG), f"the last {min(LONG, len(judged))} epochs"
+    long = len(judged) >= LONG
+    accuracy = last["critic_accuracy"]
+    remarks = []
+    if long and (accuracy >= ALWAYS_RIGHT).all():
+        remarks.append(
+            f"The critic was right in {accuracy.mean():.0%} of its judgements in {epochs}: it ran away from the refiner, "
+            "which learns nothing from it any more; lower gan.critic_lr or gan.critic_rest."
+        )
+    if long and accuracy.between(*GUESSES).all():
+        remarks.append(
+            f"The critic was right in {accuracy.mean():.0%} of its judgements in {epochs}, as often as by guessing: it tells "
+            "refined masks from annotated ones no better than chance, so that it adds only noise; raise gan.critic_lr, or "
+            "set gan.critic to none."
+        )
+    if critic == "features" and long and (last["adversarial_loss"].abs() < ALIKE).all():
+        remarks.append(
+            f"The critic's features of refined and of annotated masks were alike in {epochs}: it has collapsed; raise "
+            "gan.critic_lr."
+        )
+    start, ended = judged["adversarial_segmentation_loss"].iloc[0], last["adversarial_segmentation_loss"].iloc[-1]
+    if ended > 1.2 * start:
+        remarks.append(
+            f"The refiner's segmentation loss rose from {start:.3f} to {ended:.3f} after the critic had joined: the critic "
+            "outweighs the annotation; lower gan.adversarial_weight."
+        )
+    return remarks

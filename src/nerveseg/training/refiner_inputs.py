@@ -1,0 +1,91 @@
+"""What refiners learn from and are scored on: poor frames with the U-Net's predictions of them, as wrong as on unseen people.
+
+Train frames are degraded at all severities, a part of them not at all. The U-Net has learnt from the clean ones, so that
+its predictions of them are better than of other people; a share of its predictions is corrupted to make up for it
+(`mask_corruption`).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from nerveseg.data.degradation import SEVERITIES, degrade_at_random
+from nerveseg.data.mask_corruption import corrupt_some
+from nerveseg.data.records import DatasetInfo, batches
+from nerveseg.models.unet import LOGITS, PRESENCE
+
+TRAIN_SEVERITIES = (0, 0, *SEVERITIES)
+VAL_SEVERITY = 3
+STAGE_SEED = 0x6A4
+
+
+class Given(NamedTuple):
+    """A batch: grey levels 0..255, the annotated shares of nerve 0..1, and the U-Net's logits, each float32 (N, H, W, 1),
+    and its logit of presence, (N, 1).
+    """
+
+    frames: tf.Tensor
+    masks: tf.Tensor
+    logits: tf.Tensor
+    presence: tf.Tensor
+
+
+class RefinerInputs:
+    """Makes these batches with a trained U-Net, its two halves side by side.
+
+    Args:
+        unet: from `build_unet`; it is not changed.
+        corruption: share of the train predictions that is corrupted.
+        seed: of every draw.
+    """
+
+    def __init__(self, unet: tf.keras.Model, corruption: float, seed: int) -> None:
+        self._corruption, self._seed = corruption, seed
+
+        def side_by_side(parts: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+            said = [unet(part, training=False) for part in parts]
+            return {key: tf.concat([part[key] for part in said], 0) for key in (LOGITS, PRESENCE)}
+
+        self._predict = tf.function(side_by_side, reduce_retracing=True)
+
+    def train(self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int) -> Iterator[Given]:
+        """The batches of one epoch from those of `whole_batches`; the next is made while one is used."""
+        of_frames, of_predictions = (np.random.default_rng([self._seed, STAGE_SEED, epoch, draws]) for draws in (0, 1))
+        with ThreadPoolExecutor(1) as maker:
+            waiting = None
+            for frames, masks in rounds:
+                made = maker.submit(self._corrupted, frames, masks, of_frames, of_predictions)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = made
+            if waiting is not None:
+                yield waiting.result()
+
+    def val(self, shards: Sequence[Path], info: DatasetInfo, batch_size: int, *, degraded: bool) -> list[Given]:
+        """All val frames, as they are or each degraded by one kind at `VAL_SEVERITY`."""
+        rng = np.random.default_rng([self._seed, STAGE_SEED])
+        severities = (VAL_SEVERITY,) if degraded else (0,)
+        return [
+            self._given(_poor(frames, severities, rng), masks) for frames, masks in batches(shards, info, batch_size)
+        ]
+
+    def _corrupted(
+        self, frames: tf.Tensor, masks: tf.Tensor, of_frames: np.random.Generator, of_predictions: np.random.Generator
+    ) -> Given:
+        given = self._given(_poor(frames, TRAIN_SEVERITIES, of_frames), masks)
+        logits = corrupt_some(given.logits.numpy()[..., 0], self._corruption, of_predictions)
+        return given._replace(logits=tf.constant(logits[..., np.newaxis]))
+
+    def _given(self, frames: tf.Tensor, masks: tf.Tensor) -> Given:
+        middle = len(frames) // 2
+        said = self._predict([frames[:middle], frames[middle:]] if middle else [frames])
+        return Given(frames, masks, said[LOGITS], said[PRESENCE])
+
+
+def _poor(frames: tf.Tensor, severities: Sequence[int], rng: np.random.Generator) -> tf.Tensor:
+    poor = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), severities, rng)
+    return tf.constant(poor[..., np.newaxis], tf.float32)

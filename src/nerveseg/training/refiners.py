@@ -1,0 +1,50 @@
+"""From a trained U-Net to its trained refiners."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import tensorflow as tf
+
+from nerveseg.data.records import DatasetInfo
+from nerveseg.models.critic import CRITICS
+from nerveseg.models.refiner import build_refiner
+from nerveseg.models.unet import build_unet
+from nerveseg.params import GanParams
+from nerveseg.segmenter import Segmenter
+from nerveseg.training.adversarial import AdversarialTraining
+from nerveseg.training.checkpoints import Checkpoint
+from nerveseg.training.distribution import keras_policy
+from nerveseg.training.refiner_inputs import RefinerInputs
+from nerveseg.training.supervised import EpochCallback
+
+
+def train_refiners(
+    unet: Segmenter,
+    params: GanParams,
+    rounds: Sequence[Path],
+    val: Sequence[Path],
+    info: DatasetInfo,
+    seed: int,
+    checkpoint: Checkpoint,
+    on_epoch: EpochCallback,
+) -> tuple[dict[str, tf.keras.Model], pd.DataFrame]:
+    """The refiners by arm with their best weights, in float32, and the history; arguments as of `AdversarialTraining.fit`.
+
+    Refiners and the U-Net compute in the arithmetic that the U-Net was trained in, and the segmentation loss is weighted as
+    its was.
+    """
+    loss, size = unet.config.unet, (info.height, info.width, info.mean, info.std)
+    policy = keras_policy(loss.precision)
+    fast = build_unet(loss, *size, pretrained=False, policy=policy)
+    fast.set_weights(unet.unet.get_weights())
+    critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, *size)
+    build = partial(build_refiner, params.base_filters, *size)
+    inputs = RefinerInputs(fast, params.corruption, seed)
+    training = AdversarialTraining(partial(build, policy=policy), critic, inputs, params, loss)
+    history = training.fit(rounds, val, info, seed, checkpoint, on_epoch)
+    refiners = {name: build() for name in training.arms}
+    for name, refiner in refiners.items():
+        refiner.set_weights(training.arms[name].averaged.get_weights())
+    return refiners, history

@@ -1,0 +1,116 @@
+"""The ablation table: what is scored, what it is held against, and what the sentence on it says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import simulated_frame
+from nerveseg.data.degradation import DEGRADATIONS
+from nerveseg.evaluation.ablation import ablation_table, degraded_scores
+from nerveseg.evaluation.metrics import case_row
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
+from nerveseg.evaluation.scoring import HeldOut
+from nerveseg.evaluation.surface_distances import surface_distances
+from nerveseg.params import EvaluateParams
+from nerveseg.refinement import Refinement
+from nerveseg.reporting.verdict import verdict
+
+PARAMS = EvaluateParams(ensemble="models/fresh", severities=(3,), bootstrap=100)
+PAIRS = [simulated_frame((32, 64), nerve=number % 3 > 0, seed=number) for number in range(12)]
+TEST = HeldOut(
+    np.stack([frame for frame, _ in PAIRS]),
+    [mask for _, mask in PAIRS],
+    [str(n) for n in range(12)],
+    list("aaabbbcccddd"),
+)
+CUTOFFS = {"unet": Cutoffs(0.3), "control": Cutoffs(0.5), "adversarial": Cutoffs(0.5, 0.0, 0.5)}
+
+
+def bright(frames):
+    """Calls bright pixels nerve; the refined arms are surer of it."""
+    probabilities = frames.astype(np.float32) / 255.0
+    return {
+        "unet": (Estimate(each, 1.0) for each in probabilities),
+        "control": (Estimate(np.clip(2 * each - 0.6, 0, 1), 1.0) for each in probabilities),
+        "adversarial": (Estimate(np.clip(2 * each - 0.6, 0, 1), float(each.max() > 0.75)) for each in probabilities),
+    }
+
+
+@pytest.fixture(scope="module")
+def table():
+    return ablation_table(TEST, bright, CUTOFFS, PARAMS, seed=0)
+
+
+def row(table, degradation, severity, model):
+    return table.set_index(["degradation", "severity", "model"]).loc[(degradation, severity, model)]
+
+
+def test_there_is_a_row_for_each_model_clean_in_each_degradation_and_in_all_together(table):
+    kinds = ["clean", *DEGRADATIONS, "all"]
+    assert table["degradation"].unique().tolist() == kinds
+    assert table["model"].unique().tolist() == ["unet_untuned", *CUTOFFS]
+    assert len(table) == len(kinds) * 4
+    assert set(table.loc[table["severity"] == 0, "degradation"]) == {"clean"}
+
+
+@pytest.mark.parametrize("model", ["unet_untuned", *CUTOFFS])
+def test_clean_scores_are_the_means_of_the_cases(table, model):
+    cutoffs = CUTOFFS.get(model, Cutoffs(0.5))
+    masks = [cutoffs.mask(each) for each in bright(TEST.frames)[model.removesuffix("_untuned")]]
+    cases = pd.DataFrame([case_row(truth, mask) for truth, mask in zip(TEST.truths, masks, strict=True)])
+    found, nerve = row(table, "clean", 0, model), cases["has_nerve"]
+    assert found["dice"] == pytest.approx(cases["dice"].mean())
+    assert found["iou_nerve"] == pytest.approx(cases.loc[nerve, "iou"].mean())
+    pairs = [(truth, mask) for truth, mask in zip(TEST.truths, masks, strict=True) if truth.any()]
+    hd95, assd, nsd = np.array([surface_distances(*pair) for pair in pairs]).T
+    assert found[["hd95", "assd", "nsd"]].tolist() == pytest.approx([np.nanmean(hd95), np.nanmean(assd), nsd.mean()])
+
+
+def test_a_gain_is_the_mean_difference_from_the_tuned_unet_on_the_same_frames(table):
+    for degradation, severity in (("clean", 0), ("speckle", 3), ("all", 3)):
+        base = row(table, degradation, severity, "unet")
+        for model in ("unet_untuned", "control", "adversarial"):
+            found = row(table, degradation, severity, model)
+            assert found["dice_nerve_gain"] == pytest.approx(found["dice_nerve"] - base["dice_nerve"])
+            assert found["dice_nerve_low"] <= found["dice_nerve_gain"] <= found["dice_nerve_high"]
+        assert np.isnan(base["dice_nerve_gain"])
+
+
+def test_all_degradations_together_are_the_mean_of_each(table):
+    for model in CUTOFFS:
+        each = [row(table, kind, 3, model)["dice_nerve"] for kind in DEGRADATIONS]
+        assert row(table, "all", 3, model)["dice_nerve"] == pytest.approx(np.mean(each))
+
+
+def test_the_same_seed_degrades_alike_and_another_one_otherwise(table):
+    pd.testing.assert_frame_equal(table, ablation_table(TEST, bright, CUTOFFS, PARAMS, seed=0), check_exact=True)
+    other = ablation_table(TEST, bright, CUTOFFS, PARAMS, seed=1)
+    assert row(other, "speckle", 3, "control")["dice"] != row(table, "speckle", 3, "control")["dice"]
+    assert row(other, "clean", 0, "control")["dice"] == row(table, "clean", 0, "control")["dice"]
+
+
+def test_metrics_tell_of_all_degradations_at_severity_three(table):
+    scores = degraded_scores(table)
+    assert scores.keys() == {"unet_untuned", *CUTOFFS}
+    assert scores["control"]["dice_nerve"] == row(table, "all", 3, "control")["dice_nerve"]
+    assert scores["unet"]["hd95"] == row(table, "all", 3, "unet")["hd95"]
+
+
+def refinement(arm, *arms):
+    scores = dict.fromkeys(("unet", *arms), 0.5)
+    return Refinement(arm, scores, scores, ())
+
+
+def test_the_verdict_gives_each_refiner_with_its_interval_and_what_ships(table):
+    told = verdict(table, refinement("control", "control", "adversarial"))
+    found = row(table, "all", 3, "control")
+    gain, low, high = (found[f"dice_nerve_{bound}"] for bound in ("gain", "low", "high"))
+    assert f"trained without a critic changed Dice by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}) and HD95 by" in told
+    assert "trained against a critic changed" in told
+    assert told.endswith("On val the one trained without a critic gained most, so that it ships.")
+
+
+def test_the_verdict_says_where_the_unet_ships_and_names_no_arm_that_was_not_trained(table):
+    told = verdict(table[table["model"] != "adversarial"], refinement("unet", "control"))
+    assert "against a critic" not in told
+    assert told.endswith("On val none gained over the U-Net with its cut-offs, so that this ships.")

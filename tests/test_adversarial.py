@@ -1,0 +1,178 @@
+"""Training of the refiners: equal until the critic joins, frozen U-Net, repeatable and resumable to the bit."""
+
+import shutil
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nerveseg.data.records import batches, read_records, whole_batches
+from nerveseg.errors import ModelError
+from nerveseg.models.critic import CRITICS
+from nerveseg.models.refiner import build_refiner
+from nerveseg.models.unet import build_unet
+from nerveseg.training import checkpoints
+from nerveseg.training.adversarial import HISTORY_COLUMNS, AdversarialTraining, kept_epoch
+from nerveseg.training.checkpoints import Checkpoint
+from nerveseg.training.distribution import make_deterministic
+from nerveseg.training.refiner_inputs import RefinerInputs
+
+
+class StoppedError(Exception):
+    pass
+
+
+def equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def unet_of(info, params):
+    make_deterministic(params.seed)
+    return build_unet(params.unet, info.height, info.width, info.mean, info.std)
+
+
+class Run:
+    """One training of the arms: final weights by arm, history, epochs that were trained."""
+
+    def __init__(self, data, params, *, stop_after=None, resume=False, **changes):
+        if not resume:
+            shutil.rmtree(checkpoints.ROOT, ignore_errors=True)
+        rounds, val, info = data
+        gan = params.gan.model_copy(update={"epochs": 3, **changes})
+        self.unet = unet_of(info, params)
+        size = (info.height, info.width, info.mean, info.std)
+        critic = None if gan.critic == "none" else partial(CRITICS[gan.critic], 4, *size)
+        inputs = RefinerInputs(self.unet, gan.corruption, params.seed)
+        self.training = AdversarialTraining(partial(build_refiner, 4, *size), critic, inputs, gan, params.unet)
+        self.seen, self.after = [], {}
+
+        def on_epoch(epoch, values):
+            self.seen.append(epoch)
+            self.after[epoch] = {name: arm.refiner.get_weights() for name, arm in self.training.arms.items()}
+            if epoch == stop_after:
+                raise StoppedError
+
+        self.history = self.training.fit(rounds, val, info, params.seed, Checkpoint("gan-test"), on_epoch)
+        self.weights = {name: arm.averaged.get_weights() for name, arm in self.training.arms.items()}
+
+
+@pytest.fixture
+def run(data, tiny):
+    return Run(data, tiny)
+
+
+def test_the_arms_are_equal_until_the_critic_joins_and_differ_after_it(run):
+    assert equal(run.after[1]["control"], run.after[1]["adversarial"])
+    assert not equal(run.after[2]["control"], run.after[2]["adversarial"])
+    history = run.history
+    assert list(history.columns) == HISTORY_COLUMNS
+    assert history["epoch"].tolist() == [0, 1, 2, 3]
+    assert history.loc[:1, "critic_loss"].isna().all()
+    assert np.isfinite(history.loc[2:, ["critic_loss", "adversarial_loss"]]).all(axis=None)
+    assert history.loc[2:, "critic_accuracy"].between(0.0, 1.0).all()
+
+
+def test_the_first_epoch_is_the_unet_as_it_came_and_training_leaves_it_alone(run, data, tiny):
+    _, val, info = data
+    fresh = unet_of(info, tiny)
+    assert equal(run.unet.get_weights(), fresh.get_weights())
+    dices = []
+    for frames, masks in batches(val, info, 4):
+        predicted, truth = fresh(frames)["logits"].numpy() > 0, masks.numpy() > 0.5
+        totals = predicted.sum((1, 2, 3)) + truth.sum((1, 2, 3))
+        both = 2 * (predicted & truth).sum((1, 2, 3))
+        dices += [1.0 if not total else overlap / total for overlap, total in zip(both, totals, strict=True)]
+    assert run.history.loc[0, "control_val_dice"] == pytest.approx(np.mean(dices), abs=1e-6)
+    assert run.history.loc[0, "adversarial_val_dice"] == run.history.loc[0, "control_val_dice"]
+
+
+def test_without_a_critic_there_is_the_control_alone_and_it_begins_the_same(run, data, tiny):
+    alone = Run(data, tiny, critic="none")
+    assert alone.weights.keys() == {"control"}
+    assert equal(alone.after[1]["control"], run.after[1]["control"])
+    assert alone.history["control_segmentation_loss"].to_numpy() == pytest.approx(
+        run.history["control_segmentation_loss"].to_numpy(), rel=1e-2, nan_ok=True
+    )
+    assert list(alone.history.columns) == HISTORY_COLUMNS
+    assert alone.history.filter(regex="adversarial|critic").isna().all(axis=None)
+
+
+@pytest.mark.parametrize("critic", list(CRITICS))
+def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(data, tiny, critic):
+    first, second = (Run(data, tiny, critic=critic) for _ in range(2))
+    for name, weights in first.weights.items():
+        assert equal(weights, second.weights[name])
+    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_stopped_adversarial_training_goes_on_as_if_it_had_not_been_stopped(run, data, tiny, stop_after):
+    with pytest.raises(StoppedError):
+        Run(data, tiny, stop_after=stop_after)
+    resumed = Run(data, tiny, resume=True)
+    assert resumed.seen == list(range(stop_after + 1, 4))
+    for name, weights in run.weights.items():
+        assert equal(weights, resumed.weights[name])
+    pd.testing.assert_frame_equal(run.history, resumed.history, check_exact=True)
+
+
+def test_refiners_learn_to_mend_what_an_untrained_unet_says(data, tiny):
+    learnt = Run(data, tiny, epochs=24, lr=1e-2, average_decay=0.8)
+    history = learnt.history
+    assert history["control_segmentation_loss"].iloc[-1] < 0.8 * history["control_segmentation_loss"].iloc[1]
+    for name in learnt.weights:
+        kept = kept_epoch(history, name)
+        assert kept > 0
+        assert history.loc[kept, f"{name}_val_dice_degraded"] > history.loc[0, f"{name}_val_dice_degraded"] + 0.1
+
+
+def test_a_critic_that_is_right_too_often_rests(data, tiny):
+    def critic_after(critic_rest):
+        run = Run(data, tiny, critic_rest=critic_rest)
+        return run.training.arms["adversarial"].critic.network.get_weights()
+
+    make_deterministic(tiny.seed)
+    awake, resting = critic_after(1.0), critic_after(1e-9)
+    assert not equal(awake, resting)
+    never_trained = Run(data, tiny, warmup_epochs=3).training.arms["adversarial"].critic.network.get_weights()
+    assert equal(resting, never_trained)
+
+
+def test_a_loss_that_is_no_number_stops_the_training_with_what_to_do(data, tiny):
+    with pytest.raises(ModelError, match=r"the loss is nan in epoch \d: training diverged; lower gan.lr"):
+        Run(data, tiny, lr=1.0, adversarial_weight=1e38)
+
+
+def test_train_frames_are_degraded_and_a_share_of_predictions_corrupted_by_seeded_draws(data, tiny):
+    rounds, _, info = data
+    frames = {record.frame.tobytes() for record in read_records([rounds[0]], info)}
+    unet = unet_of(info, tiny)
+
+    def given(corruption, epoch):
+        inputs = RefinerInputs(unet, corruption, tiny.seed)
+        return list(inputs.train(whole_batches(rounds, info, 4, 0, range(1)), epoch))
+
+    def differing(one, other):
+        pairs = zip(one, other, strict=True)
+        return np.concatenate([np.abs(a.logits - b.logits).max(axis=(1, 2, 3)) > 1e-6 for a, b in pairs])
+
+    plain, again, corrupted, later = given(0.0, 1), given(0.0, 1), given(0.5, 1), given(0.0, 2)
+    assert not differing(plain, again).any()
+    assert 0.2 < differing(plain, corrupted).mean() < 0.8
+    assert differing(plain, later).mean() > 0.4
+    clean = [frame.numpy().astype(np.uint8).tobytes() in frames for batch in plain for frame in batch.frames]
+    assert 0.02 < np.mean(clean) < 0.6
+    for batch in plain:
+        assert np.allclose(batch.logits, unet(batch.frames)["logits"], atol=1e-4)
+
+
+def test_val_frames_are_all_degraded_once_and_else_left_as_they_are(data, tiny):
+    _, val, info = data
+    inputs = RefinerInputs(unet_of(info, tiny), 0.0, tiny.seed)
+    frames = np.concatenate([batch for batch, _ in batches(val, info, 4)])
+    clean = np.concatenate([batch.frames for batch in inputs.val(val, info, 4, degraded=False)])
+    poor, again = (np.concatenate([b.frames for b in inputs.val(val, info, 4, degraded=True)]) for _ in range(2))
+    assert np.array_equal(clean, frames)
+    assert np.array_equal(poor, again)
+    assert (np.abs(poor - frames).max(axis=(1, 2, 3)) > 0).all()

@@ -1,0 +1,130 @@
+"""The arms of the ablation, and which of them ships."""
+
+import json
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, simulated_frame
+from nerveseg.arms import Arms
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.models.refiner import build_refiner
+from nerveseg.models.unet import build_unet
+from nerveseg.params import load_params
+from nerveseg.refinement import Refinement
+from nerveseg.segmenter import Segmenter, SegmenterConfig
+from nerveseg.training.choice import choose
+from nerveseg.training.distribution import make_deterministic
+
+PARAMS = load_params(ROOT / "params.yaml")
+UNET = PARAMS.unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
+SEARCH = PARAMS.postprocess.model_copy(
+    update={"thresholds": (0.3, 0.5), "min_areas": (0.0,), "presences": (0.0,), "score": "dice_nerve", "flip": False}
+)
+SIZE = (32, 64, 100.0, 40.0)
+FRAMES, TRUTHS = zip(*(simulated_frame(SIZE[:2], nerve=True, seed=seed) for seed in range(6)), strict=True)
+INPUTS = np.stack(FRAMES)
+
+
+def unet(*, flip=False, bias=0.0):
+    """A network that calls bright pixels nerve."""
+    make_deterministic(0)
+    network = build_unet(UNET, *SIZE)
+    weights = np.random.default_rng(0).normal(size=(1, 1, 4, 1))
+    network.get_layer("logits").set_weights([weights, np.full(1, bias)])
+    return Segmenter(SegmenterConfig(*SIZE, UNET, flip=flip, cutoffs=Cutoffs(0.4, 0.01, 0.1)), network)
+
+
+def refiner(bias):
+    """One that adds `bias` to every logit."""
+    network = build_refiner(4, *SIZE)
+    kernel, _ = network.get_layer("residual").get_weights()
+    network.get_layer("residual").set_weights([kernel, np.full(4, bias, np.float32)])
+    return network
+
+
+def arms(*, flip=False, control=-2.0, adversarial=2.0):
+    return Arms(unet(flip=flip), {"control": refiner(control), "adversarial": refiner(adversarial)}, 4, {})
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_arms_in_one_network_say_what_each_says_as_a_model_of_its_own(flip):
+    together = arms(flip=flip)
+    said = together.estimates(INPUTS, [truth.shape for truth in TRUTHS])
+    assert list(said) == ["unet", "control", "adversarial"]
+    for name, estimates in said.items():
+        alone = together.segmenter(name).estimates(INPUTS, [truth.shape for truth in TRUTHS])
+        for one, other in zip(estimates, alone, strict=True):
+            assert np.allclose(one.probability, other.probability, atol=1e-5)
+            assert one.presence == pytest.approx(other.presence, abs=1e-5)
+
+
+def test_saved_arms_say_the_same_after_loading(tmp_path):
+    before = arms().tuned(INPUTS, TRUTHS, SEARCH)
+    before.save(tmp_path / "arms")
+    after = Arms.load(tmp_path / "arms", unet())
+    assert after.cutoffs == before.cutoffs
+    sizes = [truth.shape for truth in TRUTHS]
+    for name, estimates in before.estimates(INPUTS, sizes).items():
+        for one, other in zip(estimates, after.estimates(INPUTS, sizes)[name], strict=True):
+            assert np.array_equal(one.probability, other.probability)
+
+
+def test_a_refined_arm_gets_cut_offs_of_its_own_and_the_unet_keeps_its():
+    tuned = arms().tuned(INPUTS, TRUTHS, SEARCH)
+    assert tuned.cutoffs["unet"] == Cutoffs(0.4, 0.01, 0.1)
+    for name in ("control", "adversarial"):
+        alone, _ = tuned.segmenter(name).tuned(INPUTS, TRUTHS, SEARCH)
+        assert tuned.cutoffs[name] == alone.cutoffs
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"filters": 4, "cutoffs": {"control": {"depth": 1}}}'])
+def test_a_damaged_folder_of_arms_says_how_to_make_it_again(tmp_path, content):
+    (tmp_path / "arms.json").write_text(content)
+    with pytest.raises(ModelError, match=r"arms\.json cannot be read .*; make it again with `dvc repro train_gan`"):
+        Arms.load(tmp_path, unet())
+
+
+def test_missing_weights_of_an_arm_are_named(tmp_path):
+    arms().save(tmp_path / "arms")
+    (tmp_path / "arms" / "adversarial.weights.h5").unlink()
+    with pytest.raises(ModelError, match=r"adversarial\.weights\.h5: weights cannot be loaded"):
+        Arms.load(tmp_path / "arms", unet())
+
+
+def outcome(given, remarks=()):
+    return choose(given, INPUTS, TRUTHS, SEARCH, 0, remarks)
+
+
+def test_where_no_refiner_gains_on_val_the_unet_ships():
+    identity = outcome(arms(control=0.0, adversarial=0.0))
+    assert identity.arm == "unet"
+    assert not identity.used
+    assert len(set(identity.clean.values())) == len(set(identity.degraded.values())) == 1
+    harmful = outcome(arms(control=-9.0, adversarial=9.0))
+    assert harmful.arm == "unet"
+    assert harmful.degraded["unet"] == identity.degraded["unet"]
+
+
+@pytest.mark.parametrize(("control", "adversarial", "shipped"), [(9.0, 0.0, "control"), (0.0, 9.0, "adversarial")])
+def test_the_refiner_that_gains_ships_with_its_scores(control, adversarial, shipped):
+    """Over a U-Net that finds nothing, one that calls every pixel nerve has gained."""
+    blind = unet(bias=-20.0)
+    found = outcome(Arms(blind, {"control": refiner(control), "adversarial": refiner(adversarial)}, 4, {}))
+    assert found.clean["unet"] == found.degraded["unet"] == 0.0
+    assert found.degraded[shipped] > 0.05
+    assert found.arm == shipped
+    assert found.used
+    assert f"{shipped} ships" in str(found)
+    assert "the U-Net ships" in str(outcome(arms(control=0.0, adversarial=0.0)))
+
+
+def test_a_refinement_comes_back_from_its_file_and_a_damaged_one_says_what_to_do(tmp_path):
+    before = outcome(arms(), ["The critic guesses."])
+    before.write(tmp_path)
+    after = Refinement.read(tmp_path)
+    assert (after.arm, after.clean, list(after.remarks)) == (before.arm, before.clean, ["The critic guesses."])
+    (tmp_path / "refinement.json").write_text(json.dumps({"arm": "unet"}))
+    with pytest.raises(ModelError, match=r"refinement\.json cannot be read .*`dvc repro train_gan`"):
+        Refinement.read(tmp_path)

@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nerveseg.training.diagnosis import remarks_on
+
+
+def history(accuracy, *, loss=0.4, adversarial=0.5, joined=5):
+    """Two epochs of warm-up, then `joined` with a critic."""
+
+    def column(value):
+        return [np.nan] * 2 + [*np.broadcast_to(value, joined)]
+
+    return pd.DataFrame(
+        {
+            "epoch": range(2 + joined),
+            "adversarial_segmentation_loss": column(loss),
+            "adversarial_loss": column(adversarial),
+            "critic_loss": column(1.5),
+            "critic_accuracy": column(accuracy),
+        }
+    )
+
+
+def test_a_training_as_it_should_be_gets_no_remark():
+    assert remarks_on(history(0.7), "patch") == []
+    assert remarks_on(history(np.nan), "features") == []
+    assert remarks_on(history(np.nan), "none") == []
+    assert remarks_on(history(0.7, joined=0), "patch") == []
+
+
+@pytest.mark.parametrize(
+    ("critic", "accuracy", "changes", "told"),
+    [
+        ("patch", 0.99, {}, "right in 99% of its judgements in the last 3 epochs: it ran away"),
+        ("patch", 0.5, {}, "right in 50% of its judgements in the last 3 epochs, as often as by guessing"),
+        ("features", np.nan, {"adversarial": 1e-5}, "it has collapsed; raise gan.critic_lr"),
+        ("patch", 0.7, {"loss": [0.4, 0.4, 0.5, 0.6, 0.7]}, "rose from 0.400 to 0.700 .* lower gan.adversarial_weight"),
+    ],
+)
+def test_what_went_wrong_is_told_in_plain_words_with_what_to_do(critic, accuracy, changes, told):
+    (remark,) = remarks_on(history(accuracy, **changes), critic)
+    assert pd.Series([remark]).str.contains(told).all(), remark
+
+
+def test_a_critic_is_not_blamed_for_one_epoch():
+    assert remarks_on(history([0.7, 0.7, 0.7, 0.99, 0.99]), "patch") == []
+    assert remarks_on(history(0.99, joined=2), "patch") == []

@@ -1,0 +1,52 @@
+"""`bench/gan_gain.py` on a tiny data set."""
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT, write_params
+
+
+@pytest.fixture(scope="module")
+def bench():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "bench"))
+        import gan_gain
+
+        yield gan_gain
+
+
+def test_other_params_of_the_refiner_need_no_new_unet_and_what_was_measured_is_not_again(
+    bench, kaggle_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "fresh").mkdir(parents=True)
+    source = kaggle_folder()
+    params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 1}})
+    first = bench.compare(tmp_path / "results", source, params, 1)
+    assert set(first["model"]) == {"unet_untuned", "unet", "control", "adversarial"}
+    assert (first["minutes"] > 0).all()
+    monkeypatch.setattr(bench, "train", lambda *_: pytest.fail("another U-Net was trained"))
+    alone = params.model_copy(update={"gan": params.gan.model_copy(update={"critic": "none"})})
+    second = bench.compare(tmp_path / "results", source, alone, 1)
+    assert set(second["model"]) == {"unet_untuned", "unet", "control"}
+    monkeypatch.setattr(bench, "_refined", lambda *_: pytest.fail("refined again"))
+    pd.testing.assert_frame_equal(first, bench.compare(tmp_path / "results", source, params, 1))
+
+
+def test_the_summary_is_over_seeds_and_counts_intervals_that_exclude_zero(bench):
+    rows = [
+        {"seed": seed, "degradation": "all", "severity": 3, "model": "control", "dice_nerve": 0.7, "hd95": 20.0}
+        | {
+            "dice_nerve_gain": gain,
+            "dice_nerve_low": gain - 0.02,
+            "hd95_gain": -100 * gain,
+            "hd95_high": 2 - 100 * gain,
+        }
+        for seed, gain in enumerate((0.01, 0.03, 0.05))
+    ]
+    (row,) = bench.summary(pd.DataFrame(rows)).itertuples(index=False)
+    found = dict(zip(bench.summary(pd.DataFrame(rows)).columns, row, strict=True))
+    assert found["dice_nerve gain"] == pytest.approx(0.03)
+    assert found["dice_nerve gain sd"] == pytest.approx(0.02)
+    assert found["dice_nerve sure"] == found["hd95 sure"] == 2
+    assert found["hd95 gain"] == pytest.approx(-3.0)
