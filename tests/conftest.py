@@ -104,7 +104,7 @@ def data(
     kaggle_folder: Callable[..., Path], tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[Path], list[Path], DatasetInfo]:
     """Two rounds and the val shards of a small data set; checkpoints go to a temporary place."""
-    monkeypatch.setattr(checkpoints, "ROOT", tmp_path / "checkpoints")
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     folder = tmp_path / "processed"
     folder.mkdir()
     source = tiny.data.model_copy(update={"dir": str(kaggle_folder(frames=6))})

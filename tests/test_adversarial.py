@@ -37,7 +37,7 @@ class Run:
 
     def __init__(self, data, params, *, stop_after=None, resume=False, **changes):
         if not resume:
-            shutil.rmtree(checkpoints.ROOT, ignore_errors=True)
+            shutil.rmtree(checkpoints.FOLDER, ignore_errors=True)
         rounds, val, info = data
         gan = params.gan.model_copy(update={"epochs": 3, **changes})
         self.unet = unet_of(info, params)

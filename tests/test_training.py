@@ -1,6 +1,9 @@
 """Training: it learns, it repeats to the bit, and it goes on after a stop as if there had been none."""
 
+import os
 import shutil
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -25,7 +28,7 @@ class StoppedError(Exception):
 def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2, **changes):
     """Weights and history of a training that may be stopped after an epoch by an exception."""
     if not resume:
-        shutil.rmtree(checkpoints.ROOT, ignore_errors=True)
+        shutil.rmtree(checkpoints.FOLDER, ignore_errors=True)
     rounds, val, info = data
     unet = params.unet.model_copy(update={"epochs": epochs, **changes})
     make_deterministic(params.seed)
@@ -119,7 +122,7 @@ STATES = {"network": [np.ones((2, 3), np.float32), np.float32([7.0])], "optimise
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "ROOT", tmp_path / "checkpoints")
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     checkpoint = Checkpoint("name")
     checkpoint.save(HISTORY, STATES)
     return checkpoint
@@ -135,11 +138,28 @@ def test_a_checkpoint_gives_back_every_bit_in_its_order(saved):
 
 
 def test_a_checkpoint_that_was_being_written_leaves_the_one_before_it(saved):
-    saved.path.with_suffix(".part").write_bytes(saved.path.read_bytes()[:300])
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    saved.path.with_suffix(f".{ended.pid}.part").write_bytes(saved.path.read_bytes()[:300])
     assert saved.restore() is not None
     saved.remove()
     assert list(saved.path.parent.iterdir()) == []
     assert saved.restore() is None
+
+
+def test_what_another_process_is_writing_is_left_to_it(saved):
+    partial = saved.path.with_suffix(f".{os.getppid()}.part")
+    partial.write_bytes(b"half")
+    saved.remove()
+    assert list(saved.path.parent.iterdir()) == [partial]
+
+
+def test_a_queued_experiment_finds_its_checkpoint_in_the_repository_that_it_is_a_copy_of(tmp_path, monkeypatch):
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert Checkpoint("name").path == tmp_path.resolve() / ".nerveseg" / "checkpoints" / "name.npz"
 
 
 @pytest.mark.parametrize("where", [0.0, 0.3, 0.5, 0.9, 0.99])
@@ -159,7 +179,7 @@ def test_a_changed_byte_in_the_weights_is_noticed(saved, caplog):
 
 
 def test_a_worker_that_is_not_the_chief_writes_no_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "ROOT", tmp_path)
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
     Checkpoint("name", writes=False).save(HISTORY, STATES)
     assert list(tmp_path.iterdir()) == []
 

@@ -2,7 +2,8 @@
 
 A checkpoint is one file outside of DVC's outputs, which DVC deletes before a stage runs. Its name holds a digest of
 params, inputs and code: one of another training is never taken up. It appears under that name only when it is whole, its
-content is checked when it is read, and the finished stage leaves none behind.
+content is checked when it is read, and the finished stage leaves none behind. It lies in the user's repository also
+where the stage runs in a copy of it that DVC makes for a queued experiment and deletes after it.
 """
 
 import hashlib
@@ -17,12 +18,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil  # type: ignore[import-untyped]
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from nerveseg.tracking_execution import repository_root
+
 State = list[NDArray[Any]]  # the values of a list of variables, in its order
 Weights = list[NDArray[np.float32]]
-ROOT = Path(".nerveseg/checkpoints")
+FOLDER = Path(".nerveseg/checkpoints")
 PACKAGE = Path(__file__).resolve().parents[1]
 _HISTORY = "history"
 _LOG = logging.getLogger(__name__)
@@ -48,7 +52,8 @@ class Checkpoint:
     """
 
     def __init__(self, name: str, *, writes: bool = True) -> None:
-        self.path = ROOT / f"{name}.npz"
+        self.path = repository_root() / FOLDER / f"{name}.npz"
+        self._partial = self.path.with_suffix(f".{os.getpid()}.part")  # another experiment may train the same at once
         self._writes = writes
 
     def save(self, history: pd.DataFrame, states: Mapping[str, State]) -> None:
@@ -58,12 +63,11 @@ class Checkpoint:
         arrays = {f"{name}/{i}": value for name, values in states.items() for i, value in enumerate(values)}
         arrays[_HISTORY] = np.frombuffer(history.to_csv(index=False).encode(), np.uint8)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".part")
-        with partial.open("wb") as file:
+        with self._partial.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(self.path)
+        self._partial.replace(self.path)
 
     def restore(self) -> tuple[pd.DataFrame, dict[str, State]] | None:
         """The history and the states by name; None where there is none, or only a damaged one, which is told."""
@@ -82,9 +86,13 @@ class Checkpoint:
         return history, states
 
     def remove(self) -> None:
-        if self._writes:
-            for path in (self.path, self.path.with_suffix(".part")):
-                path.unlink(missing_ok=True)
+        """Leave nothing of this training behind, half-written files of killed processes included."""
+        if not self._writes:
+            return
+        self.path.unlink(missing_ok=True)
+        for partial in self.path.parent.glob(f"{self.path.stem}.*.part"):
+            if not psutil.pid_exists(int(partial.suffixes[-2][1:])):
+                partial.unlink(missing_ok=True)
 
 
 def values_of(variables: Sequence[tf.Variable]) -> State:
