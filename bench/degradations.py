@@ -34,9 +34,8 @@ def costs(records: Path, model: Path, seed: int) -> pd.DataFrame:
 
     drawn = [(kind, severity) for kind in DEGRADATIONS for severity in SEVERITIES]
     table = pd.DataFrame([{"kind": kind, "severity": severity, **scores(kind, severity)} for kind, severity in drawn])
-    for key, clean in scores(next(iter(DEGRADATIONS)), 0).items():
-        table[f"{key} lost"] = clean - table[key]
-    return table
+    clean = scores(next(iter(DEGRADATIONS)), 0)
+    return table.assign(**{f"{key} lost": table[key].rsub(value) for key, value in clean.items()})
 
 
 def main() -> None:

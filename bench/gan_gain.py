@@ -23,7 +23,7 @@ from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards
 from nerveseg.data.rounds import write_rounds
 from nerveseg.errors import told_plainly
-from nerveseg.evaluation.ablation import REPORTED, ablation_table
+from nerveseg.evaluation.ablation import BASE, REPORTED, ablation_table
 from nerveseg.evaluation.scoring import HeldOut
 from nerveseg.outputs import fresh_folder, write_csv, write_json
 from nerveseg.params import Params, load_params
@@ -71,7 +71,8 @@ def _refined(records: Path, unet: Segmenter, params: Params, seed: int) -> pd.Da
         train_records = list(read_records(shards(records, "train"), info))
         rounds = write_rounds(Path(temporary), train_records, params.augment, seed, count)
         began = time.monotonic()
-        checkpoint = Checkpoint(f"bench-{digest_of({'gan': gan.model_dump(), 'seed': seed}, val)}")
+        settings = {"gan": gan.model_dump(), "seed": seed}
+        checkpoint = Checkpoint(f"gan-gain-{digest_of(settings, [*rounds, *val, records.parent / 'unet'])}")
         refiners, history = train_refiners(unet, gan, rounds, val, info, seed, checkpoint, lambda *_: None)
         checkpoint.remove()
     frames, truths = annotated_frames(val, info)
@@ -89,13 +90,17 @@ def summary(tables: pd.DataFrame) -> pd.DataFrame:
     """A row for each degradation and arm: means and standard deviations over seeds."""
     better = {"dice_nerve": tables["dice_nerve_low"] > 0, "hd95": tables["hd95_high"] < 0}
     sure = tables.assign(**{f"{score}_sure": values for score, values in better.items()})
+    cells = ["seed", "degradation", "severity"]
+    of_unet = tables[tables["model"] == BASE].set_index(cells)["hd95"]
+    sure["hd95_share"] = 100.0 * sure["hd95_gain"] / of_unet.loc[pd.MultiIndex.from_frame(sure[cells])].to_numpy()
     by_arm = sure.groupby(["degradation", "severity", "model"], sort=False)
     columns = {}
     for score in SHOWN:
-        columns[score] = by_arm[score].mean()
+        columns[score], columns[f"{score} sd"] = by_arm[score].mean(), by_arm[score].std()
         columns[f"{score} gain"] = by_arm[f"{score}_gain"].mean()
         columns[f"{score} gain sd"] = by_arm[f"{score}_gain"].std()
         columns[f"{score} sure"] = by_arm[f"{score}_sure"].sum()
+    columns["hd95 gain %"] = by_arm["hd95_share"].mean()
     return pd.DataFrame(columns)
 
 

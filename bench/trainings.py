@@ -61,7 +61,7 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
     info, val, unet = DatasetInfo.read(prepared), shards(prepared, "val"), params.unet
     records = list(read_records(shards(prepared, "train"), info))
     settings = {"seed": seed, "lr": params.lr, "unet": unet.model_dump(), "augment": params.augment.model_dump()}
-    inputs = [*shards(prepared, "train"), *val, *sorted(Path(unet.init_from).glob("*"))]
+    inputs = [*shards(prepared, "train"), *val, Path(unet.init_from)]
     name = f"bench-{digest_of(settings, inputs)}"
     with TemporaryDirectory(dir=prepared) as folder:
         count = min(unet.epochs, params.augment.variants + 1)

@@ -36,7 +36,7 @@ def evaluate() -> None:
     params = load_params()
     with stage_run("evaluate", params) as run:
         make_deterministic(params.seed)
-        info = DatasetInfo.read(PROCESSED)
+        info, refinement = DatasetInfo.read(PROCESSED), Refinement.read(GAN)
         test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         models = _models(set(test.subjects), params)
@@ -47,7 +47,7 @@ def evaluate() -> None:
         robustness = _ablation(test, models, params)
         metrics = test.metrics(cases, average, params.evaluate.bootstrap, params.seed)
         metrics["degraded"] = degraded_scores(robustness)
-        metrics["gan"] = {"used": Refinement.read(GAN).used, **metrics["gan"]}
+        metrics["gan"] = {"used": refinement.used, **metrics["gan"]}
         write_csv(METRICS / "cases.csv", cases)
         write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
         write_csv(METRICS / "robustness.csv", robustness)

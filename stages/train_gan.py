@@ -36,7 +36,7 @@ def train_gan() -> None:
         rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
         settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
         settings["policy"] = keras_policy(params.unet.precision)
-        inputs = [*rounds, *val, *sorted(UNET.iterdir()), Path(__file__)]
+        inputs = [*rounds, *val, UNET, Path(__file__)]
         checkpoint = Checkpoint(f"train_gan-{digest_of(settings, inputs)}")
         refiners, history = train_refiners(
             unet, params.gan, rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch

@@ -71,7 +71,7 @@ def _train(
     rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
     policy = keras_policy(params.unet.precision)
     settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump(), "policy": policy}
-    inputs = [*rounds, *val, *sorted(Path(params.unet.init_from).iterdir()), Path(__file__)]
+    inputs = [*rounds, *val, Path(params.unet.init_from), Path(__file__)]
     checkpoint = Checkpoint(f"train_unet-{digest_of(settings, inputs)}", writes=is_chief(strategy))
     build = partial(network_to_train, params.unet, info.height, info.width, info.mean, info.std, policy)
     steps = params.unet.epochs * steps_per_epoch(info.frames["train"], params.unet)

@@ -23,8 +23,8 @@ from nerveseg.training.distribution import make_deterministic
 PROCESSED, METRICS, OUTPUT = Path("data/processed"), Path("metrics"), Path("reports")
 MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
 FIGURES = {
-    "comparison.png": ("Comparison", "From the best to the worst: frame, annotation, U-Net, refined U-Net, and where the refined mask is right or wrong."),
-    "overlays.png": ("Overlays", "Outlines of the annotation, of the U-Net and of the refined U-Net on the same frames."),
+    "comparison.png": ("Comparison", "From the best to the worst: frame, annotation, U-Net, the model that ships, and where its mask is right or wrong."),
+    "overlays.png": ("Overlays", "Outlines of the annotation, of the U-Net and of the model that ships on the same frames."),
     "heatmaps.png": ("Probability", "How sure each model is that a pixel belongs to a nerve."),
     "dice.png": ("Dice by subject and by nerve size", "Each point is a test frame with a nerve."),
     "robustness.png": ("Robustness", "Dice and distance of the outlines on test frames that were degraded on purpose: the U-Net, and each refiner of it."),
@@ -63,9 +63,9 @@ def visualize() -> None:
 
 
 def chosen(scores: pd.DataFrame, count: int) -> list[str]:
-    """Names of `count` frames with a nerve, at equal steps from the best to the worst Dice of the refined U-Net."""
-    refined = scores[(scores["model"] == "gan") & scores["has_nerve"]]
-    ranked = refined.sort_values(["dice", "frame"], ascending=[False, True])["frame"].tolist()
+    """Names of `count` frames with a nerve, at equal steps from the best to the worst Dice of the model that ships."""
+    shipped = scores[(scores["model"] == "gan") & scores["has_nerve"]]
+    ranked = shipped.sort_values(["dice", "frame"], ascending=[False, True])["frame"].tolist()
     steps = min(count, len(ranked))
     return [ranked[round(step * (len(ranked) - 1) / max(1, steps - 1))] for step in range(steps)]
 

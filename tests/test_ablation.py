@@ -110,6 +110,13 @@ def test_the_verdict_gives_each_refiner_with_its_interval_and_what_ships(table):
     assert told.endswith("On val the one trained without a critic gained most, so that it ships.")
 
 
+def test_the_verdict_says_where_no_frame_could_be_compared(table):
+    blank = table.assign(hd95_gain=np.nan, hd95_low=np.nan, hd95_high=np.nan)
+    told = verdict(blank, refinement("control", "control"))
+    assert "nan" not in told
+    assert "HD95 by nothing that can be told (no frame to compare)" in told
+
+
 def test_the_verdict_says_where_the_unet_ships_and_names_no_arm_that_was_not_trained(table):
     told = verdict(table[table["model"] != "adversarial"], refinement("unet", "control"))
     assert "against a critic" not in told

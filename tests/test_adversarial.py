@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 
 from nerveseg.data.records import batches, read_records, whole_batches
-from nerveseg.errors import ModelError
 from nerveseg.models.critic import CRITICS
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
 from nerveseg.training import checkpoints
-from nerveseg.training.adversarial import HISTORY_COLUMNS, AdversarialTraining, kept_epoch
+from nerveseg.training.adversarial import HISTORY_COLUMNS, AdversarialTraining, diverged_in, kept_epoch
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.training.refiner_inputs import RefinerInputs
@@ -139,9 +138,34 @@ def test_a_critic_that_is_right_too_often_rests(data, tiny):
     assert equal(resting, never_trained)
 
 
-def test_a_loss_that_is_no_number_stops_the_training_with_what_to_do(data, tiny):
-    with pytest.raises(ModelError, match=r"the loss is nan in epoch \d: training diverged; lower gan.lr"):
-        Run(data, tiny, lr=1.0, adversarial_weight=1e38)
+def test_an_arm_that_diverges_is_trained_no_further_and_the_other_goes_on(data, tiny):
+    run = Run(data, tiny, epochs=4, adversarial_weight=1e38)
+    assert run.seen == [1, 2, 3, 4]
+    assert diverged_in(run.history, "adversarial") == 2
+    assert diverged_in(run.history, "control") is None
+    of_arm = ["adversarial_segmentation_loss", "adversarial_val_dice", "adversarial_val_dice_degraded", "critic_loss"]
+    assert run.history.loc[2:, of_arm].isna().all(axis=None)
+    assert all(np.isfinite(weights).all() for name in run.weights for weights in run.weights[name])
+    plain = Run(data, tiny, epochs=4, critic="none")
+    assert plain.history["control_val_dice"].to_numpy() == pytest.approx(
+        run.history["control_val_dice"].to_numpy(), abs=0.05
+    )
+
+
+def test_training_ends_where_every_arm_has_diverged(data, tiny):
+    run = Run(data, tiny, epochs=4, lr=1e30)
+    assert run.seen == [1]
+    assert {diverged_in(run.history, name) for name in run.weights} == {1}
+    assert all(np.isfinite(weights).all() for name in run.weights for weights in run.weights[name])
+
+
+def test_an_adversarial_arm_keeps_no_epoch_from_before_its_critic():
+    history = pd.DataFrame({"epoch": range(5), "critic_loss": [np.nan, np.nan, np.nan, 1.0, 1.0]})
+    for name in ("control", "adversarial"):
+        history[f"{name}_val_dice"] = 0.8
+        history[f"{name}_val_dice_degraded"] = [0.5, 0.6, 0.7, 0.65, 0.6]
+    assert kept_epoch(history, "control") == 2
+    assert kept_epoch(history, "adversarial") == 3
 
 
 def test_train_frames_are_degraded_and_a_share_of_predictions_corrupted_by_seeded_draws(data, tiny):

@@ -107,7 +107,7 @@ def test_where_no_refiner_gains_on_val_the_unet_ships():
     assert harmful.degraded["unet"] == identity.degraded["unet"]
 
 
-@pytest.mark.parametrize(("control", "adversarial", "shipped"), [(9.0, 0.0, "control"), (0.0, 9.0, "adversarial")])
+@pytest.mark.parametrize(("control", "adversarial", "shipped"), [(40.0, 0.0, "control"), (0.0, 40.0, "adversarial")])
 def test_the_refiner_that_gains_ships_with_its_scores(control, adversarial, shipped):
     """Over a U-Net that finds nothing, one that calls every pixel nerve has gained."""
     blind = unet(bias=-20.0)
@@ -118,6 +118,18 @@ def test_the_refiner_that_gains_ships_with_its_scores(control, adversarial, ship
     assert found.used
     assert f"{shipped} ships" in str(found)
     assert "the U-Net ships" in str(outcome(arms(control=0.0, adversarial=0.0)))
+
+
+def test_a_gain_in_one_score_is_not_paid_for_with_the_other():
+    """Half of the frames show no nerve: a refiner that empties every mask gains in Dice of all frames."""
+    truths = [truth & (number % 2 == 0) for number, truth in enumerate(TRUTHS)]
+    overfull = unet(bias=20.0)
+    emptied = Arms(overfull, {"control": refiner(-60.0)}, 4, {"control": Cutoffs(0.5)})
+    params = SEARCH.model_copy(update={"score": "challenge"})
+    found = choose(emptied, INPUTS, truths, params, 0, ())
+    assert found.clean["control"] > found.clean["unet"] + 0.3
+    assert found.degraded["control"] > found.degraded["unet"] + 0.3
+    assert found.arm == "unet"
 
 
 def test_a_refinement_comes_back_from_its_file_and_a_damaged_one_says_what_to_do(tmp_path):

@@ -6,15 +6,16 @@ from nerveseg.training.diagnosis import remarks_on
 
 
 def history(accuracy, *, loss=0.4, adversarial=0.5, joined=5):
-    """Two epochs of warm-up, then `joined` with a critic."""
+    """The U-Net as it came, two epochs of warm-up, then `joined` with a critic."""
 
     def column(value):
-        return [np.nan] * 2 + [*np.broadcast_to(value, joined)]
+        return [np.nan] * 3 + [*np.broadcast_to(value, joined)]
 
     return pd.DataFrame(
         {
-            "epoch": range(2 + joined),
-            "adversarial_segmentation_loss": column(loss),
+            "epoch": range(3 + joined),
+            "control_segmentation_loss": [np.nan, *[0.5] * (2 + joined)],
+            "adversarial_segmentation_loss": [np.nan, 0.5, 0.5, *np.broadcast_to(loss, joined)],
             "adversarial_loss": column(adversarial),
             "critic_loss": column(1.5),
             "critic_accuracy": column(accuracy),
@@ -35,6 +36,13 @@ def test_a_training_as_it_should_be_gets_no_remark():
         ("patch", 0.99, {}, "right in 99% of its judgements in the last 3 epochs: it ran away"),
         ("patch", 0.5, {}, "right in 50% of its judgements in the last 3 epochs, as often as by guessing"),
         ("features", np.nan, {"adversarial": 1e-5}, "it has collapsed; raise gan.critic_lr"),
+        (
+            "features",
+            np.nan,
+            {"adversarial": [0.1, 0.2, 0.4, 0.5, 0.6]},
+            "it ran away from the refiner; lower gan.critic_lr",
+        ),
+        ("patch", 0.7, {"loss": [0.4, 0.4, 0.4, np.nan, np.nan]}, "The adversarial refiner diverged in epoch 6"),
         ("patch", 0.7, {"loss": [0.4, 0.4, 0.5, 0.6, 0.7]}, "rose from 0.400 to 0.700 .* lower gan.adversarial_weight"),
     ],
 )

@@ -12,7 +12,7 @@ from nerveseg.errors import ModelError
 from nerveseg.models.backbones import _as_imagenet
 from nerveseg.models.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
 from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
-from nerveseg.models.refiner import LOGIT_LIMIT, build_refiner
+from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
 from nerveseg.params import ENCODERS, load_params
 from nerveseg.training.distribution import make_deterministic
@@ -205,9 +205,9 @@ def test_grey_levels_reach_an_encoder_of_imagenet_as_its_own_preprocessing_would
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_an_untrained_refiner_is_the_identity_within_its_limit(policy):
+def test_an_untrained_refiner_is_the_identity(policy):
     refined = build_refiner(4, 32, 64, *GREY, policy)([FRAMES, LOGITS, PRESENCE])
-    assert np.array_equal(refined["logits"], np.clip(LOGITS, -LOGIT_LIMIT, LOGIT_LIMIT))
+    assert np.array_equal(refined["logits"], LOGITS)
     assert np.array_equal(refined["presence"], PRESENCE)
 
 
@@ -243,6 +243,16 @@ def test_a_patch_critic_is_judged_by_the_hinge_and_raised_by_the_generator():
     assert judgement.loss.numpy() == pytest.approx(expected, rel=1e-5)
     assert judgement.accuracy.numpy() == pytest.approx(((on_truth > 0).mean() + (on_predicted < 0).mean()) / 2)
     assert critic.generator_loss(FRAMES, MASKS, 1 - MASKS).numpy() == pytest.approx(-on_predicted.mean(), abs=1e-6)
+
+
+def test_a_patch_critic_is_right_or_wrong_only_where_truth_and_prediction_differ():
+    critic = PatchCritic(4, 32, 64, *GREY)
+    truth, predicted = np.zeros_like(MASKS), np.zeros_like(MASKS)
+    truth[0, 3, 3] = predicted[0, 3, 3] = truth[1, 20, 40] = 1.0
+    on_truth, on_predicted = (critic.network([FRAMES, masks]).numpy()[1, 2, 5, 0] for masks in (truth, predicted))
+    expected = (float(on_truth > 0) + float(on_predicted < 0)) / 2
+    assert critic.judge(FRAMES, truth, predicted).accuracy.numpy() == expected
+    assert np.isnan(critic.judge(FRAMES, truth, truth).accuracy)
 
 
 def test_a_feature_critic_measures_the_distance_between_truth_and_prediction_at_every_scale():

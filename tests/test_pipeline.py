@@ -290,13 +290,13 @@ def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace, tmp_path):
     assert "failed: dice fell by more than 0.01" in done.stdout
 
 
-def kill_while_it_trains(workspace: Path) -> None:
-    """Start `dvc repro`, and end it and its stage at once after the first epoch of the U-Net."""
+def kill_while_it_trains(workspace: Path, stage: str, *command: str) -> None:
+    """Start a command, and end it and all that it started at once after the first epoch of a stage."""
     process = subprocess.Popen(
-        ["dvc", "repro"], cwd=workspace, env=ENVIRONMENT, start_new_session=True,
+        command, cwd=workspace, env=ENVIRONMENT, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while not list((workspace / ".nerveseg" / "checkpoints").glob("train_unet-*.npz")) and process.poll() is None:
+    while not list((workspace / ".nerveseg" / "checkpoints").glob(f"{stage}-*.npz")) and process.poll() is None:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -304,14 +304,33 @@ def kill_while_it_trains(workspace: Path) -> None:
 
 def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_to_the_bit(workspace, tmp_path):
     other = new_workspace(tmp_path / "other", tracking={"enabled": False})
-    kill_while_it_trains(other)
+    kill_while_it_trains(other, "train_unet", "dvc", "repro")
     assert not (other / "models" / "unet").exists()
+    kill_while_it_trains(other, "train_gan", "dvc", "repro")
+    assert (other / "models" / "unet").exists()
+    assert not (other / "models" / "gan").exists()
     assert "going on after epoch" in succeed(other, "dvc", "repro")
     assert (other / "metrics" / "metrics.json").read_bytes() == (workspace / "metrics" / "metrics.json").read_bytes()
     assert not (other / "mlflow.db").exists()
     for output in ("models/unet", "models/gan", "metrics", "reports"):
-        for path in sorted((workspace / output).iterdir()):
-            assert (other / output / path.name).read_bytes() == path.read_bytes(), path
+        for path in sorted(path for path in (workspace / output).rglob("*") if path.is_file()):
+            assert (other / path.relative_to(workspace)).read_bytes() == path.read_bytes(), path
+
+
+def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_another_copy(workspace, tmp_path):
+    work = shutil.copytree(workspace, tmp_path / "work")
+    command = ("dvc", "exp", "run", "--temp", "-n", "in-a-copy", "-S", "lr=0.02", "-S", "unet.epochs=8", "train_unet")
+    kill_while_it_trains(work, "train_unet", *command)
+    assert "going on after epoch" in succeed(work, *command)
+    assert list((work / ".nerveseg" / "checkpoints").iterdir()) == []
+
+
+def test_without_a_critic_the_pipeline_has_the_control_alone(workspace, tmp_path):
+    work = shutil.copytree(workspace, tmp_path / "work")
+    succeed(work, "dvc", "exp", "run", "-S", "gan.critic=none")
+    assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet_untuned", "unet", "control"}
+    assert set(metrics(work)["degraded"]) == {"unet_untuned", "unet", "control"}
+    assert "against a critic" not in (work / "reports" / "index.html").read_text()
 
 
 @pytest.mark.parametrize("stage", STAGES)

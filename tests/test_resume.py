@@ -2,6 +2,8 @@
 
 import shutil
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,26 +14,50 @@ from training_workspace import checkpoint_of, make_workspace, outputs, start_tra
 KILLS = 10
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    """A workspace, and what a training that nobody stops writes there."""
-    folder = tmp_path_factory.mktemp("resume")
-    for subject in range(1, 7):
-        for number in range(1, 9):
-            frame, mask = simulated_frame((48, 80), nerve=number % 2 == 0, seed=1000 * subject + number)
-            write_pair(folder / "frames", f"{subject}_{number}", frame, mask)
-    params = write_params(folder / "params.yaml", {"unet": {"epochs": 60}})
-    work = make_workspace(folder / "work", params, folder / "frames")
-    shutil.copy(folder / "params.yaml", work)
-    whole = shutil.copytree(work, folder / "whole")
+@dataclass
+class Fresh:
+    """A workspace before a stage that trains, what the stage writes there when nobody stops it, and how long it takes:
+    seconds until its first checkpoint, and from there on.
+    """
+
+    work: Path
+    outputs: dict[str, bytes]
+    until_first: float
+    from_first: float
+
+
+def make_fresh(work: Path, stage: str) -> Fresh:
+    whole = shutil.copytree(work, work.with_name(f"{stage}-whole"))
     began = time.monotonic()
-    process = start_training(whole)
+    process = start_training(whole, stage=stage)
     while checkpoint_of(whole) is None and process.is_alive():
         time.sleep(0.01)
     first = time.monotonic()
     process.join()
     assert process.exitcode == 0, (whole / "output.txt").read_text()
-    return work, outputs(whole), first - began, time.monotonic() - first
+    return Fresh(work, outputs(whole, stage), first - began, time.monotonic() - first)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """Before `train_unet`."""
+    folder = tmp_path_factory.mktemp("resume")
+    for subject in range(1, 7):
+        for number in range(1, 9):
+            frame, mask = simulated_frame((48, 80), nerve=number % 2 == 0, seed=1000 * subject + number)
+            write_pair(folder / "frames", f"{subject}_{number}", frame, mask)
+    params = write_params(folder / "params.yaml", {"unet": {"epochs": 60}, "gan": {"epochs": 40, "warmup_epochs": 3}})
+    work = make_workspace(folder / "work", params, folder / "frames")
+    shutil.copy(folder / "params.yaml", work)
+    return make_fresh(work, "train_unet")
+
+
+@pytest.fixture(scope="module")
+def fresh_gan(fresh):
+    """Before `train_gan`, with the U-Net that `train_unet` left."""
+    return make_fresh(
+        shutil.copytree(fresh.work.with_name("train_unet-whole"), fresh.work.with_name("gan")), "train_gan"
+    )
 
 
 def epoch_reached(workspace):
@@ -40,14 +66,15 @@ def epoch_reached(workspace):
     return max([0, *(int(line.split()[-1]) for line in lines if "going on after epoch" in line)])
 
 
-def test_a_training_killed_at_ten_random_moments_ends_as_one_that_never_was(fresh, tmp_path):
-    work, expected, until_first, from_first = fresh
-    work = shutil.copytree(work, tmp_path / "work")
+@pytest.mark.parametrize(("stage", "kills"), [("train_unet", KILLS), ("train_gan", KILLS // 2)])
+def test_a_training_killed_at_random_moments_ends_as_one_that_never_was(request, tmp_path, stage, kills):
+    before_it = request.getfixturevalue({"train_unet": "fresh", "train_gan": "fresh_gan"}[stage])
+    work = shutil.copytree(before_it.work, tmp_path / "work")
     moments = np.random.default_rng(7)
-    for kill in range(KILLS):
-        process = start_training(work)
+    for kill in range(kills):
+        process = start_training(work, stage=stage)
         if kill % 3 == 2:  # at any moment at all
-            process.join(moments.uniform(0.0, until_first + from_first / 8))
+            process.join(moments.uniform(0.0, before_it.until_first + before_it.from_first / 8))
         else:  # while it trains, writes checkpoints or saves
             at = time.monotonic() + 60
             before = checkpoint_of(work)
@@ -57,22 +84,22 @@ def test_a_training_killed_at_ten_random_moments_ends_as_one_that_never_was(fres
                 if now and now.stat().st_mtime_ns != known:
                     break
                 time.sleep(0.002)
-            process.join(moments.uniform(0.0, from_first / 30))
-        assert process.is_alive(), "the training ended before it was killed ten times: raise its epochs"
+            process.join(moments.uniform(0.0, before_it.from_first / 30))
+        assert process.is_alive(), "the training ended before it was killed often enough: raise its epochs"
         process.kill()
         process.join()
     reached = epoch_reached(work)
     assert reached > 1, "the kills came too early to interrupt anything"
-    process = start_training(work)
+    process = start_training(work, stage=stage)
     process.join()
     assert process.exitcode == 0, (work / "output.txt").read_text()
-    assert outputs(work) == expected
+    assert outputs(work, stage) == before_it.outputs
     assert list((work / ".nerveseg" / "checkpoints").iterdir()) == []
 
 
 def interrupted(fresh, folder):
     """A workspace whose training was killed after some epochs."""
-    work = shutil.copytree(fresh[0], folder)
+    work = shutil.copytree(fresh.work, folder)
     process = start_training(work)
     while checkpoint_of(work) is None:
         time.sleep(0.01)
@@ -91,6 +118,6 @@ def test_a_checkpoint_of_other_params_or_data_is_not_taken_up(fresh, tmp_path, c
         rounds = sorted((work / "data" / "augmented").iterdir())
         shutil.copy(next((work / "data" / "processed").glob("train-*.tfrecord")), rounds[0])
     process = start_training(work)
-    process.join(2 * (fresh[2] + fresh[3]) + 60)
+    process.join(2 * (fresh.until_first + fresh.from_first) + 60)
     assert process.exitcode == 0, (work / "output.txt").read_text()
     assert "going on" not in (work / "output.txt").read_text()

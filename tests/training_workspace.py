@@ -1,4 +1,4 @@
-"""A folder in which `stages/train_unet.py` can run, and a process that runs it there.
+"""A folder in which a stage that trains can run, and a process that runs it there.
 
 The process is forked from one that has imported TensorFlow already, which saves seconds each time.
 """
@@ -20,6 +20,7 @@ from nerveseg.params import Params
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["nerveseg", "nerveseg.training.supervised", "nerveseg.segmenter", "nerveseg.tracking"])
+OF_STAGE = {"train_unet": ("unet", "unet_history.csv"), "train_gan": ("gan", "gan_history.csv")}
 
 
 def make_workspace(folder: Path, params: Params, frames: Path, rounds: int = 2) -> Path:
@@ -37,9 +38,11 @@ def make_workspace(folder: Path, params: Params, frames: Path, rounds: int = 2) 
     return folder
 
 
-def start_training(workspace: Path, environment: Mapping[str, str] | None = None, *, devices: int = 1) -> BaseProcess:
+def start_training(
+    workspace: Path, environment: Mapping[str, str] | None = None, *, devices: int = 1, stage: str = "train_unet"
+) -> BaseProcess:
     """With several `devices`, parts of the processor that pass for as many GPUs."""
-    process = _SERVER.Process(target=_train, args=(workspace, dict(environment or {}), devices))
+    process = _SERVER.Process(target=_train, args=(workspace, dict(environment or {}), devices, stage))
     process.start()
     return process
 
@@ -49,8 +52,9 @@ def checkpoint_of(workspace: Path) -> Path | None:
     return found[0] if found else None
 
 
-def outputs(workspace: Path) -> dict[str, bytes]:
-    files = [*(workspace / "models" / "unet").iterdir(), workspace / "metrics" / "unet_history.csv"]
+def outputs(workspace: Path, stage: str = "train_unet") -> dict[str, bytes]:
+    model, history = OF_STAGE[stage]
+    files = [*(workspace / "models" / model).rglob("*.*"), workspace / "metrics" / history]
     return {path.name: path.read_bytes() for path in files}
 
 
@@ -65,7 +69,7 @@ def _pass_for_gpus(devices: int) -> None:
     tf.distribute.MirroredStrategy = mirrored
 
 
-def _train(workspace: Path, environment: Mapping[str, str], devices: int) -> None:
+def _train(workspace: Path, environment: Mapping[str, str], devices: int, stage: str) -> None:
     os.chdir(workspace)
     if devices > 1:
         _pass_for_gpus(devices)
@@ -74,7 +78,7 @@ def _train(workspace: Path, environment: Mapping[str, str], devices: int) -> Non
     for stream in (1, 2):
         os.dup2(output, stream)
     try:
-        runpy.run_path(str(ROOT / "stages" / "train_unet.py"), run_name="__main__")
+        runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
     except SystemExit as stopped:
         print(stopped.code, flush=True)
         sys.exit(1)

@@ -19,7 +19,8 @@ SHADOW_DEPTH = 0.95  # share of the brightness that a degrading shadow takes
 
 def _speckle(frame: Pixels, decibels: float, rng: np.random.Generator) -> Pixels:
     """More than `RAYLEIGH_DB` is fully developed speckle on a display of less range than `DISPLAY_RANGE_DB`."""
-    return amplify(frame, speckle(frame.shape, decibels, rng))
+    height, width = frame.shape
+    return amplify(frame, speckle((height, width), decibels, rng))
 
 
 def _blur(frame: Pixels, sigma: float, _: np.random.Generator) -> Pixels:
@@ -46,7 +47,7 @@ def _downsampling(frame: Pixels, factor: float, _: np.random.Generator) -> Pixel
 
 def _jpeg(frame: Pixels, quality: float, _: np.random.Generator) -> Pixels:
     levels = np.round(frame * 255.0).astype(np.uint8)
-    _, encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
     return cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32) / np.float32(255.0)
 
 

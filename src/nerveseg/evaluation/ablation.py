@@ -9,8 +9,8 @@ Models of the ablation, in the column `model`:
     ensemble        that of `evaluate.ensemble`, where one is named
 
 `dice` and `iou` are means over all frames; `dice_nerve`, `iou_nerve`, `hd95` and `assd` (pixels of the annotated frame) and
-`nsd` (at 2 pixels) over those that show a nerve, distances over those of them in which something is drawn. Rows of severity 0
-are the clean frames, called `clean`; those called `all` hold the frames of every degradation of one severity together.
+`nsd` (at 2 pixels) over those that show a nerve, distances over those of them in which something is drawn, whose share is `sensitivity`.
+Rows of severity 0 are the clean frames, called `clean`; those called `all` hold the frames of every degradation of one severity together.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -91,7 +91,8 @@ def _measures(truth: Mask, predicted: Mask) -> dict[str, float | bool | int]:
     row = case_row(truth, predicted)
     if not row["has_nerve"]:
         return row | dict.fromkeys(("dice_nerve", "iou_nerve", *OUTLINE), float("nan"))
-    return row | surface_distances(truth, predicted)._asdict() | {"dice_nerve": row["dice"], "iou_nerve": row["iou"]}
+    of_nerve = {"dice_nerve": row["dice"], "iou_nerve": row["iou"]}
+    return row | surface_distances(truth, predicted)._asdict() | of_nerve
 
 
 def _rows(

@@ -13,10 +13,13 @@ import tensorflow as tf
 
 layers = tf.keras.layers
 LEVELS = 3
+UNLIKE = 0.5  # of the probability of a pixel, from which truth and prediction differ in its patch
 
 
 class Judgement(NamedTuple):
-    """What a critic minimises, a scalar, and the share of its judgements that were right, 0..1; NaN where it makes none."""
+    """What a critic minimises, a scalar, and the share of its judgements that were right, 0..1, of those for which truth and
+    prediction gave it a reason; NaN where there was none.
+    """
 
     loss: tf.Tensor
     accuracy: tf.Tensor
@@ -52,8 +55,10 @@ class PatchCritic(Critic):
     def judge(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> Judgement:
         on_truth, on_predicted = (self.network([frames, masks], training=True) for masks in (truth, predicted))
         loss = tf.reduce_mean(tf.nn.relu(1.0 - on_truth)) + tf.reduce_mean(tf.nn.relu(1.0 + on_predicted))
-        right = [tf.reduce_mean(tf.cast(scores > 0.0, tf.float32)) for scores in (on_truth, -on_predicted)]
-        return Judgement(loss, (right[0] + right[1]) / 2.0)
+        right = tf.cast(on_truth > 0.0, tf.float32) + tf.cast(on_predicted < 0.0, tf.float32)
+        # Where both masks are alike, as in the background, one of two judgements is right whatever the critic says.
+        unlike = tf.nn.max_pool2d(tf.abs(truth - predicted), 2**LEVELS, 2**LEVELS, "SAME") > UNLIKE
+        return Judgement(loss, tf.reduce_mean(tf.boolean_mask(right / 2.0, unlike)))
 
     def generator_loss(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - one interface
         return -tf.reduce_mean(self.network([frames, predicted], training=True))

@@ -1,8 +1,8 @@
 """The refiner: sees a frame and what the U-Net says of it, and corrects that.
 
 It gives what the U-Net gives, `logits` and `presence`, each the U-Net's plus a residual. What makes the residuals starts
-at zero: untrained it is the identity, but for logits beyond `LOGIT_LIMIT`, which no threshold tells apart. It is a small
-U-Net at half the size of the frame, 0.49 million parameters with 16 first channels.
+at zero: untrained it is the identity. It is a small U-Net at half the size of the frame, 0.49 million parameters with 16
+first channels.
 """
 
 import tensorflow as tf
@@ -13,7 +13,7 @@ layers = tf.keras.layers
 DEPTH = 3
 STRIDE = 2
 SIZE_MULTIPLE = STRIDE * 2**DEPTH
-LOGIT_LIMIT = 8.0  # the U-Net is over-confident; beyond this a correction would find no gradient
+LOGIT_LIMIT = 8.0  # of what the refiner sees: the U-Net is over-confident
 
 
 def build_refiner(
@@ -47,7 +47,7 @@ def build_refiner(
         pooled = layers.GlobalAveragePooling2D(dtype="float32")(deepest)
         presence_residual = layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="presence_residual")
         refined = {
-            LOGITS: bounded + tf.nn.depth_to_space(residual, STRIDE),
+            LOGITS: logits + tf.nn.depth_to_space(residual, STRIDE),
             PRESENCE: presence + presence_residual(pooled),
         }
         return tf.keras.Model([frames, logits, presence], refined, name="refiner")

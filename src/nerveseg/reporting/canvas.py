@@ -39,7 +39,7 @@ LOOKS = {
     "unet": Look("U-Net", BLUE, SKY, (0, (5, 2)), "-", "o"),
     "control": Look("Refined, no critic", ORANGE, ORANGE, (0, (3, 1)), "--", "D"),
     "adversarial": Look("Refined, critic", PURPLE, PURPLE, (0, (2.2, 1.2)), "-.", "v"),
-    "gan": Look("Refined", VERMILLION, VERMILLION, (0, (2.2, 1.2)), "--", "s"),
+    "gan": Look("Shipped", VERMILLION, VERMILLION, (0, (2.2, 1.2)), "--", "s"),
     "ensemble": Look("Ensemble", GREEN, GREEN, (0, (1, 1)), "-.", "^"),
 }
 

@@ -49,7 +49,7 @@ def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path:
         losses: dict[str, Curve] = {
             "control_segmentation_loss": ("segmentation, no critic", control.on_white, control.marker, control.line),
             "adversarial_segmentation_loss": ("segmentation, critic", critic.on_white, critic.marker, critic.line),
-            "adversarial_loss": ("adversarial", SKY, "^", ":"),
+            "adversarial_loss": ("adversarial", SKY, "^", "-."),
             "critic_loss": ("of the critic", VERMILLION, "s", "-"),
         }
         _curves(below[0], gan_history, losses, "Refiner: losses", "Loss")

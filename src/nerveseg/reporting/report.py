@@ -19,7 +19,7 @@ from nerveseg.reporting.canvas import replacing
 
 METHODS = {
     "unet": "U-Net",
-    "gan": "Refined",
+    "gan": "Shipped",
     "baseline_mean_mask": "Average mask",
     "baseline_empty": "Empty mask",
 }

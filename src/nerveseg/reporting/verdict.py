@@ -1,5 +1,6 @@
 """What the ablation came to, in one honest sentence or two."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -12,11 +13,12 @@ NAMES = {"control": "without a critic", "adversarial": "against a critic"}
 
 def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
     """From the ablation table, and what val chose to ship."""
-    rows = table.set_index(["degradation", "severity", "model"])
+    cells = zip(table["degradation"], table["severity"], table["model"], strict=True)
+    rows = dict(zip(cells, table.to_dict("records"), strict=True))
     told = [
-        f"the refiner trained {name} changed Dice by {_change(rows.loc[(POOLED, REPORTED, arm)], 'dice_nerve', '')} and "
-        f"HD95 by {_change(rows.loc[(POOLED, REPORTED, arm)], 'hd95', ' pixels')}, on clean frames Dice by "
-        f"{_change(rows.loc[(CLEAN, 0, arm)], 'dice_nerve', '')}"
+        f"the refiner trained {name} changed Dice by {_change(rows[(POOLED, REPORTED, arm)], 'dice_nerve', '')} and "
+        f"HD95 by {_change(rows[(POOLED, REPORTED, arm)], 'hd95', ' pixels')}, on clean frames Dice by "
+        f"{_change(rows[(CLEAN, 0, arm)], 'dice_nerve', '')}"
         for arm, name in NAMES.items()
         if arm in refinement.clean
     ]
@@ -32,7 +34,9 @@ def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
 
 
 def _change(row: Mapping[str, float], measure: str, unit: str) -> str:
-    """Mean and 95 % interval."""
+    """Mean and 95 % interval; where no frame could be compared, as where nothing was drawn, it says so."""
     gain, low, high = (row[f"{measure}_{bound}"] for bound in ("gain", "low", "high"))
+    if math.isnan(gain):
+        return "nothing that can be told (no frame to compare)"
     digits = 1 if unit else 3
     return f"{gain:+.{digits}f}{unit} (95 % {low:+.{digits}f} to {high:+.{digits}f})"

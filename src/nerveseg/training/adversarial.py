@@ -2,8 +2,9 @@
 segmentation loss alone, and the same refiner against a critic.
 
 Until the critic joins, after `warmup_epochs`, they are one and the same, and after that they see the same batches: what they
-differ by at the end is the critic's doing. Their steps are computed side by side. Each keeps
-the weights of its best epoch by the rule of `gains`; where none gains it stays the identity.
+differ by at the end is the critic's doing. Their steps are computed side by side. Each keeps the weights of its best epoch
+by the rule of `gains`, the refiner with a critic that of an epoch in which it had one; where none gains it stays the
+identity. An arm of which a loss is no longer a number is trained no further, and keeps what it had.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ from nerveseg.training.checkpoints import Checkpoint, assign, values_of
 from nerveseg.training.gains import best_of
 from nerveseg.training.refiner_arm import RefinerArm
 from nerveseg.training.refiner_inputs import Given, RefinerInputs
-from nerveseg.training.supervised import EpochCallback, stop_if_diverged
+from nerveseg.training.supervised import EpochCallback
 
 CONTROL, ADVERSARIAL = "control", "adversarial"
 OF_EACH = ("segmentation_loss", "val_dice", "val_dice_degraded")
@@ -70,11 +71,8 @@ class AdversarialTraining:
         """Train, and leave the `averaged` network of each arm with its best weights.
 
         Returns:
-            The history, columns `HISTORY_COLUMNS`, a row an epoch; epoch 0 is the U-Net as it came. What there is not, as
-            the losses of a critic before it joins, is NaN.
-
-        Raises:
-            ModelError: a loss is no longer a number.
+            The history, columns `HISTORY_COLUMNS`, a row an epoch; epoch 0 is the U-Net as it came. What there is not is
+            NaN: the losses of a critic before it joins, and all of an arm from the epoch on in which it diverged.
         """
         size = self.params.batch_size
         validation = {
@@ -93,8 +91,10 @@ class AdversarialTraining:
         given = iter(whole_batches(rounds, info, size, seed, epochs) if epochs else ())
         steps = -(-info.frames["train"] // size)
         for epoch in (progress := tqdm(epochs, desc="refiner", unit="epoch")):
-            row = {"epoch": epoch, **self._train_epoch(islice(given, steps), epoch), **self._validate(validation)}
-            history.loc[epoch] = pd.Series(row)
+            if not (alive := [name for name in self.arms if not diverged_in(history, name)]):
+                break
+            row = self._train_epoch(islice(given, steps), epoch, alive) | self._validate(validation)
+            history.loc[epoch] = pd.Series(row := {"epoch": epoch, **self._of_alive(row, alive)})
             for name, arm in self.arms.items():
                 if kept_epoch(history, name) == epoch:
                     best[name] = arm.averaged.get_weights()
@@ -109,20 +109,28 @@ class AdversarialTraining:
     def _state(self) -> dict[str, Sequence[tf.Variable]]:
         return {f"{name}/{part}": of for name, arm in self.arms.items() for part, of in arm.state().items()}
 
-    def _train_epoch(self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int) -> dict[str, float]:
+    def _train_epoch(
+        self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int, alive: Sequence[str]
+    ) -> dict[str, float]:
         """Means of the losses over one round."""
         together = epoch > self.params.warmup_epochs
-        taught = self.arms if together else {CONTROL: self.arms[CONTROL]}
+        taught = [name for name in alive if together or name == CONTROL]
         measured = [self._step(given, tuple(taught)) for given in self.inputs.train(rounds, epoch)]
-        means = {key: float(np.mean([step[key] for step in measured], dtype=np.float64)) for key in measured[0]}
-        for key, loss in means.items():
-            if key != "critic_accuracy":
-                stop_if_diverged(loss, epoch, "gan.critic_lr" if key == "critic_loss" else "gan.lr")
-        for name, arm in self.arms.items():
-            if name not in taught:
+        means = {key: _mean([float(step[key]) for step in measured], key) for key in measured[0]}
+        if not together:
+            for name, arm in self.arms.items():
                 arm.become(self.arms[CONTROL])
                 means[f"{name}_segmentation_loss"] = means[f"{CONTROL}_segmentation_loss"]
         return means
+
+    def _of_alive(self, row: dict[str, float], alive: Sequence[str]) -> dict[str, float]:
+        """The row with NaN in all of an arm that has diverged, now or before."""
+        gone = [
+            name
+            for name in self.arms
+            if name not in alive or not np.isfinite([row[key] for key in _of(name) if key in row]).all()
+        ]
+        return row | {key: float("nan") for name in gone for key in _of(name)}
 
     def _updates(self, given: Given, taught: Sequence[str]) -> dict[str, tf.Tensor]:
         """Side by side: no arm reads what another writes."""
@@ -147,4 +155,26 @@ class AdversarialTraining:
 
 def kept_epoch(history: pd.DataFrame, arm: str) -> int:
     """The epoch whose weights an arm keeps; 0 where it stays the identity."""
-    return best_of(history[f"{arm}_val_dice"].tolist(), history[f"{arm}_val_dice_degraded"].tolist())
+    scores = history[[f"{arm}_val_dice", f"{arm}_val_dice_degraded"]]
+    if arm == ADVERSARIAL:
+        scores = scores.where(history["critic_loss"].notna() | (history["epoch"] == 0))
+    clean, degraded = (scores[column].tolist() for column in scores)
+    return best_of(clean, degraded)
+
+
+def diverged_in(history: pd.DataFrame, arm: str) -> int | None:
+    """The epoch in which a loss or score of an arm was no longer a number; None where there was none."""
+    missing = history.loc[(history["epoch"] > 0) & history[f"{arm}_segmentation_loss"].isna(), "epoch"]
+    return int(missing.iloc[0]) if len(missing) else None
+
+
+def _of(arm: str) -> list[str]:
+    """Columns of the history that are numbers as long as an arm has not diverged."""
+    own = [f"{arm}_{key}" for key in OF_EACH]
+    return [*own, *(key for key in OF_CRITIC if key != "critic_accuracy")] if arm == ADVERSARIAL else own
+
+
+def _mean(values: Sequence[float], key: str) -> float:
+    """Over the steps; of the accuracy over those in which there was something to judge."""
+    seen = [value for value in values if key != "critic_accuracy" or not np.isnan(value)]
+    return float(np.mean(seen, dtype=np.float64)) if seen else float("nan")

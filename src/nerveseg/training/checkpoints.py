@@ -33,13 +33,15 @@ _LOG = logging.getLogger(__name__)
 
 
 def digest_of(params: Mapping[str, Any], inputs: Sequence[Path]) -> str:
-    """Hexadecimal digest of some parameters, of the bytes of some files, of this package's code and of TensorFlow's
-    version.
+    """Hexadecimal digest of some parameters, of the bytes of some files and folders, of this package's code and of
+    TensorFlow's version.
     """
     digest = hashlib.sha256(json.dumps([params, tf.__version__], sort_keys=True).encode())
-    for path in [*inputs, *sorted(PACKAGE.rglob("*.py"))]:
-        digest.update(path.name.encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    content = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    for path in [*content, *sorted(PACKAGE.rglob("*.py"))]:
+        if path.is_file():
+            digest.update(path.name.encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 

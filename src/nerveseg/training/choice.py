@@ -1,17 +1,23 @@
-"""Which arm ships, by its scores on val: a refined one where it gains over the U-Net (`gains`), else the U-Net."""
+"""Which arm ships, by its scores on val: a refined one where it gains over the U-Net (`gains`), else the U-Net.
+
+What gains is the score that the user names, Dice of all frames or of those with a nerve; neither may be paid for with the
+other, as by a refiner that empties the masks of doubtful frames.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.arms import Arms
 from nerveseg.data.degradation import degrade_at_random
 from nerveseg.data.letterbox import Mask
-from nerveseg.evaluation.metrics import count
+from nerveseg.evaluation.metrics import summarise
+from nerveseg.evaluation.scoring import case_table
 from nerveseg.params import PostprocessParams
-from nerveseg.refinement import Refinement
-from nerveseg.training.gains import best_of
+from nerveseg.refinement import UNET, Refinement
+from nerveseg.training.gains import MOST_LOSS, best_of
 from nerveseg.training.refiner_inputs import VAL_SEVERITY
 
 STAGE_SEED = 0x6A5
@@ -32,31 +38,23 @@ def choose(
         arms: as they would ship.
         frames: of val at the network's size, (N, height, width).
         truths: their annotated masks at their own size.
-        params: say which frames count in the score.
+        params: name the score.
         seed: of the degradations.
         remarks: on the training.
     """
     rng = np.random.default_rng([seed, STAGE_SEED])
     poor = np.concatenate([degrade_at_random(frames, (VAL_SEVERITY,), rng) for _ in range(DRAWS)])
-    clean = _mean_dice(arms, frames, truths, params)
-    degraded = _mean_dice(arms, poor, [*truths] * DRAWS, params)
-    best = best_of(list(clean.values()), list(degraded.values()))
-    return Refinement(list(clean)[best], clean, degraded, tuple(remarks))
+    clean = _scores(arms, frames, truths)
+    degraded = _scores(arms, poor, [*truths] * DRAWS)
+    named = {"challenge": "dice", "dice_nerve": "dice_nerve"}[params.score]
+    paid = ((clean < clean.loc[UNET] - MOST_LOSS) | (degraded < degraded.loc[UNET])).any(axis=1)
+    best = best_of(clean[named].tolist(), degraded[named].mask(paid).tolist())
+    on_val = [dict(zip(arms.cutoffs, scores[named].tolist(), strict=True)) for scores in (clean, degraded)]
+    return Refinement(list(arms.cutoffs)[best], *on_val, tuple(remarks))
 
 
-def _mean_dice(
-    arms: Arms, frames: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
-) -> dict[str, float]:
+def _scores(arms: Arms, frames: NDArray[np.uint8], truths: Sequence[Mask]) -> pd.DataFrame:
+    """`dice` and `dice_nerve` of each arm; where no frame shows a nerve, the second is NaN."""
     estimates = arms.estimates(frames, [truth.shape for truth in truths])
-    return {
-        name: float(
-            np.mean(
-                [
-                    count(truth, cutoffs.mask(estimate)).dice
-                    for estimate, truth in zip(estimates[name], truths, strict=True)
-                    if params.score == "challenge" or truth.any()
-                ]
-            )
-        )
-        for name, cutoffs in arms.cutoffs.items()
-    }
+    summaries = {name: summarise(case_table(estimates[name], truths, of)) for name, of in arms.cutoffs.items()}
+    return pd.DataFrame(summaries).T[["dice", "dice_nerve"]].astype(float)

@@ -2,9 +2,12 @@
 
 import pandas as pd
 
+from nerveseg.training.adversarial import ADVERSARIAL, CONTROL, diverged_in
+
 LONG = 3  # epochs
 ALWAYS_RIGHT, GUESSES = 0.98, (0.47, 0.53)  # accuracy of a critic
 ALIKE = 1e-3  # distance of the features of truth and prediction, below which a critic tells no difference
+AWAY = 3.0  # times the distance of when the critic joined
 
 
 def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
@@ -14,13 +17,19 @@ def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
         history: of `AdversarialTraining.fit`, a row an epoch.
         critic: the kind, as `gan.critic` names it.
     """
+    remarks = []
+    for arm, lower in {CONTROL: "gan.lr", ADVERSARIAL: "gan.lr or gan.critic_lr"}.items():
+        if (arm == CONTROL or critic != "none") and (epoch := diverged_in(history, arm)):
+            remarks.append(
+                f"The {arm} refiner diverged in epoch {epoch}: a loss was no longer a number, and it was trained no further; "
+                f"lower {lower}."
+            )
     judged = history.dropna(subset=["critic_loss"])
     if critic == "none" or judged.empty:
-        return []
+        return remarks
     last, epochs = judged.tail(LONG), f"the last {min(LONG, len(judged))} epochs"
     long = len(judged) >= LONG
     accuracy = last["critic_accuracy"]
-    remarks = []
     if long and (accuracy >= ALWAYS_RIGHT).all():
         remarks.append(
             f"The critic was right in {accuracy.mean():.0%} of its judgements in {epochs}: it ran away from the refiner, "
@@ -36,6 +45,11 @@ def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
         remarks.append(
             f"The critic's features of refined and of annotated masks were alike in {epochs}: it has collapsed; raise "
             "gan.critic_lr."
+        )
+    if critic == "features" and long and (last["adversarial_loss"] > AWAY * judged["adversarial_loss"].iloc[0]).all():
+        remarks.append(
+            f"In {epochs} the critic's features of refined and of annotated masks lay more than {AWAY:g} times as far apart "
+            "as when it joined: it ran away from the refiner; lower gan.critic_lr."
         )
     start, ended = judged["adversarial_segmentation_loss"].iloc[0], last["adversarial_segmentation_loss"].iloc[-1]
     if ended > 1.2 * start:

@@ -2,7 +2,7 @@
 
 Train frames are degraded at all severities, a part of them not at all. The U-Net has learnt from the clean ones, so that
 its predictions of them are better than of other people; a share of its predictions is corrupted to make up for it
-(`mask_corruption`).
+(`mask_corruption`), its word on presence likewise.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from nerveseg.data.degradation import SEVERITIES, degrade_at_random
-from nerveseg.data.mask_corruption import corrupt_some
+from nerveseg.data.mask_corruption import corrupt_presence, corrupt_some
 from nerveseg.data.records import DatasetInfo, batches
 from nerveseg.models.unet import LOGITS, PRESENCE
 
@@ -78,7 +78,8 @@ class RefinerInputs:
     ) -> Given:
         given = self._given(_poor(frames, TRAIN_SEVERITIES, of_frames), masks)
         logits = corrupt_some(given.logits.numpy()[..., 0], self._corruption, of_predictions)
-        return given._replace(logits=tf.constant(logits[..., np.newaxis]))
+        presence = corrupt_presence(given.presence.numpy(), self._corruption, of_predictions)
+        return given._replace(logits=tf.constant(logits[..., np.newaxis]), presence=tf.constant(presence))
 
     def _given(self, frames: tf.Tensor, masks: tf.Tensor) -> Given:
         middle = len(frames) // 2
