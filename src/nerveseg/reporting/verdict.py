@@ -1,7 +1,7 @@
 """What the ablation came to, in one honest sentence or two."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
@@ -33,7 +33,7 @@ def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
     )
 
 
-def _change(row: Mapping[str, float], measure: str, unit: str) -> str:
+def _change(row: Mapping[Hashable, float], measure: str, unit: str) -> str:
     """Mean and 95 % interval; where no frame could be compared, as where nothing was drawn, it says so."""
     gain, low, high = (row[f"{measure}_{bound}"] for bound in ("gain", "low", "high"))
     if math.isnan(gain):

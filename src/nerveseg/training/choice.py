@@ -49,8 +49,10 @@ def choose(
     named = {"challenge": "dice", "dice_nerve": "dice_nerve"}[params.score]
     paid = ((clean < clean.loc[UNET] - MOST_LOSS) | (degraded < degraded.loc[UNET])).any(axis=1)
     best = best_of(clean[named].tolist(), degraded[named].mask(paid).tolist())
-    on_val = [dict(zip(arms.cutoffs, scores[named].tolist(), strict=True)) for scores in (clean, degraded)]
-    return Refinement(list(arms.cutoffs)[best], *on_val, tuple(remarks))
+    of_clean, of_degraded = (
+        dict(zip(arms.cutoffs, scores[named].tolist(), strict=True)) for scores in (clean, degraded)
+    )
+    return Refinement(list(arms.cutoffs)[best], of_clean, of_degraded, tuple(remarks))
 
 
 def _scores(arms: Arms, frames: NDArray[np.uint8], truths: Sequence[Mask]) -> pd.DataFrame:
