@@ -3,24 +3,39 @@
     python bench/gan_gain.py data/phantom --seeds 1 2 3                        # after `dvc repro phantom`
     python bench/gan_gain.py data/raw/bp256 --test 31 32 33 34 35 36 37
     python bench/gan_gain.py data/raw/bp256 --test ... --set gan.critic=features gan.adversarial_weight=0.1
+    python bench/gan_gain.py data/raw/bp256 --test ... --out-of-fold 3 --set gan.corruption=0.0
 
 For each seed subjects are split anew (but for test, where it is named), a U-Net is trained as the pipeline does it, the
 refiners on it, and all arms are scored on the clean test frames and on each degradation at severity 3. Prints, over the
 seeds, mean and standard deviation of the scores of each arm and of its gain over the U-Net with its cut-offs, and in how many
-seeds the interval of the gain, over subjects, lies above 0; and which arm val chose. U-Nets and tables are kept in
-`.nerveseg/gan-gain/`, so that other params of `gan` need no new U-Net, and the same command goes on where it stopped.
+seeds the interval of the gain, over subjects, lies above 0; and which arm val chose.
+
+With `--out-of-fold K` refiners learn from what K other U-Nets say, each of the subjects that it was trained without,
+instead of from what the U-Net says of its own train subjects.
+
+U-Nets are kept in `.nerveseg/gan-gain/` by params and seed, whatever becomes of the code, so that other refiners need no new
+ones: remove that folder after changes to the U-Net. Tables lie beside them and are made again when params or code change.
 """
 
 import argparse
+import hashlib
+import json
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
+import numpy as np
 import pandas as pd
 
 from nerveseg.arms import Arms
 from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards
+from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards, whole_batches
 from nerveseg.data.rounds import write_rounds
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import BASE, REPORTED, ablation_table
@@ -28,62 +43,161 @@ from nerveseg.evaluation.scoring import HeldOut
 from nerveseg.outputs import fresh_folder, write_csv, write_json
 from nerveseg.params import Params, load_params
 from nerveseg.segmenter import Segmenter
+from nerveseg.training import refiners as refiners_module
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.choice import choose
 from nerveseg.training.diagnosis import remarks_on
 from nerveseg.training.distribution import make_deterministic, use_threads
+from nerveseg.training.refiner_inputs import Given, RefinerInputs
 from nerveseg.training.refiners import train_refiners
 from trainings import asked_changes, changed, train
+
+import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
 
 FOLDER = Path(".nerveseg/gan-gain")
 SHOWN = ("dice_nerve", "hd95")
 
 
-def compare(folder: Path, source: Path, params: Params, seed: int) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Seed:
+    """One seed's U-Net, and what was prepared for it, in a folder of its own."""
+
+    folder: Path
+    source: Path
+    params: Params
+    seed: int
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records"
+
+    def unet(self) -> Segmenter:
+        model = self.folder / "unet"
+        if not model.is_dir():
+            self._prepare(self.records, self.params)
+            self._train(self.records, model)
+        return Segmenter.load(model)
+
+    def without(self, subjects: Sequence[str]) -> Segmenter:
+        """Another U-Net, trained without some of the train subjects; val is the same."""
+        name = f"without-{hashlib.sha256(' '.join(subjects).encode()).hexdigest()[:8]}"
+        model = self.folder / name
+        if not model.is_dir():
+            held = [*self.subjects("test"), *subjects]
+            named = {"split.val_subjects": self.subjects("val"), "split.test_subjects": held}
+            with TemporaryDirectory(dir=self.folder) as temporary:
+                self._prepare(Path(temporary) / "records", changed(self.params, named))
+                self._train(Path(temporary) / "records", model)
+        return Segmenter.load(model)
+
+    def subjects(self, split: str) -> list[str]:
+        records = read_records(shards(self.records, split), DatasetInfo.read(self.records))
+        return sorted({record.subject for record in records})
+
+    def _prepare(self, target: Path, params: Params) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = params.data.model_copy(update={"dir": str(self.source)})
+        with fresh_folder(target) as folder:
+            prepare_dataset(folder, data, params.split, params.preprocess, self.seed, target.parent, workers=2)
+
+    def _train(self, records: Path, model: Path) -> None:
+        segmenter, _ = train(records, self.params, self.seed)
+        with fresh_folder(model) as folder:
+            segmenter.save(folder)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A U-Net and the train frames of the subjects that it has not seen."""
+
+    unet: "tf.keras.Model"
+    rounds: Sequence[Path]
+    info: DatasetInfo
+
+
+class OutOfFold(RefinerInputs):
+    """Train batches of predictions on unseen subjects, a batch of each member in turn; val as the U-Net sees it."""
+
+    def __init__(
+        self, members: Sequence[Member], batch_size: int, unet: "tf.keras.Model", corruption: float, seed: int
+    ) -> None:
+        super().__init__(unet, corruption, seed)
+        self._members = [(each, RefinerInputs(each.unet, corruption, seed + n)) for n, each in enumerate(members, 1)]
+        self._batch_size, self._order = batch_size, seed
+
+    def train(self, rounds: Iterable[object], epoch: int) -> Iterator[Given]:  # noqa: ARG002 - members have their own
+        numbers = range(epoch, epoch + 1)
+        streams = [
+            inputs.train(whole_batches(each.rounds, each.info, self._batch_size, self._order, numbers), epoch)
+            for each, inputs in self._members
+        ]
+        for in_turn in zip_longest(*streams):
+            yield from (given for given in in_turn if given is not None)
+
+
+def compare(folder: Path, source: Path, params: Params, seed: int, folds: int = 0) -> pd.DataFrame:
     """The ablation table of one seed, made or read, with the columns `seed`, `shipped` and `minutes` of the refiners."""
     fixed = params.model_dump(mode="json", exclude={"gan", "evaluate", "visualize", "tracking", "gate", "phantom"})
-    of_unet = folder / digest_of(fixed, []) / str(seed)
-    records, model = of_unet / "records", of_unet / "unet"
-    table = of_unet / f"{digest_of(params.model_dump(mode='json'), [])}.csv"
+    of_unet = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+    given = Seed(folder / of_unet / str(seed), source, params, seed)
+    settings = params.model_dump(mode="json") | {"folds": folds}
+    table = given.folder / f"{digest_of(settings, [Path(__file__)])}.csv"
     if not table.is_file():
-        if not model.is_dir():
-            _prepare(records, source, params, seed)
-            segmenter, _ = train(records, params, seed)
-            with fresh_folder(model) as fresh:
-                segmenter.save(fresh)
-        write_csv(table, _refined(records, Segmenter.load(model), params, seed))
-        write_json(table.with_suffix(".json"), params.gan.model_dump())
+        write_csv(table, _refined(given, folds))
+        write_json(table.with_suffix(".json"), params.gan.model_dump() | {"folds": folds})
     return pd.read_csv(table)
 
 
-def _prepare(records: Path, source: Path, params: Params, seed: int) -> None:
-    records.parent.mkdir(parents=True, exist_ok=True)
-    data = params.data.model_copy(update={"dir": str(source)})
-    with fresh_folder(records) as folder:
-        prepare_dataset(folder, data, params.split, params.preprocess, seed, records.parent, workers=2)
-
-
-def _refined(records: Path, unet: Segmenter, params: Params, seed: int) -> pd.DataFrame:
-    make_deterministic(seed)
-    info, val, gan = DatasetInfo.read(records), shards(records, "val"), params.gan
-    with TemporaryDirectory(dir=records) as temporary:
-        count = min(gan.epochs + 1, params.augment.variants + 1)
-        train_records = list(read_records(shards(records, "train"), info))
-        rounds = write_rounds(Path(temporary), train_records, params.augment, seed, count)
-        began = time.monotonic()
-        settings = {"gan": gan.model_dump(), "seed": seed}
-        checkpoint = Checkpoint(f"gan-gain-{digest_of(settings, [*rounds, *val, records.parent / 'unet'])}")
-        refiners, history = train_refiners(unet, gan, rounds, val, info, seed, checkpoint, lambda *_: None)
-        checkpoint.remove()
+def _refined(given: Seed, folds: int) -> pd.DataFrame:
+    params, seed, gan = given.params, given.seed, given.params.gan
+    unet, records = given.unet(), given.records
+    info, val = DatasetInfo.read(records), shards(records, "val")
     frames, truths = annotated_frames(val, info)
-    arms = Arms(unet, refiners, gan.base_filters, {}).tuned(frames, truths, params.postprocess)
-    minutes = (time.monotonic() - began) / 60
-    refinement = choose(arms, frames, truths, params.postprocess, seed, remarks_on(history, gan.critic))
+    with TemporaryDirectory(dir=records) as temporary:
+        members = _members(given, folds, Path(temporary))
+        rounds = _rounds(given, Path(temporary) / "all", given.subjects("train"))
+        settings = {"gan": gan.model_dump(), "seed": seed, "folds": folds}
+        checkpoint = Checkpoint(f"gan-gain-{digest_of(settings, [*rounds, *val, given.folder / 'unet'])}")
+        make_deterministic(seed)
+        began = time.monotonic()
+        inputs = partial(OutOfFold, members, gan.batch_size)
+        with mock.patch.object(refiners_module, "RefinerInputs", inputs) if folds else nullcontext():
+            refiners, history = train_refiners(unet, gan, rounds, val, info, seed, checkpoint, lambda *_: None)
+        checkpoint.remove()
+        arms = Arms(unet, refiners, gan.base_filters, {}).tuned(frames, truths, params.postprocess)
+        refinement = choose(arms, frames, truths, params.postprocess, seed, remarks_on(history, gan.critic))
+        minutes = (time.monotonic() - began) / 60
+    print(history.to_string(float_format="{:.3f}".format))
     print(f"seed {seed}, {minutes:.2f} minutes: {refinement}", *refinement.remarks, sep="\n", flush=True)
     test = HeldOut.of(list(read_records(shards(records, "test"), info)))
     at_three = params.evaluate.model_copy(update={"severities": (REPORTED,)})
     table = ablation_table(test, lambda poor: arms.estimates(poor, test.sizes), arms.cutoffs, at_three, params.seed)
     return table.assign(seed=seed, shipped=refinement.arm, minutes=minutes)
+
+
+def _members(given: Seed, folds: int, folder: Path) -> list[Member]:
+    if not folds:
+        return []
+    subjects = np.random.default_rng(given.seed).permutation(given.subjects("train"))
+    members = []
+    for number, held in enumerate(np.array_split(subjects, folds)):
+        rounds = _rounds(given, folder / f"fold-{number}", held.tolist())
+        info = DatasetInfo.read(given.records)
+        count = sum(1 for _ in read_records(rounds[:1], info))
+        members.append(
+            Member(
+                given.without(sorted(held.tolist())).unet, rounds, replace(info, frames=info.frames | {"train": count})
+            )
+        )
+    return members
+
+
+def _rounds(given: Seed, folder: Path, subjects: Sequence[str]) -> list[Path]:
+    """The rounds that training of the refiners sees, of some of the train subjects."""
+    folder.mkdir(parents=True)
+    info, augment = DatasetInfo.read(given.records), given.params.augment
+    records = [each for each in read_records(shards(given.records, "train"), info) if each.subject in set(subjects)]
+    return write_rounds(folder, records, augment, given.seed, min(given.params.gan.epochs, augment.variants) + 1)
 
 
 def summary(tables: pd.DataFrame) -> pd.DataFrame:
@@ -110,11 +224,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--test", nargs="*", default=[], help="test subjects; none: drawn by the seed")
     parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
+    parser.add_argument("--out-of-fold", type=int, default=0, metavar="K", help="U-Nets that refiners learn from")
     asked = parser.parse_args()
     named = {"split.test_subjects": asked.test} if asked.test else {}
     params = changed(load_params(), {"data.dir": str(asked.source), **named, **asked_changes(asked.changes)})
     use_threads(params.unet.parts)
-    tables = pd.concat([compare(FOLDER, asked.source, params, seed) for seed in asked.seeds])
+    tables = pd.concat([compare(FOLDER, asked.source, params, seed, asked.out_of_fold) for seed in asked.seeds])
     print(summary(tables).to_string(float_format="{:.3f}".format))
     print("shipped:", tables.groupby("seed")["shipped"].first().to_dict())
 

@@ -1,5 +1,6 @@
 """`bench/gan_gain.py` on a tiny data set."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -31,6 +32,43 @@ def test_other_params_of_the_refiner_need_no_new_unet_and_what_was_measured_is_n
     assert set(second["model"]) == {"unet_untuned", "unet", "control"}
     monkeypatch.setattr(bench, "_refined", lambda *_: pytest.fail("refined again"))
     pd.testing.assert_frame_equal(first, bench.compare(tmp_path / "results", source, params, 1))
+
+
+def test_out_of_fold_each_train_frame_is_predicted_by_a_unet_that_was_trained_without_its_subject(
+    bench, kaggle_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "fresh").mkdir(parents=True)
+    source = kaggle_folder(subjects=range(1, 9))
+    params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 1}})
+    given = bench.Seed(tmp_path / "seed", source, params, 1)
+    trained, really = [], bench.train
+
+    def train(records, *rest):
+        info = bench.DatasetInfo.read(records)
+        trained.append({record.subject for record in bench.read_records(bench.shards(records, "train"), info)})
+        return really(records, *rest)
+
+    monkeypatch.setattr(bench, "train", train)
+    given.unet()
+    (tmp_path / "rounds").mkdir()
+    members = bench._members(given, 2, tmp_path / "rounds")
+    seen = []
+    for member, learnt in zip(members, trained[1:], strict=True):
+        held = {record.subject for record in bench.read_records(member.rounds[:1], member.info)}
+        seen.append(held)
+        assert not learnt & held
+        assert learnt | held == trained[0]
+        assert member.info.frames["train"] == 4 * len(held)
+    assert not seen[0] & seen[1]
+    assert seen[0] | seen[1] == set(given.subjects("train"))
+    inputs = bench.OutOfFold(members, 4, given.unet().unet, 0.0, 1)
+    batches = list(inputs.train((), 0))
+    assert len(batches) == sum(-(-member.info.frames["train"] // 4) for member in members)
+    of_first, of_second = (members[n].unet(batches[n].frames)["logits"].numpy() for n in (0, 1))
+    assert np.allclose(batches[0].logits, of_first, atol=1e-4)
+    assert np.allclose(batches[1].logits, of_second, atol=1e-4)
+    assert not np.allclose(batches[1].logits, members[0].unet(batches[1].frames)["logits"], atol=1e-4)
 
 
 def test_the_summary_is_over_seeds_and_counts_intervals_that_exclude_zero(bench):
