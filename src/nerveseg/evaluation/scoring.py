@@ -22,7 +22,9 @@ from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Mask
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What models are scored on: frames at the network's size, uint8 (N, H, W), and of each its annotated mask at its own size, name and subject."""
+    """What models are scored on: frames at the network's size, uint8 (N, H, W), and of each its annotated mask at its own
+    size, its name and its subject.
+    """
 
     frames: NDArray[np.uint8]
     truths: Sequence[Mask]
