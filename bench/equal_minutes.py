@@ -1,7 +1,7 @@
 """What the pipeline's U-Net scores on people it never saw, for the minutes that it takes.
 
     python bench/equal_minutes.py data/raw/bp256 --seeds 1 2               # what peers are compared with
-    python bench/equal_minutes.py data/raw/bp256 --set unet.dropout=0.2 --folds 5 --members 3
+    python bench/equal_minutes.py data/raw/bp256 --set unet.epochs=16 --folds 5 --members 3
 
 The first folds of a cross-validation over subjects 1 to 30 are trained one after the other by `params.yaml` and what `--set`
 says, each with its own fold as val, and scored on subjects 31 to 37: alone, and as the ensemble of all so far

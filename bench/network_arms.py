@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nerveseg.models import unet
 from nerveseg.models.losses import binary_cross_entropy, soft_dice_loss
+from nerveseg.params import UNetParams
 
 PIXELS = (1, 2, 3)
 _PLAIN, _WHOLE = unet._twice, unet._plain  # noqa: SLF001 - what arms replace is no interface of the pipeline
@@ -130,11 +131,6 @@ def smoothed(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return binary_cross_entropy(0.05 + 0.9 * truth, logits)
 
 
-def fourfold(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Four times the cross-entropy."""
-    return 4.0 * binary_cross_entropy(truth, logits)
-
-
 def no_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:  # noqa: ARG001 - stands in for a loss
     """Nothing, where the other loss is to be alone."""
     return tf.constant(0.0)
@@ -169,11 +165,11 @@ def blocks_of(arm: Arm) -> Iterator[None]:
         yield
 
 
-def _with_coordinates(frames: tf.Tensor, normalised: tf.Tensor, *others: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _with_coordinates(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Tensor]:
     height, width = normalised.shape[1:3]
     places = np.stack(np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height)), -1).astype(np.float32)
     maps = tf.zeros_like(tf.repeat(normalised, 2, -1)) + tf.cast(places, normalised.dtype)
-    return _WHOLE(frames, tf.concat([normalised, maps], -1), *others)
+    return _WHOLE(tf.concat([normalised, maps], -1), params)
 
 
 def standardised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -221,30 +217,21 @@ ARMS = {
     "focal on the fly": Arm(pixel=focal_loss, on_the_fly=True),
     "no average": Arm({"unet.average_decay": 0.0}),
     "slow average": Arm({"unet.average_decay": 0.997}, on_the_fly=True),
-    "dropout": Arm({"unet.dropout": 0.2}, on_the_fly=True),
     "mixed": Arm(mixed=True, on_the_fly=True),
     "filtered": Arm(filtered=True, on_the_fly=True),
     "elastic": Arm(elastic=3.0, on_the_fly=True),
-    "elastic, stronger": Arm(STRONGER, elastic=3.0, on_the_fly=True),
     "holes": Arm(holes=True, on_the_fly=True),
     "standardised": Arm(levels=standardised, on_the_fly=True),
     "equalised": Arm(levels=equalised, on_the_fly=True),
     "coordinates": Arm(coordinates=True, on_the_fly=True),
     "sharpness": Arm(sharpness=0.05, on_the_fly=True),
     "small": Arm({"unet.base_filters": 16, "unet.max_filters": 128}, on_the_fly=True),
-    "smoothed on the fly": Arm(pixel=smoothed, on_the_fly=True),
     "cross-entropy on the fly": Arm(region=no_loss, on_the_fly=True),
-    "fourfold on the fly": Arm(pixel=fourfold, on_the_fly=True),
     "corrected": Arm(corrected=0.5, on_the_fly=True),
-    "corrected, slow average": Arm({"unet.average_decay": 0.997}, corrected=0.5, on_the_fly=True),
     "decay 0.1": Arm({"unet.weight_decay": 0.1}, on_the_fly=True),
-    "decay 2e-2": Arm({"unet.weight_decay": 2e-2}, on_the_fly=True),
-    "2 parts on the fly": Arm({"unet.parts": 2}, on_the_fly=True),
     "batch 32 on the fly": Arm({"unet.batch_size": 32, "unet.parts": 2}, on_the_fly=True),
-    "batch 32, lr 5e-3 on the fly": Arm({"unet.batch_size": 32, "unet.parts": 2, "lr": 5e-3}, on_the_fly=True),
     "residual": Arm(block="residual"),
     "inverted": Arm(block="inverted"),
-    "phantom": Arm(start="phantom"),
     "phantom on the fly": Arm(start="phantom", on_the_fly=True),
     "denoising": Arm(start="denoising"),
     "linear": Arm(schedule="linear"),

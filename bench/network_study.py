@@ -163,9 +163,9 @@ def _maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm) -> NDA
 
 
 def replaced(params: Params, arm: Arm, phantom: Path) -> Params:
-    """The params of an arm: one part, one thread, no dropout but its own."""
+    """The params of an arm: one part, one thread."""
     start = str(phantom) if arm.start == "phantom" else FRESH
-    return changed(params, {"unet.parts": 1, "unet.dropout": 0.0, "unet.init_from": start, **arm.params})
+    return changed(params, {"unet.parts": 1, "unet.init_from": start, **arm.params})
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ def test_half_of_the_frames_have_a_hole(arms):
 def training_of(arm, params):
     import network_training
 
-    params = params.model_copy(update={"unet": params.unet.model_copy(update={"parts": 1, "dropout": 0.0})})
+    params = params.model_copy(update={"unet": params.unet.model_copy(update={"parts": 1})})
     with network_training.blocks_of(arm):
         tf.keras.utils.set_random_seed(0)
         return network_training.ArmTraining(
@@ -177,7 +177,7 @@ def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, ka
     source = kaggle_folder(subjects=range(1, 38), frames=2)
     study = bench.Study(tmp_path / "study", source, 0.01, tmp_path, params)
     names = (
-        "params", "denoising", "by subject", "mixed", "filtered", "dropout", "corrected", "standardised", "equalised",
+        "params", "denoising", "by subject", "mixed", "filtered", "corrected", "standardised", "equalised",
         "coordinates", "sharpness",
     )  # fmt: skip
     for name in names:

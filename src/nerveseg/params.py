@@ -171,7 +171,6 @@ class UNetParams(Section):
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
     warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)]
     average_decay: Amount
-    dropout: Amount
     dice_weight: Annotated[float, Field(ge=0.0)]
     bce_weight: Annotated[float, Field(ge=0.0)]
     presence_weight: Annotated[float, Field(ge=0.0)]

@@ -146,7 +146,7 @@ def network_to_train(
         ModelError: that folder holds no segmenter, or one of another architecture.
     """
     if params.init_from == FRESH:
-        return build_unet(params, height, width, mean, deviation, training=True, policy=policy)
+        return build_unet(params, height, width, mean, deviation, policy=policy)
     directory = Path(params.init_from)
     theirs = SegmenterConfig.read(directory).unet
     alike = (
@@ -159,7 +159,7 @@ def network_to_train(
         raise ModelError(
             f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
         )
-    network = build_unet(params, height, width, mean, deviation, pretrained=False, training=True, policy=policy)
+    network = build_unet(params, height, width, mean, deviation, pretrained=False, policy=policy)
     load_weights(network, directory / UNET_WEIGHTS)
     return network
 

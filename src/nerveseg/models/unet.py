@@ -12,20 +12,17 @@ strided convolution as the stem and its counterpart at the end, which lays chann
 features for presence.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 
 import tensorflow as tf
 
 from nerveseg.models.backbones import backbone_outputs
-from nerveseg.models.dropout import ChannelDropout
 from nerveseg.params import PLAIN, UNetParams
 
 layers = tf.keras.layers
 PRIOR_LOGIT = -3.0  # about 5 % of the pixels: training need not begin by learning that most are no nerve
 LOGITS, PRESENCE = "logits", "presence"
-UNDROPPED = 2  # levels, those of the largest maps, that keep all of their channels
 
 
 def build_unet(
@@ -36,7 +33,6 @@ def build_unet(
     deviation: float,
     *,
     pretrained: bool = True,
-    training: bool = False,
     policy: str = "float32",
 ) -> tf.keras.Model:
     """The segmentation network of `params`, with fresh weights.
@@ -48,7 +44,6 @@ def build_unet(
         mean: of the grey levels of train.
         deviation: standard deviation of the grey levels of train.
         pretrained: fetch the weights that `encoder_weights` names; False where trained ones are loaded next.
-        training: with the layers that leave out channels; they hold no weights, and a network that predicts has none.
         policy: of Keras, in which the layers compute: `float32` or `mixed_bfloat16`; weights and outputs are float32
             in either.
 
@@ -59,7 +54,7 @@ def build_unet(
         frames = tf.keras.Input((height, width, 1), name="frames")
         normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
         if params.encoder == PLAIN:
-            logits, deepest = _plain(frames, normalised, params, params.dropout if training else 0.0)
+            logits, deepest = _plain(normalised, params)
         else:
             logits, deepest = backbone_outputs(normalised, params, pretrained=pretrained)
         pooled = layers.GlobalAveragePooling2D(dtype="float32", name="deepest_mean")(deepest)
@@ -79,46 +74,33 @@ def computing_in(policy: str) -> Iterator[None]:
         tf.keras.mixed_precision.set_global_policy(before)
 
 
-def _plain(frames: tf.Tensor, normalised: tf.Tensor, params: UNetParams, dropout: float) -> tuple[tf.Tensor, tf.Tensor]:
+def _plain(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Tensor]:
     """Logits at the size of the input, and the deepest features."""
-    numbers = count()
-
-    def drop(features: tf.Tensor) -> tf.Tensor:
-        return ChannelDropout(dropout, next(numbers))([features, frames]) if dropout else features
-
     features = normalised
     if params.stem > 1:
         features = _convolution(features, params.base_filters, 2 * params.stem - 1, params.stem)
     filters = [min(params.max_filters, params.base_filters * 2**level) for level in range(params.depth + 1)]
-    features, deepest = contract_and_expand(features, filters, drop)
+    features, deepest = contract_and_expand(features, filters)
     prior = tf.keras.initializers.Constant(PRIOR_LOGIT)
     logits = layers.Conv2D(params.stem**2, 1, bias_initializer=prior, dtype="float32", name="logits")(features)
     return (tf.nn.depth_to_space(logits, params.stem) if params.stem > 1 else logits), deepest
 
 
-def contract_and_expand(
-    inputs: tf.Tensor, filters: Sequence[int], drop: Callable[[tf.Tensor], tf.Tensor] = lambda features: features
-) -> tuple[tf.Tensor, tf.Tensor]:
+def contract_and_expand(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
     """Contract, halving the size for each of `filters` but the last, and expand with skips: features of `filters[0]`
-    channels at the size of the inputs, and the deepest features, of `filters[-1]`. `drop` stands behind each level
-    but the first `UNDROPPED`; the deepest features that are returned are those before it.
+    channels at the size of the inputs, and the deepest features, of `filters[-1]`.
     """
-
-    def dropped(features: tf.Tensor, level: int) -> tf.Tensor:
-        return drop(features) if level >= UNDROPPED else features
-
     skips = []
     features = inputs
-    for level, width in enumerate(filters[:-1]):
-        features = dropped(_twice(features, width), level)
+    for width in filters[:-1]:
+        features = _twice(features, width)
         skips.append(features)
         features = layers.MaxPooling2D()(features)
-    deepest = _twice(features, filters[-1])
-    features = dropped(deepest, len(skips))
-    for level, skip in reversed(list(enumerate(skips))):
+    features = deepest = _twice(features, filters[-1])
+    for width, skip in reversed(list(zip(filters[:-1], skips, strict=True))):
         features = layers.UpSampling2D(interpolation="nearest")(features)
         features = layers.Concatenate()([skip, features])
-        features = dropped(_twice(features, filters[level]), level)
+        features = _twice(features, width)
     return features, deepest
 
 
