@@ -1,5 +1,6 @@
 """`bench/degradations.py` on a tiny data set."""
 
+import numpy as np
 import pytest
 
 from conftest import ROOT
@@ -25,7 +26,7 @@ def test_what_a_degradation_costs_is_what_the_clean_frames_score_above_the_degra
     model = tmp_path / "model"
     model.mkdir()
     for bias, cut in ((0.0, 0.5), (-30.0, 0.5)):
-        network.get_layer("logits").set_weights([kernel, [bias]])
+        network.get_layer("logits").set_weights([kernel, np.full(1, bias)])
         Segmenter(SegmenterConfig(*size, tiny.unet, cutoffs=Cutoffs(cut)), network).save(model)
         table = bench.costs(tmp_path / "processed", model, seed=0)
         assert len(table) == 5 * len(DEGRADATIONS)
