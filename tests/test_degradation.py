@@ -9,7 +9,7 @@ from nerveseg.data.ultrasound_effects import DISPLAY_RANGE_DB
 
 kinds = pytest.mark.parametrize("kind", list(DEGRADATIONS))
 FLAT = np.full((48, 64), 120, np.uint8)
-NOISE = np.random.default_rng(3).integers(30, 200, (48, 64)).astype(np.float32)
+NOISE = np.random.default_rng(3).integers(30, 256, (48, 64)).astype(np.float32)
 FRAME = np.round(cv2.GaussianBlur(NOISE, (0, 0), 1.0)).astype(np.uint8)
 
 

@@ -67,7 +67,7 @@ DEGRADATIONS: dict[str, tuple[Effect, tuple[float, ...]]] = {
     "speckle": (_speckle, (8.0, 11.5, 15.0, 20.0, 25.0)),  # dB, standard deviation
     "noise": (thermal_noise, (41.0, 46.0, 52.0, 58.0, 65.0)),  # dB above black, at the bottom of the frame
     "blur": (_blur, (1.3, 1.7, 2.0, 2.3, 2.8)),  # pixels, standard deviation along the beam
-    "low_gain": (_low_gain, (25.0, 30.0, 35.0, 42.0, 50.0)),  # dB
+    "low_gain": (_low_gain, (25.0, 30.0, 35.0, 40.0, 45.0)),  # dB
     "over_gain": (_over_gain, (15.0, 22.0, 28.0, 33.0, 38.0)),  # dB
     "shadow": (_shadow, (0.03, 0.12, 0.3, 0.45, 0.65)),  # share of the frame's width
     "downsampling": (_downsampling, (3.5, 4.4, 5.8, 7.2, 10.0)),  # times
