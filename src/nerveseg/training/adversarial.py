@@ -19,7 +19,7 @@ from tqdm import tqdm
 from nerveseg.data.records import DatasetInfo, whole_batches
 from nerveseg.models.critic import Critic
 from nerveseg.params import GanParams, UNetParams
-from nerveseg.training.checkpoints import Checkpoint, assign, values_of
+from nerveseg.training.checkpoints import Checkpoint, State, assign, values_of
 from nerveseg.training.gains import best_of
 from nerveseg.training.refiner_arm import RefinerArm
 from nerveseg.training.refiner_inputs import Given, RefinerInputs
@@ -79,8 +79,7 @@ class AdversarialTraining:
             "val_dice": self.inputs.val(val, info, size, degraded=False),
             "val_dice_degraded": self.inputs.val(val, info, size, degraded=True),
         }
-        history, states = checkpoint.restore() or (pd.DataFrame([{"epoch": 0, **self._validate(validation)}]), {})
-        history = history.reindex(columns=HISTORY_COLUMNS).astype(float)
+        history, states = self._begin(checkpoint, validation)
         for arm in self.arms.values():
             arm.become(self.arms[CONTROL])
         best = {name: states.pop(f"{name}/best", arm.averaged.get_weights()) for name, arm in self.arms.items()}
@@ -105,6 +104,15 @@ class AdversarialTraining:
         for name, arm in self.arms.items():
             arm.averaged.set_weights(best[name])
         return history.astype({"epoch": int})
+
+    def _begin(
+        self, checkpoint: Checkpoint, validation: Mapping[str, Sequence[Given]]
+    ) -> tuple[pd.DataFrame, dict[str, State]]:
+        """The history and the states of a training that was stopped, or of one that begins."""
+        history, states = checkpoint.restore() or (pd.DataFrame([{"epoch": 0, **self._validate(validation)}]), {})
+        if states:
+            print(f"going on after epoch {history['epoch'].iloc[-1]:.0f}", flush=True)
+        return history.reindex(columns=HISTORY_COLUMNS).astype(float), states
 
     def _state(self) -> dict[str, Sequence[tf.Variable]]:
         return {f"{name}/{part}": of for name, arm in self.arms.items() for part, of in arm.state().items()}
