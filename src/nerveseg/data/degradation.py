@@ -61,17 +61,17 @@ def _smaller(frame: Pixels, factor: float) -> Pixels:
     return cv2.resize(frame, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
 
 
-# The strengths of severities 1 to 5, in the unit that stands beside them. At severity 3 a U-Net of real frames loses about
-# 0.1 Dice on val (`bench/degradations.py`; bench/README.md has the table, and that of the simulated frames).
+# The strengths of severities 1 to 5, in the unit that stands beside them. At severity 3 each costs the U-Net of the embedded
+# default about 0.1 Dice on val (`bench/degradations.py`; bench/README.md has the table, and that of real frames).
 DEGRADATIONS: dict[str, tuple[Effect, tuple[float, ...]]] = {
-    "speckle": (_speckle, (8.0, 11.5, 15.0, 20.0, 25.0)),  # dB, standard deviation
-    "noise": (thermal_noise, (41.0, 46.0, 52.0, 58.0, 65.0)),  # dB above black, at the bottom of the frame
-    "blur": (_blur, (1.3, 1.7, 2.0, 2.3, 2.8)),  # pixels, standard deviation along the beam
-    "low_gain": (_low_gain, (25.0, 30.0, 35.0, 40.0, 45.0)),  # dB
-    "over_gain": (_over_gain, (15.0, 22.0, 28.0, 33.0, 38.0)),  # dB
-    "shadow": (_shadow, (0.03, 0.12, 0.3, 0.45, 0.65)),  # share of the frame's width
-    "downsampling": (_downsampling, (3.5, 4.4, 5.8, 7.2, 10.0)),  # times
-    "jpeg": (_jpeg, (2.0, 2.3, 3.2, 4.2, 5.7)),  # times smaller, at quality 10 of 100
+    "speckle": (_speckle, (4.0, 5.0, 7.0, 9.5, 14.5)),  # dB, standard deviation
+    "noise": (thermal_noise, (35.0, 39.0, 43.0, 48.0, 54.0)),  # dB above black, at the bottom of the frame
+    "blur": (_blur, (0.55, 0.85, 1.1, 1.35, 1.7)),  # pixels, standard deviation along the beam
+    "low_gain": (_low_gain, (12.0, 16.5, 21.0, 25.0, 30.0)),  # dB
+    "over_gain": (_over_gain, (13.0, 16.0, 20.0, 23.0, 27.0)),  # dB
+    "shadow": (_shadow, (0.03, 0.08, 0.16, 0.3, 0.6)),  # share of the frame's width
+    "downsampling": (_downsampling, (1.5, 2.3, 3.0, 3.7, 4.8)),  # times
+    "jpeg": (_jpeg, (1.0, 1.25, 1.5, 2.1, 2.5)),  # times smaller, at quality 10 of 100
 }
 SEVERITIES = (1, 2, 3, 4, 5)
 
