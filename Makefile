@@ -16,7 +16,7 @@ repro: $(VENV)
 	dvc metrics show
 
 test: $(VENV)
-	pytest
+	pytest -n logical --dist loadfile
 
 check: $(VENV)
 	ruff check .

@@ -66,6 +66,11 @@ def epoch_reached(workspace):
     return max([0, *(int(line.split()[-1]) for line in lines if "going on after epoch" in line)])
 
 
+def saved_at(workspace):
+    found = checkpoint_of(workspace)
+    return found.stat().st_mtime_ns if found else 0
+
+
 @pytest.mark.parametrize(("stage", "kills"), [("train_unet", KILLS), ("train_gan", KILLS // 2)])
 def test_a_training_killed_at_random_moments_ends_as_one_that_never_was(request, tmp_path, stage, kills):
     before_it = request.getfixturevalue({"train_unet": "fresh", "train_gan": "fresh_gan"}[stage])
@@ -73,17 +78,12 @@ def test_a_training_killed_at_random_moments_ends_as_one_that_never_was(request,
     moments = np.random.default_rng(7)
     for kill in range(kills):
         process = start_training(work, stage=stage)
-        if kill % 3 == 2:  # at any moment at all
-            process.join(moments.uniform(0.0, before_it.until_first + before_it.from_first / 8))
-        else:  # while it trains, writes checkpoints or saves
-            at = time.monotonic() + 60
-            before = checkpoint_of(work)
-            known = before.stat().st_mtime_ns if before else 0
-            while time.monotonic() < at and process.is_alive():
-                now = checkpoint_of(work)
-                if now and now.stat().st_mtime_ns != known:
-                    break
-                time.sleep(0.002)
+        early = kill % 3 == 2  # before anything new is saved; else while it trains, writes checkpoints or saves
+        until = time.monotonic() + (moments.uniform(0.0, before_it.until_first) if early else 60)
+        known = saved_at(work)
+        while time.monotonic() < until and process.is_alive() and saved_at(work) == known:
+            time.sleep(0.002)
+        if not early:
             process.join(moments.uniform(0.0, before_it.from_first / 30))
         assert process.is_alive(), "the training ended before it was killed often enough: raise its epochs"
         process.kill()
