@@ -410,4 +410,4 @@ def test_the_whole_pipeline_runs_on_dicom_and_no_patient_s_name_goes_into_it(kag
     assert metrics(work)["counts"]["frames"] == 4
     assert (work / "reports" / "index.html").is_file()
     made = [*(work / "data" / "processed").iterdir(), *(work / "metrics").iterdir(), *(work / "reports").iterdir()]
-    assert b"MRN" not in b"".join(path.read_bytes() for path in made)
+    assert b"MRN-" not in b"".join(path.read_bytes() for path in made)
