@@ -395,7 +395,7 @@ def test_the_same_frames_in_another_layout_are_packed_the_same(kaggle_folder, tm
     succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/kaggle", "preprocess")
     expected = packed(work)
     assert len(expected) == 12
-    for layout in ("frames beside masks", "images and masks"):
+    for layout in ("frames beside masks", "images and masks", "DICOM"):
         laid_out(layout, source, work / "data" / "raw" / layout)
         out = succeed(work, "dvc", "exp", "run", "-S", f"data.dir=data/raw/{layout}", "preprocess")
         assert f"{layout} layout, 12 pairs, 6 subjects" in out
