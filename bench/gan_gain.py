@@ -3,6 +3,7 @@
     python bench/gan_gain.py data/phantom --seeds 1 2 3                        # after `dvc repro phantom`
     python bench/gan_gain.py data/raw/bp256 --test 31 32 33 34 35 36 37
     python bench/gan_gain.py data/raw/bp256 --test ... --set gan.critic=features gan.adversarial_weight=0.1
+    python bench/gan_gain.py data/raw/bp256 --test ... --degradation strengths.yaml
     python bench/gan_gain.py data/raw/bp256 --test ... --out-of-fold 3 --set gan.corruption=0.0
 
 For each seed subjects are split anew (but for test, where it is named), a U-Net is trained as the pipeline does it, the
@@ -32,6 +33,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from nerveseg.arms import Arms
 from nerveseg.data.preparation import prepare_dataset
@@ -41,7 +43,7 @@ from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import BASE, REPORTED, ablation_table
 from nerveseg.evaluation.scoring import HeldOut
 from nerveseg.outputs import fresh_folder, write_csv, write_json
-from nerveseg.params import Params, load_params
+from nerveseg.params import DegradationParams, Params, load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.training import refiners as refiners_module
 from nerveseg.training.checkpoints import Checkpoint, digest_of
@@ -119,10 +121,18 @@ class OutOfFold(RefinerInputs):
     """Train batches of predictions on unseen subjects, a batch of each member in turn; val as the U-Net sees it."""
 
     def __init__(
-        self, members: Sequence[Member], batch_size: int, unet: "tf.keras.Model", corruption: float, seed: int
+        self,
+        members: Sequence[Member],
+        batch_size: int,
+        unet: "tf.keras.Model",
+        corruption: float,
+        strengths: DegradationParams,
+        seed: int,
     ) -> None:
-        super().__init__(unet, corruption, seed)
-        self._members = [(each, RefinerInputs(each.unet, corruption, seed + n)) for n, each in enumerate(members, 1)]
+        super().__init__(unet, corruption, strengths, seed)
+        self._members = [
+            (each, RefinerInputs(each.unet, corruption, strengths, seed + n)) for n, each in enumerate(members, 1)
+        ]
         self._batch_size, self._order = batch_size, seed
 
     def train(self, rounds: Iterable[object], epoch: int) -> Iterator[Given]:  # noqa: ARG002 - members have their own
@@ -137,7 +147,9 @@ class OutOfFold(RefinerInputs):
 
 def compare(folder: Path, source: Path, params: Params, seed: int, folds: int = 0) -> pd.DataFrame:
     """The ablation table of one seed, made or read, with the columns `seed`, `shipped` and `minutes` of the refiners."""
-    fixed = params.model_dump(mode="json", exclude={"gan", "evaluate", "visualize", "tracking", "gate", "phantom"})
+    fixed = params.model_dump(
+        mode="json", exclude={"gan", "degradation", "evaluate", "visualize", "tracking", "gate", "phantom"}
+    )
     of_unet = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
     given = Seed(folder / of_unet / str(seed), source, params, seed)
     settings = params.model_dump(mode="json") | {"folds": folds}
@@ -149,29 +161,29 @@ def compare(folder: Path, source: Path, params: Params, seed: int, folds: int = 
 
 
 def _refined(given: Seed, folds: int) -> pd.DataFrame:
-    params, seed, gan = given.params, given.seed, given.params.gan
+    params, seed, gan, poor = given.params, given.seed, given.params.gan, given.params.degradation
     unet, records = given.unet(), given.records
     info, val = DatasetInfo.read(records), shards(records, "val")
     frames, truths = annotated_frames(val, info)
     with TemporaryDirectory(dir=records) as temporary:
         members = _members(given, folds, Path(temporary))
         rounds = _rounds(given, Path(temporary) / "all", given.subjects("train"))
-        settings = {"gan": gan.model_dump(), "seed": seed, "folds": folds}
+        settings = {"gan": gan.model_dump(), "degradation": poor.model_dump(), "seed": seed, "folds": folds}
         checkpoint = Checkpoint(f"gan-gain-{digest_of(settings, [*rounds, *val, given.folder / 'unet'])}")
         make_deterministic(seed)
         began = time.monotonic()
         inputs = partial(OutOfFold, members, gan.batch_size)
         with mock.patch.object(refiners_module, "RefinerInputs", inputs) if folds else nullcontext():
-            refiners, history = train_refiners(unet, gan, rounds, val, info, seed, checkpoint, lambda *_: None)
+            refiners, history = train_refiners(unet, gan, poor, rounds, val, info, seed, checkpoint, lambda *_: None)
         checkpoint.remove()
         arms = Arms(unet, refiners, gan.base_filters, {}).tuned(frames, truths, params.postprocess)
-        refinement = choose(arms, frames, truths, params.postprocess, seed, remarks_on(history, gan.critic))
+        refinement = choose(arms, frames, truths, params.postprocess, poor, seed, remarks_on(history, gan.critic))
         minutes = (time.monotonic() - began) / 60
     print(history.to_string(float_format="{:.3f}".format))
     print(f"seed {seed}, {minutes:.2f} minutes: {refinement}", *refinement.remarks, sep="\n", flush=True)
     test = HeldOut.of(list(read_records(shards(records, "test"), info)))
     at_three = params.evaluate.model_copy(update={"severities": (REPORTED,)})
-    table = ablation_table(test, lambda poor: arms.estimates(poor, test.sizes), arms.cutoffs, at_three, params.seed)
+    table = ablation_table(test, partial(arms.estimates, sizes=test.sizes), arms.cutoffs, at_three, poor, params.seed)
     return table.assign(seed=seed, shipped=refinement.arm, minutes=minutes)
 
 
@@ -224,10 +236,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--test", nargs="*", default=[], help="test subjects; none: drawn by the seed")
     parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
+    parser.add_argument("--degradation", type=Path, help="strengths that `bench/degradations.py --fit` found")
     parser.add_argument("--out-of-fold", type=int, default=0, metavar="K", help="U-Nets that refiners learn from")
     asked = parser.parse_args()
     named = {"split.test_subjects": asked.test} if asked.test else {}
     params = changed(load_params(), {"data.dir": str(asked.source), **named, **asked_changes(asked.changes)})
+    if asked.degradation:
+        fitted = yaml.safe_load(asked.degradation.read_text(encoding="utf-8"))
+        params = changed(params, {f"degradation.{kind}": strengths for kind, strengths in fitted.items()})
     use_threads(params.unet.parts)
     tables = pd.concat([compare(FOLDER, asked.source, params, seed, asked.out_of_fold) for seed in asked.seeds])
     print(summary(tables).to_string(float_format="{:.3f}".format))

@@ -86,7 +86,7 @@ def _ablation(test: HeldOut, models: Mapping[str, Predictor], params: Params) ->
             name: model.estimates(frames, test.sizes) for name, model in others.items()
         }
 
-    return ablation_table(test, look, cutoffs, params.evaluate, params.seed)
+    return ablation_table(test, look, cutoffs, params.evaluate, params.degradation, params.seed)
 
 
 if __name__ == "__main__":

@@ -35,17 +35,18 @@ def train_gan() -> None:
         unet, info = Segmenter.load(UNET), DatasetInfo.read(PROCESSED)
         rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
         settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
+        settings["degradation"] = params.degradation.model_dump()
         settings["policy"] = keras_policy(params.unet.precision)
         inputs = [*rounds, *val, UNET, Path(__file__)]
         checkpoint = Checkpoint(f"train_gan-{digest_of(settings, inputs)}")
         refiners, history = train_refiners(
-            unet, params.gan, rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch
+            unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch
         )
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(val, info)
         arms = Arms(unet, refiners, params.gan.base_filters, {}).tuned(frames, truths, params.postprocess)
         remarks = remarks_on(history, params.gan.critic)
-        refinement = choose(arms, frames, truths, params.postprocess, params.seed, remarks)
+        refinement = choose(arms, frames, truths, params.postprocess, params.degradation, params.seed, remarks)
         arms.save(folder / "arms")
         arms.segmenter(refinement.arm).save(folder)
         refinement.write(folder)

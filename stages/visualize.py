@@ -52,7 +52,9 @@ def visualize() -> None:
         robustness(tables["robustness"], folder / "robustness.png", dpi)
         threshold_curves(tables["thresholds"], folder / "thresholds.png", dpi)
         training_curves(unet_history, gan_history, folder / "training.png", dpi)
-        degradation_gallery(*_at_network_size(names[0]), params.seed, folder / "degradations.png", dpi)
+        degradation_gallery(
+            *_at_network_size(names[0]), params.degradation, params.seed, folder / "degradations.png", dpi
+        )
         refinement = Refinement.read(MODELS["gan"])
         findings = [verdict(tables["robustness"], refinement), *refinement.remarks]
         figures = [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()]

@@ -4,17 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import simulated_frame
+from conftest import ROOT, simulated_frame
 from nerveseg.data.degradation import DEGRADATIONS
 from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.metrics import case_row
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.evaluation.scoring import HeldOut
 from nerveseg.evaluation.surface_distances import surface_distances
-from nerveseg.params import EvaluateParams
+from nerveseg.params import EvaluateParams, load_params
 from nerveseg.refinement import Refinement
 from nerveseg.reporting.verdict import verdict
 
+STRENGTHS = load_params(ROOT / "params.yaml").degradation
 PARAMS = EvaluateParams(ensemble="models/fresh", severities=(3,), bootstrap=100)
 PAIRS = [simulated_frame((32, 64), nerve=number % 3 > 0, seed=number) for number in range(12)]
 TEST = HeldOut(
@@ -38,7 +39,7 @@ def bright(frames):
 
 @pytest.fixture(scope="module")
 def table():
-    return ablation_table(TEST, bright, CUTOFFS, PARAMS, seed=0)
+    return ablation_table(TEST, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0)
 
 
 def row(table, degradation, severity, model):
@@ -83,8 +84,10 @@ def test_all_degradations_together_are_the_mean_of_each(table):
 
 
 def test_the_same_seed_degrades_alike_and_another_one_otherwise(table):
-    pd.testing.assert_frame_equal(table, ablation_table(TEST, bright, CUTOFFS, PARAMS, seed=0), check_exact=True)
-    other = ablation_table(TEST, bright, CUTOFFS, PARAMS, seed=1)
+    pd.testing.assert_frame_equal(
+        table, ablation_table(TEST, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0), check_exact=True
+    )
+    other = ablation_table(TEST, bright, CUTOFFS, PARAMS, STRENGTHS, seed=1)
     assert row(other, "speckle", 3, "control")["dice"] != row(table, "speckle", 3, "control")["dice"]
     assert row(other, "clean", 0, "control")["dice"] == row(table, "clean", 0, "control")["dice"]
 

@@ -42,7 +42,7 @@ class Run:
         self.unet = unet_of(info, params)
         size = (info.height, info.width, info.mean, info.std)
         critic = None if gan.critic == "none" else partial(CRITICS[gan.critic], 4, *size)
-        inputs = RefinerInputs(self.unet, gan.corruption, params.seed)
+        inputs = RefinerInputs(self.unet, gan.corruption, params.degradation, params.seed)
         self.training = AdversarialTraining(partial(build_refiner, 4, *size), critic, inputs, gan, params.unet)
         self.seen, self.after = [], {}
 
@@ -174,7 +174,7 @@ def test_train_frames_are_degraded_and_a_share_of_predictions_corrupted_by_seede
     unet = unet_of(info, tiny)
 
     def given(corruption, epoch):
-        inputs = RefinerInputs(unet, corruption, tiny.seed)
+        inputs = RefinerInputs(unet, corruption, tiny.degradation, tiny.seed)
         return list(inputs.train(whole_batches(rounds, info, 4, 0, range(1)), epoch))
 
     def differing(one, other):
@@ -193,7 +193,7 @@ def test_train_frames_are_degraded_and_a_share_of_predictions_corrupted_by_seede
 
 def test_val_frames_are_all_degraded_once_and_else_left_as_they_are(data, tiny):
     _, val, info = data
-    inputs = RefinerInputs(unet_of(info, tiny), 0.0, tiny.seed)
+    inputs = RefinerInputs(unet_of(info, tiny), 0.0, tiny.degradation, tiny.seed)
     frames = np.concatenate([batch for batch, _ in batches(val, info, 4)])
     clean = np.concatenate([batch.frames for batch in inputs.val(val, info, 4, degraded=False)])
     poor, again = (np.concatenate([b.frames for b in inputs.val(val, info, 4, degraded=True)]) for _ in range(2))

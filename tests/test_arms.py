@@ -94,7 +94,7 @@ def test_missing_weights_of_an_arm_are_named(tmp_path):
 
 
 def outcome(given, remarks=()):
-    return choose(given, INPUTS, TRUTHS, SEARCH, 0, remarks)
+    return choose(given, INPUTS, TRUTHS, SEARCH, PARAMS.degradation, 0, remarks)
 
 
 def test_where_no_refiner_gains_on_val_the_unet_ships():
@@ -126,7 +126,7 @@ def test_a_gain_in_one_score_is_not_paid_for_with_the_other():
     overfull = unet(bias=20.0)
     emptied = Arms(overfull, {"control": refiner(-60.0)}, 4, {"control": Cutoffs(0.5)})
     params = SEARCH.model_copy(update={"score": "challenge"})
-    found = choose(emptied, INPUTS, truths, params, 0, ())
+    found = choose(emptied, INPUTS, truths, params, PARAMS.degradation, 0, ())
     assert found.clean["control"] > found.clean["unet"] + 0.3
     assert found.degraded["control"] > found.degraded["unet"] + 0.3
     assert found.arm == "unet"

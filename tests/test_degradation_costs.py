@@ -5,8 +5,10 @@ import pytest
 
 from conftest import ROOT
 from nerveseg.data.degradation import DEGRADATIONS
+from nerveseg.data.ultrasound_effects import DISPLAY_RANGE_DB
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.unet import build_unet
+from nerveseg.params import DegradationParams
 from nerveseg.segmenter import Segmenter, SegmenterConfig
 
 
@@ -28,7 +30,7 @@ def test_what_a_degradation_costs_is_what_the_clean_frames_score_above_the_degra
     for bias, cut in ((0.0, 0.5), (-30.0, 0.5)):
         network.get_layer("logits").set_weights([kernel, np.full(1, bias)])
         Segmenter(SegmenterConfig(*size, tiny.unet, cutoffs=Cutoffs(cut)), network).save(model)
-        table = bench.costs(tmp_path / "processed", model, seed=0)
+        table = bench.costs(bench.Val(tmp_path / "processed", model), tiny.degradation, seed=0)
         assert len(table) == 5 * len(DEGRADATIONS)
         for key in ("dice", "dice_nerve"):
             clean = table[key] + table[f"{key} lost"]
@@ -36,3 +38,30 @@ def test_what_a_degradation_costs_is_what_the_clean_frames_score_above_the_degra
     assert (table["dice_nerve"] == 0.0).all(), "a network that finds nothing"
     assert (table["dice_nerve lost"] == 0.0).all()
     assert (table["dice"] == table["dice"].iloc[0]).all()
+
+
+def test_fitted_strengths_cost_what_they_should_and_are_such_as_params_take(bench, tiny):
+    """Of frames whose Dice falls by a hundredth with each grey level that they become brighter."""
+
+    class Falling:
+        frames = np.full((4, 32, 64), 100, np.uint8)
+
+        def dice(self, frames):
+            return max(0.0, 0.9 - 0.01 * (frames.mean() - 100.0)), 0.0
+
+    tried = {"over_gain": (2, 5, 10, 20)}
+    found = bench.fitted(Falling(), 0, tried)["over_gain"]
+    for strength, cost in zip(found, bench.COSTS, strict=True):
+        assert 100 * cost == pytest.approx(strength * 255 / DISPLAY_RANGE_DB, abs=1.0)
+    assert DegradationParams(**tiny.degradation.model_dump() | {"over_gain": found})
+
+
+def test_where_no_strength_costs_enough_the_fitted_ones_still_increase(bench, tiny):
+    class Deaf:
+        frames = np.full((4, 32, 64), 100, np.uint8)
+
+        def dice(self, frames):
+            return 0.9, 0.9
+
+    found = bench.fitted(Deaf(), 0, bench.TRIED)
+    assert DegradationParams(**found)

@@ -6,11 +6,14 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from conftest import ROOT
+from nerveseg.params import load_params
 from nerveseg.reporting import pictures, plots
 from nerveseg.reporting.canvas import LOOKS, TRUTH, canvas
 from nerveseg.reporting.degradation_gallery import degradation_gallery
 
 DPI = 100
+STRENGTHS = load_params(ROOT / "params.yaml").degradation
 
 
 def ellipse(shape, centre, radii):
@@ -157,7 +160,7 @@ def test_every_line_of_robustness_begins_at_the_clean_frames(tmp_path):
 
 def test_the_gallery_shows_a_frame_in_every_way_at_every_severity(tmp_path):
     nerve = case((96, 128))
-    degradation_gallery(nerve.frame, nerve.truth, 0, tmp_path / "gallery.png", 60)
+    degradation_gallery(nerve.frame, nerve.truth, STRENGTHS, 0, tmp_path / "gallery.png", 60)
     width, height = Image.open(tmp_path / "gallery.png").size
     assert height > width, "eight rows of six frames"
     assert is_colour(pixels(tmp_path / "gallery.png"), TRUTH).sum() > 1000

@@ -7,6 +7,7 @@ A function that needs parameters takes its own section (`UNetParams`), never the
 
 import re
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
@@ -47,12 +48,19 @@ def _within_the_repository(folder: str) -> str:
     return folder
 
 
+def _increasing(strengths: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in pairwise(strengths)):
+        raise ValueError(f"is {list(strengths)}; each severity must be stronger than the one before it")
+    return strengths
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Decibels = Annotated[float, Field(ge=0.0, le=20.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+Strengths = Annotated[tuple[Positive, Positive, Positive, Positive, Positive], AfterValidator(_increasing)]
 RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
 Subject = Annotated[str, BeforeValidator(str)]
 Threshold = Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -205,6 +213,24 @@ class UNetParams(Section):
         return 48 if self.architecture == "pspnet" else 32
 
 
+class DegradationParams(Section):
+    speckle: Strengths
+    noise: Strengths
+    blur: Strengths
+    low_gain: Strengths
+    over_gain: Strengths
+    shadow: Strengths
+    downsampling: Strengths
+    jpeg: Strengths
+
+    @model_validator(mode="after")
+    def _frames_get_smaller(self) -> Self:
+        for key in ("downsampling", "jpeg"):
+            if (least := getattr(self, key)[0]) < 1.0:
+                raise ValueError(f"{key} begins with {least:g}; it says how many times smaller, at least 1")
+        return self
+
+
 class GanParams(Section):
     critic: Literal["patch", "features", "none"]
     epochs: Count
@@ -275,6 +301,7 @@ class Params(Section):
     preprocess: PreprocessParams
     augment: AugmentParams
     unet: UNetParams
+    degradation: DegradationParams
     gan: GanParams
     postprocess: PostprocessParams
     evaluate: EvaluateParams

@@ -1,4 +1,4 @@
-"""What makes a B-mode frame poor, each kind at a severity from 1 (slight) to 5 (severe).
+"""What makes a B-mode frame poor, each kind at a severity from 1 (slight) to 5 (severe), whose strengths stand in params.
 
 A frame is uint8 of shape (H, W), at the size at which the network sees it; so is what comes back. Masks do not change: the
 nerve stays where it is. Used to train the refiner and to test robustness, with the primitives of `ultrasound_effects`.
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Frame
 from nerveseg.data.ultrasound_effects import Pixels, amplify, blur, shadow, speckle, thermal_noise
+from nerveseg.params import DegradationParams
 
 Effect = Callable[[Pixels, float, np.random.Generator], Pixels]
 JPEG_QUALITY = 10  # of 100
@@ -61,53 +62,57 @@ def _smaller(frame: Pixels, factor: float) -> Pixels:
     return cv2.resize(frame, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
 
 
-# The strengths of severities 1 to 5, in the unit that stands beside them. At severity 3 each costs the U-Net of the embedded
-# default about 0.1 Dice on val (`bench/degradations.py`; bench/README.md has the table, and that of real frames).
-DEGRADATIONS: dict[str, tuple[Effect, tuple[float, ...]]] = {
-    "speckle": (_speckle, (4.0, 5.0, 7.0, 9.5, 14.5)),  # dB, standard deviation
-    "noise": (thermal_noise, (35.0, 39.0, 43.0, 48.0, 54.0)),  # dB above black, at the bottom of the frame
-    "blur": (_blur, (0.55, 0.85, 1.1, 1.35, 1.7)),  # pixels, standard deviation along the beam
-    "low_gain": (_low_gain, (12.0, 16.5, 21.0, 25.0, 30.0)),  # dB
-    "over_gain": (_over_gain, (13.0, 16.0, 20.0, 23.0, 27.0)),  # dB
-    "shadow": (_shadow, (0.03, 0.08, 0.16, 0.3, 0.6)),  # share of the frame's width
-    "downsampling": (_downsampling, (1.5, 2.3, 3.0, 3.7, 4.8)),  # times
-    "jpeg": (_jpeg, (1.0, 1.25, 1.5, 2.1, 2.5)),  # times smaller, at quality 10 of 100
+EFFECTS: dict[str, Effect] = {
+    "speckle": _speckle,
+    "noise": thermal_noise,
+    "blur": _blur,
+    "low_gain": _low_gain,
+    "over_gain": _over_gain,
+    "shadow": _shadow,
+    "downsampling": _downsampling,
+    "jpeg": _jpeg,
 }
+DEGRADATIONS = tuple(EFFECTS)
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
-def degrade(frame: Frame, kind: str, severity: int, rng: np.random.Generator) -> Frame:
+def degrade(frame: Frame, kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator) -> Frame:
     """Degrade a frame in one way.
 
     Args:
         frame: grey levels 0..255.
-        kind: a key of `DEGRADATIONS`.
+        kind: one of `DEGRADATIONS`.
         severity: 0 (unchanged) to 5.
+        strengths: what each severity is.
         rng: the source of the noise and of the place of the shadow.
 
     Raises:
         ValueError: an unknown kind, or a severity outside of 0..5.
     """
-    if kind not in DEGRADATIONS:
+    if kind not in EFFECTS:
         raise ValueError(f"degradation {kind!r} is not one of {', '.join(DEGRADATIONS)}")
     if severity not in (0, *SEVERITIES):
         raise ValueError(f"severity {severity} is not in 0..{SEVERITIES[-1]}")
-    if severity == 0:
-        return frame
-    effect, strengths = DEGRADATIONS[kind]
-    degraded = effect(frame.astype(np.float32) / np.float32(255.0), strengths[severity - 1], rng)
+    return with_strength(frame, kind, getattr(strengths, kind)[severity - 1], rng) if severity else frame
+
+
+def with_strength(frame: Frame, kind: str, strength: float, rng: np.random.Generator) -> Frame:
+    """Degrade a frame in one way at a strength in the unit of its kind."""
+    degraded = EFFECTS[kind](frame.astype(np.float32) / np.float32(255.0), strength, rng)
     return np.round(degraded * np.float32(255.0)).astype(np.uint8)
 
 
-def degrade_each(frames: NDArray[np.uint8], kind: str, severity: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def degrade_each(
+    frames: NDArray[np.uint8], kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """Degrade every frame of a batch (N, H, W) in one way, each by draws of its own."""
-    return np.stack([degrade(frame, kind, severity, rng) for frame in frames])
+    return np.stack([degrade(frame, kind, severity, strengths, rng) for frame in frames])
 
 
 def degrade_at_random(
-    frames: NDArray[np.uint8], severities: Sequence[int], rng: np.random.Generator
+    frames: NDArray[np.uint8], severities: Sequence[int], strengths: DegradationParams, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Degrade each frame of a batch (N, H, W) by one kind at one of these severities, 0 among them for as it is."""
-    kinds = rng.choice(list(DEGRADATIONS), len(frames))
+    kinds = rng.choice(DEGRADATIONS, len(frames))
     drawn = zip(frames, kinds, rng.choice(severities, len(frames)), strict=True)
-    return np.stack([degrade(frame, str(kind), int(severity), rng) for frame, kind, severity in drawn])
+    return np.stack([degrade(frame, str(kind), int(severity), strengths, rng) for frame, kind, severity in drawn])

@@ -25,7 +25,7 @@ from nerveseg.evaluation.metrics import Mask, case_row, none_for_nan, summarise
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.evaluation.scoring import HeldOut
 from nerveseg.evaluation.surface_distances import surface_distances
-from nerveseg.params import EvaluateParams
+from nerveseg.params import DegradationParams, EvaluateParams
 
 BASE, UNTUNED = "unet", "unet_untuned"
 CLEAN, POOLED = "clean", "all"
@@ -38,7 +38,12 @@ Look = Callable[[NDArray[np.uint8]], Mapping[str, Iterable[Estimate]]]  # frames
 
 
 def ablation_table(
-    test: HeldOut, look: Look, cutoffs: Mapping[str, Cutoffs], params: EvaluateParams, seed: int
+    test: HeldOut,
+    look: Look,
+    cutoffs: Mapping[str, Cutoffs],
+    params: EvaluateParams,
+    strengths: DegradationParams,
+    seed: int,
 ) -> pd.DataFrame:
     """A row for each degradation, severity and model: its scores, and of each of `COMPARED` the mean difference from the
     tuned U-Net on the same frames (`..._gain`) with its 95 % interval (`..._low`, `..._high`), a bootstrap over subjects.
@@ -48,6 +53,7 @@ def ablation_table(
         look: what the models say; it may be asked often.
         cutoffs: of each model that `look` names; `unet` is among them.
         params: severities and resamples.
+        strengths: of the severities.
         seed: of the degradations and of the bootstrap.
     """
     rows = list(_rows(CLEAN, 0, _cases(test, test.frames, look, cutoffs), params.bootstrap, seed))
@@ -55,7 +61,7 @@ def ablation_table(
     for number, kind in enumerate(DEGRADATIONS):
         for severity in params.severities:
             rng = np.random.default_rng([seed, STAGE_SEED, number, severity])
-            cases = _cases(test, degrade_each(test.frames, kind, severity, rng), look, cutoffs)
+            cases = _cases(test, degrade_each(test.frames, kind, severity, strengths, rng), look, cutoffs)
             rows += _rows(kind, severity, cases, params.bootstrap, seed)
             pooled[severity].append(cases)
     for severity, parts in pooled.items():

@@ -6,20 +6,26 @@ import numpy as np
 
 from nerveseg.data.degradation import DEGRADATIONS, SEVERITIES, degrade
 from nerveseg.data.letterbox import Frame, Mask
+from nerveseg.params import DegradationParams
 from nerveseg.reporting.pictures import montage
 
 
-def degradation_gallery(frame: Frame, mask: Mask, seed: int, path: Path | str, dpi: int) -> None:
+def degradation_gallery(
+    frame: Frame, mask: Mask, strengths: DegradationParams, seed: int, path: Path | str, dpi: int
+) -> None:
     """A row for each kind, from the frame as it is to severity 5, under the outline of its mask.
 
     Args:
         frame: at the size at which frames are degraded, that of the network.
         mask: of the same shape.
+        strengths: of the severities.
         seed: of the draws.
         path: of the PNG.
         dpi: of the PNG.
     """
     shown = [(kind, severity) for kind in DEGRADATIONS for severity in (0, *SEVERITIES)]
-    frames = [degrade(frame, kind, severity, np.random.default_rng([seed, severity])) for kind, severity in shown]
+    frames = [
+        degrade(frame, kind, severity, strengths, np.random.default_rng([seed, severity])) for kind, severity in shown
+    ]
     titles = [f"{kind.replace('_', ' ')} {severity}" if severity else "as it is" for kind, severity in shown]
     montage(frames, [mask] * len(shown), titles, 1 + len(SEVERITIES), path, dpi)

@@ -15,7 +15,7 @@ from nerveseg.data.degradation import degrade_at_random
 from nerveseg.data.letterbox import Mask
 from nerveseg.evaluation.metrics import summarise
 from nerveseg.evaluation.scoring import case_table
-from nerveseg.params import PostprocessParams
+from nerveseg.params import DegradationParams, PostprocessParams
 from nerveseg.refinement import UNET, Refinement
 from nerveseg.training.gains import MOST_LOSS, best_of
 from nerveseg.training.refiner_inputs import VAL_SEVERITY
@@ -29,6 +29,7 @@ def choose(
     frames: NDArray[np.uint8],
     truths: Sequence[Mask],
     params: PostprocessParams,
+    strengths: DegradationParams,
     seed: int,
     remarks: Sequence[str],
 ) -> Refinement:
@@ -39,11 +40,12 @@ def choose(
         frames: of val at the network's size, (N, height, width).
         truths: their annotated masks at their own size.
         params: name the score.
+        strengths: of severity 3, among others.
         seed: of the degradations.
         remarks: on the training.
     """
     rng = np.random.default_rng([seed, STAGE_SEED])
-    poor = np.concatenate([degrade_at_random(frames, (VAL_SEVERITY,), rng) for _ in range(DRAWS)])
+    poor = np.concatenate([degrade_at_random(frames, (VAL_SEVERITY,), strengths, rng) for _ in range(DRAWS)])
     clean = _scores(arms, frames, truths)
     degraded = _scores(arms, poor, [*truths] * DRAWS)
     named = {"challenge": "dice", "dice_nerve": "dice_nerve"}[params.score]

@@ -17,6 +17,7 @@ from nerveseg.data.degradation import SEVERITIES, degrade_at_random
 from nerveseg.data.mask_corruption import corrupt_presence, corrupt_some
 from nerveseg.data.records import DatasetInfo, batches
 from nerveseg.models.unet import LOGITS, PRESENCE
+from nerveseg.params import DegradationParams
 
 TRAIN_SEVERITIES = (0, 0, *SEVERITIES)
 VAL_SEVERITY = 3
@@ -40,11 +41,12 @@ class RefinerInputs:
     Args:
         unet: from `build_unet`; it is not changed.
         corruption: share of the train predictions that is corrupted.
+        strengths: of the degradations.
         seed: of every draw.
     """
 
-    def __init__(self, unet: tf.keras.Model, corruption: float, seed: int) -> None:
-        self._corruption, self._seed = corruption, seed
+    def __init__(self, unet: tf.keras.Model, corruption: float, strengths: DegradationParams, seed: int) -> None:
+        self._corruption, self._strengths, self._seed = corruption, strengths, seed
 
         def side_by_side(parts: list[tf.Tensor]) -> dict[str, tf.Tensor]:
             said = [unet(part, training=False) for part in parts]
@@ -70,13 +72,14 @@ class RefinerInputs:
         rng = np.random.default_rng([self._seed, STAGE_SEED])
         severities = (VAL_SEVERITY,) if degraded else (0,)
         return [
-            self._given(_poor(frames, severities, rng), masks) for frames, masks in batches(shards, info, batch_size)
+            self._given(self._poor(frames, severities, rng), masks)
+            for frames, masks in batches(shards, info, batch_size)
         ]
 
     def _corrupted(
         self, frames: tf.Tensor, masks: tf.Tensor, of_frames: np.random.Generator, of_predictions: np.random.Generator
     ) -> Given:
-        given = self._given(_poor(frames, TRAIN_SEVERITIES, of_frames), masks)
+        given = self._given(self._poor(frames, TRAIN_SEVERITIES, of_frames), masks)
         logits = corrupt_some(given.logits.numpy()[..., 0], self._corruption, of_predictions)
         presence = corrupt_presence(given.presence.numpy(), self._corruption, of_predictions)
         return given._replace(logits=tf.constant(logits[..., np.newaxis]), presence=tf.constant(presence))
@@ -86,7 +89,6 @@ class RefinerInputs:
         said = self._predict([frames[:middle], frames[middle:]] if middle else [frames])
         return Given(frames, masks, said[LOGITS], said[PRESENCE])
 
-
-def _poor(frames: tf.Tensor, severities: Sequence[int], rng: np.random.Generator) -> tf.Tensor:
-    poor = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), severities, rng)
-    return tf.constant(poor[..., np.newaxis], tf.float32)
+    def _poor(self, frames: tf.Tensor, severities: Sequence[int], rng: np.random.Generator) -> tf.Tensor:
+        poor = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), severities, self._strengths, rng)
+        return tf.constant(poor[..., np.newaxis], tf.float32)

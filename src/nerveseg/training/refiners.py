@@ -11,7 +11,7 @@ from nerveseg.data.records import DatasetInfo
 from nerveseg.models.critic import CRITICS
 from nerveseg.models.refiner import build_refiner
 from nerveseg.models.unet import build_unet
-from nerveseg.params import GanParams
+from nerveseg.params import DegradationParams, GanParams
 from nerveseg.segmenter import Segmenter
 from nerveseg.training.adversarial import AdversarialTraining
 from nerveseg.training.checkpoints import Checkpoint
@@ -23,6 +23,7 @@ from nerveseg.training.supervised import EpochCallback
 def train_refiners(
     unet: Segmenter,
     params: GanParams,
+    strengths: DegradationParams,
     rounds: Sequence[Path],
     val: Sequence[Path],
     info: DatasetInfo,
@@ -41,7 +42,7 @@ def train_refiners(
     fast.set_weights(unet.unet.get_weights())
     critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, *size)
     build = partial(build_refiner, params.base_filters, *size)
-    inputs = RefinerInputs(fast, params.corruption, seed)
+    inputs = RefinerInputs(fast, params.corruption, strengths, seed)
     training = AdversarialTraining(partial(build, policy=policy), critic, inputs, params, loss)
     history = training.fit(rounds, val, info, seed, checkpoint, on_epoch)
     refiners = {name: build() for name in training.arms}
