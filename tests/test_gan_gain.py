@@ -62,7 +62,7 @@ def test_out_of_fold_each_train_frame_is_predicted_by_a_unet_that_was_trained_wi
         assert member.info.frames["train"] == 4 * len(held)
     assert not seen[0] & seen[1]
     assert seen[0] | seen[1] == set(given.subjects("train"))
-    inputs = bench.OutOfFold(members, 4, given.unet().unet, 0.0, 1)
+    inputs = bench.OutOfFold(members, 4, given.unet().unet, 0.0, params.degradation, 1)
     batches = list(inputs.train((), 0))
     assert len(batches) == sum(-(-member.info.frames["train"] // 4) for member in members)
     of_first, of_second = (members[n].unet(batches[n].frames)["logits"].numpy() for n in (0, 1))
