@@ -10,6 +10,7 @@ from pathlib import Path
 from nerveseg.arms import Arms
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.errors import told_plainly
+from nerveseg.models.refiner import learnt
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
@@ -51,7 +52,13 @@ def train_gan() -> None:
         arms.segmenter(refinement.arm).save(folder)
         refinement.write(folder)
         kept = {f"{name}_kept_epoch": kept_epoch(history, name) for name in refiners}
-        run.log_scores({**kept, "used": refinement.used, "parameters": refiners["control"].count_params()})
+        run.log_scores(
+            {
+                **kept,
+                "used": refinement.used,
+                "parameters": sum(int(variable.shape.num_elements()) for variable in learnt(refiners["control"])),
+            }
+        )
     checkpoint.remove()
     print(refinement, *remarks, sep="\n")
 

@@ -9,7 +9,7 @@ import pytest
 
 from nerveseg.data.records import batches, read_records, whole_batches
 from nerveseg.models.critic import CRITICS
-from nerveseg.models.refiner import build_refiner
+from nerveseg.models.refiner import build_refiner, start_from
 from nerveseg.models.unet import build_unet
 from nerveseg.training import checkpoints
 from nerveseg.training.adversarial import HISTORY_COLUMNS, AdversarialTraining, diverged_in, kept_epoch
@@ -42,8 +42,12 @@ class Run:
         self.unet = unet_of(info, params)
         size = (info.height, info.width, info.mean, info.std)
         critic = None if gan.critic == "none" else partial(CRITICS[gan.critic], 4, *size)
+
+        def build():
+            return start_from(build_refiner(params.unet, 4, *size), self.unet)
+
         inputs = RefinerInputs(self.unet, gan.corruption, params.degradation, params.seed)
-        self.training = AdversarialTraining(partial(build_refiner, 4, *size), critic, inputs, gan, params.unet)
+        self.training = AdversarialTraining(build, critic, inputs, gan, params.unet)
         self.seen, self.after = [], {}
 
         def on_epoch(epoch, values):

@@ -9,7 +9,7 @@ from conftest import ROOT, simulated_frame
 from nerveseg.arms import Arms
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.models.refiner import build_refiner
+from nerveseg.models.refiner import COPY, POOR, build_refiner, start_from
 from nerveseg.models.unet import build_unet
 from nerveseg.params import load_params
 from nerveseg.refinement import Refinement
@@ -36,11 +36,13 @@ def unet(*, flip=False, bias=0.0):
     return Segmenter(SegmenterConfig(*SIZE, UNET, flip=flip, cutoffs=Cutoffs(0.4, 0.01, 0.1)), network)
 
 
-def refiner(bias):
-    """One that adds `bias` to every logit."""
-    network = build_refiner(4, *SIZE)
-    kernel, _ = network.get_layer("residual").get_weights()
-    network.get_layer("residual").set_weights([kernel, np.full(4, bias, np.float32)])
+def refiner(bias, of=None):
+    """One that holds every frame for poor, and adds `bias` to every logit of a U-Net."""
+    network = start_from(build_refiner(UNET, 4, *SIZE), (of or unet()).unet)
+    poor, logits = network.get_layer(POOR), network.get_layer(COPY).get_layer("logits")
+    poor.set_weights([np.zeros_like(poor.get_weights()[0]), np.full(1, 30.0)])
+    kernel, before = logits.get_weights()
+    logits.set_weights([kernel, before + bias])
     return network
 
 
@@ -88,8 +90,8 @@ def test_a_damaged_folder_of_arms_says_how_to_make_it_again(tmp_path, content):
 
 def test_missing_weights_of_an_arm_are_named(tmp_path):
     arms().save(tmp_path / "arms")
-    (tmp_path / "arms" / "adversarial.weights.h5").unlink()
-    with pytest.raises(ModelError, match=r"adversarial\.weights\.h5: weights cannot be loaded"):
+    (tmp_path / "arms" / "adversarial.npz").unlink()
+    with pytest.raises(ModelError, match=r"adversarial\.npz: weights cannot be loaded"):
         Arms.load(tmp_path / "arms", unet())
 
 
@@ -110,8 +112,8 @@ def test_where_no_refiner_gains_on_val_the_unet_ships():
 @pytest.mark.parametrize(("control", "adversarial", "shipped"), [(40.0, 0.0, "control"), (0.0, 40.0, "adversarial")])
 def test_the_refiner_that_gains_ships_with_its_scores(control, adversarial, shipped):
     """Over a U-Net that finds nothing, one that calls every pixel nerve has gained."""
-    blind = unet(bias=-20.0)
-    found = outcome(Arms(blind, {"control": refiner(control), "adversarial": refiner(adversarial)}, 4, {}))
+    blind, biases = unet(bias=-20.0), {"control": control, "adversarial": adversarial}
+    found = outcome(Arms(blind, {name: refiner(bias, blind) for name, bias in biases.items()}, 4, {}))
     assert found.clean["unet"] == found.degraded["unet"] == 0.0
     assert found.degraded[shipped] > 0.05
     assert found.arm == shipped
@@ -124,7 +126,7 @@ def test_a_gain_in_one_score_is_not_paid_for_with_the_other():
     """Half of the frames show no nerve: a refiner that empties every mask gains in Dice of all frames."""
     truths = [truth & (number % 2 == 0) for number, truth in enumerate(TRUTHS)]
     overfull = unet(bias=20.0)
-    emptied = Arms(overfull, {"control": refiner(-60.0)}, 4, {"control": Cutoffs(0.5)})
+    emptied = Arms(overfull, {"control": refiner(-60.0, overfull)}, 4, {"control": Cutoffs(0.5)})
     params = SEARCH.model_copy(update={"score": "challenge"})
     found = choose(emptied, INPUTS, truths, params, PARAMS.degradation, 0, ())
     assert found.clean["control"] > found.clean["unet"] + 0.3

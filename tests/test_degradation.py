@@ -98,10 +98,9 @@ def test_an_unknown_kind_and_an_impossible_severity_are_refused():
 
 def test_a_batch_is_degraded_frame_by_frame_at_the_severities_that_are_named():
     batch = np.stack([FRAME] * 200)
-    some = degrade_at_random(batch, (0, 3), STRENGTHS, np.random.default_rng(0))
+    some, severities = degrade_at_random(batch, (0, 3), STRENGTHS, np.random.default_rng(0))
     assert some.shape == batch.shape
-    assert 70 < sum(np.array_equal(frame, FRAME) for frame in some) < 130
-    assert not any(
-        np.array_equal(frame, FRAME) for frame in degrade_at_random(batch, (3,), STRENGTHS, np.random.default_rng(0))
-    )
+    assert 70 < sum(severities == 0) < 130
+    assert set(severities.tolist()) == {0, 3}
+    assert [np.array_equal(frame, FRAME) for frame in some] == (severities == 0).tolist()
     assert len({frame.tobytes() for frame in some}) > 30, "each frame has draws of its own"

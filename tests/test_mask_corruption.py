@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.data.mask_corruption import CORRUPTIONS, corrupt, corrupt_presence, corrupt_some
+from nerveseg.data.mask_corruption import CORRUPTIONS, corrupt, corrupt_some
 
 ROWS, COLUMNS = np.ogrid[:96, :128]
 NERVE = (8.0 - 0.02 * ((ROWS - 45) ** 2 + (COLUMNS - 60) ** 2)).clip(-8.0, 8.0).astype(np.float32)
@@ -63,13 +63,3 @@ def test_the_asked_share_of_a_batch_is_corrupted():
     changed = [not np.array_equal(each, NERVE) for each in corrupt_some(batch, 0.3, np.random.default_rng(0))]
     assert 0.22 < np.mean(changed) < 0.38
     assert np.array_equal(corrupt_some(batch, 0.0, np.random.default_rng(0)), batch)
-
-
-def test_a_share_of_what_is_said_of_presence_is_doubted_and_none_is_said_more_surely():
-    said = np.full((1000, 1), 4.0, np.float32)
-    doubted = corrupt_presence(said, 0.3, np.random.default_rng(0))
-    assert doubted.shape == said.shape
-    assert doubted.dtype == np.float32
-    assert (np.abs(doubted) <= 4.0).all()
-    assert 0.25 < (doubted != said).mean() < 0.35
-    assert 0.4 < (doubted[doubted != said] < 0).mean() < 0.6

@@ -12,7 +12,7 @@ from nerveseg.errors import ModelError
 from nerveseg.models.backbones import _as_imagenet
 from nerveseg.models.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
 from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
-from nerveseg.models.refiner import build_refiner
+from nerveseg.models.refiner import COPY, POOR, build_refiner, learnt, load_learnt, save_learnt, start_from
 from nerveseg.models.unet import build_unet
 from nerveseg.params import ENCODERS, load_params
 from nerveseg.training.distribution import make_deterministic
@@ -204,27 +204,98 @@ def test_grey_levels_reach_an_encoder_of_imagenet_as_its_own_preprocessing_would
     assert np.allclose(_as_imagenet(preprocess)(normalised), expected, rtol=1e-4, atol=1e-3)
 
 
+DEEP = UNET.model_copy(update={"depth": 4})
+
+
+def refined_unet(policy="float32", params=DEEP):
+    """A U-Net, an untrained refiner of it, and what the U-Net says of the frames."""
+    tf.keras.backend.clear_session()
+    unet = build_unet(params, 32, 64, *GREY, pretrained=False, policy=policy)
+    said = unet(FRAMES)
+    return start_from(build_refiner(params, 4, 32, 64, *GREY, policy), unet), [FRAMES, said["logits"], said["presence"]]
+
+
+def held_for_poor(refiner, logit):
+    """The refiner, with this to say of the quality of every frame."""
+    kernel, _ = refiner.get_layer(POOR).get_weights()
+    refiner.get_layer(POOR).set_weights([np.zeros_like(kernel), np.full(1, logit)])
+    return refiner
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_an_untrained_refiner_is_the_identity(policy):
-    refined = build_refiner(4, 32, 64, *GREY, policy)([FRAMES, LOGITS, PRESENCE])
-    assert np.array_equal(refined["logits"], LOGITS)
-    assert np.array_equal(refined["presence"], PRESENCE)
+@pytest.mark.parametrize("encoder", ["plain", "resnet18", "efficientnetb0"])
+def test_an_untrained_refiner_is_the_identity_and_some_of_its_copy_of_the_unet_learns(policy, encoder):
+    refiner, given = refined_unet(policy, DEEP.model_copy(update={"encoder": encoder}))
+    refined = refiner(given)
+    assert np.array_equal(refined["logits"], given[1])
+    assert np.array_equal(refined["presence"], given[2])
+    learning = sum(variable.shape.num_elements() for variable in learnt(refiner))
+    assert 0.01 < learning / refiner.count_params() < 0.7
 
 
-def test_a_refiner_sees_the_frame_and_the_prediction_and_is_small():
-    refiner = build_refiner(4, 32, 64, *GREY)
-    for name in ("residual", "presence_residual"):
-        layer = refiner.get_layer(name)
-        layer.set_weights([RNG.normal(size=weights.shape) for weights in layer.get_weights()])
+def test_a_refiner_of_the_default_unet_learns_less_than_half_a_million_parameters():
+    params = load_params(ROOT / "params.yaml")
+    refiner = build_refiner(params.unet, params.gan.base_filters, 96, 128, *GREY)
+    assert 100_000 < sum(variable.shape.num_elements() for variable in learnt(refiner)) < 500_000
 
-    def residuals(frames, logits):
-        refined = refiner([frames, logits, PRESENCE])
-        return np.concatenate([np.ravel(refined["logits"] - logits), np.ravel(refined["presence"] - PRESENCE)])
 
-    plain = residuals(FRAMES, np.zeros_like(LOGITS))
-    assert not np.allclose(plain, residuals(255 - FRAMES, np.zeros_like(LOGITS)), atol=1e-3)
-    assert not np.allclose(plain, residuals(FRAMES, np.full_like(LOGITS, 3.0)), atol=1e-3)
-    assert 100_000 < build_refiner(16, 96, 128, *GREY).count_params() < 500_000
+def test_a_frame_that_is_held_for_good_is_left_to_the_unet_and_a_poor_one_to_the_copy():
+    refiner, given = refined_unet()
+    for variable in learnt(refiner):
+        variable.assign(variable + RNG.uniform(0.0, 0.1, variable.shape))
+    good = held_for_poor(refiner, -40.0)(given)
+    assert np.allclose(good["logits"], given[1], atol=1e-5)
+    assert np.allclose(good["presence"], given[2], atol=1e-5)
+    poor, doubtful = (held_for_poor(refiner, logit)(given) for logit in (40.0, 0.0))
+    assert not np.allclose(poor["logits"], given[1], atol=0.1)
+    for output, from_unet in (("logits", given[1]), ("presence", given[2])):
+        assert np.allclose(doubtful[output], (poor[output] + from_unet) / 2, atol=1e-4)
+
+
+def test_a_refiner_sees_the_frame_and_the_prediction():
+    refiner, (frames, _, presence) = refined_unet()
+    held_for_poor(refiner, 40.0)
+    layer = refiner.get_layer("correction")
+    layer.set_weights([RNG.normal(size=weights.shape) for weights in layer.get_weights()])
+
+    def of_copy(frames, logits):
+        return refiner([frames, logits, presence])["logits"].numpy()
+
+    plain = of_copy(frames, np.zeros_like(LOGITS))
+    assert not np.allclose(plain, of_copy(255 - frames, np.zeros_like(LOGITS)), atol=1e-3)
+    assert not np.allclose(plain, of_copy(frames, np.full_like(LOGITS, 3.0)), atol=1e-3)
+
+
+def test_training_a_refiner_leaves_the_deeper_convolutions_of_its_copy_alone_and_its_judgement_to_its_own_loss():
+    refiner, given = refined_unet()
+    with tf.GradientTape() as tape:
+        refined = refiner(given, training=True)
+        loss = tf.reduce_mean(refined["logits"] ** 2) + tf.reduce_mean(refined["presence"])
+    learning = refiner.trainable_variables
+    gradients = tape.gradient(loss, learning)
+    assert [variable.name for variable, gradient in zip(learning, gradients, strict=True) if gradient is None] == [
+        variable.name for layer in refiner.layers for variable in layer.weights if "judge" in layer.name or layer.name == POOR
+    ]  # fmt: skip
+    kernels = [variable for variable in refiner.get_layer(COPY).weights if len(variable.shape) == 4]
+    names = {variable.ref() for variable in learning}
+    assert 0 < sum(kernel.ref() in names for kernel in kernels) < len(kernels)
+
+
+def test_what_a_refiner_has_learnt_comes_back_and_else_its_file_is_named(tmp_path):
+    refiner, given = refined_unet()
+    for variable in learnt(refiner):
+        variable.assign(variable + RNG.uniform(0.0, 0.1, variable.shape))
+    save_learnt(refiner, tmp_path / "refiner.npz")
+    again, _ = refined_unet()
+    again.get_layer(COPY).set_weights(refiner.get_layer(COPY).get_weights())
+    load_learnt(again, tmp_path / "refiner.npz")
+    assert np.array_equal(refiner(given)["logits"], again(given)["logits"])
+    other = build_refiner(DEEP, 8, 32, 64, *GREY)
+    with pytest.raises(ModelError, match=r"refiner\.npz: weights cannot be loaded"):
+        load_learnt(other, tmp_path / "refiner.npz")
+    (tmp_path / "refiner.npz").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"refiner\.npz: weights cannot be loaded"):
+        load_learnt(again, tmp_path / "refiner.npz")
 
 
 def test_a_patch_critic_gives_a_score_for_each_patch_and_sees_the_frame_and_the_mask():

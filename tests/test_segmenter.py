@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT, simulated_frame
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.models.refiner import build_refiner
+from nerveseg.models.refiner import COPY, build_refiner, start_from
 from nerveseg.models.unet import build_unet
 from nerveseg.params import PostprocessParams, load_params
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
@@ -21,9 +21,10 @@ def segmenter(refiner_filters=0, *, flip=False):
     unet = build_unet(UNET, 32, 64, 100.0, 40.0)
     rng = np.random.default_rng(0)
     unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
-    refiner = build_refiner(refiner_filters, 32, 64, 100.0, 40.0) if refiner_filters else None
-    if refiner is not None:
-        refiner.get_layer("residual").set_weights([rng.normal(size=(1, 1, refiner_filters, 4)), np.zeros(4)])
+    if not refiner_filters:
+        return Segmenter(config, unet)
+    refiner = start_from(build_refiner(UNET, refiner_filters, 32, 64, 100.0, 40.0), unet)
+    refiner.get_layer(COPY).get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
     return Segmenter(config, unet, refiner)
 
 

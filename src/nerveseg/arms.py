@@ -1,7 +1,7 @@
 """The arms of the ablation: one U-Net as it is and under each refiner, in one network that runs the U-Net once for all.
 
-On disk it is a folder beside the U-Net's: `arms.json` with the cut-offs of each refined arm, and `NAME.weights.h5` with the
-weights of its refiner.
+On disk it is a folder beside the U-Net's: `arms.json` with the cut-offs of each refined arm, and `NAME.npz` with what its
+refiner has learnt.
 """
 
 import json
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from nerveseg.data.letterbox import Mask, Size
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, search_cutoffs
-from nerveseg.models.refiner import build_refiner
+from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.outputs import write_json
 from nerveseg.params import PostprocessParams
 from nerveseg.predictor import in_batches, laid_over
 from nerveseg.refinement import UNET
-from nerveseg.segmenter import Segmenter, estimates_of, load_weights
+from nerveseg.segmenter import Segmenter, estimates_of
 
 CONFIG_NAME = "arms.json"
 
@@ -71,7 +71,7 @@ class Arms:
         cutoffs = {name: asdict(self.cutoffs[name]) for name in self.refiners}
         write_json(directory / CONFIG_NAME, {"filters": self.filters, "cutoffs": cutoffs})
         for name, refiner in self.refiners.items():
-            refiner.save_weights(directory / f"{name}.weights.h5")
+            save_learnt(refiner, directory / f"{name}.npz")
 
     @classmethod
     def load(cls, directory: Path, unet: Segmenter) -> Self:
@@ -90,6 +90,7 @@ class Arms:
         config = unet.config
         refiners = {}
         for name in cutoffs:
-            refiners[name] = build_refiner(filters, config.height, config.width, config.mean, config.deviation)
-            load_weights(refiners[name], directory / f"{name}.weights.h5")
+            size = (config.height, config.width, config.mean, config.deviation)
+            refiners[name] = start_from(build_refiner(config.unet, filters, *size), unet.unet)
+            load_learnt(refiners[name], directory / f"{name}.npz")
         return cls(unet, refiners, filters, cutoffs)

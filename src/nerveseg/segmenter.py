@@ -1,7 +1,7 @@
 """A trained model as one object: a U-Net, perhaps a refiner, and their cut-offs.
 
 On disk it is a folder: `segmenter.json` (what was built, on which grey levels, with which cut-offs) beside
-`unet.weights.h5` and, for a refined segmenter, `refiner.weights.h5`.
+`unet.weights.h5` and, for a refined segmenter, `refiner.npz`.
 """
 
 import json
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from nerveseg.data.letterbox import Mask
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
-from nerveseg.models.refiner import build_refiner
+from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.models.unet import LOGITS, PRESENCE, build_unet
 from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
 from nerveseg.predictor import Predictor
 
 CONFIG_NAME = "segmenter.json"
-UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.weights.h5"
+UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.npz"
 
 
 @dataclass(frozen=True)
@@ -86,17 +86,18 @@ class Segmenter(Predictor):
         config = SegmenterConfig.read(directory)
         size = (config.height, config.width, config.mean, config.deviation)
         unet = build_unet(config.unet, *size, pretrained=False)
-        refiner = build_refiner(config.refiner_filters, *size) if config.refiner_filters else None
         load_weights(unet, directory / UNET_WEIGHTS)
-        if refiner is not None:
-            load_weights(refiner, directory / REFINER_WEIGHTS)
+        if not config.refiner_filters:
+            return cls(config, unet)
+        refiner = start_from(build_refiner(config.unet, config.refiner_filters, *size), unet)
+        load_learnt(refiner, directory / REFINER_WEIGHTS)
         return cls(config, unet, refiner)
 
     def save(self, directory: Path) -> None:
         self.config.write(directory)
         self.unet.save_weights(directory / UNET_WEIGHTS)
         if self.refiner is not None:
-            self.refiner.save_weights(directory / REFINER_WEIGHTS)
+            save_learnt(self.refiner, directory / REFINER_WEIGHTS)
 
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams

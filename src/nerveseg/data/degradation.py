@@ -111,8 +111,13 @@ def degrade_each(
 
 def degrade_at_random(
     frames: NDArray[np.uint8], severities: Sequence[int], strengths: DegradationParams, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Degrade each frame of a batch (N, H, W) by one kind at one of these severities, 0 among them for as it is."""
-    kinds = rng.choice(DEGRADATIONS, len(frames))
-    drawn = zip(frames, kinds, rng.choice(severities, len(frames)), strict=True)
-    return np.stack([degrade(frame, str(kind), int(severity), strengths, rng) for frame, kind, severity in drawn])
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Degrade each frame of a batch (N, H, W) by one kind at one of these severities, 0 among them for as it is.
+
+    Returns:
+        The frames, and the severity that each was given, (N,).
+    """
+    kinds, drawn = rng.choice(DEGRADATIONS, len(frames)), rng.choice(severities, len(frames))
+    of_frames = zip(frames, kinds, drawn, strict=True)
+    poor = np.stack([degrade(frame, str(kind), int(severity), strengths, rng) for frame, kind, severity in of_frames])
+    return poor, drawn

@@ -69,13 +69,6 @@ def corrupt_some(logits: Logits, share: float, rng: np.random.Generator) -> Logi
     return np.stack([corrupt(each, str(kind), rng) if taken else each for each, kind, taken in drawn])
 
 
-def corrupt_presence(logits: Logits, share: float, rng: np.random.Generator) -> Logits:
-    """Of this share of a batch of logits of presence (N, 1) each is drawn towards doubt, and past it as often as not."""
-    factors = rng.uniform(-1.0, 1.0, logits.shape)
-    chosen = rng.random(logits.shape) < share
-    return np.where(chosen, factors * logits, logits).astype(np.float32)
-
-
 def _blob(shape: tuple[int, ...], centre: NDArray[np.float64], rng: np.random.Generator) -> Logits:
     """A round hill of height 1 about `centre` (row, column)."""
     height, width = shape

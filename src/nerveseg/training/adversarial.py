@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from nerveseg.data.records import DatasetInfo, whole_batches
 from nerveseg.models.critic import Critic
+from nerveseg.models.refiner import learnt
 from nerveseg.params import GanParams, UNetParams
 from nerveseg.training.checkpoints import Checkpoint, State, assign, values_of
 from nerveseg.training.gains import best_of
@@ -82,7 +83,7 @@ class AdversarialTraining:
         history, states = self._begin(checkpoint, validation)
         for arm in self.arms.values():
             arm.become(self.arms[CONTROL])
-        best = {name: states.pop(f"{name}/best", arm.averaged.get_weights()) for name, arm in self.arms.items()}
+        best = {name: states.pop(f"{name}/best", values_of(learnt(arm.averaged))) for name, arm in self.arms.items()}
         for name, variables in self._state().items():
             if name in states:
                 assign(variables, states[name])
@@ -96,13 +97,13 @@ class AdversarialTraining:
             history.loc[epoch] = pd.Series(row := {"epoch": epoch, **self._of_alive(row, alive)})
             for name, arm in self.arms.items():
                 if kept_epoch(history, name) == epoch:
-                    best[name] = arm.averaged.get_weights()
+                    best[name] = values_of(learnt(arm.averaged))
             states = {name: values_of(variables) for name, variables in self._state().items()}
             checkpoint.save(history, states | {f"{name}/best": weights for name, weights in best.items()})
             progress.set_postfix({name: f"{row[f'{name}_val_dice_degraded']:.3f}" for name in self.arms})
             on_epoch(epoch, row)
         for name, arm in self.arms.items():
-            arm.averaged.set_weights(best[name])
+            assign(learnt(arm.averaged), best[name])
         return history.astype({"epoch": int})
 
     def _begin(

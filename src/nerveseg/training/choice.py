@@ -45,7 +45,7 @@ def choose(
         remarks: on the training.
     """
     rng = np.random.default_rng([seed, STAGE_SEED])
-    poor = np.concatenate([degrade_at_random(frames, (VAL_SEVERITY,), strengths, rng) for _ in range(DRAWS)])
+    poor = np.concatenate([degrade_at_random(frames, (VAL_SEVERITY,), strengths, rng)[0] for _ in range(DRAWS)])
     clean = _scores(arms, frames, truths)
     degraded = _scores(arms, poor, [*truths] * DRAWS)
     named = {"challenge": "dice", "dice_nerve": "dice_nerve"}[params.score]

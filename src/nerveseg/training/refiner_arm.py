@@ -1,7 +1,7 @@
 """One refiner in training: against a critic, or without one as the control; and one update of it.
 
-The refiner minimises the loss of the U-Net plus, where it has a critic, `adversarial_weight` times what the
-critic makes of its masks; the critic learns with a rate of its own (Heusel et al. 2017, "GANs trained by a two time-scale
+The refiner minimises the loss of the U-Net, and the cross-entropy of the frame being a degraded one, plus, where it has a
+critic, `adversarial_weight` times what the critic makes of its masks; the critic learns with a rate of its own (Heusel et al. 2017, "GANs trained by a two time-scale
 update rule") and rests in steps in which it was right more often than `critic_rest`, so that it cannot run away. What is
 scored and kept is an average of the refiner's weights, as for the U-Net.
 """
@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from nerveseg.models.critic import Critic
-from nerveseg.models.losses import dice, presence_loss, segmentation_loss
+from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss
+from nerveseg.models.refiner import POOR, learnt
 from nerveseg.models.unet import LOGITS, PRESENCE
 from nerveseg.params import GanParams, UNetParams
+from nerveseg.training.checkpoints import assign, values_of
 from nerveseg.training.refiner_inputs import Given
 
 
@@ -31,7 +33,8 @@ class RefinerArm:
         self, build: Callable[[], tf.keras.Model], critic: Critic | None, params: GanParams, loss: UNetParams
     ) -> None:
         self.refiner, self.averaged, self.critic = build(), build(), critic
-        self.averaged.set_weights(self.refiner.get_weights())
+        self._learnt, self._average = learnt(self.refiner), learnt(self.averaged)
+        assign(self._average, values_of(self._learnt))
         self._params, self._loss = params, loss
         self._optimiser = tf.keras.optimizers.Adam(params.lr, beta_1=0.5)
         self._optimiser.build(self.refiner.trainable_variables)
@@ -57,11 +60,12 @@ class RefinerArm:
             if critic is not None:
                 measured["adversarial_loss"] = critic.generator_loss(given.frames, given.masks, predicted)
                 total += self._params.adversarial_weight * measured["adversarial_loss"]
+            total += binary_cross_entropy(given.poor, refined[POOR])
         variables = self.refiner.trainable_variables
         self._optimiser.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
         step = tf.cast(self._optimiser.iterations, tf.float32)
         forgotten = 1.0 - tf.minimum(self._params.average_decay, step / (step + 9.0))
-        for average, variable in zip(self.averaged.weights, self.refiner.weights, strict=True):
+        for average, variable in zip(self._average, self._learnt, strict=True):
             average.assign_sub(forgotten * (average - variable))
         if critic is not None:
             measured |= self._criticise(critic, given, tf.stop_gradient(predicted))
@@ -82,7 +86,7 @@ class RefinerArm:
         return dice(given.masks, refined[LOGITS])
 
     def _of_refiner(self) -> list[tf.Variable]:
-        return [*self.refiner.weights, *self.averaged.weights, *self._optimiser.variables]
+        return [*self._learnt, *self._average, *self._optimiser.variables]
 
     def state(self) -> dict[str, Sequence[tf.Variable]]:
         """All that an update changes, by name."""

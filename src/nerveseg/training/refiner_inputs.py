@@ -2,7 +2,7 @@
 
 Train frames are degraded at all severities, a part of them not at all. The U-Net has learnt from the clean ones, so that
 its predictions of them are better than of other people; a share of its predictions is corrupted to make up for it
-(`mask_corruption`), its word on presence likewise.
+(`mask_corruption`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from nerveseg.data.degradation import SEVERITIES, degrade_at_random
-from nerveseg.data.mask_corruption import corrupt_presence, corrupt_some
+from nerveseg.data.mask_corruption import corrupt_some
 from nerveseg.data.records import DatasetInfo, batches
 from nerveseg.models.unet import LOGITS, PRESENCE
 from nerveseg.params import DegradationParams
@@ -25,14 +25,15 @@ STAGE_SEED = 0x6A4
 
 
 class Given(NamedTuple):
-    """A batch: grey levels 0..255, the annotated shares of nerve 0..1, and the U-Net's logits, each float32 (N, H, W, 1),
-    and its logit of presence, (N, 1).
+    """A batch: grey levels 0..255, the annotated shares of nerve 0..1, and the U-Net's logits, each float32 (N, H, W, 1);
+    its logit of presence, and whether the frame was degraded, 0 or 1, each (N, 1).
     """
 
     frames: tf.Tensor
     masks: tf.Tensor
     logits: tf.Tensor
     presence: tf.Tensor
+    poor: tf.Tensor
 
 
 class RefinerInputs:
@@ -71,24 +72,19 @@ class RefinerInputs:
         """All val frames, as they are or each degraded by one kind at `VAL_SEVERITY`."""
         rng = np.random.default_rng([self._seed, STAGE_SEED])
         severities = (VAL_SEVERITY,) if degraded else (0,)
-        return [
-            self._given(self._poor(frames, severities, rng), masks)
-            for frames, masks in batches(shards, info, batch_size)
-        ]
+        return [self._given(frames, masks, severities, rng) for frames, masks in batches(shards, info, batch_size)]
 
     def _corrupted(
         self, frames: tf.Tensor, masks: tf.Tensor, of_frames: np.random.Generator, of_predictions: np.random.Generator
     ) -> Given:
-        given = self._given(self._poor(frames, TRAIN_SEVERITIES, of_frames), masks)
+        given = self._given(frames, masks, TRAIN_SEVERITIES, of_frames)
         logits = corrupt_some(given.logits.numpy()[..., 0], self._corruption, of_predictions)
-        presence = corrupt_presence(given.presence.numpy(), self._corruption, of_predictions)
-        return given._replace(logits=tf.constant(logits[..., np.newaxis]), presence=tf.constant(presence))
+        return given._replace(logits=tf.constant(logits[..., np.newaxis]))
 
-    def _given(self, frames: tf.Tensor, masks: tf.Tensor) -> Given:
-        middle = len(frames) // 2
-        said = self._predict([frames[:middle], frames[middle:]] if middle else [frames])
-        return Given(frames, masks, said[LOGITS], said[PRESENCE])
-
-    def _poor(self, frames: tf.Tensor, severities: Sequence[int], rng: np.random.Generator) -> tf.Tensor:
-        poor = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), severities, self._strengths, rng)
-        return tf.constant(poor[..., np.newaxis], tf.float32)
+    def _given(self, frames: tf.Tensor, masks: tf.Tensor, severities: Sequence[int], rng: np.random.Generator) -> Given:
+        levels, drawn = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), severities, self._strengths, rng)
+        seen = tf.constant(levels[..., np.newaxis], tf.float32)
+        middle = len(seen) // 2
+        said = self._predict([seen[:middle], seen[middle:]] if middle else [seen])
+        poor = tf.constant((drawn > 0)[:, np.newaxis], tf.float32)
+        return Given(seen, masks, said[LOGITS], said[PRESENCE], poor)

@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from nerveseg.data.records import DatasetInfo
 from nerveseg.models.critic import CRITICS
-from nerveseg.models.refiner import build_refiner
+from nerveseg.models.refiner import build_refiner, learnt, start_from
 from nerveseg.models.unet import build_unet
 from nerveseg.params import DegradationParams, GanParams
 from nerveseg.segmenter import Segmenter
 from nerveseg.training.adversarial import AdversarialTraining
-from nerveseg.training.checkpoints import Checkpoint
+from nerveseg.training.checkpoints import Checkpoint, assign, values_of
 from nerveseg.training.distribution import keras_policy
 from nerveseg.training.refiner_inputs import RefinerInputs
 from nerveseg.training.supervised import EpochCallback
@@ -41,11 +41,11 @@ def train_refiners(
     fast = build_unet(loss, *size, pretrained=False, policy=policy)
     fast.set_weights(unet.unet.get_weights())
     critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, *size)
-    build = partial(build_refiner, params.base_filters, *size)
+    build = partial(build_refiner, loss, params.base_filters, *size)
     inputs = RefinerInputs(fast, params.corruption, strengths, seed)
-    training = AdversarialTraining(partial(build, policy=policy), critic, inputs, params, loss)
+    training = AdversarialTraining(lambda: start_from(build(policy=policy), fast), critic, inputs, params, loss)
     history = training.fit(rounds, val, info, seed, checkpoint, on_epoch)
-    refiners = {name: build() for name in training.arms}
+    refiners = {name: start_from(build(), unet.unet) for name in training.arms}
     for name, refiner in refiners.items():
-        refiner.set_weights(training.arms[name].averaged.get_weights())
+        assign(learnt(refiner), values_of(learnt(training.arms[name].averaged)))
     return refiners, history
