@@ -266,7 +266,7 @@ def test_a_refiner_sees_the_frame_and_the_prediction():
     assert not np.allclose(plain, of_copy(frames, np.full_like(LOGITS, 3.0)), atol=1e-3)
 
 
-def test_training_a_refiner_leaves_the_deeper_convolutions_of_its_copy_alone_and_its_judgement_to_its_own_loss():
+def test_training_a_refiner_leaves_the_deeper_levels_of_its_copy_alone_and_its_judgement_to_its_own_loss():
     refiner, given = refined_unet()
     with tf.GradientTape() as tape:
         refined = refiner(given, training=True)

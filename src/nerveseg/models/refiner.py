@@ -1,8 +1,7 @@
 """The refiner: sees a frame and what the U-Net says of it, and corrects that where the frame is poor.
 
-It holds a copy of the U-Net that begins with its weights. In the copy the convolutions of the outer levels learn, whose
-maps are at least a `OUTER` of the frame in height, and all batch normalisation; what is deeper stays as it was, shared
-knowledge of anatomy that a poor frame does not change. Before the copy a few convolutions correct the frame by what they
+It holds a copy of the U-Net that begins with its weights. In the copy the outer levels learn, whose maps have at least a
+quarter of the frame's height; what is deeper stays as it was, knowledge of anatomy that a poor frame does not change. Before the copy a few convolutions correct the frame by what they
 see of it and of the U-Net's map. A branch of its own says whether the frame is poor, and what comes out is
 
     logits = U-Net's + P(poor) * (copy's - U-Net's)
@@ -25,7 +24,7 @@ from nerveseg.params import UNetParams
 layers = tf.keras.layers
 POOR = "poor"
 STRIDE = 2  # of what corrects the frame
-OUTER = 4
+OUTER = 4  # times the height of a map that learns is at least that of the frame
 COPY = "copy_of_unet"
 LOGIT_LIMIT = 8.0  # of what the refiner sees: the U-Net is over-confident
 
@@ -76,7 +75,7 @@ def start_from(refiner: tf.keras.Model, unet: tf.keras.Model) -> tf.keras.Model:
 
 
 def learnt(refiner: tf.keras.Model) -> list[tf.Variable]:
-    """What training changes, in a fixed order: all but the deeper convolutions of the copy."""
+    """What training changes, in a fixed order: all but the deeper levels of the copy."""
     return [variable for layer in _leaves(refiner) if layer.trainable for variable in layer.weights]
 
 
@@ -133,7 +132,5 @@ def _leaves(network: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
 
 def _learns(layer: tf.keras.layers.Layer, height: int) -> bool:
     """Whether a layer of the copy learns, by the height of its maps, that of the frame given."""
-    if isinstance(layer, layers.BatchNormalization):
-        return True
     maps = layer.output
     return not isinstance(maps, list) and len(maps.shape) == 4 and OUTER * (maps.shape[1] or 0) >= height
