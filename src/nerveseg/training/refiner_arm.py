@@ -1,9 +1,9 @@
 """One refiner in training: against a critic, or without one as the control; and one update of it.
 
 The refiner minimises the loss of the U-Net, and the cross-entropy of the frame being a degraded one, plus, where it has a
-critic, `adversarial_weight` times what the critic makes of its masks; the critic learns with a rate of its own (Heusel et al. 2017, "GANs trained by a two time-scale
-update rule") and rests in steps in which it was right more often than `critic_rest`, so that it cannot run away. What is
-scored and kept is an average of the refiner's weights, as for the U-Net.
+critic, `adversarial_weight` times what the critic makes of its masks; the critic learns with a rate of its own (Heusel et
+al. 2017, "GANs trained by a two time-scale update rule") and rests in steps in which it was right more often than
+`critic_rest`, so that it cannot run away. What is scored and kept is an average of the refiner's weights, as for the U-Net.
 """
 
 from collections.abc import Callable, Sequence
