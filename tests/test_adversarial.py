@@ -6,8 +6,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from sklearn.metrics import f1_score
 
 from nerveseg.data.records import batches, read_records, whole_batches
+from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.critic import CRITICS
 from nerveseg.models.refiner import build_refiner, start_from
 from nerveseg.models.unet import build_unet
@@ -16,6 +19,8 @@ from nerveseg.training.adversarial import HISTORY_COLUMNS, AdversarialTraining, 
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.training.refiner_inputs import RefinerInputs
+
+AT_HALF = Cutoffs()
 
 
 class StoppedError(Exception):
@@ -34,7 +39,7 @@ def unet_of(info, params):
 class Run:
     """One training of the arms: final weights by arm, history, epochs that were trained."""
 
-    def __init__(self, data, params, *, stop_after=None, resume=False, **changes):
+    def __init__(self, data, params, *, stop_after=None, resume=False, cutoffs=AT_HALF, **changes):
         if not resume:
             shutil.rmtree(checkpoints.FOLDER, ignore_errors=True)
         rounds, val, info = data
@@ -47,7 +52,7 @@ class Run:
             return start_from(build_refiner(params.unet, 4, *size), self.unet)
 
         inputs = RefinerInputs(self.unet, gan.corruption, params.degradation, params.seed)
-        self.training = AdversarialTraining(build, critic, inputs, gan, params.unet)
+        self.training = AdversarialTraining(build, critic, inputs, gan, params.unet, cutoffs)
         self.seen, self.after = [], {}
 
         def on_epoch(epoch, values):
@@ -76,18 +81,30 @@ def test_the_arms_are_equal_until_the_critic_joins_and_differ_after_it(run):
     assert history.loc[2:, "critic_accuracy"].between(0.0, 1.0).all()
 
 
-def test_the_first_epoch_is_the_unet_as_it_came_and_training_leaves_it_alone(run, data, tiny):
+def test_training_leaves_the_unet_alone(run, data, tiny):
+    assert equal(run.unet.get_weights(), unet_of(data[2], tiny).get_weights())
+
+
+def test_the_first_row_scores_the_unet_as_it_came_at_its_own_cutoffs(data, tiny):
     _, val, info = data
-    fresh = unet_of(info, tiny)
-    assert equal(run.unet.get_weights(), fresh.get_weights())
-    dices = []
+    unet = unet_of(info, tiny)
+    probabilities, presences, truths = [], [], []
     for frames, masks in batches(val, info, 4):
-        predicted, truth = fresh(frames)["logits"].numpy() > 0, masks.numpy() > 0.5
-        totals = predicted.sum((1, 2, 3)) + truth.sum((1, 2, 3))
-        both = 2 * (predicted & truth).sum((1, 2, 3))
-        dices += [1.0 if not total else overlap / total for overlap, total in zip(both, totals, strict=True)]
-    assert run.history.loc[0, "control_val_dice"] == pytest.approx(np.mean(dices), abs=1e-6)
-    assert run.history.loc[0, "adversarial_val_dice"] == run.history.loc[0, "control_val_dice"]
+        said = unet(frames)
+        probabilities += list(expit(said["logits"].numpy()[..., 0]))
+        presences += list(expit(said["presence"].numpy()[:, 0]))
+        truths += list(masks.numpy()[..., 0] > 0.5)
+    agreed = np.sqrt(np.array(presences) * np.max(probabilities, axis=(1, 2)))
+    lowest = float(np.median(agreed))
+    threshold = float(np.quantile(probabilities, 0.9))
+    run = Run(data, tiny, epochs=0, cutoffs=Cutoffs(threshold, presence=lowest))
+    expected = [
+        f1_score(truth.ravel(), (probability >= threshold).ravel() & (presence >= lowest), zero_division=1.0)
+        for truth, probability, presence in zip(truths, probabilities, agreed, strict=True)
+    ]
+    assert 0.0 < np.mean(agreed >= lowest) < 1.0
+    for name in run.training.arms:
+        assert run.history.loc[0, f"{name}_val_dice"] == pytest.approx(np.mean(expected), abs=1e-6)
 
 
 def test_without_a_critic_there_is_the_control_alone_and_it_begins_the_same(run, data, tiny):

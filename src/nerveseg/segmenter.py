@@ -116,8 +116,7 @@ def estimates_of(
 ) -> list[dict[str, tf.Tensor]]:
     """What a U-Net says under each refiner, None for as it is: `probability` (N, H, W, 1) and `presence` (N, 1), 0..1.
 
-    Presence is the geometric mean of what the head for it says and of the greatest probability of any pixel: both must
-    agree. With `flip` probability and presence are means over the frame and its mirror image.
+    With `flip` probability and presence are means over the frame and its mirror image.
     """
 
     def look_at(seen: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
@@ -132,9 +131,15 @@ def estimates_of(
     estimates = []
     for of_one in zip(*looks, strict=True):
         probability, presence = (tf.add_n(list(same)) / len(looks) for same in zip(*of_one, strict=True))
-        presence = tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
-        estimates.append({"probability": probability, "presence": presence})
+        estimates.append({"probability": probability, "presence": agreed_presence(presence, probability)})
     return estimates
+
+
+def agreed_presence(presence: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
+    """The geometric mean of what the head for presence says, (N, 1), and of the greatest probability of any pixel of
+    (N, H, W, 1), as (N, 1): both must agree.
+    """
+    return tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
 
 
 def network_to_train(

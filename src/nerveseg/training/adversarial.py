@@ -17,6 +17,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from nerveseg.data.records import DatasetInfo, whole_batches
+from nerveseg.evaluation.metrics import count
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.models.critic import Critic
 from nerveseg.models.refiner import learnt
 from nerveseg.params import GanParams, UNetParams
@@ -41,6 +43,7 @@ class AdversarialTraining:
         inputs: what they learn from.
         params: the `gan` section.
         loss: the `unet` section, for the weights of the segmentation loss.
+        cutoffs: of the U-Net, with which epochs are scored.
     """
 
     def __init__(
@@ -50,15 +53,15 @@ class AdversarialTraining:
         inputs: RefinerInputs,
         params: GanParams,
         loss: UNetParams,
+        cutoffs: Cutoffs,
     ) -> None:
-        self.arms = {
-            CONTROL: RefinerArm(build, None, params, loss)
-        }  # first, so that no critic changes its random weights
+        control = RefinerArm(build, None, params, loss)  # first, so that no critic changes its random weights
+        self.arms = {CONTROL: control}
         if build_critic is not None:
             self.arms[ADVERSARIAL] = RefinerArm(build, build_critic(), params, loss)
-        self.inputs, self.params = inputs, params
+        self.inputs, self.params, self._cutoffs = inputs, params, cutoffs
         self._step = tf.function(self._updates, reduce_retracing=True)
-        self._score = tf.function(self._scores, reduce_retracing=True)
+        self._look = tf.function(self._looks, reduce_retracing=True)
 
     def fit(
         self,
@@ -149,16 +152,23 @@ class AdversarialTraining:
                 measured[f"{name}_{key}" if key in OF_EACH else key] = value
         return measured
 
-    def _scores(self, given: Given) -> dict[str, tf.Tensor]:
-        return {name: arm.scores(given) for name, arm in self.arms.items()}
+    def _looks(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        return {name: arm.look(given) for name, arm in self.arms.items()}
 
     def _validate(self, validation: Mapping[str, Sequence[Given]]) -> dict[str, float]:
-        scores = {}
+        """Mean Dice of each arm at the network's size, with the U-Net's cut-offs: it is the masks that ship that must gain,
+        and what a refiner adds to frames that show no nerve may be left to presence.
+        """
+        scores: dict[str, float] = {}
         for key, batches in validation.items():
-            scored = [self._score(given) for given in batches]
-            for name in self.arms:
-                dices = np.concatenate([batch[name].numpy() for batch in scored])
-                scores[f"{name}_{key}"] = float(dices.mean(dtype=np.float64))
+            dices: dict[str, list[float]] = {name: [] for name in self.arms}
+            for given in batches:
+                truths = given.masks.numpy()[..., 0] > 0.5
+                for name, (probability, presence) in self._look(given).items():
+                    estimates = map(Estimate, probability.numpy()[..., 0], presence.numpy()[:, 0])
+                    masks = map(self._cutoffs.mask, estimates)
+                    dices[name] += [count(*pair).dice for pair in zip(truths, masks, strict=True)]
+            scores |= {f"{name}_{key}": float(np.mean(of)) for name, of in dices.items()}
         return scores
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from nerveseg.models.critic import Critic
-from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss
+from nerveseg.models.losses import binary_cross_entropy, presence_loss, segmentation_loss
 from nerveseg.models.refiner import POOR, learnt
 from nerveseg.models.unet import LOGITS, PRESENCE
 from nerveseg.params import GanParams, UNetParams
+from nerveseg.segmenter import agreed_presence
 from nerveseg.training.checkpoints import assign, values_of
 from nerveseg.training.refiner_inputs import Given
 
@@ -80,10 +81,11 @@ class RefinerArm:
             self._critic_optimiser.apply_gradients(zip(gradients, variables, strict=True))
         return {"critic_loss": judgement.loss, "critic_accuracy": judgement.accuracy}
 
-    def scores(self, given: Given) -> tf.Tensor:
-        """Dice of each frame with the average of the weights, at probability 0.5 and the network's size, (N,)."""
+    def look(self, given: Given) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the average of the weights says: probability of nerve (N, H, W, 1) and presence (N, 1), 0..1."""
         refined = self.averaged([given.frames, given.logits, given.presence], training=False)
-        return dice(given.masks, refined[LOGITS])
+        probability = tf.sigmoid(refined[LOGITS])
+        return probability, agreed_presence(tf.sigmoid(refined[PRESENCE]), probability)
 
     def _of_refiner(self) -> list[tf.Variable]:
         return [*self._learnt, *self._average, *self._optimiser.variables]

@@ -43,7 +43,9 @@ def train_refiners(
     critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, *size)
     build = partial(build_refiner, loss, params.base_filters, *size)
     inputs = RefinerInputs(fast, params.corruption, strengths, seed)
-    training = AdversarialTraining(lambda: start_from(build(policy=policy), fast), critic, inputs, params, loss)
+    training = AdversarialTraining(
+        lambda: start_from(build(policy=policy), fast), critic, inputs, params, loss, unet.cutoffs
+    )
     history = training.fit(rounds, val, info, seed, checkpoint, on_epoch)
     refiners = {name: start_from(build(), unet.unet) for name in training.arms}
     for name, refiner in refiners.items():
