@@ -2,12 +2,17 @@
 segmentation loss alone, and the same refiner against a critic.
 
 Until the critic joins, after `warmup_epochs`, they are one and the same, and after that they see the same batches: what they
-differ by at the end is the critic's doing. Their steps are computed side by side. Each keeps the weights of its best epoch
-by the rule of `gains`, the refiner with a critic that of an epoch in which it had one; where none gains it stays the
-identity. An arm of which a loss is no longer a number is trained no further, and keeps what it had.
+differ by at the end is the critic's doing. Each keeps the weights of its best epoch by the rule of `gains`, the refiner with
+a critic that of an epoch in which it had one; where none gains it stays the identity. An arm of which a loss is no longer a
+number is trained no further, and keeps what it had.
+
+The steps of the arms are computed side by side, each in a function of its own. In one function TensorFlow shares between
+them what both compute of the masks alone, and its sum of three gradients or more (`AddN`) takes first whichever of them
+nobody else waits for: what came out depended on which arm was faster.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -60,7 +65,7 @@ class AdversarialTraining:
         if build_critic is not None:
             self.arms[ADVERSARIAL] = RefinerArm(build, build_critic(), params, loss)
         self.inputs, self.params, self._cutoffs = inputs, params, cutoffs
-        self._step = tf.function(self._updates, reduce_retracing=True)
+        self._steps = {name: tf.function(arm.update, reduce_retracing=True) for name, arm in self.arms.items()}
         self._look = tf.function(self._looks, reduce_retracing=True)
 
     def fit(
@@ -127,7 +132,8 @@ class AdversarialTraining:
         """Means of the losses over one round."""
         together = epoch > self.params.warmup_epochs
         taught = [name for name in alive if together or name == CONTROL]
-        measured = [self._step(given, tuple(taught)) for given in self.inputs.train(rounds, epoch)]
+        with ThreadPoolExecutor(len(taught)) as pool:
+            measured = [self._update(given, taught, pool) for given in self.inputs.train(rounds, epoch)]
         means = {key: _mean([float(step[key]) for step in measured], key) for key in measured[0]}
         if not together:
             for name, arm in self.arms.items():
@@ -144,13 +150,14 @@ class AdversarialTraining:
         ]
         return row | {key: float("nan") for name in gone for key in _of(name)}
 
-    def _updates(self, given: Given, taught: Sequence[str]) -> dict[str, tf.Tensor]:
-        """Side by side: no arm reads what another writes."""
-        measured = {}
-        for name in taught:
-            for key, value in self.arms[name].update(given).items():
-                measured[f"{name}_{key}" if key in OF_EACH else key] = value
-        return measured
+    def _update(self, given: Given, taught: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, tf.Tensor]:
+        """One step of each arm, side by side: no arm reads what another writes."""
+        losses = pool.map(lambda name: self._steps[name](given), taught)
+        return {
+            f"{name}_{key}" if key in OF_EACH else key: value
+            for name, of_arm in zip(taught, losses, strict=True)
+            for key, value in of_arm.items()
+        }
 
     def _looks(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         return {name: arm.look(given) for name, arm in self.arms.items()}
