@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
@@ -19,6 +20,7 @@ from nerveseg.training.adversarial import HISTORY_COLUMNS, AdversarialTraining, 
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.training.refiner_inputs import RefinerInputs
+from summation_order import races
 
 AT_HALF = Cutoffs()
 
@@ -124,6 +126,23 @@ def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(data, tiny
     for name, weights in first.weights.items():
         assert equal(weights, second.weights[name])
     pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+
+
+@pytest.mark.parametrize("critic", list(CRITICS))
+def test_no_sum_in_an_update_depends_on_timing(data, tiny, critic):
+    run = Run(data, tiny, epochs=0, critic=critic)
+    (given, *_) = run.training.inputs.val(data[1], data[2], 4, degraded=True)
+    for arm in run.training.arms.values():
+        found, sums = races(tf.function(arm.update), given)
+        assert sums > 0
+        assert found == []
+
+
+def test_sums_of_both_arms_in_one_function_would_depend_on_timing(data, tiny):
+    run = Run(data, tiny, epochs=0)
+    (given, *_) = run.training.inputs.val(data[1], data[2], 4, degraded=True)
+    together = tf.function(lambda given: [arm.update(given) for arm in run.training.arms.values()])
+    assert races(together, given)[0]
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])

@@ -13,6 +13,7 @@ from nerveseg.models.unet import build_unet
 from nerveseg.params import load_params
 from nerveseg.predictor import check_unseen, subject_keys
 from nerveseg.segmenter import Segmenter, SegmenterConfig
+from summation_order import races
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (32, 64))]
@@ -33,6 +34,12 @@ def test_an_ensemble_says_the_mean_of_what_its_members_say():
         assert np.allclose(found.probability, np.mean([one.probability for one in said], 0), atol=1e-5)
         assert found.presence == pytest.approx(np.mean([one.presence for one in said]), abs=1e-5)
         assert found.mask.shape == FRAMES[number].shape
+
+
+def test_no_sum_in_an_ensemble_of_five_depends_on_timing():
+    ensemble = Ensemble({f"fold-{seed}": member(seed) for seed in range(5)})
+    found, _ = races(tf.function(ensemble.network), tf.zeros((2, *ensemble.size, 1)))
+    assert found == []
 
 
 def test_members_that_keras_gave_equal_names_make_an_ensemble():

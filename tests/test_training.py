@@ -19,6 +19,7 @@ from nerveseg.training import checkpoints, distribution
 from nerveseg.training.checkpoints import Checkpoint, digest_of
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy
 from nerveseg.training.supervised import HISTORY_COLUMNS, SupervisedTraining, steps_per_epoch
+from summation_order import races
 
 
 class StoppedError(Exception):
@@ -214,6 +215,17 @@ def test_precision_follows_params_and_where_it_is_auto_the_processor(monkeypatch
         assert keras_policy("auto") == policy
     monkeypatch.setattr(distribution, "CPU_INFO", tmp_path / "missing")
     assert keras_policy("auto") == "float32"
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_no_sum_in_a_step_depends_on_timing(data, tiny, parts):
+    rounds, _, info = data
+    unet = tiny.unet.model_copy(update={"parts": parts})
+    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std)
+    training = SupervisedTraining(build, unet, 1e-2, 10, training_strategy(unet))
+    found, sums = races(training.step, *next(iter(whole_batches(rounds, info, 4, 0, range(1)))))
+    assert sums > 0
+    assert found == []
 
 
 def test_a_batch_in_parts_steps_by_the_mean_of_their_gradients(data, tiny):

@@ -47,7 +47,7 @@ class Ensemble(Predictor):
         said = [
             network(frames) for network in named
         ]  # Keras's own names may be equal: they count from 0 in each session
-        means = {key: tf.add_n([each[key] for each in said]) / len(said) for key in ("probability", "presence")}
+        means = {key: tf.reduce_mean(tf.stack([each[key] for each in said]), 0) for key in ("probability", "presence")}
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
         subjects = frozenset().union(*(member.subjects for member in members.values()))
         super().__init__(tf.keras.Model(frames, means), size, cutoffs, subjects)

@@ -89,7 +89,7 @@ class FeatureCritic(Critic):
     def _distance(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
         of_truth, of_predicted = (self.network([frames, masks], training=True) for masks in (truth, predicted))
         pairs = zip(of_truth, of_predicted, strict=True)
-        return tf.add_n([tf.reduce_mean(tf.abs(one - other)) for one, other in pairs]) / len(of_truth)
+        return tf.reduce_mean(tf.stack([tf.reduce_mean(tf.abs(one - other)) for one, other in pairs]))
 
 
 CRITICS: dict[Literal["patch", "features"], type[PatchCritic] | type[FeatureCritic]] = {
