@@ -6,6 +6,7 @@ refiner has learnt.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
@@ -57,7 +58,9 @@ class Arms:
         """The same arms, the refined ones with the cut-offs that score best on these frames; the U-Net has its own."""
         estimates = self.estimates(inputs, [truth.shape for truth in truths])
         found = {name: search_cutoffs(estimates[name], truths, params)[0] for name in self.refiners}
-        return type(self)(self.unet, self.refiners, self.filters, found)
+        same = copy(self)
+        same.cutoffs = self.cutoffs | found
+        return same
 
     def segmenter(self, name: str) -> Segmenter:
         """One arm as a model of its own."""

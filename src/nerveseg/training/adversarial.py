@@ -29,7 +29,7 @@ from nerveseg.models.refiner import learnt
 from nerveseg.params import GanParams, UNetParams
 from nerveseg.training.checkpoints import Checkpoint, State, assign, values_of
 from nerveseg.training.gains import best_of
-from nerveseg.training.refiner_arm import RefinerArm
+from nerveseg.training.refiner_arm import RefinerArm, estimate_of
 from nerveseg.training.refiner_inputs import Given, RefinerInputs
 from nerveseg.training.supervised import EpochCallback
 
@@ -101,7 +101,7 @@ class AdversarialTraining:
         for epoch in (progress := tqdm(epochs, desc="refiner", unit="epoch")):
             if not (alive := [name for name in self.arms if not diverged_in(history, name)]):
                 break
-            row = self._train_epoch(islice(given, steps), epoch, alive) | self._validate(validation)
+            row = self._train_epoch(islice(given, steps), epoch, alive) | self._validate(validation, self._look)
             history.loc[epoch] = pd.Series(row := {"epoch": epoch, **self._of_alive(row, alive)})
             for name, arm in self.arms.items():
                 if kept_epoch(history, name) == epoch:
@@ -118,7 +118,10 @@ class AdversarialTraining:
         self, checkpoint: Checkpoint, validation: Mapping[str, Sequence[Given]]
     ) -> tuple[pd.DataFrame, dict[str, State]]:
         """The history and the states of a training that was stopped, or of one that begins."""
-        history, states = checkpoint.restore() or (pd.DataFrame([{"epoch": 0, **self._validate(validation)}]), {})
+        history, states = checkpoint.restore() or (
+            pd.DataFrame([{"epoch": 0, **self._validate(validation, self._unrefined)}]),
+            {},
+        )
         if states:
             print(f"going on after epoch {history['epoch'].iloc[-1]:.0f}", flush=True)
         return history.reindex(columns=HISTORY_COLUMNS).astype(float), states
@@ -162,7 +165,14 @@ class AdversarialTraining:
     def _looks(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         return {name: arm.look(given) for name, arm in self.arms.items()}
 
-    def _validate(self, validation: Mapping[str, Sequence[Given]]) -> dict[str, float]:
+    def _unrefined(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        return dict.fromkeys(self.arms, estimate_of(given.logits, given.presence))
+
+    def _validate(
+        self,
+        validation: Mapping[str, Sequence[Given]],
+        look: Callable[[Given], Mapping[str, tuple[tf.Tensor, tf.Tensor]]],
+    ) -> dict[str, float]:
         """Mean Dice of each arm at the network's size, with the U-Net's cut-offs: it is the masks that ship that must gain,
         and what a refiner adds to frames that show no nerve may be left to presence.
         """
@@ -171,7 +181,7 @@ class AdversarialTraining:
             dices: dict[str, list[float]] = {name: [] for name in self.arms}
             for given in batches:
                 truths = given.masks.numpy()[..., 0] > 0.5
-                for name, (probability, presence) in self._look(given).items():
+                for name, (probability, presence) in look(given).items():
                     estimates = map(Estimate, probability.numpy()[..., 0], presence.numpy()[:, 0])
                     masks = map(self._cutoffs.mask, estimates)
                     dices[name] += [count(*pair).dice for pair in zip(truths, masks, strict=True)]

@@ -84,8 +84,7 @@ class RefinerArm:
     def look(self, given: Given) -> tuple[tf.Tensor, tf.Tensor]:
         """What the average of the weights says: probability of nerve (N, H, W, 1) and presence (N, 1), 0..1."""
         refined = self.averaged([given.frames, given.logits, given.presence], training=False)
-        probability = tf.sigmoid(refined[LOGITS])
-        return probability, agreed_presence(tf.sigmoid(refined[PRESENCE]), probability)
+        return estimate_of(refined[LOGITS], refined[PRESENCE])
 
     def _of_refiner(self) -> list[tf.Variable]:
         return [*self._learnt, *self._average, *self._optimiser.variables]
@@ -96,3 +95,9 @@ class RefinerArm:
         if self.critic is None:
             return own
         return own | {"critic": self.critic.network.weights, "critic_optimiser": self._critic_optimiser.variables}
+
+
+def estimate_of(logits: tf.Tensor, presence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Probability of nerve (N, H, W, 1) and presence (N, 1), 0..1, from the logits of both."""
+    probability = tf.sigmoid(logits)
+    return probability, agreed_presence(tf.sigmoid(presence), probability)
