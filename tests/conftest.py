@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +69,21 @@ def write_pair(folder: Path, name: str, frame: np.ndarray, mask: np.ndarray) -> 
     cv2.imwrite(str(folder / f"{name}_mask.tif"), mask.astype(np.uint8) * 255)
 
 
+def kaggle_frames(
+    folder: Path, subjects: Sequence[int] = range(1, 7), frames: int = 4, size: tuple[int, int] = (48, 80)
+) -> Path:
+    """A folder in Kaggle's layout; every second frame of a subject shows a nerve."""
+    for subject in subjects:
+        for number in range(1, frames + 1):
+            frame, mask = simulated_frame(size, nerve=number % 2 == 0, seed=1000 * subject + number)
+            write_pair(folder, f"{subject}_{number}", frame, mask)
+    return folder
+
+
 @pytest.fixture
 def kaggle_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a folder in Kaggle's layout; every second frame of a subject shows a nerve."""
-
-    def make(subjects: Sequence[int] = range(1, 7), frames: int = 4, size: tuple[int, int] = (48, 80)) -> Path:
-        folder = tmp_path / "frames"
-        for subject in subjects:
-            for number in range(1, frames + 1):
-                frame, mask = simulated_frame(size, nerve=number % 2 == 0, seed=1000 * subject + number)
-                write_pair(folder, f"{subject}_{number}", frame, mask)
-        return folder
-
-    return make
+    """Makes `kaggle_frames` in a temporary place."""
+    return partial(kaggle_frames, tmp_path / "frames")
 
 
 def write_params(path: Path, changes: dict[str, Any] | None = None) -> Params:
@@ -98,18 +101,21 @@ def tiny(tmp_path: Path) -> Params:
     return write_params(tmp_path / "params.yaml")
 
 
-@pytest.fixture
-def data(
-    kaggle_folder: Callable[..., Path], tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[Path], list[Path], DatasetInfo]:
-    """Two rounds and the val shards of a small data set; checkpoints go to a temporary place."""
-    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
-    folder = tmp_path / "processed"
-    folder.mkdir()
-    source = tiny.data.model_copy(update={"dir": str(kaggle_folder(frames=6))})
-    _, info = prepare_dataset(folder, source, tiny.split, tiny.preprocess, tiny.seed, tmp_path)
-    train = list(read_records(shards(folder, "train"), info))
-    rounds = [tmp_path / f"round-{number}.tfrecord" for number in range(2)]
+def small_data(folder: Path, params: Params) -> tuple[list[Path], list[Path], DatasetInfo]:
+    """Two rounds and the val shards of a small data set."""
+    processed = folder / "processed"
+    processed.mkdir()
+    source = params.data.model_copy(update={"dir": str(kaggle_frames(folder / "frames", frames=6))})
+    _, info = prepare_dataset(processed, source, params.split, params.preprocess, params.seed, folder)
+    train = list(read_records(shards(processed, "train"), info))
+    rounds = [folder / f"round-{number}.tfrecord" for number in range(2)]
     for path in rounds:
         write_records([path], (record.serialise() for record in train))
-    return rounds, shards(folder, "val"), info
+    return rounds, shards(processed, "val"), info
+
+
+@pytest.fixture
+def data(tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Path], list[Path], DatasetInfo]:
+    """`small_data`; checkpoints go to a temporary place."""
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
+    return small_data(tmp_path, tiny)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
+from conftest import small_data, write_params
 from nerveseg.data.records import batches, read_records, whole_batches
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.critic import CRITICS
@@ -67,9 +68,14 @@ class Run:
         self.weights = {name: arm.averaged.get_weights() for name, arm in self.training.arms.items()}
 
 
-@pytest.fixture
-def run(data, tiny):
-    return Run(data, tiny)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Trained once, for tests that look at what came out."""
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "FOLDER", folder / "checkpoints")
+        params = write_params(folder / "params.yaml")
+        return Run(small_data(folder, params), params)
 
 
 def test_the_arms_are_equal_until_the_critic_joins_and_differ_after_it(run):
