@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import segmentation_models
 import tensorflow as tf
+from scipy.special import logit
 from sklearn.metrics import f1_score, log_loss
 
 from conftest import ROOT
@@ -215,10 +216,10 @@ def refined_unet(policy="float32", params=DEEP):
     return start_from(build_refiner(params, 4, 32, 64, *GREY, policy), unet), [FRAMES, said["logits"], said["presence"]]
 
 
-def held_for_poor(refiner, logit):
+def held_for_poor(refiner, said):
     """The refiner, with this to say of the quality of every frame."""
     kernel, _ = refiner.get_layer(POOR).get_weights()
-    refiner.get_layer(POOR).set_weights([np.zeros_like(kernel), np.full(1, logit)])
+    refiner.get_layer(POOR).set_weights([np.zeros_like(kernel), np.full(1, said)])
     return refiner
 
 
@@ -239,17 +240,18 @@ def test_a_refiner_of_the_default_unet_learns_less_than_half_a_million_parameter
     assert 100_000 < sum(variable.shape.num_elements() for variable in learnt(refiner)) < 500_000
 
 
-def test_a_frame_that_is_held_for_good_is_left_to_the_unet_and_a_poor_one_to_the_copy():
+def test_a_frame_that_is_held_for_good_is_left_to_the_unet_to_the_bit_and_a_poor_one_to_the_copy_by_its_probability():
     refiner, given = refined_unet()
     for variable in learnt(refiner):
         variable.assign(variable + RNG.uniform(0.0, 0.1, variable.shape))
-    good = held_for_poor(refiner, -40.0)(given)
-    assert np.allclose(good["logits"], given[1], atol=1e-5)
-    assert np.allclose(good["presence"], given[2], atol=1e-5)
-    poor, doubtful = (held_for_poor(refiner, logit)(given) for logit in (40.0, 0.0))
-    assert not np.allclose(poor["logits"], given[1], atol=0.1)
-    for output, from_unet in (("logits", given[1]), ("presence", given[2])):
-        assert np.allclose(doubtful[output], (poor[output] + from_unet) / 2, atol=1e-4)
+    certain, good = (held_for_poor(refiner, said)(given) for said in (40.0, -0.01))
+    assert np.array_equal(good["logits"], given[1])
+    assert np.array_equal(good["presence"], given[2])
+    assert not np.allclose(certain["logits"], given[1], atol=0.1)
+    for share in (0.51, 0.75):
+        doubtful = held_for_poor(refiner, logit(share))(given)
+        for output, from_unet in (("logits", given[1]), ("presence", given[2])):
+            assert np.allclose(doubtful[output], from_unet + share * (certain[output] - from_unet), atol=1e-4)
 
 
 def test_a_refiner_sees_the_frame_and_the_prediction():
@@ -285,7 +287,7 @@ def test_what_a_refiner_has_learnt_comes_back_and_else_its_file_is_named(tmp_pat
     refiner, given = refined_unet()
     for variable in learnt(refiner):
         variable.assign(variable + RNG.uniform(0.0, 0.1, variable.shape))
-    save_learnt(refiner, tmp_path / "refiner.npz")
+    save_learnt(held_for_poor(refiner, 40.0), tmp_path / "refiner.npz")
     again, _ = refined_unet()
     again.get_layer(COPY).set_weights(refiner.get_layer(COPY).get_weights())
     load_learnt(again, tmp_path / "refiner.npz")

@@ -5,9 +5,10 @@ quarter of the frame's height; what is deeper stays as it was, knowledge of anat
 Before the copy a few convolutions correct the frame by what they see of it and of the U-Net's map. A branch of its own says
 whether the frame is poor, and what comes out is
 
-    logits = U-Net's + P(poor) * (copy's - U-Net's)
+    logits = U-Net's + share * (copy's - U-Net's),    share = P(poor), or 0 where that is below one half
 
-and presence likewise, so that a good frame is left to the U-Net, and the residual is zero until something was learnt.
+and presence likewise, so that a frame which seems good is left to the U-Net to the bit, and the residual is zero until
+something was learnt.
 With the default U-Net, of 4.9 million parameters, 0.27 million learn, and these alone are saved.
 """
 
@@ -25,6 +26,7 @@ from nerveseg.params import UNetParams
 layers = tf.keras.layers
 POOR = "poor"
 STRIDE = 2  # of what corrects the frame
+LEAST_POOR = 0.5  # probability of a poor frame, from which the U-Net is corrected at all
 OUTER = 4  # times the height of a map that learns is at least that of the frame
 COPY = "copy_of_unet"
 LOGIT_LIMIT = 8.0  # of what the refiner sees: the U-Net is over-confident
@@ -60,7 +62,8 @@ def build_refiner(
             layer.trainable = _learns(layer, height)
         copy = tf.keras.Model(copy.input, copy.output, name=COPY)
         again = copy(frames + deviation * correction)
-        share = tf.stop_gradient(tf.sigmoid(poor))  # it learns from which frames were degraded, not from the masks
+        certain = tf.stop_gradient(tf.sigmoid(poor))  # it learns from which frames were degraded, not from the masks
+        share = tf.where(certain < LEAST_POOR, 0.0, certain)
         refined = {
             LOGITS: logits + share[:, :, tf.newaxis, tf.newaxis] * (again[LOGITS] - logits),
             PRESENCE: presence + share * (again[PRESENCE] - presence),
