@@ -51,6 +51,12 @@ def test_what_went_wrong_is_told_in_plain_words_with_what_to_do(critic, accuracy
     assert pd.Series([remark]).str.contains(told).all(), remark
 
 
-def test_a_critic_is_not_blamed_for_one_epoch():
+def test_a_critic_is_not_blamed_for_a_single_epoch_nor_for_the_last_two_of_many():
     assert remarks_on(history([0.7, 0.7, 0.7, 0.99, 0.99]), "patch") == []
-    assert remarks_on(history(0.99, joined=2), "patch") == []
+    assert remarks_on(history(0.99, joined=1), "patch") == []
+
+
+def test_in_a_short_training_all_epochs_of_the_critic_count():
+    (remark,) = remarks_on(history([0.49, 0.52], joined=2), "patch")
+    assert "in the last 2 epochs, as often as by guessing" in remark
+    assert remarks_on(history([0.49, 0.6], joined=2), "patch") == []

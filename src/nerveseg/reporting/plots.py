@@ -104,7 +104,7 @@ def robustness(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
 
 
 def _titled(degradation: str) -> str:
-    return "All of them" if degradation == "all" else degradation.replace("_", " ").capitalize()
+    return {"all": "All of them", "jpeg": "JPEG"}.get(degradation, degradation.replace("_", " ").capitalize())
 
 
 def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> None:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from nerveseg.training.adversarial import ADVERSARIAL, CONTROL, diverged_in
 
-LONG = 3  # epochs
+LONG, LEAST = 3, 2  # epochs that tell something: the last ones, or all that a critic had if they are so many
 ALWAYS_RIGHT, GUESSES = 0.98, (0.47, 0.53)  # accuracy of a critic
 ALIKE = 1e-3  # distance of the features of truth and prediction, below which a critic tells no difference
 AWAY = 3.0  # times the distance of when the critic joined
@@ -28,7 +28,7 @@ def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
     if critic == "none" or judged.empty:
         return remarks
     last, epochs = judged.tail(LONG), f"the last {min(LONG, len(judged))} epochs"
-    long = len(judged) >= LONG
+    long = len(judged) >= LEAST
     accuracy = last["critic_accuracy"]
     if long and (accuracy >= ALWAYS_RIGHT).all():
         remarks.append(
