@@ -34,7 +34,7 @@ INTENSITY = {
     "shadow": 0.3, "blur": 0.3, "defocus": 0.3,
 }  # fmt: skip
 STRENGTHS = GEOMETRY | INTENSITY
-SCORES = ("dice_nerve", "dice", "iou_nerve", "sensitivity")
+SCORES = ("dice_nerve", "dice", "iou_nerve", "presence_sensitivity")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ def test_an_empty_mask_scores_the_share_of_frames_without_a_nerve():
     scores = empty_baseline([EMPTY, EMPTY, EMPTY, NERVE])
     assert scores["dice"] == pytest.approx(0.75)
     assert scores["dice_nerve"] == 0.0
-    assert scores["specificity"] == 1.0
+    assert scores["presence_specificity"] == 1.0
 
 
 def test_the_mean_mask_of_equal_masks_is_that_mask_and_scores_one():
@@ -34,4 +34,4 @@ def test_the_threshold_is_the_one_that_suits_the_frames_best():
 
 def test_a_mean_mask_is_wrong_on_every_frame_without_a_nerve():
     average = mean_mask([NERVE.astype(np.uint8) * 255])
-    assert mean_mask_baseline(average, [NERVE, EMPTY])["specificity"] == 0.0
+    assert mean_mask_baseline(average, [NERVE, EMPTY])["presence_specificity"] == 0.0

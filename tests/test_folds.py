@@ -29,7 +29,7 @@ DVC_YAML = """stages:
 
 
 def scores(dice):
-    values = dict.fromkeys(("dice", "iou", "iou_nerve", "sensitivity", "specificity"), 0.5)
+    values = dict.fromkeys(("dice", "iou", "iou_nerve", "presence_sensitivity", "presence_specificity"), 0.5)
     both = {model: {**values, "dice_nerve": dice} for model in ("unet", "gan")}
     return {**both, "counts": {"frames": 10}}
 

@@ -36,6 +36,7 @@ def test_the_measures_agree_with_scikit_learn(truth, predicted):
     assert counts.binary_accuracy == pytest.approx(accuracy_score(*flat))
     assert counts.precision == pytest.approx(precision_score(*flat, zero_division=np.nan), nan_ok=True)
     assert counts.recall == pytest.approx(recall_score(*flat, zero_division=np.nan), nan_ok=True)
+    assert counts.specificity == pytest.approx(recall_score(*flat, pos_label=False, zero_division=np.nan), nan_ok=True)
 
 
 def test_empty_against_empty_is_perfect_and_empty_against_a_nerve_is_nothing():
@@ -59,15 +60,15 @@ def test_a_summary_tells_all_frames_from_those_with_a_nerve():
     assert scores["dice_nerve"] == pytest.approx(0.5)
     assert scores["precision"] == pytest.approx(0.5)
     assert scores["recall"] == pytest.approx(0.5)
-    assert scores["sensitivity"] == pytest.approx(0.5)
-    assert scores["specificity"] == pytest.approx(0.5)
-    assert set(scores) == {*MEASURES, "dice_nerve", "iou_nerve", "sensitivity", "specificity"}
+    assert scores["presence_sensitivity"] == pytest.approx(0.5)
+    assert scores["presence_specificity"] == pytest.approx(0.5)
+    assert set(scores) == {*MEASURES, "dice_nerve", "iou_nerve", "presence_sensitivity", "presence_specificity"}
 
 
 def test_a_data_set_without_empty_frames_has_no_specificity_and_is_still_json():
     scores = summarise(pd.DataFrame([case_row(SQUARE, SQUARE), case_row(SQUARE, EMPTY)]))
-    assert scores["specificity"] is None
-    assert scores["sensitivity"] == pytest.approx(0.5)
+    assert scores["presence_specificity"] is None
+    assert scores["presence_sensitivity"] == pytest.approx(0.5)
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
 
 

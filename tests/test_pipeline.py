@@ -32,8 +32,8 @@ SCORES = {
     "iou_nerve",
     "precision",
     "recall",
-    "sensitivity",
-    "specificity",
+    "presence_sensitivity",
+    "presence_specificity",
 }
 ENVIRONMENT = {
     **os.environ,
@@ -356,7 +356,7 @@ def test_frames_of_one_s_own_run_by_a_change_of_params_alone(kaggle_folder, tmp_
     out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[5,6]")
     assert "Kaggle layout, 12 pairs, 6 subjects" in out
     scores = metrics(work)
-    assert scores["unet"]["specificity"] is None
+    assert scores["unet"]["presence_specificity"] is None
     assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2}
     assert not succeed(work, "git", "ls-files", "data/raw").strip()
 

@@ -1,7 +1,9 @@
 import numpy as np
+import pydicom
 import pytest
 
 from nerveseg.data import parallel
+from nerveseg.data.dicom import read_header
 from nerveseg.data.frames import read_frame
 from nerveseg.data.inventory import MANIFEST_COLUMNS
 from nerveseg.data.preparation import prepare_dataset
@@ -265,6 +267,48 @@ def test_loops_of_dicom_are_prepared_frame_by_frame_under_a_digest_of_the_patien
     for secret in ("MRN", "DOE", "JANE", "19700101", salt):
         assert secret.encode() not in written
     assert prepare(folder)[0].manifest.equals(inventory.manifest)
+
+
+def region(row_cm, column_cm, kind=1, unit=3):
+    """A region of an ultrasound picture, as machines describe it: 1 is a 2D image, unit 3 centimetres."""
+    found = pydicom.Dataset()
+    found.RegionSpatialFormat, found.PhysicalUnitsXDirection, found.PhysicalUnitsYDirection = kind, unit, unit
+    found.PhysicalDeltaX, found.PhysicalDeltaY = column_cm, row_cm
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attributes", "spacing"),
+    [
+        ({"SequenceOfUltrasoundRegions": [region(0.01, 0.02)]}, (0.1, 0.2)),
+        ({"SequenceOfUltrasoundRegions": [region(-0.01, 0.02), region(5.0, 5.0, kind=3, unit=4)]}, (0.1, 0.2)),
+        ({"SequenceOfUltrasoundRegions": [region(0.01, 0.02)], "PixelSpacing": [7.0, 7.0]}, (0.1, 0.2)),
+        ({"SequenceOfUltrasoundRegions": [region(0.01, 0.02), region(0.03, 0.02)]}, None),
+        ({"PixelSpacing": [0.3, 0.4]}, (0.3, 0.4)),
+        ({"PixelSpacing": [0.0, 0.4]}, None),
+        ({}, None),
+    ],
+)
+def test_the_size_of_a_pixel_is_what_the_dicom_says_of_its_image_region_or_of_all_pixels(tmp_path, attributes, spacing):
+    path = tmp_path / "loop.dcm"
+    path.write_bytes(dicom(picture(1)[np.newaxis], **attributes))
+    assert read_header(path).spacing == pytest.approx(spacing)
+
+
+def test_records_know_the_size_of_a_pixel_from_params_unless_their_file_says_it(prepare, tmp_path):
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    for patient in range(6):
+        told = {"PixelSpacing": [0.3, 0.4]} if patient % 2 else {}
+        (folder / f"loop{patient}.dcm").write_bytes(dicom(picture(patient)[np.newaxis], patient=f"P{patient}", **told))
+        (folder / f"loop{patient}_mask.png").write_bytes(encoded(blob(), "PNG"))
+    for given, otherwise in ((None, None), ((0.1, 0.1), (0.1, 0.1))):
+        _, info, output = prepare(folder, spacing_mm=given)
+        found = [record.spacing for part in info.frames for record in read_records(shards(output, part), info)]
+        assert sum(each == pytest.approx((0.3, 0.4)) for each in found if each) == 3
+        others = [each for each in found if each is None or each != pytest.approx((0.3, 0.4))]
+        assert len(others) == 3
+        assert all(each == pytest.approx(otherwise) for each in others)
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed(prepare, kaggle_folder, monkeypatch):

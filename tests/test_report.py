@@ -15,8 +15,8 @@ SCORES = {
     "iou_nerve": 0.66,
     "precision": 0.8,
     "recall": 0.78,
-    "sensitivity": 0.93,
-    "specificity": None,
+    "presence_sensitivity": 0.93,
+    "presence_specificity": None,
 }
 METRICS = {
     "unet": SCORES,

@@ -29,15 +29,15 @@ def by_distance_transform(truth, predicted, tolerance):
     edges = [mask & ~binary_erosion(mask) for mask in (truth, predicted)]
     ways = [distance_transform_edt(~other)[edge] for edge, other in (edges, edges[::-1])]
     both = np.concatenate(ways)
-    return max(np.percentile(way, 95) for way in ways), both.mean(), (both <= tolerance).mean()
+    return both.max(), max(np.percentile(way, 95) for way in ways), both.mean(), (both <= tolerance).mean()
 
 
 def test_equal_masks_have_no_distance():
-    assert surface_distances(square(5, 6, 9), square(5, 6, 9)) == (0.0, 0.0, 1.0)
+    assert surface_distances(square(5, 6, 9), square(5, 6, 9)) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_pixels_that_were_moved_are_that_far_away():
-    assert surface_distances(square(5, 5, 1), square(8, 9, 1)) == (5.0, 5.0, 0.0)
+    assert surface_distances(square(5, 5, 1), square(8, 9, 1)) == (5.0, 5.0, 5.0, 0.0)
 
 
 def test_a_disc_in_a_larger_one_is_the_difference_of_their_radii_away():
@@ -58,6 +58,7 @@ def test_a_stray_pixel_far_away_counts_in_the_mean_and_not_in_the_95th_percentil
     strayed = square(10, 5, 12)
     strayed[39, 49] = True
     found = surface_distances(square(10, 5, 12), strayed)
+    assert found.hd == pytest.approx(np.hypot(18, 33))
     assert found.hd95 == 0.0
     assert found.assd == pytest.approx(np.hypot(18, 33) / (44 + 45))
 
@@ -79,11 +80,11 @@ def test_the_outline_is_the_inner_boundary_in_a_frame_with_nothing_around_it(mas
 
 def test_there_is_no_distance_to_nothing():
     found = surface_distances(EMPTY, EMPTY)
-    assert np.isnan([found.hd95, found.assd]).all()
+    assert np.isnan([found.hd, found.hd95, found.assd]).all()
     assert found.nsd == 1.0
     for truth, predicted in ((EMPTY, square(1, 1, 3)), (square(1, 1, 3), EMPTY)):
         found = surface_distances(truth, predicted)
-        assert np.isnan([found.hd95, found.assd]).all()
+        assert np.isnan([found.hd, found.hd95, found.assd]).all()
         assert found.nsd == 0.0
 
 

@@ -23,7 +23,7 @@ PARAMS, LOCK, METRICS, MODEL = "params.yaml", "dvc.lock", "metrics/metrics.json"
 TURNED = ("split.fold", "seed")  # what may differ within a group
 TEST = "split.test_subjects"
 MODELS = ("unet", "gan")
-SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "sensitivity", "specificity")
+SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "presence_sensitivity", "presence_specificity")
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class DataParams(Section):
     nerve_labels: tuple[Label, ...]
     max_quarantined: Share
     drop_conflicts: bool
+    spacing_mm: tuple[Positive, Positive] | None
 
     @field_validator("subject_pattern")
     @classmethod

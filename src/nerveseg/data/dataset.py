@@ -16,7 +16,7 @@ from nerveseg.data.dicom import read_header, subject_of
 from nerveseg.data.frames import check_frame, read_frames
 from nerveseg.data.images import IMAGE_SUFFIXES
 from nerveseg.data.layouts import Quarantined, Source
-from nerveseg.data.letterbox import Frame, Mask, Size
+from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.listing import Names
 from nerveseg.data.masks import check_mask, read_masks
 from nerveseg.errors import BadFileError
@@ -25,13 +25,15 @@ from nerveseg.errors import BadFileError
 @dataclass(frozen=True)
 class Reading:
     """How files are read: the folder of the data set, the values of a mask that are nerve (`data.nerve_labels`), the
-    secret behind the subjects of DICOM files, and how reports call files.
+    secret behind the subjects of DICOM files, how reports call files, and the size of a pixel of files that do not say it
+    (`data.spacing_mm`).
     """
 
     directory: Path
     labels: tuple[int | str, ...]
     salt: bytes = field(repr=False)
     names: Names = field(default_factory=Names)
+    spacing: Spacing | None = None
 
     def name(self, path: Path) -> str:
         return self.names(path.relative_to(self.directory))
@@ -42,14 +44,16 @@ class AnnotatedFrame:
     """One usable frame with its mask, both (H, W).
 
     `key` is its name in the data set, `name` the one that reports and records may show, and `files` are the frame's and
-    the masks' as those may. `patient` stands for the person examined where a file says who it is, `remark` is what was
-    done to frame or mask, '' for nothing.
+    the masks' as those may. `patient` stands for the person examined where a file says who it is, `spacing` is height and
+    width of a pixel in millimetres, None where they are not known, `remark` is what was done to frame or mask, '' for
+    nothing.
     """
 
     key: str = field(repr=False)
     name: str
     files: tuple[str, ...]
     patient: str | None
+    spacing: Spacing | None
     frame: Frame
     mask: Mask
     remark: str
@@ -86,6 +90,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
     )
     remark = "; ".join(filter(None, [told, remark, burned_in]))
     patient = subject_of(header, reading.salt) if header else None
+    spacing = (header.spacing if header else None) or reading.spacing
     shown, name = [reading.name(path) for path in (source.frame, *source.masks)], reading.names(source.name)
     for number, (frame, mask) in enumerate(zip(frames, masks, strict=True), start=1):
         suffix, part = (f"_{number}", f", frame {number}") if len(frames) > 1 else ("", "")
@@ -96,7 +101,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
             yield from _quarantined(source, error, reading, part)
         else:
             files = tuple(file + part for file in shown)
-            yield AnnotatedFrame(source.name + suffix, name + suffix, files, patient, frame, mask, remark)
+            yield AnnotatedFrame(source.name + suffix, name + suffix, files, patient, spacing, frame, mask, remark)
 
 
 def _union(source: Source, reading: Reading) -> tuple[list[Mask], str]:

@@ -15,13 +15,18 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.data.images import MAX_PIXELS, bits_in_use, bytes_of
+from nerveseg.data.letterbox import Spacing
 from nerveseg.errors import BadFileError, DatasetError
+
+if TYPE_CHECKING:
+    import pydicom
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})  # many archives export files without a suffix
 MAX_LOOP_PIXELS = 2**29  # of all frames of a loop together; three bytes of memory each, six in colour
@@ -38,7 +43,10 @@ _TAGS = [
     "BitsStored",
     "PixelRepresentation",
     "BurnedInAnnotation",
+    "PixelSpacing",
+    "SequenceOfUltrasoundRegions",
 ]
+TISSUE, CENTIMETRES = 1, 3  # region spatial format of 2D images, and their physical unit (PS3.3, section C.8.5.5)
 
 
 def is_dicom(path: Path) -> bool:
@@ -52,8 +60,9 @@ def is_dicom(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Header:
-    """Frames of the loop, their size in pixels, the bits of a grey level, whether text is burned into the pixels, and who
-    was examined; the identity is kept out of `repr`, so that no message shows it.
+    """Frames of the loop, their size in pixels, the bits of a grey level, whether text is burned into the pixels, height and
+    width of a pixel in millimetres (None where the file does not say, or says two things), and who was examined; the
+    identity is kept out of `repr`, so that no message shows it.
     """
 
     frames: int
@@ -61,6 +70,7 @@ class Header:
     width: int
     bits: int
     burned_in: bool
+    spacing: Spacing | None
     identity: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -91,6 +101,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
             burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
             signed = bool(found.get("PixelRepresentation"))
+            spacing = _spacing(found)
     except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways, and all mean the same
         raise BadFileError(
             path, f"no readable DICOM image ({type(error).__name__})", "export it again from the machine or PACS"
@@ -108,7 +119,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         raise BadFileError(path, "grey levels below 0", "export it with 8 bits")
     if not 1 <= bits <= 16:
         raise BadFileError(path, f"{bits} bits a pixel, expected 8 to 16", "export it with 8 bits")
-    return Header(frames, rows, columns, bits, burned_in, identity)
+    return Header(frames, rows, columns, bits, burned_in, spacing, identity)
 
 
 def read_loop(path: Path) -> tuple[NDArray[np.uint8], str]:
@@ -151,6 +162,21 @@ def subject_of(header: Header, salt: bytes) -> str | None:
 def keyed_subject(name: str, salt: bytes) -> str:
     """The like for a subject that was read from the name of a file, which may be the patient's number."""
     return f"p{_digest(name, salt)}"
+
+
+def _spacing(found: "pydicom.Dataset") -> Spacing | None:
+    """Ultrasound says it for each region of the picture, in centimetres; other exports as the spacing of all pixels."""
+    regions = [
+        region
+        for region in found.get("SequenceOfUltrasoundRegions") or []
+        if region.get("RegionSpatialFormat") == TISSUE
+        and (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection")) == (CENTIMETRES, CENTIMETRES)
+    ]
+    told = {(abs(10.0 * region.PhysicalDeltaY), abs(10.0 * region.PhysicalDeltaX)) for region in regions}
+    if not told and (spacing := found.get("PixelSpacing")):
+        told = {(float(spacing[0]), float(spacing[1]))}
+    (height, width), *others = told or {(0.0, 0.0)}
+    return None if others or not min(height, width) > 0.0 else (height, width)
 
 
 def _digest(text: str, salt: bytes) -> str:

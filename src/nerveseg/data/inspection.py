@@ -9,7 +9,7 @@ import numpy as np
 
 from nerveseg.data.dataset import AnnotatedFrame, Reading, load
 from nerveseg.data.layouts import Quarantined, Source
-from nerveseg.data.letterbox import Letterbox, Size
+from nerveseg.data.letterbox import Letterbox, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask
 from nerveseg.data.sketches import sketch
 
@@ -22,7 +22,7 @@ class Prepared:
     be shown, `files` are those it came from, likewise. `frame` and `mask` are
     letterboxed, uint8 (H, W) of the network's input, as bytes, which travel faster than arrays; `truth` is the mask as
     it was drawn, packed;
-    `size` (height, width) and `mask_area`, in pixels, are those of the file. `pixels` and `digest` are SHA-256 of the
+    `size` (height, width) and `mask_area`, in pixels, are those of the file, and `spacing` is that of `AnnotatedFrame`. `pixels` and `digest` are SHA-256 of the
     frame and of frame and mask, `levels` the sum of the letterboxed grey levels and of their squares.
     """
 
@@ -32,6 +32,7 @@ class Prepared:
     files: tuple[str, ...]
     patient: str | None
     size: Size
+    spacing: Spacing | None
     mask_area: int
     pixels: str
     digest: str
@@ -63,6 +64,7 @@ def _prepared(item: AnnotatedFrame, source: str, target: Size) -> Prepared:
         files=item.files,
         patient=item.patient,
         size=item.frame.shape,
+        spacing=item.spacing,
         mask_area=area,
         pixels=pixels,
         digest=digest,

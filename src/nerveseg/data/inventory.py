@@ -164,7 +164,7 @@ def take_inventory(
     layout = recognise(directory, None if clear_names else partial(salt_of, home))
     rules = SubjectRules.read(directory, data.subject_pattern, layout.names.salt)
     salt = layout.names.salt or (salt_of(home) if layout.name == DICOM else b"")
-    reading = Reading(directory, data.nerve_labels, salt, layout.names)
+    reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm)
     quarantined, rows, names = list(layout.quarantined), _Rows(), set[str]()
     progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
     for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):

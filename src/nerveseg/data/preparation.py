@@ -142,7 +142,7 @@ class _Spool:
         self._path.unlink()
 
     def add(self, item: Prepared, subject: str) -> None:
-        record = serialised(item.name, subject, item.frame, item.mask, item.truth, item.size)
+        record = serialised(item.name, subject, item.frame, item.mask, item.truth, item.size, spacing=item.spacing)
         self._file.write(record)
         self._ends.append(self._ends[-1] + len(record))
 

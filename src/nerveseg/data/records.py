@@ -7,6 +7,7 @@ A record holds one frame at the network's size and what belongs to it:
     mask            uint8 (H, W): 0..255, the share of each pixel that is nerve, deflated
     size            height and width of the frame as it was read; 0, 0 in augmented records
     truth           the annotated mask at that size, one bit a pixel, deflated; empty in augmented records
+    spacing         height and width of a pixel of that size in millimetres; empty where they are not known
     original        uint8 (height, width): the frame as it was read; test records only
 
 Beside the shards stands `dataset.json`, a `DatasetInfo`. Records are read in the order in which they were
@@ -24,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Frame, Mask, Size
+from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
 
@@ -69,6 +70,7 @@ class Record:
     mask: Frame
     truth: Mask | None = None
     original: Frame | None = None
+    spacing: Spacing | None = None
 
     @property
     def annotated(self) -> Mask:
@@ -96,12 +98,15 @@ class Record:
         truth = b"" if self.truth is None else pack_mask(self.truth)
         size = (0, 0) if self.truth is None else self.truth.shape
         original = b"" if self.original is None else self.original.tobytes()
-        return serialised(self.name, self.subject, self.frame.tobytes(), self.mask.tobytes(), truth, size, original)
+        return serialised(
+            self.name, self.subject, self.frame.tobytes(), self.mask.tobytes(), truth, size, original, self.spacing
+        )
 
 
 def serialised(
-    name: str, subject: str, frame: bytes, mask: bytes, truth: bytes, size: Size, original: bytes = b""
-) -> bytes:
+    name: str, subject: str, frame: bytes, mask: bytes, truth: bytes, size: Size, original: bytes = b"",
+    spacing: Spacing | None = None,
+) -> bytes:  # fmt: skip
     """A record as it is written: pixels row after row; `truth` is a packed mask of `size`."""
     texts = {
         "name": name.encode(),
@@ -113,6 +118,7 @@ def serialised(
     }
     feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in texts.items()}
     feature["size"] = tf.train.Feature(int64_list=tf.train.Int64List(value=size))
+    feature["spacing"] = tf.train.Feature(float_list=tf.train.FloatList(value=spacing or ()))
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
 
 
@@ -156,8 +162,8 @@ def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
     shape = (info.height, info.width)
     for content in tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator():
         features = tf.train.Example.FromString(content).features.feature
-        values = {key: features[key].bytes_list.value[0] for key in features if key != "size"}
-        size = tuple(features["size"].int64_list.value)
+        values = {key: features[key].bytes_list.value[0] for key in features if key not in ("size", "spacing")}
+        size, spacing = tuple(features["size"].int64_list.value), tuple(features["spacing"].float_list.value)
         yield Record(
             name=values["name"].decode(),
             subject=values["subject"].decode(),
@@ -165,6 +171,7 @@ def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
             mask=np.frombuffer(zlib.decompress(values["mask"]), np.uint8).reshape(shape),
             truth=unpack_mask(values["truth"], size) if values["truth"] else None,
             original=np.frombuffer(values["original"], np.uint8).reshape(size) if values["original"] else None,
+            spacing=spacing or None,
         )
 
 

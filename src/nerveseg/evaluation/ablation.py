@@ -9,7 +9,7 @@ Models of the ablation, in the column `model`:
     ensemble        that of `evaluate.ensemble`, where one is named
 
 `dice` and `iou` are means over all frames; `dice_nerve`, `iou_nerve`, `hd95` and `assd` (pixels of the annotated frame) and
-`nsd` (at 2 pixels) over those that show a nerve, distances over those of them in which something is drawn, whose share is `sensitivity`.
+`nsd` (at 2 pixels) over those that show a nerve, distances over those of them in which something is drawn, whose share is `presence_sensitivity`.
 Rows of severity 0 are the clean frames, called `clean`; those called `all` hold the frames of every degradation of one severity together.
 """
 
@@ -20,11 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.data.degradation import DEGRADATIONS, degrade_each
+from nerveseg.evaluation.cases import case_measures, summary
 from nerveseg.evaluation.intervals import subject_interval
-from nerveseg.evaluation.metrics import Mask, case_row, none_for_nan, summarise
+from nerveseg.evaluation.metrics import Mask, none_for_nan
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.evaluation.scoring import HeldOut
-from nerveseg.evaluation.surface_distances import surface_distances
 from nerveseg.params import DegradationParams, EvaluateParams
 
 BASE, UNTUNED = "unet", "unet_untuned"
@@ -32,7 +32,7 @@ CLEAN, POOLED = "clean", "all"
 REPORTED = 3  # the severity that metrics.json and the verdict are about
 OUTLINE = ("hd95", "assd", "nsd")
 COMPARED = ("dice", "dice_nerve", "iou_nerve", *OUTLINE)
-SCORES = ("dice", "iou", "dice_nerve", "iou_nerve", "sensitivity", "specificity")
+SCORES = ("dice", "iou", "dice_nerve", "iou_nerve", "presence_sensitivity", "presence_specificity", *OUTLINE)
 STAGE_SEED = 0xE7A
 Look = Callable[[NDArray[np.uint8]], Mapping[str, Iterable[Estimate]]]  # frames (N, H, W) -> estimates by model
 
@@ -93,21 +93,19 @@ def _cases(
 
 
 def _measures(truth: Mask, predicted: Mask) -> dict[str, float | bool | int]:
-    """All of `case_row`, and those that only a frame with a nerve has."""
-    row = case_row(truth, predicted)
-    if not row["has_nerve"]:
-        return row | dict.fromkeys(("dice_nerve", "iou_nerve", *OUTLINE), float("nan"))
-    of_nerve = {"dice_nerve": row["dice"], "iou_nerve": row["iou"]}
-    return row | surface_distances(truth, predicted)._asdict() | of_nerve
+    """All of `case_measures`, and Dice and IoU once more, which only a frame with a nerve has."""
+    row = case_measures(truth, predicted)
+    of_nerve = [row[measure] if row["has_nerve"] else float("nan") for measure in ("dice", "iou")]
+    return row | dict(zip(("dice_nerve", "iou_nerve"), of_nerve, strict=True))
 
 
 def _rows(
     degradation: str, severity: int, cases: Mapping[str, pd.DataFrame], resamples: int, seed: int
 ) -> Iterator[dict[str, object]]:
     for model, of in cases.items():
-        summary = summarise(of)
+        scores = summary(of)
         row: dict[str, object] = {"degradation": degradation, "severity": severity, "model": model}
-        row |= {score: summary[score] for score in SCORES} | {measure: of[measure].mean() for measure in OUTLINE}
+        row |= {score: scores[score] for score in SCORES}
         for measure in COMPARED if model != BASE else ():
             gains = pd.DataFrame({"subject": of["subject"], measure: of[measure] - cases[BASE][measure]})
             row[f"{measure}_gain"] = gains[measure].mean()

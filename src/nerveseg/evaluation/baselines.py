@@ -7,14 +7,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Letterbox, Mask
+from nerveseg.evaluation.cases import measures_of, summary
 from nerveseg.evaluation.metrics import case_row, summarise
 
 THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)
 
 
 def empty_baseline(truths: Sequence[Mask]) -> dict[str, float | None]:
-    """The scores (`summarise`) of an empty mask for every frame."""
-    return summarise(pd.DataFrame([case_row(truth, np.zeros_like(truth)) for truth in truths]))
+    """The scores (`summary`) of an empty mask for every frame."""
+    return summary(measures_of(truths, [np.zeros_like(truth) for truth in truths]))
 
 
 def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -34,14 +35,14 @@ def mean_mask_baseline(average: NDArray[np.float32], truths: Sequence[Mask]) -> 
         average: from `mean_mask`, at the network's size.
         truths: annotated masks at their own size; at least one is not empty.
     """
-    best: dict[str, float | None] = {}
-    for threshold in THRESHOLDS:
-        shapes = {truth.shape for truth in truths}
-        predicted = {shape: _laid_over(average, shape) >= threshold for shape in shapes}
-        scores = summarise(pd.DataFrame([case_row(truth, predicted[truth.shape]) for truth in truths]))
-        if not best or (scores["dice_nerve"] or 0.0) > (best["dice_nerve"] or 0.0):
-            best = scores
-    return best
+    shown = {shape: _laid_over(average, shape) for shape in {truth.shape for truth in truths}}
+
+    def reached(threshold: float) -> float:
+        rows = [case_row(truth, shown[truth.shape] >= threshold) for truth in truths]
+        return summarise(pd.DataFrame(rows))["dice_nerve"] or 0.0
+
+    best = max(THRESHOLDS, key=reached)
+    return summary(measures_of(truths, [shown[truth.shape] >= best for truth in truths]))
 
 
 def _laid_over(average: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

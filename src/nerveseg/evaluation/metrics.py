@@ -1,8 +1,8 @@
 """Overlap measures of a predicted nerve mask against the annotated one, and presence over many frames.
 
 A case is one frame: `truth` and `predicted` are bool arrays of shape (H, W). A case whose masks are both empty has
-Dice and IoU 1, the convention of Kaggle's 2016 challenge. Precision of an empty prediction and recall of an empty
-truth are NaN; means skip NaN.
+Dice and IoU 1, the convention of Kaggle's 2016 challenge. Precision of an empty prediction, recall of an empty truth and
+specificity of a truth that fills the frame are NaN; means skip NaN.
 """
 
 from collections.abc import Mapping
@@ -50,8 +50,13 @@ class Counts:
         """TP / (TP + FN)."""
         return _ratio(self.tp, self.tp + self.fn, empty=float("nan"))
 
+    @property
+    def specificity(self) -> float:
+        """TN / (TN + FP)."""
+        return _ratio(self.tn, self.tn + self.fp, empty=float("nan"))
 
-MEASURES = ("dice", "iou", "binary_accuracy", "precision", "recall")
+
+MEASURES = ("dice", "iou", "binary_accuracy", "precision", "recall", "specificity")
 
 
 def count(truth: Mask, predicted: Mask) -> Counts:
@@ -83,15 +88,15 @@ def summarise(cases: pd.DataFrame) -> dict[str, float | None]:
 
     Returns:
         Means of the measures over all cases, of Dice and IoU over those with a nerve (`dice_nerve`, `iou_nerve`), and
-        how well an empty or non-empty mask tells presence (`sensitivity`, `specificity`); None where no case defines
-        a score.
+        how well an empty or non-empty mask tells presence (`presence_sensitivity`, `presence_specificity`); None
+        where no case defines a score.
     """
     with_nerve = cases[cases["has_nerve"]]
     scores = {measure: cases[measure].mean() for measure in MEASURES}
     scores |= {f"{measure}_nerve": with_nerve[measure].mean() for measure in ("dice", "iou")}
     present, claimed = cases["has_nerve"].to_numpy(), cases["predicted_area"].to_numpy() > 0
-    scores["sensitivity"] = recall_score(present, claimed, pos_label=True, zero_division=np.nan)
-    scores["specificity"] = recall_score(present, claimed, pos_label=False, zero_division=np.nan)
+    scores["presence_sensitivity"] = recall_score(present, claimed, pos_label=True, zero_division=np.nan)
+    scores["presence_specificity"] = recall_score(present, claimed, pos_label=False, zero_division=np.nan)
     return none_for_nan(scores)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Size
+from nerveseg.data.letterbox import Size, Spacing
 from nerveseg.data.records import Record
 from nerveseg.evaluation.baselines import THRESHOLDS, empty_baseline, mean_mask_baseline
+from nerveseg.evaluation.cases import measures_of, summary
 from nerveseg.evaluation.intervals import intervals
 from nerveseg.evaluation.metrics import case_row, summarise
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Mask
@@ -23,19 +24,21 @@ from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Mask
 @dataclass(frozen=True)
 class HeldOut:
     """What models are scored on: frames at the network's size, uint8 (N, H, W), and of each its annotated mask at its own
-    size, its name and its subject.
+    size, its name, its subject, and height and width of a pixel of the mask in millimetres, None where they are not known.
     """
 
     frames: NDArray[np.uint8]
     truths: Sequence[Mask]
     names: Sequence[str]
     subjects: Sequence[str]
+    spacings: Sequence[Spacing | None]
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> "HeldOut":
         frames = np.stack([record.frame for record in records])
         names, subjects = [record.name for record in records], [record.subject for record in records]
-        return cls(frames, [record.annotated for record in records], names, subjects)
+        truths, spacings = [record.annotated for record in records], [record.spacing for record in records]
+        return cls(frames, truths, names, subjects, spacings)
 
     @property
     def sizes(self) -> list[Size]:
@@ -43,9 +46,9 @@ class HeldOut:
         return [truth.shape for truth in self.truths]
 
     def cases(self, model: str, estimates: Iterable[Estimate], cutoffs: Cutoffs) -> pd.DataFrame:
-        """`case_table` of a model with the columns `frame`, `subject` and `model` before it."""
+        """`measures_of` a model with the columns `frame`, `subject` and `model` before it."""
         who = pd.DataFrame({"frame": self.names, "subject": self.subjects, "model": model})
-        return who.join(case_table(estimates, self.truths, cutoffs))
+        return who.join(measures_of(self.truths, map(cutoffs.mask, estimates), self.spacings))
 
     def metrics(self, cases: pd.DataFrame, average: NDArray[np.float32], resamples: int, seed: int) -> dict[str, Any]:
         """The scores of each model of `cases`, with those of the baselines, 95 % intervals, and what was counted.
@@ -58,7 +61,7 @@ class HeldOut:
         """
         of_models = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
         return {
-            **{model: summarise(rows) for model, rows in of_models.items()},
+            **{model: summary(rows) for model, rows in of_models.items()},
             "baseline_empty": empty_baseline(self.truths),
             "baseline_mean_mask": mean_mask_baseline(average, self.truths),
             "intervals": {model: intervals(rows, resamples, seed) for model, rows in of_models.items()},

@@ -2,7 +2,8 @@
 
 `truth` and `predicted` are bool arrays of shape (H, W). The outline of a mask are those of its pixels that touch, with a
 side, a pixel that is not in it; beyond the frame none is. Distances are Euclidean, between the centres of outline pixels,
-in pixels of these arrays. Definitions follow Maier-Hein et al. 2024, "Metrics reloaded".
+in pixels of these arrays or in the unit of `spacing`, the height and width of a pixel. Definitions follow Maier-Hein et al.
+2024, "Metrics reloaded".
 
 Where both masks are empty, or one of them, distances are NaN: there is nothing to measure to. The share of the outlines
 within a tolerance is 1 where both are empty and 0 where one is.
@@ -15,38 +16,44 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from nerveseg.data.letterbox import Spacing
 from nerveseg.evaluation.metrics import Mask
 
 TOLERANCE = 2.0  # pixels, of the normalised surface distance
+IN_PIXELS: Spacing = (1.0, 1.0)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 class SurfaceDistances(NamedTuple):
-    """`hd95`: the greater of the two 95th percentiles of the distances from each outline to the other one (pixels).
-    `assd`: the mean of all these distances, both ways (pixels). `nsd`: the share of both outlines that lies within the
-    tolerance of the other one, 0..1 (Nikolov et al. 2021, "surface Dice").
+    """`hd`: the greatest distance from one outline to the other one (Hausdorff). `hd95`: the greater of the two 95th
+    percentiles of the distances from each outline to the other one. `assd`: the mean of all these distances, both ways.
+    `nsd`: the share of both outlines that lies within the tolerance of the other one, 0..1 (Nikolov et al. 2021, "surface
+    Dice").
     """
 
+    hd: float
     hd95: float
     assd: float
     nsd: float
 
 
-def surface_distances(truth: Mask, predicted: Mask, tolerance: float = TOLERANCE) -> SurfaceDistances:
-    """Compare the outlines of one case.
+def surface_distances(
+    truth: Mask, predicted: Mask, tolerance: float = TOLERANCE, spacing: Spacing = IN_PIXELS
+) -> SurfaceDistances:
+    """Compare the outlines of one case; tolerance and distances are in the unit of the spacing.
 
     Raises:
         ValueError: the masks differ in shape.
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape} and the prediction {predicted.shape}; both must have one shape")
-    annotated, claimed = outline(truth), outline(predicted)
+    annotated, claimed = outline(truth) * np.array(spacing), outline(predicted) * np.array(spacing)
     if not len(annotated) or not len(claimed):
-        return SurfaceDistances(np.nan, np.nan, float(len(annotated) == len(claimed)))
+        return SurfaceDistances(np.nan, np.nan, np.nan, float(len(annotated) == len(claimed)))
     there, back = cKDTree(claimed).query(annotated)[0], cKDTree(annotated).query(claimed)[0]
     both = np.concatenate([there, back])
     hd95 = max(np.percentile(there, 95.0), np.percentile(back, 95.0))
-    return SurfaceDistances(float(hd95), float(both.mean()), float((both <= tolerance).mean()))
+    return SurfaceDistances(float(both.max()), float(hd95), float(both.mean()), float((both <= tolerance).mean()))
 
 
 def outline(mask: Mask) -> NDArray[np.int64]:

@@ -31,8 +31,8 @@ MEASURES = {  # key in metrics.json: name, what it is; all of them are better th
     "binary_accuracy": ("Pixel accuracy", "share of pixels labelled as annotated; high for any small target"),
     "precision": ("Precision", "share of the predicted area that is nerve, mean over frames with a prediction"),
     "recall": ("Recall", "share of the nerve’s area that is found, mean over frames with a nerve"),
-    "sensitivity": ("Presence: sensitivity", "share of the frames with a nerve in which one is predicted"),
-    "specificity": ("Presence: specificity", "share of the frames without a nerve in which none is predicted"),
+    "presence_sensitivity": ("Presence: sensitivity", "share of the frames with a nerve in which one is predicted"),
+    "presence_specificity": ("Presence: specificity", "share of the frames without a nerve in which none is predicted"),
 }
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -1,0 +1,83 @@
+"""All measures of one case, in pixels and, where the size of a pixel is known, in millimetres; and what they are over many.
+
+Beside the overlap (`metrics`) and the distances between outlines (`surface_distances`): `centroid_distance` is that between
+the centres of mass of both masks, where a needle would be aimed at; `area_error` the difference of their areas as a share of
+the annotated one, 0 and up. Both are NaN, as distances are, where one of the masks is empty: what was missed altogether is
+told by Dice and by presence. Where the annotated mask is empty the share of the outline, `nsd`, is NaN as well: it would count
+frames without a nerve, of which Dice counts too many.
+"""
+
+from collections.abc import Iterable
+from itertools import repeat
+
+import numpy as np
+import pandas as pd
+
+from nerveseg.data.letterbox import Spacing
+from nerveseg.evaluation.metrics import Mask, case_row, none_for_nan, summarise
+from nerveseg.evaluation.surface_distances import IN_PIXELS, surface_distances
+
+OF_OUTLINE = ("hd", "hd95", "assd", "nsd", "centroid_distance", "area_error")
+LENGTHS = ("hd", "hd95", "assd", "centroid_distance")  # which millimetres measure as well, with `_mm` behind the name
+AREAS = ("truth_area", "predicted_area")  # likewise, `_mm2`
+IN_SUMMARY = ("hd95", "assd", "nsd", "centroid_distance", "area_error")
+
+
+def case_measures(truth: Mask, predicted: Mask, spacing: Spacing | None = None) -> dict[str, float | bool | int]:
+    """All measures of one case.
+
+    Args:
+        truth: the annotated mask, bool (H, W).
+        predicted: likewise.
+        spacing: height and width of a pixel in millimetres; None where they are not known.
+
+    Returns:
+        `case_row`, `OF_OUTLINE` in pixels, and in millimetres `hd_mm`, `hd95_mm`, `assd_mm`, `centroid_distance_mm`,
+        `truth_area_mm2` and `predicted_area_mm2`, NaN where the spacing is not known.
+    """
+    row = case_row(truth, predicted)
+    if truth.any():
+        row |= _outlines(truth, predicted, IN_PIXELS)
+    else:
+        row |= dict.fromkeys(OF_OUTLINE, float("nan"))
+    if spacing is None or not truth.any():
+        row |= dict.fromkeys((f"{length}_mm" for length in LENGTHS), float("nan"))
+    else:
+        in_mm = _outlines(truth, predicted, spacing)
+        row |= {f"{length}_mm": in_mm[length] for length in LENGTHS}
+    pixel = float("nan") if spacing is None else spacing[0] * spacing[1]
+    return row | {f"{area}_mm2": row[area] * pixel for area in AREAS}
+
+
+def summary(cases: pd.DataFrame) -> dict[str, float | None]:
+    """Scores over the cases of one model (rows of `case_measures`): those of `summarise`, and of `IN_SUMMARY` the means over
+    the cases in which both masks show a nerve; of `nsd` over all with an annotated one.
+    """
+    return summarise(cases) | none_for_nan({measure: cases[measure].mean() for measure in IN_SUMMARY})
+
+
+def measures_of(
+    truths: Iterable[Mask], predicted: Iterable[Mask], spacings: Iterable[Spacing | None] | None = None
+) -> pd.DataFrame:
+    """A row of `case_measures` for each frame; without spacings in pixels alone."""
+    known = repeat(None) if spacings is None else spacings
+    pairs = zip(truths, predicted, strict=True)
+    return pd.DataFrame([case_measures(*masks, spacing) for masks, spacing in zip(pairs, known, strict=False)])
+
+
+def _outlines(truth: Mask, predicted: Mask, spacing: Spacing) -> dict[str, float]:
+    distances = surface_distances(truth, predicted, spacing=spacing)
+    if not predicted.any():
+        return distances._asdict() | {"centroid_distance": float("nan"), "area_error": float("nan")}
+    apart = (_centroid(predicted) - _centroid(truth)) * np.array(spacing)
+    annotated, claimed = np.count_nonzero(truth), np.count_nonzero(predicted)
+    return distances._asdict() | {
+        "centroid_distance": float(np.hypot(*apart)),
+        "area_error": abs(claimed - annotated) / annotated,
+    }
+
+
+def _centroid(mask: Mask) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Mean row and column of the pixels of a mask."""
+    rows, columns = np.nonzero(mask)
+    return np.array([rows.mean(), columns.mean()])
