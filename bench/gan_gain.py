@@ -41,7 +41,7 @@ from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, s
 from nerveseg.data.rounds import write_rounds
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import BASE, REPORTED, ablation_table
-from nerveseg.evaluation.scoring import HeldOut
+from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.outputs import fresh_folder, write_csv, write_json
 from nerveseg.params import DegradationParams, Params, load_params
 from nerveseg.segmenter import Segmenter

@@ -7,9 +7,9 @@ import pytest
 from conftest import ROOT, simulated_frame
 from nerveseg.data.degradation import DEGRADATIONS
 from nerveseg.evaluation.ablation import ablation_table, degraded_scores
+from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.metrics import case_row
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
-from nerveseg.evaluation.scoring import HeldOut
 from nerveseg.evaluation.surface_distances import surface_distances
 from nerveseg.params import EvaluateParams, load_params
 from nerveseg.refinement import Refinement

@@ -41,7 +41,12 @@ def independent(truth, predicted, spacing):
             "recall": np.float64(tp) / (tp + fn),
             "specificity": np.float64(tn) / (tn + fp),
         }
-    found |= {"truth_area": tp + fn, "predicted_area": tp + fp, "has_nerve": float(tp + fn > 0)}
+    found |= {
+        "frame_area": truth.size,
+        "truth_area": tp + fn,
+        "predicted_area": tp + fp,
+        "has_nerve": float(tp + fn > 0),
+    }
     if not truth.any() or not predicted.any():
         nothing = dict.fromkeys(("hd", "hd95", "assd", "centroid_distance", "area_error"), np.nan)
         return found | nothing | {"nsd": 0.0 if truth.any() else np.nan}
@@ -131,6 +136,5 @@ def test_a_summary_of_frames_without_a_nerve_has_no_distances():
 
 
 def test_cases_of_frames_of_known_and_of_unknown_size_stand_in_one_table():
-    table = measures_of([disc(60, 60, 20)] * 2, [disc(60, 64, 20)] * 2, [(0.1, 0.1), None])
-    assert isinstance(table, pd.DataFrame)
+    table = pd.DataFrame([case_measures(disc(60, 60, 20), disc(60, 64, 20), known) for known in ((0.1, 0.1), None)])
     assert table["centroid_distance_mm"].tolist() == pytest.approx([0.4, np.nan], nan_ok=True)

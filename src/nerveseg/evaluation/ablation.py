@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from nerveseg.data.degradation import DEGRADATIONS, degrade_each
 from nerveseg.evaluation.cases import case_measures, summary
+from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.intervals import subject_interval
 from nerveseg.evaluation.metrics import Mask, none_for_nan
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
-from nerveseg.evaluation.scoring import HeldOut
 from nerveseg.params import DegradationParams, EvaluateParams
 
 BASE, UNTUNED = "unet", "unet_untuned"

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from nerveseg.data.letterbox import Letterbox, Mask
 from nerveseg.evaluation.cases import measures_of, summary
 from nerveseg.evaluation.metrics import case_row, summarise
-
-THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)
+from nerveseg.evaluation.scoring import THRESHOLDS
 
 
 def empty_baseline(truths: Sequence[Mask]) -> dict[str, float | None]:

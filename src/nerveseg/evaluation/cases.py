@@ -8,7 +8,6 @@ frames without a nerve, of which Dice counts too many.
 """
 
 from collections.abc import Iterable
-from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -56,13 +55,9 @@ def summary(cases: pd.DataFrame) -> dict[str, float | None]:
     return summarise(cases) | none_for_nan({measure: cases[measure].mean() for measure in IN_SUMMARY})
 
 
-def measures_of(
-    truths: Iterable[Mask], predicted: Iterable[Mask], spacings: Iterable[Spacing | None] | None = None
-) -> pd.DataFrame:
-    """A row of `case_measures` for each frame; without spacings in pixels alone."""
-    known = repeat(None) if spacings is None else spacings
-    pairs = zip(truths, predicted, strict=True)
-    return pd.DataFrame([case_measures(*masks, spacing) for masks, spacing in zip(pairs, known, strict=False)])
+def measures_of(truths: Iterable[Mask], predicted: Iterable[Mask]) -> pd.DataFrame:
+    """A row of `case_measures` for each frame, in pixels alone."""
+    return pd.DataFrame([case_measures(*masks) for masks in zip(truths, predicted, strict=True)])
 
 
 def _outlines(truth: Mask, predicted: Mask, spacing: Spacing) -> dict[str, float]:

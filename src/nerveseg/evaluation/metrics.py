@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import recall_score
+from sklearn.metrics import recall_score, roc_auc_score
 
 Mask = NDArray[np.bool_]
 
@@ -73,13 +73,14 @@ def count(truth: Mask, predicted: Mask) -> Counts:
 
 
 def case_row(truth: Mask, predicted: Mask) -> dict[str, float | bool | int]:
-    """All measures of one case, with `has_nerve`, `truth_area` and `predicted_area` in pixels."""
+    """All measures of one case, with `has_nerve`, and in pixels `truth_area`, `predicted_area` and `frame_area`."""
     counts = count(truth, predicted)
     return {
         "has_nerve": counts.tp + counts.fn > 0,
         **{measure: getattr(counts, measure) for measure in MEASURES},
         "truth_area": counts.tp + counts.fn,
         "predicted_area": counts.tp + counts.fp,
+        "frame_area": truth.size,
     }
 
 
@@ -98,6 +99,18 @@ def summarise(cases: pd.DataFrame) -> dict[str, float | None]:
     scores["presence_sensitivity"] = recall_score(present, claimed, pos_label=True, zero_division=np.nan)
     scores["presence_specificity"] = recall_score(present, claimed, pos_label=False, zero_division=np.nan)
     return none_for_nan(scores)
+
+
+def presence_auc(cases: pd.DataFrame) -> float | None:
+    """The area under the ROC curve of presence: how probably a frame with a nerve is held for likelier to show one than a
+    frame without. 0..1, 0.5 by guessing; None where all frames show a nerve, or none does.
+
+    Args:
+        cases: columns `has_nerve` and `presence`, the probability of there being a nerve.
+    """
+    if len(set(cases["has_nerve"])) < 2:
+        return None
+    return float(roc_auc_score(cases["has_nerve"], cases["presence"]))
 
 
 def none_for_nan(scores: Mapping[str, float]) -> dict[str, float | None]:

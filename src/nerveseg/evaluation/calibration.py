@@ -1,0 +1,62 @@
+"""Whether a probability of nerve means what it says: of the pixels called 70 % nerve, are 70 % nerve?
+
+Pixels are sorted into bins of equal width by their probability. The reliability curve sets the share of nerve in a bin against
+its mean probability; the expected calibration error is their mean absolute difference, weighted by pixels (Naeini et al.
+2015, "Obtaining well calibrated probabilities using Bayesian binning"). Nearly all pixels are far from any nerve and called so
+rightly, which flatters that error: `ece_doubtful` leaves out the pixels whose probability is below `DOUBT`.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from nerveseg.evaluation.postprocessing import Estimate, Mask
+
+BINS = 20
+DOUBT = 0.05  # the first bin
+
+
+def reliability_table(model: str, estimates: Iterable[Estimate], truths: Iterable[Mask]) -> pd.DataFrame:
+    """A row for each bin that holds pixels.
+
+    Args:
+        model: goes into the column of that name.
+        estimates: of each frame, at the size of its mask.
+        truths: the annotated masks.
+
+    Returns:
+        Columns `model`, `low` and `high` (bounds of the bin, 0..1), `pixels`, `probability` (their mean) and `nerve` (the share
+        of them that is annotated).
+    """
+    pixels, probability, nerve = np.zeros(BINS, np.int64), np.zeros(BINS), np.zeros(BINS, np.int64)
+    for estimate, truth in zip(estimates, truths, strict=True):
+        said = estimate.probability.ravel()
+        bins = np.minimum((said * BINS).astype(np.int64), BINS - 1)
+        pixels += np.bincount(bins, minlength=BINS)
+        probability += np.bincount(bins, said.astype(np.float64), BINS)
+        nerve += np.bincount(bins[truth.ravel()], minlength=BINS)
+    seen = np.flatnonzero(pixels)
+    return pd.DataFrame(
+        {
+            "model": model,
+            "low": seen / BINS,
+            "high": (seen + 1) / BINS,
+            "pixels": pixels[seen],
+            "probability": probability[seen] / pixels[seen],
+            "nerve": nerve[seen] / pixels[seen],
+        }
+    )
+
+
+def calibration_errors(table: pd.DataFrame) -> dict[str, float | None]:
+    """`ece` over all pixels and `ece_doubtful` over those with a probability of `DOUBT` or more, 0..1; None where there are
+    none.
+    """
+    return {"ece": _error(table), "ece_doubtful": _error(table[table["low"] >= DOUBT])}
+
+
+def _error(table: pd.DataFrame) -> float | None:
+    if table.empty:
+        return None
+    return float(np.average((table["probability"] - table["nerve"]).abs(), weights=table["pixels"]))

@@ -1,0 +1,51 @@
+"""Scores of parts of the test frames: by whether they show a nerve, by its size, by subject."""
+
+import pandas as pd
+
+from nerveseg.evaluation.intervals import subject_interval
+from nerveseg.evaluation.metrics import none_for_nan
+
+SIZES = ("small", "medium", "large")
+MEASURED = ("dice", "hd95", "centroid_distance")
+
+
+def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """A row for each model and part.
+
+    Args:
+        cases: rows of `HeldOut.cases`.
+        resamples: of the bootstrap over the subjects of a part.
+        seed: likewise.
+
+    Returns:
+        Columns `model`; `stratum`, which is `presence`, `size` or `subject`; `part`, its name there; `frames` and `subjects`;
+        the means of `dice`, `hd95` and `centroid_distance` over its frames; and the 95 % interval of Dice, `dice_low` and
+        `dice_high`, NaN for a part of a single subject. Sizes are thirds of the frames with a nerve by its annotated share of
+        the frame.
+    """
+    rows = [
+        {"model": model, "stratum": stratum, "part": part, **_scores(of_part, resamples, seed)}
+        for model, of in cases.groupby("model", sort=False)
+        for stratum, parts in _parts(of).items()
+        for part, of_part in of.groupby(parts, sort=False, observed=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _parts(cases: pd.DataFrame) -> dict[str, pd.Series]:
+    """For each way to part the frames, the name of each one's part; none for those that belong to no part."""
+    share = cases["truth_area"] / cases["frame_area"]
+    ranks = share[cases["has_nerve"]].rank(method="first")
+    third = ((ranks - 1) * len(SIZES) // max(1, len(ranks))).clip(upper=len(SIZES) - 1)
+    return {
+        "presence": cases["has_nerve"].map({True: "nerve", False: "no nerve"}),
+        "size": third.map(dict(enumerate(SIZES))).reindex(cases.index),
+        "subject": cases["subject"].astype(str),
+    }
+
+
+def _scores(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | int | None]:
+    subjects = len(set(cases["subject"]))
+    low, high = subject_interval(cases, "dice", resamples, seed) if subjects > 1 else (float("nan"), float("nan"))
+    means = none_for_nan({measure: cases[measure].mean() for measure in MEASURED})
+    return {"frames": len(cases), "subjects": subjects, **means, "dice_low": low, "dice_high": high}
