@@ -32,9 +32,17 @@ SCORES = {
     "iou_nerve",
     "precision",
     "recall",
+    "specificity",
     "presence_sensitivity",
     "presence_specificity",
+    "hd95",
+    "assd",
+    "nsd",
+    "centroid_distance",
+    "area_error",
 }
+OF_MODELS = {"presence_auc", "ece", "ece_doubtful"}
+LENGTHS = {"hd95", "assd", "centroid_distance", "area_error"}
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -89,8 +97,10 @@ def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(works
     shipped = json.loads((workspace / "models" / "gan" / "refinement.json").read_text())["arm"]
     assert scores["gan"].pop("used") is (shipped != "unet")
     for model in ("unet", "gan"):
-        assert set(scores[model]) == SCORES
-        assert all(0 <= value <= 1 for value in scores[model].values() if value is not None)
+        assert set(scores[model]) == SCORES | OF_MODELS
+        shares = {key: value for key, value in scores[model].items() if key not in LENGTHS and value is not None}
+        assert all(0 <= value <= 1 for value in shares.values())
+    assert set(scores["baseline_empty"]) == set(scores["baseline_mean_mask"]) == SCORES
     frames, with_nerve = scores["counts"]["frames"], scores["counts"]["frames_with_nerve"]
     assert scores["baseline_empty"]["dice"] == pytest.approx(1 - with_nerve / frames)
 
@@ -112,6 +122,14 @@ def test_every_table_has_its_rows(workspace):
     assert set(robustness["model"]) == ROBUST
     assert len(robustness) == 4 * (1 + 8 + 1), "models; clean, eight degradations at one severity, all of them"
     assert len(pd.read_csv(folder / "thresholds.csv")) == 2 * 19
+    strata = pd.read_csv(folder / "strata.csv")
+    assert strata.groupby(["model", "stratum"])["frames"].sum()["unet"].to_dict() == {
+        "presence": metrics(workspace)["counts"]["frames"],
+        "size": metrics(workspace)["counts"]["frames_with_nerve"],
+        "subject": metrics(workspace)["counts"]["frames"],
+    }
+    reliability = pd.read_csv(folder / "calibration.csv")
+    assert reliability["probability"].between(reliability["low"], reliability["high"]).all()
 
 
 def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
@@ -131,7 +149,7 @@ def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(worksp
     assert set(tracked) - given == {
         f"metrics/{name}"
         for name in (
-            "metrics.json", "cases.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
+            "metrics.json", "cases.csv", "strata.csv", "calibration.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
         )
     }  # fmt: skip
     assert not succeed(workspace, "git", "status", "--porcelain")

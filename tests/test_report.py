@@ -17,10 +17,12 @@ SCORES = {
     "recall": 0.78,
     "presence_sensitivity": 0.93,
     "presence_specificity": None,
+    "hd95": 9.5,
+    "ece": 0.01,
 }
 METRICS = {
     "unet": SCORES,
-    "gan": {"used": True} | SCORES | {"dice": 0.8571},
+    "gan": {"used": True} | SCORES | {"dice": 0.8571, "hd95": 10.25},
     "baseline_empty": {"dice": 0.58, "iou": 0.58},
     "baseline_mean_mask": {"dice": 0.17, "dice_nerve": 0.41},
     "intervals": {
@@ -94,6 +96,13 @@ def test_a_score_that_is_not_defined_is_shown_as_not_available(written):
     assert "None" not in re.sub(r"base64,[^\"]*", "", written)
 
 
+def test_of_distances_and_errors_the_lowest_is_best(written):
+    (of_row,) = re.findall(r"HD95 \(pixels\).*?</tr>", written, re.DOTALL)
+    assert re.findall(r'<td class="best">([0-9.]+)', of_row) == ["9.500"]
+    (of_row,) = re.findall(r"Calibration error<.*?</tr>", written, re.DOTALL)
+    assert re.findall(r'<td class="best">([0-9.]+)', of_row) == ["0.010", "0.010"]
+
+
 def test_the_best_of_a_row_stands_out_and_equal_scores_share_it(written):
     best = re.findall(r'<td class="best">([0-9.]+)', written)
     assert best[0] == "0.857"
@@ -152,10 +161,10 @@ def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):
 
 
 def test_metrics_of_a_later_version_are_shown_under_their_own_names(tmp_path):
-    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "hd95": 7.25}}, {}, [], [])
+    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "boundary_iou": 7.25}}, {}, [], [])
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
-    assert row(page, "hd95") == ["7.250"]
-    assert ("td", {}) in page.tags, "whether a higher hd95 is better is not known"
+    assert row(page, "boundary_iou") == ["7.250"]
+    assert ("td", {}) in page.tags, "whether a higher boundary_iou is better is not known"
     assert page.images == []
 
 

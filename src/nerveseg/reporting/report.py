@@ -23,7 +23,7 @@ METHODS = {
     "baseline_mean_mask": "Average mask",
     "baseline_empty": "Empty mask",
 }
-MEASURES = {  # key in metrics.json: name, what it is; all of them are better the higher they are
+MEASURES = {  # key in metrics.json: name, what it is; better the higher they are, but for `LOWER`
     "dice": ("Dice, all frames", "mean over the frames; empty against empty counts 1, as in Kaggle’s challenge"),
     "dice_nerve": ("Dice, frames with nerve", "mean over the frames in which a nerve is annotated"),
     "iou": ("IoU, all frames", "overlap over union; empty against empty counts 1"),
@@ -31,9 +31,25 @@ MEASURES = {  # key in metrics.json: name, what it is; all of them are better th
     "binary_accuracy": ("Pixel accuracy", "share of pixels labelled as annotated; high for any small target"),
     "precision": ("Precision", "share of the predicted area that is nerve, mean over frames with a prediction"),
     "recall": ("Recall", "share of the nerve’s area that is found, mean over frames with a nerve"),
+    "specificity": ("Specificity", "share of the pixels that are no nerve and called so; high for any small target"),
+    "hd95": (
+        "HD95 (pixels)",
+        "95th percentile of the distances between outlines, mean over frames in which both show a nerve",
+    ),
+    "assd": ("ASSD (pixels)", "mean distance between outlines, likewise"),
+    "nsd": ("NSD at 2 pixels", "share of the outlines within 2 pixels of each other, mean over frames with a nerve"),
+    "centroid_distance": (
+        "Distance of centres (pixels)",
+        "between the centres of mass, where a needle would be aimed at",
+    ),
+    "area_error": ("Error of the area", "as a share of the annotated area"),
     "presence_sensitivity": ("Presence: sensitivity", "share of the frames with a nerve in which one is predicted"),
     "presence_specificity": ("Presence: specificity", "share of the frames without a nerve in which none is predicted"),
+    "presence_auc": ("Presence: ROC AUC", "a frame with a nerve is held for likelier to show one than a frame without"),
+    "ece": ("Calibration error", "mean difference between probability and share of nerve, over all pixels"),
+    "ece_doubtful": ("Calibration error, doubtful pixels", "likewise, of pixels with a probability of at least 0.05"),
 }
+LOWER = {"hd95", "assd", "centroid_distance", "area_error", "ece", "ece_doubtful"}  # is better
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -99,7 +115,7 @@ def _scores(metrics: Mapping[str, Any], methods: Sequence[str], measure: str) ->
     # Equal as shown is equal: a difference in the fourth digit makes no winner. Of a measure that we have no words
     # for, we do not know whether higher is better.
     known = [_number(value) for value in values if value is not None and measure in MEASURES]
-    best = max(known, default=None)
+    best = (min if measure in LOWER else max)(known, key=float, default=None)
     return [
         Score(_number(value), _interval(metrics, method, measure), _number(value) == best)
         for method, value in zip(methods, values, strict=True)
