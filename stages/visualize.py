@@ -15,6 +15,7 @@ from nerveseg.reporting.degradation_gallery import degradation_gallery
 from nerveseg.reporting.pictures import Case, comparison, heatmaps, overlays
 from nerveseg.reporting.plots import dice_distribution, robustness, threshold_curves, training_curves
 from nerveseg.reporting.report import write_report
+from nerveseg.reporting.trust import trust
 from nerveseg.reporting.verdict import verdict
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
@@ -30,6 +31,7 @@ FIGURES = {
     "robustness.png": ("Robustness", "Dice and distance of the outlines on test frames that were degraded on purpose: the U-Net, and each refiner of it."),
     "degradations.png": ("Degradations", "One frame in every way and at every severity in which frames are degraded, under the outline of its annotation."),
     "thresholds.png": ("Thresholds", "Scores on test at other thresholds than the one that val chose."),
+    "trust.png": ("Trust", "Whether probabilities mean what they say: of the pixels, and of there being a nerve; and precision against recall."),
     "training.png": ("Training", "Losses and Dice on val by epoch; of the refiner, epoch 0 is the U-Net as it came."),
 }  # fmt: skip
 
@@ -40,7 +42,7 @@ def visualize() -> None:
     make_deterministic(params.seed)
     with stage_run("visualize", params) as run, fresh_folder(OUTPUT) as folder:
         metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
-        tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in ("robustness", "thresholds")}
+        tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in ("robustness", "thresholds", "calibration")}
         unet_history, gan_history = (pd.read_csv(METRICS / f"{stage}_history.csv") for stage in ("unet", "gan"))
         scores = pd.read_csv(METRICS / "cases.csv", dtype={"frame": str, "subject": str})
         names = chosen(scores, params.visualize.cases)
@@ -51,6 +53,7 @@ def visualize() -> None:
         dice_distribution(scores, folder / "dice.png", dpi)
         robustness(tables["robustness"], folder / "robustness.png", dpi)
         threshold_curves(tables["thresholds"], folder / "thresholds.png", dpi)
+        trust(scores, tables["calibration"], tables["thresholds"], folder / "trust.png", dpi)
         training_curves(unet_history, gan_history, folder / "training.png", dpi)
         degradation_gallery(
             *_at_network_size(names[0]), params.degradation, params.seed, folder / "degradations.png", dpi

@@ -11,6 +11,7 @@ from nerveseg.params import load_params
 from nerveseg.reporting import pictures, plots
 from nerveseg.reporting.canvas import LOOKS, TRUTH, canvas
 from nerveseg.reporting.degradation_gallery import degradation_gallery
+from nerveseg.reporting.trust import trust
 
 DPI = 100
 STRENGTHS = load_params(ROOT / "params.yaml").degradation
@@ -63,18 +64,23 @@ ROBUSTNESS = pd.DataFrame(
     columns=["degradation", "severity", "model", "dice_nerve", "hd95"],
 )
 CASES = pd.DataFrame(
-    [(f"{s}_{n}", s, model, n > 1, 0.1 * n, 900 * n) for s in (1, 2) for n in range(1, 8) for model in LOOKS],
-    columns=["frame", "subject", "model", "has_nerve", "dice", "truth_area"],
+    [(f"{s}_{n}", s, model, n > 1, 0.1 * n, 900 * n, n / 9) for s in (1, 2) for n in range(1, 8) for model in LOOKS],
+    columns=["frame", "subject", "model", "has_nerve", "dice", "truth_area", "presence"],
 )
 THRESHOLDS = pd.DataFrame(
     [(model, t, 0.8, 0.7, t, 1 - t) for model in LOOKS for t in (0.3, 0.5)],
     columns=["model", "threshold", "dice", "dice_nerve", "precision", "recall"],
+)
+RELIABILITY = pd.DataFrame(
+    [(model, p, p**2, round(10 ** (6 - 5 * p))) for model in LOOKS for p in (0.01, 0.3, 0.9)],
+    columns=["model", "probability", "nerve", "pixels"],
 )
 CHARTS = {
     "training_curves": (plots.training_curves, CURVES),
     "robustness": (plots.robustness, (ROBUSTNESS,)),
     "dice_distribution": (plots.dice_distribution, (CASES,)),
     "threshold_curves": (plots.threshold_curves, (THRESHOLDS,)),
+    "trust": (trust, (CASES, RELIABILITY, THRESHOLDS)),
 }
 PICTURES = {"comparison": pictures.comparison, "overlays": pictures.overlays, "heatmaps": pictures.heatmaps}
 
@@ -134,6 +140,7 @@ def test_a_figure_that_fails_leaves_the_old_file_alone(tmp_path):
         ("robustness", "severity"),
         ("dice_distribution", "truth_area"),
         ("threshold_curves", "recall"),
+        ("trust", "presence"),
     ],
 )
 def test_a_missing_column_is_named_with_those_that_are_there(name, column, tmp_path):
@@ -156,6 +163,17 @@ def test_every_line_of_robustness_begins_at_the_clean_frames(tmp_path):
     assert drawn[0] > 1.2 * drawn[1]
     with pytest.raises(ValueError, match="no degraded frames"):
         plots.robustness(ROBUSTNESS.query("severity == 0"), tmp_path / "none.png", DPI)
+
+
+def test_without_frames_of_both_kinds_presence_has_no_curve_and_the_other_panels_are_drawn(tmp_path):
+    for name, cases in (("with.png", CASES), ("without.png", CASES.assign(has_nerve=True))):
+        trust(cases, RELIABILITY, THRESHOLDS, tmp_path / name, DPI)
+    drawn = [is_colour(pixels(tmp_path / name), LOOKS["unet"].on_white) for name in ("with.png", "without.png")]
+    thirds = [np.array_split(each, 3, axis=1) for each in drawn]
+    assert thirds[0][1].sum() > 0
+    assert thirds[1][1].sum() == 0
+    for panel in (0, 2):
+        assert thirds[1][panel].sum() > 100
 
 
 def test_the_gallery_shows_a_frame_in_every_way_at_every_severity(tmp_path):

@@ -31,9 +31,9 @@ SCORES = {
 
 def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path: Path | str, dpi: int) -> None:
     """The U-Net above, the refiner below: losses, Dice, and what steers the training."""
-    _need(unet_history, ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"], "the U-Net's history")
+    need(unet_history, ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"], "the U-Net's history")
     of_arms = [f"{arm}_{key}" for arm in ("control", "adversarial") for key in ("segmentation_loss", *_VAL)]
-    _need(
+    need(
         gan_history, ["epoch", *of_arms, "adversarial_loss", "critic_loss", "critic_accuracy"], "the refiner's history"
     )
     train: Curve = ("train", BLUE, "o", "-")
@@ -72,7 +72,7 @@ def robustness(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
     distance of the outlines, against severity, a line per model. Rows of severity 0, the clean frames, begin every line.
     """
     scores = {"dice_nerve": "Dice, frames with nerve", "hd95": "HD95 (pixels)"}
-    _need(table, ["degradation", "severity", "model", *scores], "the robustness table")
+    need(table, ["degradation", "severity", "model", *scores], "the robustness table")
     clean, poor = table[table["severity"] == 0], table[table["severity"] > 0]
     degraded = [str(name) for name in poor["degradation"].unique()]
     if not degraded:
@@ -109,7 +109,7 @@ def _titled(degradation: str) -> str:
 
 def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> None:
     """Dice of the frames that show the nerve: by subject, against the nerve's area, and how many reach a score."""
-    _need(cases_table, ["frame", "subject", "model", "has_nerve", "dice", "truth_area"], "the table of cases")
+    need(cases_table, ["frame", "subject", "model", "has_nerve", "dice", "truth_area"], "the table of cases")
     nerve = cases_table[cases_table["has_nerve"].astype(bool)]
     with canvas(path, 11.0, 7.2, dpi) as figure:
         if nerve.empty:
@@ -118,7 +118,7 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
         grid = figure.add_gridspec(2, 2)
         _by_subject(figure.add_subplot(grid[0, :]), nerve)
         by_area, reached = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
-        for model in _models(nerve):
+        for model in models_of(nerve):
             look, rows = LOOKS[model], nerve[nerve["model"] == model].dropna(subset=["dice"])
             by_area.scatter(
                 rows["truth_area"],
@@ -144,7 +144,7 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
 
 def threshold_curves(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
     """What each score would be, had another threshold been chosen."""
-    _need(table, ["model", "threshold", *SCORES], "the threshold table")
+    need(table, ["model", "threshold", *SCORES], "the threshold table")
     with canvas(path, 9.0, 6.2, dpi) as figure:
         grid = figure.subplots(2, 2, sharex=True)
         for axes, score in zip(grid.flat, SCORES, strict=True):
@@ -155,7 +155,12 @@ def threshold_curves(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(LOOKS))
 
 
-def _need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Refuse a table that cannot be drawn.
+
+    Raises:
+        ValueError: it misses a column, or has no row.
+    """
     if missing := [column for column in columns if column not in table.columns]:
         raise ValueError(
             f"{what} misses {', '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'no column'}"
@@ -164,7 +169,8 @@ def _need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
         raise ValueError(f"{what} has no row")
 
 
-def _models(table: pd.DataFrame) -> list[str]:
+def models_of(table: pd.DataFrame) -> list[str]:
+    """The models of a table that has the column `model`, in the order of `LOOKS`."""
     return [model for model in LOOKS if (table["model"] == model).any()]
 
 
@@ -191,7 +197,7 @@ def _mark_best(axes: Axes, history: pd.DataFrame, colour: str) -> None:
 
 
 def _line_per_model(axes: Axes, table: pd.DataFrame, across: str, score: str) -> None:
-    for model in _models(table):
+    for model in models_of(table):
         look, rows = LOOKS[model], table[table["model"] == model].sort_values(across)
         marker = look.marker if len(rows) <= CROWDED else ""
         axes.plot(rows[across], rows[score], color=look.on_white, linestyle=look.line, marker=marker, label=look.label)
@@ -199,7 +205,7 @@ def _line_per_model(axes: Axes, table: pd.DataFrame, across: str, score: str) ->
 
 def _by_subject(axes: Axes, nerve: pd.DataFrame) -> None:
     """A box per subject and model, the subjects in the order of their median over the models."""
-    models = _models(nerve)
+    models = models_of(nerve)
     subjects = nerve.groupby(nerve["subject"].astype(str))["dice"].median().sort_values(kind="stable").index
     width = 0.8 / len(models)
     for turn, model in enumerate(models):
