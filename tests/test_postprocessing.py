@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.ndimage import label
+from scipy.ndimage import gaussian_filter, label
+from scipy.special import expit
 
 from nerveseg.evaluation.metrics import count
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, remove_small_regions, search_cutoffs
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, confidence, remove_small_regions, search_cutoffs
 from nerveseg.params import PostprocessParams
 
 
@@ -115,3 +116,23 @@ def test_the_search_scores_as_the_cut_offs_that_it_finds_do(drawn):
     cutoffs, score = search_cutoffs(estimates, truths, params(presences=(0.0, 0.5)))
     dices = [count(truth, cutoffs.mask(estimate)).dice for estimate, truth in zip(estimates, truths, strict=True)]
     assert score == pytest.approx(np.mean(dices))
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_confidence_is_the_mean_dice_over_annotations_drawn_from_the_probabilities(seed):
+    rng = np.random.default_rng(seed)
+    probability = gaussian_filter(rng.normal(size=(40, 50)), 5)
+    probability = expit(40.0 * (probability / np.abs(probability).max()) - 20.0).astype(np.float32)
+    mask = probability >= rng.uniform(0.2, 0.8)
+    if not mask.any():
+        return
+    drawn = rng.random((400, *probability.shape)) < probability
+    dices = [count(truth, mask).dice for truth in drawn]
+    assert confidence(Estimate(probability, 1.0), mask) == pytest.approx(np.mean(dices), abs=0.03)
+    assert confidence(Estimate(probability, 0.5), mask) == pytest.approx(np.mean(dices) / 2, abs=0.03)
+
+
+def test_an_empty_mask_is_trusted_as_far_as_a_nerve_is_unlikely():
+    nothing = Estimate(np.full((4, 5), 0.1, np.float32), 0.2)
+    assert confidence(nothing, np.zeros((4, 5), bool)) == pytest.approx(0.8)

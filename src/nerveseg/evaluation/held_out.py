@@ -15,7 +15,7 @@ from nerveseg.evaluation.calibration import calibration_errors
 from nerveseg.evaluation.cases import case_measures, summary
 from nerveseg.evaluation.intervals import intervals
 from nerveseg.evaluation.metrics import presence_auc
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, confidence
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,15 @@ class HeldOut:
         return [truth.shape for truth in self.truths]
 
     def cases(self, model: str, estimates: Iterable[Estimate], cutoffs: Cutoffs) -> pd.DataFrame:
-        """A row for each frame: the columns `frame`, `subject` and `model`, those of `case_measures`, and `presence`, the
-        probability of there being a nerve.
+        """A row for each frame: the columns `frame`, `subject` and `model`, those of `case_measures`, `presence`, the
+        probability of there being a nerve, and the `confidence` in the mask.
         """
         who = pd.DataFrame({"frame": self.names, "subject": self.subjects, "model": model})
-        rows = [
-            case_measures(truth, cutoffs.mask(estimate), spacing) | {"presence": estimate.presence}
-            for truth, estimate, spacing in zip(self.truths, estimates, self.spacings, strict=True)
-        ]
+        rows = []
+        for truth, estimate, spacing in zip(self.truths, estimates, self.spacings, strict=True):
+            mask = cutoffs.mask(estimate)
+            trusted = {"presence": estimate.presence, "confidence": confidence(estimate, mask)}
+            rows.append(case_measures(truth, mask, spacing) | trusted)
         return who.join(pd.DataFrame(rows))
 
     def metrics(

@@ -48,6 +48,23 @@ class Cutoffs:
         return remove_small_regions(_above(probability, self.threshold), self.min_area * probability.size)
 
 
+def confidence(estimate: Estimate, mask: Mask) -> float:
+    """How far to trust a mask, 0..1: the Dice that the network's own probabilities let one expect of it.
+
+    With a nerve in the frame the Dice of a mask of k pixels is about 2 S_mask / (k + S), where S is the sum of all
+    probabilities and S_mask that of the mask's pixels (as in `expected_dice_threshold`); without one it is 0. Of an empty
+    mask it is 1 without a nerve, and 0 with one.
+
+    Args:
+        estimate: what the network says of the frame.
+        mask: of the frame, bool (H, W), for example from `Cutoffs.mask`.
+    """
+    if not mask.any():
+        return 1.0 - float(estimate.presence)
+    drawn, everything = (np.sum(of, dtype=np.float64) for of in (estimate.probability[mask], estimate.probability))
+    return float(estimate.presence * 2.0 * drawn / (np.count_nonzero(mask) + everything))
+
+
 def _above(probability: Probability, threshold: Threshold) -> Mask:
     mask: Mask = probability >= (expected_dice_threshold(probability) if threshold == "expected" else threshold)
     return mask

@@ -1,8 +1,11 @@
-"""Whether the models know what they do not know: calibration of the pixels, presence of a nerve, precision against recall."""
+"""Whether the models know what they do not know: calibration of the pixels, presence of a nerve, precision against recall,
+and what is gained by setting the least certain frames aside.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
@@ -13,25 +16,26 @@ from nerveseg.reporting.plots import models_of, need
 
 
 def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFrame, path: Path | str, dpi: int) -> None:
-    """Three panels, a line per model.
+    """Four panels, a line per model.
 
     Args:
-        cases: columns `model`, `has_nerve` and `presence`.
+        cases: columns `model`, `has_nerve`, `presence`, `confidence` and `dice`.
         reliability: of `reliability_table`.
         thresholds: of `threshold_table`.
         path: of the PNG.
         dpi: of it.
     """
-    need(cases, ["model", "has_nerve", "presence"], "the table of cases")
+    need(cases, ["model", "has_nerve", "presence", "confidence", "dice"], "the table of cases")
     need(reliability, ["model", "probability", "nerve"], "the calibration table")
     need(thresholds, ["model", "precision", "recall"], "the threshold table")
-    with canvas(path, 11.0, 4.2, dpi) as figure:
-        calibration, presence, overlap = figure.subplots(1, 3)
+    with canvas(path, 9.0, 7.4, dpi) as figure:
+        calibration, presence, overlap, kept = figure.subplots(2, 2).flat
         for axes in (calibration, presence):
             axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle=":")
         _per_model(calibration, reliability, _draw_reliability)
         _per_model(presence, cases, _draw_roc)
         _per_model(overlap, thresholds, _draw_precision)
+        _per_model(kept, cases, _draw_kept)
         calibration.set(
             title="Calibration of the pixels",
             xlabel="Probability of nerve (mean of a bin)",
@@ -42,9 +46,18 @@ def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFra
             ylabel="Share of frames with one, found",
         )  # fmt: skip
         overlap.set(title="Precision against recall", xlabel="Recall (at thresholds 0.05 to 0.95)", ylabel="Precision")
+        kept.set(
+            title="The least certain frames set aside", xlabel="Share of the frames kept", ylabel="Dice of those kept"
+        )
+        kept.set_xlim(1.03, -0.03)
         for axes in (calibration, presence):
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-        for axes, corner in ((calibration, "upper left"), (presence, "lower right"), (overlap, "lower left")):
+        for axes, corner in (
+            (calibration, "upper left"),
+            (presence, "lower right"),
+            (overlap, "lower left"),
+            (kept, "lower right"),
+        ):
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc=corner)
 
@@ -84,3 +97,21 @@ def _draw_precision(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
         marker=look.marker,
         label=look.label,
     )
+
+
+def _draw_kept(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
+    """The mean Dice of the most certain frames, from all of them to the most certain one; and, thinner, the same by their
+    true Dice, which no certainty can beat.
+    """
+    share = np.arange(1, len(rows) + 1) / len(rows)
+    for by, line, width in (("confidence", look.line, 1.8), ("dice", ":", 1.0)):
+        ranked = rows.sort_values(by, ascending=False, kind="stable")["dice"].to_numpy(float)
+        label = look.label if by == "confidence" else f"{look.label}, by its true Dice"
+        axes.plot(
+            share,
+            ranked.cumsum() / np.arange(1, len(rows) + 1),
+            color=look.on_white,
+            linestyle=line,
+            linewidth=width,
+            label=label,
+        )
