@@ -1,14 +1,18 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from scipy import ndimage
 
 from nerveseg.cli import main
 from nerveseg.data.mask_codes import decode_rle
 from nerveseg.ensemble import Ensemble
 from nerveseg.segmenter import Segmenter
+from odd_files import dicom, picture
 from test_segmenter import segmenter
 
 
@@ -144,3 +148,140 @@ def test_predict_refuses_two_images_that_would_overwrite_each_other(kaggle_folde
 def test_predict_without_a_model_says_what_to_run(kaggle_folder, tmp_path):
     code = run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path, "--model", tmp_path / "none")
     assert "run `dvc repro`" in str(code)
+
+
+def loop(folder, name="cine", frames=3, **attributes):
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.dcm"
+    path.write_bytes(dicom(np.stack([picture(number) for number in range(frames)]), **attributes))
+    return path
+
+
+def test_predict_gives_each_frame_an_overlay_that_differs_from_it_along_the_outline_alone(
+    kaggle_folder, model, tmp_path
+):
+    folder, out = kaggle_folder(subjects=[1]), tmp_path / "out"
+    run("predict", folder, "--out", out, "--model", model)
+    drawn = 0
+    for path in sorted(folder.glob("1_?.tif")):
+        frame = cv2.imread(str(path))
+        shown, mask = (cv2.imread(str(out / f"{path.stem}_{kind}.png")) for kind in ("overlay", "mask"))
+        changed = (shown != frame).any(axis=2)
+        drawn += changed.sum()
+        inside = mask[..., 0] > 0
+        assert not changed[~ndimage.binary_dilation(inside, iterations=2)].any()
+        assert not changed[ndimage.binary_erosion(inside, iterations=2)].any()
+    assert drawn > 0
+
+
+def test_predict_says_where_the_nerve_is_and_how_far_to_trust_it(kaggle_folder, model, tmp_path):
+    run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model)
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table["presence"].between(0.0, 1.0).all()
+    assert table["confidence"].between(0.0, 1.0).all()
+    assert table["area"].gt(0).any()
+    for row in table.itertuples():
+        mask = cv2.imread(str(tmp_path / "out" / f"1_{row.Index + 1}_mask.png"), cv2.IMREAD_GRAYSCALE) > 0
+        expected = ndimage.center_of_mass(mask) if mask.any() else (np.nan, np.nan)
+        assert (row.centroid_row, row.centroid_column) == pytest.approx(expected, nan_ok=True)
+
+
+def test_predict_numbers_the_frames_of_a_loop_and_makes_a_film_of_it_at_its_speed(model, tmp_path):
+    path, out = loop(tmp_path / "clinic", FrameTime="80"), tmp_path / "out"
+    assert run("predict", path, "--out", out, "--model", model) == 0
+    assert pd.read_csv(out / "predictions.csv")["frame"].tolist() == [1, 2, 3]
+    names = {f"cine_{number}_{kind}.png" for number in (1, 2, 3) for kind in ("mask", "overlay")}
+    assert {each.name for each in out.iterdir()} == names | {"cine.gif", "predictions.csv"}
+    film = Image.open(out / "cine.gif")
+    assert film.n_frames == 3
+    for number in range(3):
+        film.seek(number)
+        assert film.info["duration"] == 80
+        overlay = cv2.cvtColor(cv2.imread(str(out / f"cine_{number + 1}_overlay.png")), cv2.COLOR_BGR2RGB)
+        assert np.abs(np.asarray(film.convert("RGB")).astype(int) - overlay).max() <= 1
+
+
+def test_predict_finds_loops_without_a_suffix_in_a_folder(model, tmp_path):
+    loop(tmp_path / "clinic").rename(tmp_path / "clinic" / "IM_0001")
+    (tmp_path / "clinic" / "README").write_text("no DICOM")
+    assert run("predict", tmp_path / "clinic", "--out", tmp_path / "out", "--model", model) == 0
+    assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 3
+
+
+def test_predict_writes_a_submission_in_the_format_of_the_challenge_sorted_by_image(kaggle_folder, model, tmp_path):
+    folder, test = kaggle_folder(subjects=[1]), tmp_path / "test"
+    test.mkdir()
+    for source, number in zip(sorted(folder.glob("1_?.tif")), ("10", "9", "2", "1"), strict=True):
+        shutil.copy(source, test / f"{number}.tif")
+    assert run("predict", test, "--out", tmp_path / "out", "--model", model, "--kaggle") == 0
+    lines = (tmp_path / "out" / "submission.csv").read_text().splitlines()
+    assert lines[0] == "img,pixels"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "9", "10"]
+    for line in lines[1:]:
+        number, code = line.split(",")
+        mask = cv2.imread(str(tmp_path / "out" / f"{number}_mask.png"), cv2.IMREAD_GRAYSCALE) > 0
+        assert np.array_equal(decode_rle(code, mask.shape), mask)
+
+
+def test_predict_makes_no_submission_of_images_without_a_number(kaggle_folder, model, tmp_path):
+    code = run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model, "--kaggle")
+    assert "1_1.tif: a submission to Kaggle names images by their number" in str(code)
+    assert not (tmp_path / "out").exists()
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stopping_after(monkeypatch, count):
+    """Predicting is interrupted after so many frames; what was predicted is counted on."""
+    seen = []
+    real = Segmenter.predict
+
+    def counted(self, frames):
+        if len(seen) == count:
+            raise StoppedError
+        seen.extend(frames)
+        return real(self, frames)
+
+    monkeypatch.setattr(Segmenter, "predict", counted)
+    return seen
+
+
+def interrupt(monkeypatch, *arguments):
+    """Run a command until three frames are predicted."""
+    with monkeypatch.context() as patch:
+        stopping_after(patch, 3)
+        with pytest.raises(StoppedError):
+            main([str(argument) for argument in arguments])
+
+
+def test_an_interrupted_predict_goes_on_where_it_stopped_and_ends_as_one_that_was_not(
+    kaggle_folder, model, tmp_path, monkeypatch
+):
+    folder = kaggle_folder(subjects=[1, 2])
+    assert run("predict", folder, "--out", tmp_path / "whole", "--model", model) == 0
+    interrupt(monkeypatch, "predict", folder, "--out", tmp_path / "out", "--model", model)
+    journal = tmp_path / "out" / ".predictions.jsonl"
+    journal.write_text(journal.read_text() + '{"file": "cut o')  # as by a crash while it was written
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+    with monkeypatch.context() as patch:
+        seen = stopping_after(patch, None)
+        assert run("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
+    assert len(seen) == 5
+    files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
+
+
+@pytest.mark.parametrize("change", ["model", "file"])
+def test_an_interrupted_predict_does_again_what_changed_since(kaggle_folder, model, tmp_path, monkeypatch, change):
+    folder = kaggle_folder(subjects=[1])
+    interrupt(monkeypatch, "predict", folder, "--out", tmp_path / "out", "--model", model)
+    if change == "model":
+        (model / "note.txt").write_text("another one")
+    else:
+        (folder / "1_2.tif").write_bytes((folder / "1_3.tif").read_bytes() + b"\0")
+    with monkeypatch.context() as patch:
+        seen = stopping_after(patch, None)
+        assert run("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
+    assert len(seen) == {"model": 4, "file": 2}[change]

@@ -4,20 +4,14 @@ import argparse
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
-from nerveseg.data.frames import FRAME_SUFFIXES, read_frame, write_image
 from nerveseg.data.inventory import take_inventory
-from nerveseg.data.layouts import natural_key
-from nerveseg.data.mask_codes import encode_rle
 from nerveseg.data.summary import summary, text
 from nerveseg.errors import DatasetError, ModelError, told_plainly
-from nerveseg.outputs import write_csv
 from nerveseg.params import load_params
 from nerveseg.tracking_execution import repository_root
 
@@ -33,32 +27,15 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     return 1 if inventory.bad or inventory.leaks or inventory.manifest.empty else 0
 
 
-def predict(paths: Sequence[Path], output: Path, model: Path) -> int:
-    """Segment images, or all images of folders, into `output`; 1 where a file could not be read, else 0.
-
-    Writes `NAME_mask.png` at the frame's size for each, and `predictions.csv`: file, presence (probability of there
-    being a nerve), area in pixels, and the mask in Kaggle's run-length encoding.
-    """
+def predict(paths: Sequence[Path], output: Path, model: Path, *, kaggle: bool) -> int:
+    """Segment images and loops (`write_predictions`); 1 where a file could not be read, else 0."""
     from nerveseg.ensemble import load_predictor
+    from nerveseg.prediction_files import write_predictions
+    from nerveseg.training.checkpoints import digest_of
 
     predictor = load_predictor(model)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{output} cannot be made ({error.strerror}); choose another folder for --out") from None
-    rows, failed = [], 0
-    for path in tqdm(_images(paths), desc="predicting", unit="frame"):
-        try:
-            prediction = predictor.predict([read_frame(path)])[0]
-        except DatasetError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        write_image(output / f"{path.stem}_mask.png", prediction.mask)
-        row = {"file": str(path), "presence": prediction.presence, "area": prediction.area}
-        rows.append(row | {"pixels": encode_rle(prediction.mask)})
-    write_csv(output / "predictions.csv", pd.DataFrame(rows, columns=["file", "presence", "area", "pixels"]))
-    print(f"{len(rows)} frames segmented into {output}" + (f", {failed} skipped" if failed else ""))
+    done, failed = write_predictions(paths, output, predictor, digest_of({}, [model]), kaggle=kaggle)
+    print(f"{done} frames segmented into {output}" + (f", {failed} files skipped" if failed else ""))
     return 1 if failed else 0
 
 
@@ -128,12 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checking.add_argument(
         "--clear-names", action="store_true", help="call DICOM files by their paths, for your eyes only"
     )
-    predicting = commands.add_parser("predict", help="segment images or folders of images")
+    predicting = commands.add_parser("predict", help="segment images, DICOM loops, or folders of them")
     predicting.add_argument("paths", type=Path, nargs="+")
-    predicting.add_argument("--out", type=Path, required=True, help="folder for masks and predictions.csv")
+    predicting.add_argument(
+        "--out", type=Path, required=True, help="folder for masks, overlays, films of loops, and predictions.csv"
+    )
     predicting.add_argument(
         "--model", type=Path, default=Path("models/gan"), help="folder of a model (default: models/gan)"
     )
+    predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
     folding = commands.add_parser("folds", help="mean and spread over the folds and seeds of DVC experiments")
     folding.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="by default all of this commit")
     folding.add_argument("--ensemble", type=Path, metavar="DIR", help="write an ensemble of them instead of the table")
@@ -147,33 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(folds(given.experiments, given.ensemble))
         if given.command == "gate":
             sys.exit(gate(given.base, load_params().gate.margin))
-        sys.exit(predict(given.paths, given.out, given.model))
-
-
-def _images(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and the images inside of the folders named; masks are left out.
-
-    Raises:
-        DatasetError: two images would write the same mask, or there is no image.
-    """
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.iterdir(), key=lambda item: natural_key(item.name)) if path.is_dir() else [path]
-        found += [
-            item
-            for item in inside
-            if item == path or (item.suffix.lower() in FRAME_SUFFIXES - {""} and "_mask" not in item.stem)
-        ]
-    if not found:
-        raise DatasetError(
-            f"no image in {', '.join(map(str, paths))}; name files or folders of TIFF, PNG, JPEG or DICOM"
-        )
-    stems = Counter(path.stem for path in found)
-    if twice := [stem for stem, count in stems.items() if count > 1]:
-        raise DatasetError(
-            f"several images are called {twice[0]}, and would overwrite each other's mask; predict them apart"
-        )
-    return found
+        sys.exit(predict(given.paths, given.out, given.model, kaggle=given.kaggle))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, confidence
 
 BATCH_SIZE = 16
 Output = TypeVar("Output")
@@ -25,17 +25,25 @@ Output = TypeVar("Output")
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one frame (H, W): probability of nerve (float32), mask (bool) and its area in pixels, and the probability of
-    there being a nerve in the frame, 0..1.
+    """Of one frame (H, W): probability of nerve (float32), mask (bool), the probability of there being a nerve in the
+    frame, and the `confidence` in the mask, each 0..1.
     """
 
     probability: Probability
     mask: Mask
     presence: float
+    confidence: float
 
     @property
     def area(self) -> int:
+        """Of the mask, in pixels."""
         return int(np.count_nonzero(self.mask))
+
+    @property
+    def centroid(self) -> tuple[float, float] | None:
+        """Mean row and column of the pixels of the mask, from 0; None where it is empty."""
+        rows, columns = np.nonzero(self.mask)
+        return (float(rows.mean()), float(columns.mean())) if len(rows) else None
 
 
 class Predictor:
@@ -65,7 +73,8 @@ class Predictor:
             return []
         inputs = np.stack([Letterbox.fit(frame.shape, self.size).frame(frame) for frame in frames])
         estimates = self.estimates(inputs, (frame.shape for frame in frames))
-        return [Prediction(found.probability, self.cutoffs.mask(found), found.presence) for found in estimates]
+        masked = ((found, self.cutoffs.mask(found)) for found in estimates)
+        return [Prediction(found.probability, mask, found.presence, confidence(found, mask)) for found, mask in masked]
 
 
 def in_batches(run: Callable[[NDArray[np.float32]], Output], inputs: NDArray[np.uint8]) -> list[Output]:

@@ -45,6 +45,9 @@ _TAGS = [
     "BurnedInAnnotation",
     "PixelSpacing",
     "SequenceOfUltrasoundRegions",
+    "FrameTime",
+    "CineRate",
+    "RecommendedDisplayFrameRate",
 ]
 TISSUE, CENTIMETRES = 1, 3  # region spatial format of 2D images, and their physical unit (PS3.3, section C.8.5.5)
 
@@ -61,8 +64,8 @@ def is_dicom(path: Path) -> bool:
 @dataclass(frozen=True)
 class Header:
     """Frames of the loop, their size in pixels, the bits of a grey level, whether text is burned into the pixels, height and
-    width of a pixel in millimetres (None where the file does not say, or says two things), and who was examined; the
-    identity is kept out of `repr`, so that no message shows it.
+    width of a pixel in millimetres (None where the file does not say, or says two things), milliseconds from one frame to the
+    next (likewise), and who was examined; the identity is kept out of `repr`, so that no message shows it.
     """
 
     frames: int
@@ -71,6 +74,7 @@ class Header:
     bits: int
     burned_in: bool
     spacing: Spacing | None
+    frame_time: float | None
     identity: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -101,7 +105,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
             burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
             signed = bool(found.get("PixelRepresentation"))
-            spacing = _spacing(found)
+            spacing, frame_time = _spacing(found), _frame_time(found)
     except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways, and all mean the same
         raise BadFileError(
             path, f"no readable DICOM image ({type(error).__name__})", "export it again from the machine or PACS"
@@ -119,7 +123,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         raise BadFileError(path, "grey levels below 0", "export it with 8 bits")
     if not 1 <= bits <= 16:
         raise BadFileError(path, f"{bits} bits a pixel, expected 8 to 16", "export it with 8 bits")
-    return Header(frames, rows, columns, bits, burned_in, spacing, identity)
+    return Header(frames, rows, columns, bits, burned_in, spacing, frame_time, identity)
 
 
 def read_loop(path: Path) -> tuple[NDArray[np.uint8], str]:
@@ -177,6 +181,12 @@ def _spacing(found: "pydicom.Dataset") -> Spacing | None:
         told = {(float(spacing[0]), float(spacing[1]))}
     (height, width), *others = told or {(0.0, 0.0)}
     return None if others or not min(height, width) > 0.0 else (height, width)
+
+
+def _frame_time(found: "pydicom.Dataset") -> float | None:
+    rate = found.get("RecommendedDisplayFrameRate") or found.get("CineRate")
+    time = float(found.get("FrameTime") or (1000.0 / float(rate) if rate else 0.0))
+    return time if time > 0.0 else None
 
 
 def _digest(text: str, salt: bytes) -> str:
