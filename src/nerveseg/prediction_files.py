@@ -165,8 +165,8 @@ def overlay(frame: Frame, mask: Mask) -> NDArray[np.uint8]:
 
 
 def contour(mask: Mask) -> Mask:
-    """The pixels of a mask's outline, about as thick as a three-hundredth of its height, and at least one pixel."""
-    thickness = max(1, round(mask.shape[0] / 300))
+    """The pixels of a mask's outline, about as thick as a two-hundredth of its height, and at least one pixel."""
+    thickness = max(1, round(mask.shape[0] / 200))
     outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     drawn = cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, thickness)
     return drawn.astype(np.bool_)
