@@ -213,7 +213,8 @@ def test_predict_writes_a_submission_in_the_format_of_the_challenge_sorted_by_im
     test.mkdir()
     for source, number in zip(sorted(folder.glob("1_?.tif")), ("10", "9", "2", "1"), strict=True):
         shutil.copy(source, test / f"{number}.tif")
-    assert run("predict", test, "--out", tmp_path / "out", "--model", model, "--kaggle") == 0
+    named = [test / f"{number}.tif" for number in ("9", "10", "1", "2")]
+    assert run("predict", *named, "--out", tmp_path / "out", "--model", model, "--kaggle") == 0
     lines = (tmp_path / "out" / "submission.csv").read_text().splitlines()
     assert lines[0] == "img,pixels"
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "9", "10"]
