@@ -105,7 +105,7 @@ def _rows(
     for model, of in cases.items():
         scores = summary(of)
         row: dict[str, object] = {"degradation": degradation, "severity": severity, "model": model}
-        row |= {score: scores[score] for score in SCORES}
+        row |= {score: np.nan if scores[score] is None else scores[score] for score in SCORES}
         for measure in COMPARED if model != BASE else ():
             gains = pd.DataFrame({"subject": of["subject"], measure: of[measure] - cases[BASE][measure]})
             row[f"{measure}_gain"] = gains[measure].mean()
