@@ -125,3 +125,12 @@ def test_the_verdict_says_where_the_unet_ships_and_names_no_arm_that_was_not_tra
     told = verdict(table[table["model"] != "adversarial"], refinement("unet", "control"))
     assert "against a critic" not in told
     assert told.endswith("On val none gained over the U-Net with its cut-offs, so that this ships.")
+
+
+def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
+    def silent(frames):
+        return bright(frames) | {"control": (Estimate(np.zeros(each.shape, np.float32), 0.0) for each in frames)}
+
+    silence = ablation_table(TEST, silent, CUTOFFS, PARAMS, STRENGTHS, seed=0)
+    assert degraded_scores(silence)["control"] == {"dice_nerve": 0.0, "hd95": None}
+    assert degraded_scores(silence)["unet"]["hd95"] > 0
