@@ -1,8 +1,9 @@
 """Scores the models on the test subjects, where the annotator drew, and registers the one that ships.
 
 `metrics/metrics.json` holds the means, with the baselines that say what they are worth; `cases.csv` a row for each frame
-and model; `strata.csv` the scores by presence, size of the nerve and subject; `thresholds.csv` those at other thresholds;
-`calibration.csv` how often pixels of a probability are nerve; `robustness.csv` the ablation, on clean and on degraded frames:
+and model; `intervals.csv` each score with its 95 % interval; `strata.csv` the scores by presence, size of the nerve and
+subject; `thresholds.csv` those at other thresholds; `calibration.csv` how often pixels of a probability are nerve;
+`robustness.csv` the ablation, on clean and on degraded frames:
 the U-Net and each refiner of it. With an ensemble named in `evaluate.ensemble` that is scored too, and registered instead.
 """
 
@@ -21,6 +22,7 @@ from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
 from nerveseg.evaluation.held_out import HeldOut
+from nerveseg.evaluation.intervals import interval_table
 from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.evaluation.scoring import threshold_table
 from nerveseg.evaluation.strata import strata_table
@@ -52,13 +54,16 @@ def evaluate() -> None:
             [reliability_table(name, _look(model, test), test.truths) for name, model in models.items()]
         )
         robustness = _ablation(test, models, params)
-        metrics = test.metrics(cases, reliability, average, params.evaluate.bootstrap, params.seed)
+        all_cases = pd.concat([cases, test.baseline_cases(average)])
+        bounds = interval_table(all_cases, params.evaluate.bootstrap, params.seed)
+        metrics = test.metrics(all_cases, reliability, bounds)
         metrics["degraded"] = degraded_scores(robustness)
         metrics["gan"] = {"used": refinement.used, **metrics["gan"]}
         write_csv(METRICS / "cases.csv", cases)
         write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
         write_csv(METRICS / "calibration.csv", reliability)
-        write_csv(METRICS / "strata.csv", strata_table(cases, params.evaluate.bootstrap, params.seed))
+        write_csv(METRICS / "strata.csv", strata_table(all_cases, params.evaluate.bootstrap, params.seed))
+        write_csv(METRICS / "intervals.csv", bounds)
         write_csv(METRICS / "robustness.csv", robustness)
         write_json(METRICS / "metrics.json", metrics)
         run.log_scores(metrics)

@@ -7,10 +7,14 @@ from scipy.ndimage import binary_erosion, center_of_mass, distance_transform_edt
 from skimage.metrics import hausdorff_distance
 from sklearn.metrics import confusion_matrix
 
-from nerveseg.evaluation.cases import AREAS, IN_SUMMARY, LENGTHS, OF_OUTLINE, case_measures, measures_of, summary
+from nerveseg.evaluation.cases import AREAS, IN_SUMMARY, LENGTHS, OF_OUTLINE, case_measures, summary
 from nerveseg.evaluation.metrics import MEASURES
 
 RANDOM_CASES = 1000
+
+
+def measures_of(truths, predicted):
+    return pd.DataFrame(map(case_measures, truths, predicted))
 
 
 def disc(row, column, radius, shape=(120, 160)):

@@ -57,6 +57,13 @@ def test_frames_of_two_sizes_are_parted_by_the_share_that_is_nerve():
     assert table.loc["large", "dice"] == pytest.approx(cases(frames=30)["dice"].iloc[20:25].mean())
 
 
+def test_parts_are_told_in_their_own_order():
+    shown = TABLE[TABLE["model"] == "gan"]
+    assert shown[shown["stratum"] == "presence"]["part"].tolist() == ["nerve", "no nerve"]
+    assert shown[shown["stratum"] == "size"]["part"].tolist() == list(SIZES)
+    assert shown[shown["stratum"] == "subject"]["part"].tolist() == [str(n) for n in range(12)]
+
+
 def test_a_subject_has_the_mean_of_its_frames_and_no_interval():
     found = part("subject", "3")
     assert found["dice"] == pytest.approx(cases().query("subject == '3'")["dice"].mean())

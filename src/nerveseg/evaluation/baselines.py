@@ -7,14 +7,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Letterbox, Mask
-from nerveseg.evaluation.cases import measures_of, summary
 from nerveseg.evaluation.metrics import case_row, summarise
 from nerveseg.evaluation.scoring import THRESHOLDS
 
 
-def empty_baseline(truths: Sequence[Mask]) -> dict[str, float | None]:
-    """The scores (`summary`) of an empty mask for every frame."""
-    return summary(measures_of(truths, [np.zeros_like(truth) for truth in truths]))
+EMPTY, MEAN_MASK = "baseline_empty", "baseline_mean_mask"
+
+
+def baseline_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> dict[str, list[Mask]]:
+    """The masks of each baseline, by its name, for frames with these annotated masks.
+
+    Args:
+        average: from `mean_mask`, at the network's size.
+        truths: at their own size; at least one is not empty.
+    """
+    return {EMPTY: [np.zeros_like(truth) for truth in truths], MEAN_MASK: _mean_masks(average, truths)}
 
 
 def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -26,13 +33,9 @@ def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return (average / average.max()).astype(np.float32)
 
 
-def mean_mask_baseline(average: NDArray[np.float32], truths: Sequence[Mask]) -> dict[str, float | None]:
-    """The scores of the average mask, laid over every frame and cut at the threshold that suits these very frames best:
-    the most that this baseline can reach.
-
-    Args:
-        average: from `mean_mask`, at the network's size.
-        truths: annotated masks at their own size; at least one is not empty.
+def _mean_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> list[Mask]:
+    """The average mask laid over every frame and cut at the threshold that suits these very frames best: the most that this
+    baseline can reach.
     """
     shown = {shape: _laid_over(average, shape) for shape in {truth.shape for truth in truths}}
 
@@ -41,7 +44,7 @@ def mean_mask_baseline(average: NDArray[np.float32], truths: Sequence[Mask]) -> 
         return summarise(pd.DataFrame(rows))["dice_nerve"] or 0.0
 
     best = max(THRESHOLDS, key=reached)
-    return summary(measures_of(truths, [shown[truth.shape] >= best for truth in truths]))
+    return [shown[truth.shape] >= best for truth in truths]
 
 
 def _laid_over(average: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -7,13 +7,11 @@ told by Dice and by presence. Where the annotated mask is empty the share of the
 frames without a nerve, of which Dice counts too many.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
 from nerveseg.data.letterbox import Spacing
-from nerveseg.evaluation.metrics import Mask, case_row, none_for_nan, summarise
+from nerveseg.evaluation.metrics import Mask, case_row, none_for_nan, scored
 from nerveseg.evaluation.surface_distances import IN_PIXELS, surface_distances
 
 OF_OUTLINE = ("hd", "hd95", "assd", "nsd", "centroid_distance", "area_error")
@@ -52,12 +50,12 @@ def summary(cases: pd.DataFrame) -> dict[str, float | None]:
     """Scores over the cases of one model (rows of `case_measures`): those of `summarise`, and of `IN_SUMMARY` the means over
     the cases in which both masks show a nerve; of `nsd` over all with an annotated one.
     """
-    return summarise(cases) | none_for_nan({measure: cases[measure].mean() for measure in IN_SUMMARY})
+    return none_for_nan(contributions(cases).mean().to_dict())
 
 
-def measures_of(truths: Iterable[Mask], predicted: Iterable[Mask]) -> pd.DataFrame:
-    """A row of `case_measures` for each frame, in pixels alone."""
-    return pd.DataFrame([case_measures(*masks) for masks in zip(truths, predicted, strict=True)])
+def contributions(cases: pd.DataFrame) -> pd.DataFrame:
+    """What each case contributes to each score of `summary`, which is the mean of its column; NaN where it does not count."""
+    return scored(cases).assign(**{measure: cases[measure] for measure in IN_SUMMARY})
 
 
 def _outlines(truth: Mask, predicted: Mask, spacing: Spacing) -> dict[str, float]:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Mask, Size, Spacing
 from nerveseg.data.records import Record
-from nerveseg.evaluation.baselines import empty_baseline, mean_mask_baseline
+from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK, baseline_masks
 from nerveseg.evaluation.calibration import calibration_errors
 from nerveseg.evaluation.cases import case_measures, summary
-from nerveseg.evaluation.intervals import intervals
-from nerveseg.evaluation.metrics import presence_auc
+from nerveseg.evaluation.metrics import none_for_nan, presence_auc
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, confidence
+
+HEADLINE = ("dice", "dice_nerve")  # the scores whose intervals stand in metrics.json
 
 
 @dataclass(frozen=True)
@@ -46,40 +47,52 @@ class HeldOut:
         """A row for each frame: the columns `frame`, `subject` and `model`, those of `case_measures`, `presence`, the
         probability of there being a nerve, and the `confidence` in the mask.
         """
-        who = pd.DataFrame({"frame": self.names, "subject": self.subjects, "model": model})
         rows = []
         for truth, estimate, spacing in zip(self.truths, estimates, self.spacings, strict=True):
             mask = cutoffs.mask(estimate)
             trusted = {"presence": estimate.presence, "confidence": confidence(estimate, mask)}
             rows.append(case_measures(truth, mask, spacing) | trusted)
-        return who.join(pd.DataFrame(rows))
+        return self._who(model).join(pd.DataFrame(rows))
 
-    def metrics(
-        self, cases: pd.DataFrame, reliability: pd.DataFrame, average: NDArray[np.float32], resamples: int, seed: int
-    ) -> dict[str, Any]:
-        """The scores of each model of `cases`, with those of the baselines, 95 % intervals, and what was counted.
+    def baseline_cases(self, average: NDArray[np.float32]) -> pd.DataFrame:
+        """The same of the baselines (`baselines`), which say neither presence nor confidence; `average` is the mean train
+        mask, from `mean_mask`.
+        """
+        tables = [
+            self._who(name).join(pd.DataFrame(map(case_measures, self.truths, masks, self.spacings)))
+            for name, masks in baseline_masks(average, self.truths).items()
+        ]
+        return pd.concat(tables)
+
+    def metrics(self, cases: pd.DataFrame, reliability: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, Any]:
+        """The scores of each model and each baseline of `cases`, 95 % intervals of the models' Dice, and what was counted.
 
         Args:
-            cases: rows of `cases`, of one model after the other.
-            reliability: of `reliability_table`, likewise.
-            average: the mean train mask, from `mean_mask`.
-            resamples: of the bootstrap.
-            seed: likewise.
+            cases: rows of `cases` of one model after the other, and of `baseline_cases`.
+            reliability: of `reliability_table`, of the models.
+            bounds: of `interval_table`.
         """
-        of_models = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
+        parts = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
+        models = [name for name in parts if name not in {EMPTY, MEAN_MASK}]
+        scores = {name: summary(rows) for name, rows in parts.items()}
+        for name in models:
+            scores[name]["presence_auc"] = presence_auc(parts[name])
+            scores[name] |= calibration_errors(reliability[reliability["model"] == name])
+        found = bounds.set_index(["model", "score"])
         return {
-            **{
-                model: summary(rows)
-                | {"presence_auc": presence_auc(rows)}
-                | calibration_errors(reliability[reliability["model"] == model])
-                for model, rows in of_models.items()
+            **scores,
+            "intervals": {
+                name: none_for_nan(
+                    {f"{key}_{end}": found.loc[(name, key), end] for key in HEADLINE for end in ("low", "high")}
+                )
+                for name in models
             },
-            "baseline_empty": empty_baseline(self.truths),
-            "baseline_mean_mask": mean_mask_baseline(average, self.truths),
-            "intervals": {model: intervals(rows, resamples, seed) for model, rows in of_models.items()},
             "counts": {
                 "frames": len(self.truths),
                 "frames_with_nerve": sum(bool(truth.any()) for truth in self.truths),
                 "subjects": len(set(self.subjects)),
             },
         }
+
+    def _who(self, model: str) -> pd.DataFrame:
+        return pd.DataFrame({"frame": self.names, "subject": self.subjects, "model": model})

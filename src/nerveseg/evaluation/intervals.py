@@ -7,7 +7,7 @@ bootstrap; Davison and Hinkley 1997, section 3.8).
 import numpy as np
 import pandas as pd
 
-from nerveseg.evaluation.metrics import none_for_nan
+from nerveseg.evaluation.cases import contributions
 
 LEVEL = 0.95
 
@@ -35,9 +35,17 @@ def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: in
     return float(low), float(high)
 
 
-def intervals(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | None]:
-    """Intervals of one model's `dice` (all cases) and `dice_nerve` (those with a nerve), as `..._low`, `..._high`."""
-    bounds = {}
-    for key, covered in (("dice", cases), ("dice_nerve", cases[cases["has_nerve"]])):
-        bounds[f"{key}_low"], bounds[f"{key}_high"] = subject_interval(covered, "dice", resamples, seed)
-    return none_for_nan(bounds)
+def interval_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """A row for each model of `cases` (rows of `HeldOut.cases`) and each score of `summary`.
+
+    Returns:
+        Columns `model`, `score`, `cases` (that count for it), `mean`, and the bounds of its 95 % interval, `low` and `high`;
+        NaN where no case counts.
+    """
+    rows = []
+    for model, of in cases.groupby("model", sort=False):
+        each = contributions(of)
+        for score in each.columns:
+            low, high = subject_interval(each.assign(subject=of["subject"]), str(score), resamples, seed)
+            rows.append([model, score, each[score].count(), each[score].mean(), low, high])
+    return pd.DataFrame(rows, columns=["model", "score", "cases", "mean", "low", "high"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import recall_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 Mask = NDArray[np.bool_]
 
@@ -92,13 +92,18 @@ def summarise(cases: pd.DataFrame) -> dict[str, float | None]:
         how well an empty or non-empty mask tells presence (`presence_sensitivity`, `presence_specificity`); None
         where no case defines a score.
     """
-    with_nerve = cases[cases["has_nerve"]]
-    scores = {measure: cases[measure].mean() for measure in MEASURES}
-    scores |= {f"{measure}_nerve": with_nerve[measure].mean() for measure in ("dice", "iou")}
-    present, claimed = cases["has_nerve"].to_numpy(), cases["predicted_area"].to_numpy() > 0
-    scores["presence_sensitivity"] = recall_score(present, claimed, pos_label=True, zero_division=np.nan)
-    scores["presence_specificity"] = recall_score(present, claimed, pos_label=False, zero_division=np.nan)
-    return none_for_nan(scores)
+    return none_for_nan(scored(cases).mean().to_dict())
+
+
+def scored(cases: pd.DataFrame) -> pd.DataFrame:
+    """What each case contributes to each score of `summarise`, which is the mean of its column; NaN where it does not count."""
+    nerve, claimed = cases["has_nerve"].astype(bool), cases["predicted_area"] > 0
+    return cases[list(MEASURES)].assign(
+        dice_nerve=cases["dice"].where(nerve),
+        iou_nerve=cases["iou"].where(nerve),
+        presence_sensitivity=claimed.astype(float).where(nerve),
+        presence_specificity=(~claimed).astype(float).where(~nerve),
+    )
 
 
 def presence_auc(cases: pd.DataFrame) -> float | None:

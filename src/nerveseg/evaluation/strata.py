@@ -13,7 +13,7 @@ def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame
     """A row for each model and part.
 
     Args:
-        cases: rows of `HeldOut.cases`.
+        cases: rows of `HeldOut.cases`, of models and of baselines.
         resamples: of the bootstrap over the subjects of a part.
         seed: likewise.
 
@@ -27,21 +27,25 @@ def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame
         {"model": model, "stratum": stratum, "part": part, **_scores(of_part, resamples, seed)}
         for model, of in cases.groupby("model", sort=False)
         for stratum, parts in _parts(of).items()
-        for part, of_part in of.groupby(parts, sort=False, observed=True)
+        for part, of_part in of.groupby(parts, observed=True)
     ]
     return pd.DataFrame(rows)
 
 
 def _parts(cases: pd.DataFrame) -> dict[str, pd.Series]:
-    """For each way to part the frames, the name of each one's part; none for those that belong to no part."""
+    """For each way to part the frames, the name of each one's part, with the parts in the order in which they are told; none
+    for frames that belong to no part.
+    """
     share = cases["truth_area"] / cases["frame_area"]
     ranks = share[cases["has_nerve"]].rank(method="first")
     third = ((ranks - 1) * len(SIZES) // max(1, len(ranks))).clip(upper=len(SIZES) - 1)
-    return {
-        "presence": cases["has_nerve"].map({True: "nerve", False: "no nerve"}),
-        "size": third.map(dict(enumerate(SIZES))).reindex(cases.index),
-        "subject": cases["subject"].astype(str),
+    subjects = cases["subject"].astype(str)
+    parts = {
+        "presence": (cases["has_nerve"].map({True: "nerve", False: "no nerve"}), ["nerve", "no nerve"]),
+        "size": (third.map(dict(enumerate(SIZES))).reindex(cases.index), list(SIZES)),
+        "subject": (subjects, subjects.drop_duplicates().tolist()),
     }
+    return {name: pd.Series(pd.Categorical(of, order), cases.index) for name, (of, order) in parts.items()}
 
 
 def _scores(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | int | None]:
