@@ -10,7 +10,6 @@ from nerveseg.data.letterbox import Letterbox, Mask
 from nerveseg.evaluation.metrics import case_row, summarise
 from nerveseg.evaluation.scoring import THRESHOLDS
 
-
 EMPTY, MEAN_MASK = "baseline_empty", "baseline_mean_mask"
 
 
