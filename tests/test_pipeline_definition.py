@@ -35,14 +35,15 @@ def imported_modules(path: Path) -> set[Path]:
 
 
 def code_of(script: Path) -> set[str]:
-    """The script, all modules that it reaches through imports, and the templates that lie beside them."""
+    """The script, all modules that it reaches through imports, and the templates and scripts that lie beside them."""
     seen: set[Path] = set()
     waiting = {script}
     while waiting:
         path = waiting.pop()
         seen.add(path)
         waiting |= imported_modules(path) - seen
-    templates = {page for path in seen if path.name == "report.py" for page in path.parent.glob("*.html")}
+    beside = {path.parent for path in seen if path.name == "report.py"}
+    templates = {file for folder in beside for kind in ("html", "js") for file in folder.rglob(f"*.{kind}")}
     filled = {path for path in seen | templates if path.stat().st_size}
     return {str(path.relative_to(ROOT)) for path in filled}
 

@@ -78,12 +78,12 @@ class HeldOut:
         for name in models:
             scores[name]["presence_auc"] = presence_auc(parts[name])
             scores[name] |= calibration_errors(reliability[reliability["model"] == name])
-        found = bounds.set_index(["model", "score"])
+        found = {(row["model"], row["score"]): row for row in bounds.to_dict("records")}
         return {
             **scores,
             "intervals": {
                 name: none_for_nan(
-                    {f"{key}_{end}": found.loc[(name, key), end] for key in HEADLINE for end in ("low", "high")}
+                    {f"{key}_{end}": found[name, key][end] for key in HEADLINE for end in ("low", "high")}
                 )
                 for name in models
             },

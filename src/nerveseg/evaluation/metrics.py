@@ -7,6 +7,7 @@ specificity of a truth that fills the frame are NaN; means skip NaN.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,9 +119,9 @@ def presence_auc(cases: pd.DataFrame) -> float | None:
     return float(roc_auc_score(cases["has_nerve"], cases["presence"]))
 
 
-def none_for_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
+def none_for_nan(scores: Mapping[Any, float]) -> dict[str, float | None]:
     """JSON knows no NaN."""
-    return {key: None if np.isnan(value) else float(value) for key, value in scores.items()}
+    return {str(key): None if np.isnan(value) else float(value) for key, value in scores.items()}
 
 
 def _ratio(part: int, whole: int, empty: float) -> float:

@@ -40,12 +40,12 @@ def _parts(cases: pd.DataFrame) -> dict[str, pd.Series]:
     ranks = share[cases["has_nerve"]].rank(method="first")
     third = ((ranks - 1) * len(SIZES) // max(1, len(ranks))).clip(upper=len(SIZES) - 1)
     subjects = cases["subject"].astype(str)
-    parts = {
+    parts: dict[str, tuple[pd.Series, list[str]]] = {
         "presence": (cases["has_nerve"].map({True: "nerve", False: "no nerve"}), ["nerve", "no nerve"]),
         "size": (third.map(dict(enumerate(SIZES))).reindex(cases.index), list(SIZES)),
         "subject": (subjects, subjects.drop_duplicates().tolist()),
     }
-    return {name: pd.Series(pd.Categorical(of, order), cases.index) for name, (of, order) in parts.items()}
+    return {name: of.astype(pd.CategoricalDtype(order)) for name, (of, order) in parts.items()}
 
 
 def _scores(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | int | None]:

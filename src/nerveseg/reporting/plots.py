@@ -9,6 +9,7 @@ defined is NaN and leaves a gap.
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from nerveseg.reporting.canvas import BLUE, GREEN, GREY, LOOKS, SKY, VERMILLION,
 
 CROWDED = 40  # points of a line, beyond which markers run into each other
 Curve = tuple[str, str, str, LineStyle]  # name, colour, marker, line
+Metrics = Mapping[str, Any]  # the content of metrics.json
 
 _VAL = ("val_dice", "val_dice_degraded")
 SCORES = {
@@ -67,9 +69,10 @@ def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path:
             axes.legend()
 
 
-def robustness(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
+def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
     """Small multiples, a panel per degradation and one for all of them: Dice of the frames that show the nerve, and the
-    distance of the outlines, against severity, a line per model. Rows of severity 0, the clean frames, begin every line.
+    distance of the outlines, against severity, a line per model. Rows of severity 0, the clean frames, begin every line. The
+    average train mask, whose scores `metrics.json` holds, does not look at frames: its line is level.
     """
     scores = {"dice_nerve": "Dice, frames with nerve", "hd95": "HD95 (pixels)"}
     need(table, ["degradation", "severity", "model", *scores], "the robustness table")
@@ -92,7 +95,8 @@ def robustness(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
                 _line_per_model(
                     axes, pd.concat([clean, poor[poor["degradation"] == degraded[place]]]), "severity", score
                 )
-                axes.set_title(_titled(degraded[place]) if row == 0 else "")
+                _baseline(axes, metrics, score)
+                axes.set_title(titled(degraded[place]) if row == 0 else "")
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
                 axes.tick_params(labelbottom=True, labelleft=column == 0)
                 if column == 0:
@@ -100,10 +104,10 @@ def robustness(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
         grid[0, 0].set_ylim(-0.02, 1.02)
         grid[1, 0].set_ylim(bottom=0.0)
         figure.supxlabel("Severity (0 = clean frames)", fontsize=10)
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(LOOKS))
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 
 
-def _titled(degradation: str) -> str:
+def titled(degradation: str) -> str:
     return {"all": "All of them", "jpeg": "JPEG"}.get(degradation, degradation.replace("_", " ").capitalize())
 
 
@@ -142,17 +146,24 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
             _legend_above(axes)
 
 
-def threshold_curves(table: pd.DataFrame, path: Path | str, dpi: int) -> None:
-    """What each score would be, had another threshold been chosen."""
+def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
+    """What each score would be, had another threshold been chosen; beside those of the average train mask, of `metrics.json`."""
     need(table, ["model", "threshold", *SCORES], "the threshold table")
     with canvas(path, 9.0, 6.2, dpi) as figure:
         grid = figure.subplots(2, 2, sharex=True)
         for axes, score in zip(grid.flat, SCORES, strict=True):
             _line_per_model(axes, table, "threshold", score)
+            _baseline(axes, metrics, score)
             axes.set(title=SCORES[score], ylabel=SCORES[score].split(",")[0])
         for axes in grid[1]:
             axes.set_xlabel("Threshold on the probability")
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(LOOKS))
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+
+
+def _baseline(axes: Axes, metrics: Metrics, score: str) -> None:
+    """A level line for the average train mask; none where the score is not defined for it."""
+    if (value := metrics["baseline_mean_mask"].get(score)) is not None:
+        axes.axhline(value, color=GREY, linewidth=1.2, linestyle=":", label="Average train mask")
 
 
 def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:

@@ -1,21 +1,25 @@
 """The web report: one HTML page that holds everything, scores, figures and parameters.
 
-The page makes no request (its content security policy forbids it), runs no script, and has neither a time stamp
-nor a path in it, so that equal results give an equal page. A score is a share, 0 to 1; None, a score that is not
+The page makes no request and runs no script but its own (its content security policy forbids both), and has neither a time
+stamp nor a path in it, so that equal results give an equal page. A score is a share, 0 to 1; None, a score that is not
 defined or was not computed, is shown as "n/a".
 """
 
 import base64
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from nerveseg.reporting.canvas import replacing
+from nerveseg.reporting.canvas import GREEN, TRUTH, VERMILLION, YELLOW, replacing
+from nerveseg.reporting.charts import Chart
+from nerveseg.reporting.embedding import document, figure, script
+from nerveseg.reporting.layers import HEAT
 
 METHODS = {
     "unet": "U-Net",
@@ -50,7 +54,9 @@ MEASURES = {  # key in metrics.json: name, what it is; better the higher they ar
     "ece_doubtful": ("Calibration error, doubtful pixels", "likewise, of pixels with a probability of at least 0.05"),
 }
 LOWER = {"hd95", "assd", "centroid_distance", "area_error", "ece", "ece_doubtful"}  # is better
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BESIDE = Path(__file__).parent
+SCRIPTS = ("cases.js", "bundled/chart.js", "charts.js")
+AGREEMENT = {"tp": GREEN, "fp": VERMILLION, "fn": YELLOW}
 
 
 @dataclass(frozen=True)
@@ -60,41 +66,56 @@ class Score:
     best: bool
 
 
-@dataclass(frozen=True)
-class Figure:
-    title: str
-    caption: str
-    data: str  # the PNG in base64
-    width: int  # pixels
-    height: int
-
-
 def write_report(
     path: Path | str,
     metrics: Mapping[str, Any],
+    bounds: pd.DataFrame,
     params: Mapping[str, Any],
+    data: Mapping[str, Any],
     figures: Sequence[tuple[str, str, Path | str]],
     findings: Sequence[str],
+    browser: Mapping[str, Any] | None = None,
+    charts: Sequence[Chart] = (),
 ) -> None:
     """Write the page.
 
     Args:
         path: of the page, for example reports/index.html.
         metrics: the content of metrics/metrics.json.
+        bounds: of the scores: the columns `model`, `score`, `low` and `high` of metrics/intervals.csv.
         params: the content of params.yaml: values, and sections of values.
+        data: facts on the data set, digests among them.
         figures: title, caption and PNG of each, in the order of the page.
         findings: sentences on the refiner: whether it helped, what ships, and what its training was remarked for.
+        browser: the document of `case_browser.Gallery`; None for a page without cases, charts and scripts.
+        charts: drawn in the browser.
     """
     methods = {key: name for key, name in METHODS.items() if key in metrics}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    template = environment.from_string((BESIDE / "page.html").read_text(encoding="utf-8"))
+    known = bounds.dropna().to_dict("records")
+    ends = {(str(row["model"]), str(row["score"])): (float(row["low"]), float(row["high"])) for row in known}
+    palette = base64.b64encode((255 * np.asarray(HEAT.colors)).round().astype("uint8").tobytes()).decode("ascii")
+    documents = {
+        "case-data": document({**browser, "palette": palette, "truth": TRUTH}),
+        "chart-data": document(charts),
+    } if browser else {}  # fmt: skip
     page = template.render(
         methods=methods,
-        rows=[(*_named(measure), _scores(metrics, list(methods), measure)) for measure in _measures(metrics, methods)],
+        rows=[
+            (*_named(measure), _scores(metrics, ends, list(methods), measure))
+            for measure in _measures(metrics, methods)
+        ],
         counts=metrics.get("counts"),
         findings=findings,
-        figures=[_figure(title, caption, Path(png)) for title, caption, png in figures],
+        figures=[figure(title, caption, Path(png)) for title, caption, png in figures],
+        data={key: _value(value) for key, value in data.items()},
         sections=_sections(params),
+        browser=browser,
+        charts=charts,
+        agreement=AGREEMENT,
+        documents=documents,
+        scripts=[script(BESIDE / name) for name in SCRIPTS] if browser else [],
     )
     with replacing(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
@@ -110,34 +131,25 @@ def _named(measure: str) -> tuple[str, str]:
     return MEASURES.get(measure, (measure, ""))
 
 
-def _scores(metrics: Mapping[str, Any], methods: Sequence[str], measure: str) -> list[Score]:
+def _scores(
+    metrics: Mapping[str, Any],
+    ends: Mapping[tuple[str, str], tuple[float, float]],
+    methods: Sequence[str],
+    measure: str,
+) -> list[Score]:
     values = [metrics[method].get(measure) for method in methods]
     # Equal as shown is equal: a difference in the fourth digit makes no winner. Of a measure that we have no words
     # for, we do not know whether higher is better.
     known = [_number(value) for value in values if value is not None and measure in MEASURES]
     best = (min if measure in LOWER else max)(known, key=float, default=None)
     return [
-        Score(_number(value), _interval(metrics, method, measure), _number(value) == best)
+        Score(_number(value), "–".join(map(_number, ends.get((method, measure), ()))), _number(value) == best)
         for method, value in zip(methods, values, strict=True)
     ]
 
 
 def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
-
-
-def _interval(metrics: Mapping[str, Any], method: str, measure: str) -> str:
-    bounds = metrics.get("intervals", {}).get(method, {})
-    low, high = bounds.get(f"{measure}_low"), bounds.get(f"{measure}_high")
-    return "" if low is None or high is None else f"{_number(low)}–{_number(high)}"
-
-
-def _figure(title: str, caption: str, png: Path) -> Figure:
-    content = png.read_bytes()
-    if not content.startswith(PNG_SIGNATURE):
-        raise ValueError(f"{png} is not a PNG; the report embeds nothing else")
-    width, height = struct.unpack(">II", content[16:24])
-    return Figure(title, caption, base64.b64encode(content).decode("ascii"), width, height)
 
 
 def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, str]]:

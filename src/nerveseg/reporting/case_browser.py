@@ -1,0 +1,143 @@
+"""The test cases as the report's browser of them reads them: one JSON document with everything in it, small enough to open at
+once.
+
+Frames are WebP, the best of `RUNGS` with which all of them fit; maps of probability and uncertainty are a quarter as wide and
+high, as they come from a network that sees no more; outlines are paths of SVG in pixels of the frame.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nerveseg.data.letterbox import Frame, Mask
+from nerveseg.reporting.canvas import LOOKS
+from nerveseg.reporting.pictures import Case
+from nerveseg.reporting.selection import KINDS, outcome
+
+MEASURED = (
+    "dice",
+    "iou",
+    "hd95",
+    "hd95_mm",
+    "centroid_distance",
+    "centroid_distance_mm",
+    "predicted_area",
+    "presence",
+    "confidence",
+)
+SHRUNK = 4  # how much smaller maps are than their frame
+STRAYS = 0.4  # pixels that an outline may lie from the mask's edge
+
+
+class Rung(NamedTuple):
+    scale: float  # of the frame
+    quality: int  # of WebP
+
+
+RUNGS = (Rung(1, 80), Rung(1, 60), Rung(1, 40), Rung(0.75, 40), Rung(0.5, 40), Rung(0.5, 20), Rung(0.25, 20))
+SAMPLE = 24  # frames, about, from which the size of all is told
+
+
+class Gallery:
+    """Takes cases one after the other, and keeps of each no more than the page needs.
+
+    Args:
+        scores: rows of `metrics/cases.csv`.
+        rung: how frames are encoded, from `fitting_rung`.
+    """
+
+    def __init__(self, scores: pd.DataFrame, rung: Rung) -> None:
+        self._rung = rung
+        self._scores = {(row["frame"], row["model"]): row for row in scores.to_dict("records")}
+        self._models: list[str] = []
+        self._cases: list[dict[str, Any]] = []
+
+    def passing(self, cases: Iterable[Case]) -> Iterator[Case]:
+        """The same cases, each once it is taken."""
+        for case in cases:
+            self._add(case)
+            yield case
+
+    def document(self) -> dict[str, Any]:
+        """Everything, for `json.dumps`."""
+        looks = {model: {"label": LOOKS[model].label, "colour": LOOKS[model].on_frame} for model in self._models}
+        return {"models": looks, "kinds": KINDS, "quality": self._rung._asdict(), "cases": self._cases}
+
+    def _add(self, case: Case) -> None:
+        self._models = list(case.masks)
+        height, width = case.frame.shape
+        self._cases.append(
+            {
+                "name": case.name,
+                "subject": case.subject,
+                "nerve": bool(case.truth.any()),
+                "area": int(np.count_nonzero(case.truth)),
+                "size": [height, width],
+                "frame": _webp(case.frame, self._rung),
+                "truth": svg_path(case.truth),
+                "uncertainty": _map(case.uncertainty),
+                "models": {model: self._of_model(case, model) for model in case.masks},
+            }
+        )
+
+    def _of_model(self, case: Case, model: str) -> dict[str, Any]:
+        row = self._scores[case.name, model]
+        values = {measure: _short(row[measure]) for measure in MEASURED}
+        kind = outcome(row["has_nerve"], row["predicted_area"], row["dice"])
+        layers = {"outline": svg_path(case.masks[model]), "heat": _map(case.probabilities[model])}
+        return {**values, "kind": kind, **layers}
+
+
+def fitting_rung(frames: Sequence[Frame], room: int) -> Rung:
+    """The best of `RUNGS` with which the frames take about `room` bytes in the page at most, told from some of them; the last
+    one where none does.
+    """
+    sample = frames[:: max(1, len(frames) // SAMPLE)]
+    for rung in RUNGS:
+        mean = sum(len(_webp(frame, rung)) for frame in sample) / len(sample)
+        if mean * len(frames) <= room:
+            return rung
+    return RUNGS[-1]
+
+
+def svg_path(mask: Mask) -> str:
+    """The outlines of a mask, holes among them, as closed paths of whole pixels, to be filled by the rule `evenodd`; empty for an
+    empty mask.
+    """
+    # Twice as large and around a border, the outline of pixels' centres becomes that of their edges, to half a pixel.
+    doubled = cv2.resize(mask.view(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    outlines, _ = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    rounded = [cv2.approxPolyDP(outline, 2 * STRAYS, closed=True)[:, 0] for outline in outlines]
+    return "".join(_closed(points) for points in rounded)
+
+
+def _closed(points: NDArray[np.int32]) -> str:
+    """In units of half a pixel; after the first point, the steps from each to the next."""
+    first, steps = points[0], np.diff(points, axis=0)
+    onward = "l" + " ".join(f"{across} {down}" for across, down in steps) if len(steps) else ""
+    return f"M{first[0]} {first[1]}{onward}z"
+
+
+def _webp(frame: Frame, rung: Rung) -> str:
+    if rung.scale < 1:
+        frame = cv2.resize(frame, None, fx=rung.scale, fy=rung.scale, interpolation=cv2.INTER_AREA)
+    _, content = cv2.imencode(".webp", frame, [cv2.IMWRITE_WEBP_QUALITY, rung.quality])
+    return base64.b64encode(content.tobytes()).decode("ascii")
+
+
+def _map(values: NDArray[np.float32]) -> str:
+    """0..1 as grey levels; nothing where all are below half a level."""
+    levels = np.round(255 * values).astype(np.uint8)
+    if not levels.any():
+        return ""
+    height, width = (max(1, side // SHRUNK) for side in levels.shape)
+    return _webp(cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA), Rung(1, 80))
+
+
+def _short(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)

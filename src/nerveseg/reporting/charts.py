@@ -1,0 +1,77 @@
+"""Charts that the report draws in the browser, as data: what is on the axes, and a series of points for each line or cloud.
+
+The same tables as in `plots`, for a reader who wants to point at a value, or to go from a point to its case.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nerveseg.reporting.canvas import BLUE, LOOKS, VERMILLION
+from nerveseg.reporting.plots import models_of, titled
+
+
+@dataclass(frozen=True)
+class Series:
+    label: str
+    colour: str
+    points: list[list[float | str | None]]  # x, y, and in a cloud of cases the frame's name
+
+
+@dataclass(frozen=True)
+class Chart:
+    id: str
+    title: str
+    note: str  # what to see in it
+    x: str  # titles of the axes
+    y: str
+    panels: dict[str, list[Series]]  # one of them is seen at a time
+    joined: bool = False  # lines, or clouds of points
+
+
+def charts(cases: pd.DataFrame, robustness: pd.DataFrame, thresholds: pd.DataFrame, unet: pd.DataFrame) -> list[Chart]:
+    """All charts of the page, from the tables `cases`, `robustness`, `thresholds` and `unet_history` of `metrics/`."""
+    nerve = cases[cases["has_nerve"]]
+    clean, poor = robustness[robustness["severity"] == 0], robustness[robustness["severity"] > 0]
+    kinds = [str(kind) for kind in poor["degradation"].unique()][::-1]  # all of them together come first
+    degraded = {kind: pd.concat([clean, poor[poor["degradation"] == kind]]) for kind in kinds}
+    losses = [
+        Series("train", BLUE, _points(unet, ["epoch", "loss"])),
+        Series("validation", VERMILLION, _points(unet, ["epoch", "val_loss"])),
+    ]
+    dice = "Dice, frames with nerve"
+    return [
+        Chart(
+            "by-size", "Dice against the size of the nerve", "A point is a frame with a nerve: choose one to see it above.",
+            "Annotated area (pixels)", "Dice", {"": _of_models(nerve, ["truth_area", "dice", "frame"])},
+        ),
+        Chart(
+            "by-confidence", "Dice against confidence", "Low and to the right lie the frames that a model is wrong about and "
+            "sure of.", "Confidence (expected Dice)", "Dice",
+            {"": _of_models(cases, ["confidence", "dice", "frame"])},
+        ),
+        Chart(
+            "robustness", "Dice on degraded frames", "Test frames made poor on purpose; severity 0 are the clean ones.",
+            "Severity", dice,
+            {titled(kind): _of_models(rows, ["severity", "dice_nerve"]) for kind, rows in degraded.items()}, joined=True,
+        ),
+        Chart(
+            "by-threshold", "Dice at other thresholds", "All other cut-offs are those that val chose.",
+            "Threshold on the probability", dice, {"": _of_models(thresholds, ["threshold", "dice_nerve"])}, joined=True,
+        ),
+        Chart("loss", "Loss of the U-Net", "While it trains, by epoch.", "Epoch", "Loss", {"": losses}, joined=True),
+    ]  # fmt: skip
+
+
+def _of_models(table: pd.DataFrame, columns: Sequence[str]) -> list[Series]:
+    return [
+        Series(LOOKS[model].label, LOOKS[model].on_white, _points(table[table["model"] == model], columns))
+        for model in models_of(table)
+    ]
+
+
+def _points(table: pd.DataFrame, columns: Sequence[str]) -> list[list[float | str | None]]:
+    """Those that are defined, in the order of the table, rounded to what can be seen."""
+    rows = table[[*columns]].dropna().itertuples(index=False)
+    return [[value if isinstance(value, str) else round(float(value), 4) for value in row] for row in rows]

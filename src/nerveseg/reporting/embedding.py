@@ -1,0 +1,68 @@
+"""What the page holds instead of links: pictures, documents in JSON and scripts, and the digests by which its content security
+policy lets these scripts run and no other.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+LARGE = 400_000  # bytes of a PNG, above which it is a picture of frames and smaller as WebP
+QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Figure:
+    title: str
+    caption: str
+    kind: str  # image/png or image/webp
+    data: str  # in base64
+    width: int  # pixels
+    height: int
+
+
+@dataclass(frozen=True)
+class Script:
+    content: str
+    digest: str  # SHA-256 in base64
+
+
+def figure(title: str, caption: str, png: Path) -> Figure:
+    """A PNG as it is, or where it is large as WebP.
+
+    Raises:
+        ValueError: it is not a PNG.
+    """
+    content = png.read_bytes()
+    try:
+        image = Image.open(io.BytesIO(content), formats=["PNG"])
+    except OSError:
+        raise ValueError(f"{png} is not a PNG; the report embeds nothing else") from None
+    kind = "image/png"
+    if len(content) > LARGE:
+        smaller = io.BytesIO()
+        image.convert("RGB").save(smaller, "WEBP", quality=QUALITY)
+        kind, content = "image/webp", smaller.getvalue()
+    return Figure(title, caption, kind, base64.b64encode(content).decode("ascii"), *image.size)
+
+
+def script(path: Path) -> Script:
+    content = path.read_text(encoding="utf-8")
+    return Script(content, base64.b64encode(hashlib.sha256(content.encode()).digest()).decode("ascii"))
+
+
+def document(content: Any) -> str:
+    """JSON that can stand in a page: nothing in it ends the element that holds it."""
+    text = json.dumps(content, default=_fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _fields(value: object) -> dict[str, Any]:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no place in a document")
