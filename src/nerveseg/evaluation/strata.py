@@ -43,7 +43,7 @@ def _parts(cases: pd.DataFrame) -> dict[str, pd.Series]:
     parts: dict[str, tuple[pd.Series, list[str]]] = {
         "presence": (cases["has_nerve"].map({True: "nerve", False: "no nerve"}), ["nerve", "no nerve"]),
         "size": (third.map(dict(enumerate(SIZES))).reindex(cases.index), list(SIZES)),
-        "subject": (subjects, subjects.drop_duplicates().tolist()),
+        "subject": (subjects, [str(name) for name in subjects.unique()]),
     }
     return {name: of.astype(pd.CategoricalDtype(order)) for name, (of, order) in parts.items()}
 
