@@ -29,7 +29,6 @@ from nerveseg.training.distribution import make_deterministic
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented.png")
 METRICS, OUTPUT = Path("metrics"), Path("reports")
 TABLES = ("robustness", "thresholds", "calibration", "intervals", "unet_history", "gan_history")
-ROOM = 17_000_000  # bytes for the frames in the page, which with all else shall have less than 30 MB
 MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
 FIGURES = {
     "comparison.png": ("Comparison", "The best, the median and the worst frames by the Dice of the model that ships: frame, annotation, U-Net, the model that ships, and where its mask is right or wrong."),
@@ -69,7 +68,7 @@ def visualize() -> None:
         degradation_gallery(
             first.frame, first.mask > 127, params.degradation, params.seed, folder / "degradations.png", dpi
         )
-        gallery = Gallery(scores, fitting_rung([record.as_read for record in records], ROOM))
+        gallery = Gallery(scores, fitting_rung([record.as_read for record in records]))
         models = {name: Segmenter.load(path) for name, path in MODELS.items()}
         picked = [case for case in gallery.passing(examine(records, models, scores, ranks)) if case.rank]
         cases = sorted(picked, key=lambda case: list(ranks).index(case.name))
@@ -90,7 +89,7 @@ def visualize() -> None:
             [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()],
             [verdict(robust, refinement), *refinement.remarks],
             gallery.document(),
-            charts(scores, robust, thresholds, unet_history),
+            charts(metrics, scores, robust, thresholds, unet_history),
         )
         for path in sorted(folder.iterdir()):
             run.log_artifact(path, "reports")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -123,23 +124,44 @@ def test_every_table_has_its_rows(workspace):
     assert len(robustness) == 4 * (1 + 8 + 1), "models; clean, eight degradations at one severity, all of them"
     assert len(pd.read_csv(folder / "thresholds.csv")) == 2 * 19
     strata = pd.read_csv(folder / "strata.csv")
+    assert set(strata["model"]) == {"unet", "gan", "baseline_empty", "baseline_mean_mask"}
     assert strata.groupby(["model", "stratum"])["frames"].sum()["unet"].to_dict() == {
         "presence": metrics(workspace)["counts"]["frames"],
         "size": metrics(workspace)["counts"]["frames_with_nerve"],
         "subject": metrics(workspace)["counts"]["frames"],
     }
+    bounds = pd.read_csv(folder / "intervals.csv").set_index(["model", "score"])
+    for model in ("unet", "gan", "baseline_empty", "baseline_mean_mask"):
+        for score, value in metrics(workspace)[model].items():
+            if score in SCORES:
+                assert bounds.loc[(model, score), "mean"] == pytest.approx(
+                    np.nan if value is None else value, nan_ok=True
+                )
     reliability = pd.read_csv(folder / "calibration.csv")
     assert reliability["probability"].between(reliability["low"], reliability["high"]).all()
 
 
 def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
     pictures = sorted((workspace / "reports").glob("*.png"))
-    expected = {"comparison", "overlays", "heatmaps", "robustness", "degradations", "training"}
+    expected = {
+        "comparison",
+        "overlays",
+        "heatmaps",
+        "uncertainty",
+        "robustness",
+        "degradations",
+        "augmentations",
+        "training",
+    }
     assert {path.stem for path in pictures} >= expected
     for path in pictures:
         assert cv2.imread(str(path)).std() > 1, path.name
     page = (workspace / "reports" / "index.html").read_text()
-    assert page.count("data:image/png;base64,") == len(pictures)
+    assert sum(page.count(f'src="data:image/{kind};base64,') for kind in ("png", "webp")) == len(pictures)
+    cases = json.loads(re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)[1])["cases"]
+    tested = pd.read_csv(workspace / "metrics" / "cases.csv").query("model == 'gan'")
+    assert [case["name"] for case in cases] == tested["frame"].tolist()
+    assert [case["models"]["gan"]["dice"] for case in cases] == pytest.approx(tested["dice"].tolist(), abs=1e-4)
     assert cv2.imread(str(workspace / "data" / "augmented.png")).std() > 1
 
 
@@ -149,7 +171,7 @@ def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(worksp
     assert set(tracked) - given == {
         f"metrics/{name}"
         for name in (
-            "metrics.json", "cases.csv", "strata.csv", "calibration.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
+            "metrics.json", "cases.csv", "intervals.csv", "strata.csv", "calibration.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
         )
     }  # fmt: skip
     assert not succeed(workspace, "git", "status", "--porcelain")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -9,8 +11,9 @@ from scipy.ndimage import gaussian_filter
 from conftest import ROOT
 from nerveseg.params import load_params
 from nerveseg.reporting import pictures, plots
-from nerveseg.reporting.canvas import LOOKS, TRUTH, canvas
+from nerveseg.reporting.canvas import GREY, LOOKS, TRUTH, canvas
 from nerveseg.reporting.degradation_gallery import degradation_gallery
+from nerveseg.reporting.layers import AGREEMENT, agreement
 from nerveseg.reporting.trust import trust
 
 DPI = 100
@@ -31,7 +34,9 @@ def case(shape=(184, 256), *, truth=True, predicted=True, name="3_45"):
     guess = ellipse(shape, (height * 0.5, width * 0.58), (height * 0.15, width * 0.15))
     masks = {"unet": guess if predicted else empty, "gan": nerve if predicted else empty}
     probabilities = {model: gaussian_filter(mask.astype(np.float32), 3) for model, mask in masks.items()}
-    return pictures.Case(name, "3", frame, nerve if truth else empty, probabilities, masks, {"unet": 0.71, "gan": 1.0})
+    unsure = gaussian_filter((nerve ^ guess).astype(np.float32), 3)
+    truth = nerve if truth else empty
+    return pictures.Case(name, "3", frame, truth, probabilities, masks, {"unet": 0.71, "gan": 1.0}, unsure)
 
 
 def pixels(path):
@@ -80,14 +85,20 @@ RELIABILITY = pd.DataFrame(
     [(model, p, p**2, round(10 ** (6 - 5 * p))) for model in LOOKS for p in (0.01, 0.3, 0.9)],
     columns=["model", "probability", "nerve", "pixels"],
 )
+BASELINE = {"baseline_mean_mask": {"dice": 0.2, "dice_nerve": 0.4, "precision": 0.3, "recall": 0.5, "hd95": None}}
 CHARTS = {
     "training_curves": (plots.training_curves, CURVES),
-    "robustness": (plots.robustness, (ROBUSTNESS,)),
+    "robustness": (plots.robustness, (ROBUSTNESS, BASELINE)),
     "dice_distribution": (plots.dice_distribution, (CASES,)),
-    "threshold_curves": (plots.threshold_curves, (THRESHOLDS,)),
+    "threshold_curves": (plots.threshold_curves, (THRESHOLDS, BASELINE)),
     "trust": (trust, (CASES, RELIABILITY, THRESHOLDS)),
 }
-PICTURES = {"comparison": pictures.comparison, "overlays": pictures.overlays, "heatmaps": pictures.heatmaps}
+PICTURES = {
+    "comparison": pictures.comparison,
+    "overlays": pictures.overlays,
+    "heatmaps": pictures.heatmaps,
+    "uncertainties": pictures.uncertainties,
+}
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -108,22 +119,22 @@ def test_a_picture_written_twice_is_equal_to_the_bit(name, tmp_path):
 
 
 def test_a_chart_does_not_depend_on_the_settings_of_its_reader(tmp_path):
-    plots.threshold_curves(THRESHOLDS, tmp_path / "plain.png", DPI)
+    plots.threshold_curves(THRESHOLDS, BASELINE, tmp_path / "plain.png", DPI)
     with mpl.rc_context({"font.size": 31, "axes.facecolor": "red"}):
-        plots.threshold_curves(THRESHOLDS, tmp_path / "odd.png", DPI)
+        plots.threshold_curves(THRESHOLDS, BASELINE, tmp_path / "odd.png", DPI)
         assert mpl.rcParams["font.size"] == 31
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "odd.png").read_bytes()
 
 
 def test_a_png_has_its_inches_times_dpi_pixels(tmp_path):
     for dpi in (50, 120):
-        plots.threshold_curves(THRESHOLDS, tmp_path / "chart.png", dpi)
+        plots.threshold_curves(THRESHOLDS, BASELINE, tmp_path / "chart.png", dpi)
         assert Image.open(tmp_path / "chart.png").size == (9.0 * dpi, 6.2 * dpi)
 
 
 def test_a_picture_beyond_what_memory_holds_is_written_at_a_lower_dpi(tmp_path, monkeypatch):
     monkeypatch.setattr("nerveseg.reporting.canvas.LARGEST", 50_000)
-    plots.threshold_curves(THRESHOLDS, tmp_path / "chart.png", 600)
+    plots.threshold_curves(THRESHOLDS, BASELINE, tmp_path / "chart.png", 600)
     width, height = Image.open(tmp_path / "chart.png").size
     assert 45_000 < width * height <= 50_000
     assert width / height == pytest.approx(9.0 / 6.2, rel=0.02)
@@ -150,24 +161,50 @@ def test_a_figure_that_fails_leaves_the_old_file_alone(tmp_path):
 )
 def test_a_missing_column_is_named_with_those_that_are_there(name, column, tmp_path):
     draw, tables = CHARTS[name]
+    without = [table.drop(columns=column, errors="ignore") if table is not BASELINE else table for table in tables]
     with pytest.raises(ValueError, match=rf"misses {column}; it has .*") as caught:
-        draw(*(table.drop(columns=column, errors="ignore") for table in tables), tmp_path / "chart.png", DPI)
+        draw(*without, tmp_path / "chart.png", DPI)
     assert str(tables[0].columns[0]) in str(caught.value)
     assert not (tmp_path / "chart.png").exists()
 
 
+def test_the_average_train_mask_is_a_level_line_where_its_score_is_defined(tmp_path):
+    nothing = {"baseline_mean_mask": dict.fromkeys(BASELINE["baseline_mean_mask"])}
+    for name, metrics in (("with.png", BASELINE), ("without.png", nothing)):
+        plots.threshold_curves(THRESHOLDS, metrics, tmp_path / name, DPI)
+    grey = [is_colour(pixels(tmp_path / name), GREY).sum() for name in ("with.png", "without.png")]
+    assert grey[0] > grey[1] + 500
+
+
+def test_a_case_says_why_it_is_shown(tmp_path):
+    assert replace(case(), rank="worst").title == "Worst · 3_45 · subject 3"
+    assert case().title == "3_45 · subject 3"
+
+
+def test_uncertainty_is_painted_where_it_is(tmp_path):
+    unsure = case()
+    pictures.uncertainties([replace(unsure, frame=np.zeros_like(unsure.frame))], tmp_path / "unsure.png", DPI)
+    pictures.uncertainties(
+        [replace(unsure, frame=np.zeros_like(unsure.frame), uncertainty=np.zeros(unsure.frame.shape, np.float32))],
+        tmp_path / "sure.png", DPI,
+    )  # fmt: skip
+    last = slice(int(6.2 * DPI), int(9.0 * DPI))
+    painted = [(pixels(tmp_path / name)[60:-60, last].max(axis=-1) > 0.3).mean() for name in ("unsure.png", "sure.png")]
+    assert painted[0] > painted[1] + 0.005
+
+
 def test_a_table_without_rows_is_refused(tmp_path):
     with pytest.raises(ValueError, match="the threshold table has no row"):
-        plots.threshold_curves(THRESHOLDS[:0], tmp_path / "chart.png", DPI)
+        plots.threshold_curves(THRESHOLDS[:0], BASELINE, tmp_path / "chart.png", DPI)
 
 
 def test_every_line_of_robustness_begins_at_the_clean_frames(tmp_path):
-    plots.robustness(ROBUSTNESS, tmp_path / "with.png", DPI)
-    plots.robustness(ROBUSTNESS.query("severity > 0"), tmp_path / "without.png", DPI)
+    plots.robustness(ROBUSTNESS, BASELINE, tmp_path / "with.png", DPI)
+    plots.robustness(ROBUSTNESS.query("severity > 0"), BASELINE, tmp_path / "without.png", DPI)
     drawn = [is_colour(pixels(tmp_path / name), LOOKS["unet"].on_white).sum() for name in ("with.png", "without.png")]
     assert drawn[0] > 1.2 * drawn[1]
     with pytest.raises(ValueError, match="no degraded frames"):
-        plots.robustness(ROBUSTNESS.query("severity == 0"), tmp_path / "none.png", DPI)
+        plots.robustness(ROBUSTNESS.query("severity == 0"), BASELINE, tmp_path / "none.png", DPI)
 
 
 def test_without_frames_of_both_kinds_presence_has_no_curve_and_the_other_panels_are_drawn(tmp_path):
@@ -218,7 +255,7 @@ def test_overlays_show_annotation_and_both_models(tmp_path):
 def test_agreement_counts_true_and_false_positives_and_negatives():
     nerve = case()
     truth, predicted = nerve.truth, nerve.masks["unet"]
-    codes = np.bincount(pictures.agreement(truth, predicted).ravel(), minlength=4)
+    codes = np.bincount(agreement(truth, predicted).ravel(), minlength=4)
     expected = [
         (~truth & ~predicted).sum(),
         (truth & ~predicted).sum(),
@@ -231,14 +268,14 @@ def test_agreement_counts_true_and_false_positives_and_negatives():
 def test_the_painted_agreement_covers_the_counted_areas(tmp_path):
     nerve = case()
     truth, predicted = nerve.truth, nerve.masks["unet"]
-    black = pictures.Case("1_1", "1", np.zeros_like(nerve.frame), truth, nerve.probabilities, nerve.masks, nerve.dice)
+    black = replace(nerve, frame=np.zeros_like(nerve.frame))
     pictures.comparison([black], tmp_path / "comparison.png", 300, shipped="unet")
     image = pixels(tmp_path / "comparison.png")
     image = image[: int(image.shape[0] - 0.36 * 300), image.shape[1] * 4 // 5 :]  # the last column, above the legend
     per_pixel = (2.15 * 300 / truth.shape[1]) ** 2
-    for code, (_, colour) in pictures.AGREEMENT.items():
+    for code, (_, colour) in AGREEMENT.items():
         painted = is_colour(image, 0.8 * np.array(to_rgb(colour)), tolerance=0.06).sum()
-        counted = (pictures.agreement(truth, predicted) == code).sum()
+        counted = (agreement(truth, predicted) == code).sum()
         assert painted == pytest.approx(counted * per_pixel, rel=0.08)
 
 
@@ -246,7 +283,7 @@ def test_the_heat_is_clear_at_zero_and_strong_at_one(tmp_path):
     def saturation(values):
         quiet = case(truth=False, predicted=False)
         maps = {model: np.full(quiet.frame.shape, values, np.float32) for model in LOOKS}
-        flat = pictures.Case("1_1", "1", quiet.frame, quiet.truth, maps, quiet.masks, quiet.dice)
+        flat = replace(quiet, probabilities=maps)
         pictures.heatmaps([flat], tmp_path / "heat.png", DPI)
         image = pixels(tmp_path / "heat.png")
         cell = image[image.shape[0] // 2, int(3.3 * DPI) : int(5.8 * DPI)]
@@ -282,7 +319,7 @@ def test_a_case_whose_layers_differ_in_shape_is_refused():
     nerve = case()
     masks = {"unet": nerve.truth, "gan": np.zeros((2, 2), bool)}
     with pytest.raises(ValueError, match=r"case 1_1: the mask of gan has shape \(2, 2\), its frame \(184, 256\)"):
-        pictures.Case("1_1", "1", nerve.frame, nerve.truth, nerve.probabilities, masks, nerve.dice)
+        replace(nerve, name="1_1", masks=masks)
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -30,6 +30,7 @@ MEASURED = (
     "presence",
     "confidence",
 )
+ROOM = 17_000_000  # bytes for frames, so that the page with all else in it stays below 30 MB
 SHRUNK = 4  # how much smaller maps are than their frame
 STRAYS = 0.4  # pixels that an outline may lie from the mask's edge
 
@@ -93,9 +94,9 @@ class Gallery:
         return {**values, "kind": kind, **layers}
 
 
-def fitting_rung(frames: Sequence[Frame], room: int) -> Rung:
-    """The best of `RUNGS` with which the frames take about `room` bytes in the page at most, told from some of them; the last
-    one where none does.
+def fitting_rung(frames: Sequence[Frame], room: int = ROOM) -> Rung:
+    """The best of `RUNGS` with which the frames take about `room` bytes at most, told from some of them; the last one where none
+    does.
     """
     sample = frames[:: max(1, len(frames) // SAMPLE)]
     for rung in RUNGS:

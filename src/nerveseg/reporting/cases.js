@@ -40,7 +40,7 @@
       text: (item) => (item.models[shipped].hd95 === null ? "" : item.models[shipped].hd95.toFixed(1)) },
     { id: "confidence", head: "Confidence", value: (item) => item.models[shipped].confidence,
       text: (item) => score(item.models[shipped].confidence) },
-    { id: "outcome", head: "Outcome", value: (item) => kindOrder.indexOf(item.models[shipped].kind), text: outcome },
+    { id: "outcome", head: "Outcome", value: (item) => kindOrder.indexOf(item.models[shipped].kind), text: (item) => item.models[shipped].kind },
   ];
   const byName = new Intl.Collator("en", { numeric: true });
 
@@ -110,7 +110,7 @@
   const subjects = [...new Set(data.cases.map((item) => item.subject))].sort(byName.compare);
   at("of-subject").append(...subjects.map((name) => make("option", { value: name }, name)));
   const present = kindOrder.filter((kind) => data.cases.some((item) => item.models[shipped].kind === kind));
-  at("of-outcome").append(...present.map((kind) => make("option", { value: kind }, data.kinds[kind])));
+  at("of-outcome").append(...present.map((kind) => make("option", { value: kind }, kind)));
   at("filters").addEventListener("input", arrange);
   at("filters").addEventListener("submit", (event) => event.preventDefault());
   at("filters").addEventListener("reset", () => setTimeout(arrange));
@@ -149,7 +149,7 @@
       if (turns.get(canvas) !== turn) return; // another case was chosen meanwhile
       canvas.width = source.width;
       canvas.height = source.height;
-      const context = canvas.getContext("2d");
+      const context = canvas.getContext("2d", { willReadFrequently: true });
       context.drawImage(source, 0, 0);
       const pixels = context.getImageData(0, 0, source.width, source.height);
       for (let place = 0; place < pixels.data.length; place += 4) {
@@ -352,6 +352,7 @@
 
   at("case-models").append(...models.map((model) => make("th", { scope: "col" }, data.models[model].label)));
   section.hidden = false;
+  at("asleep").hidden = true;
   arrange();
   window.addEventListener("hashchange", follow);
   document.addEventListener("case", (event) => {

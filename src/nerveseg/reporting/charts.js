@@ -20,11 +20,13 @@
       pointHoverRadius: 6,
       showLine: spec.joined,
       borderWidth: spec.joined ? 2 : 0,
+      order: -number, // later ones lie on top
     }));
   }
 
-  function axis(title) {
-    return { title: { display: true, text: title }, type: "linear" };
+  function axis(title, values) {
+    const whole = values.every((value) => Number.isInteger(value)) && Math.max(...values) < 1000;
+    return { title: { display: true, text: title }, type: "linear", ticks: { maxTicksLimit: 8, maxRotation: 0, ...(whole && { precision: 0 }) } };
   }
 
   function draw(spec) {
@@ -36,9 +38,10 @@
       options: {
         animation: still ? false : { duration: 200 },
         maintainAspectRatio: false,
-        scales: { x: axis(spec.x), y: axis(spec.y) },
+        scales: Object.fromEntries(["x", "y"].map((key, n) => [
+          key, axis(spec[key], Object.values(spec.panels).flat().flatMap((each) => each.points.map((point) => point[n])))])),
         plugins: {
-          legend: { labels: { usePointStyle: true } },
+          legend: { labels: { usePointStyle: true, boxHeight: 6, pointStyleWidth: 12 } },
           tooltip: {
             callbacks: {
               label: ({ dataset, raw }) => `${dataset.label}${raw.name ? `, ${raw.name}` : ""}: ${raw.y} at ${raw.x}`,

@@ -3,12 +3,14 @@
 The same tables as in `plots`, for a reader who wants to point at a value, or to go from a point to its case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from nerveseg.reporting.canvas import BLUE, LOOKS, VERMILLION
+from nerveseg.evaluation.baselines import MEAN_MASK
+from nerveseg.reporting.canvas import BLUE, GREY, LOOKS, VERMILLION
 from nerveseg.reporting.plots import models_of, titled
 
 
@@ -16,7 +18,7 @@ from nerveseg.reporting.plots import models_of, titled
 class Series:
     label: str
     colour: str
-    points: list[list[float | str | None]]  # x, y, and in a cloud of cases the frame's name
+    points: Sequence[Sequence[float | str]]  # x, y, and in a cloud of cases the frame's name
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,17 @@ class Chart:
     joined: bool = False  # lines, or clouds of points
 
 
-def charts(cases: pd.DataFrame, robustness: pd.DataFrame, thresholds: pd.DataFrame, unet: pd.DataFrame) -> list[Chart]:
-    """All charts of the page, from the tables `cases`, `robustness`, `thresholds` and `unet_history` of `metrics/`."""
+def charts(
+    metrics: Mapping[str, Any],
+    cases: pd.DataFrame,
+    robustness: pd.DataFrame,
+    thresholds: pd.DataFrame,
+    unet: pd.DataFrame,
+) -> list[Chart]:
+    """All charts of the page, from `metrics.json` and the tables `cases`, `robustness`, `thresholds` and `unet_history` beside
+    it.
+    """
+    baseline = metrics[MEAN_MASK]["dice_nerve"]
     nerve = cases[cases["has_nerve"]]
     clean, poor = robustness[robustness["severity"] == 0], robustness[robustness["severity"] > 0]
     kinds = [str(kind) for kind in poor["degradation"].unique()][::-1]  # all of them together come first
@@ -54,24 +65,27 @@ def charts(cases: pd.DataFrame, robustness: pd.DataFrame, thresholds: pd.DataFra
         Chart(
             "robustness", "Dice on degraded frames", "Test frames made poor on purpose; severity 0 are the clean ones.",
             "Severity", dice,
-            {titled(kind): _of_models(rows, ["severity", "dice_nerve"]) for kind, rows in degraded.items()}, joined=True,
+            {titled(kind): _of_models(rows, ["severity", "dice_nerve"], baseline) for kind, rows in degraded.items()}, joined=True,
         ),
         Chart(
             "by-threshold", "Dice at other thresholds", "All other cut-offs are those that val chose.",
-            "Threshold on the probability", dice, {"": _of_models(thresholds, ["threshold", "dice_nerve"])}, joined=True,
+            "Threshold on the probability", dice, {"": _of_models(thresholds, ["threshold", "dice_nerve"], baseline)}, joined=True,
         ),
         Chart("loss", "Loss of the U-Net", "While it trains, by epoch.", "Epoch", "Loss", {"": losses}, joined=True),
     ]  # fmt: skip
 
 
-def _of_models(table: pd.DataFrame, columns: Sequence[str]) -> list[Series]:
-    return [
+def _of_models(table: pd.DataFrame, columns: Sequence[str], baseline: float | None = None) -> list[Series]:
+    """A series for each model, and a level one for the average train mask, which has this score."""
+    level = [] if baseline is None else [[float(end), baseline] for end in table[columns[0]].agg(["min", "max"])]
+    series = [
         Series(LOOKS[model].label, LOOKS[model].on_white, _points(table[table["model"] == model], columns))
         for model in models_of(table)
     ]
+    return [*series, Series("Average train mask", GREY, level)] if level else series
 
 
-def _points(table: pd.DataFrame, columns: Sequence[str]) -> list[list[float | str | None]]:
+def _points(table: pd.DataFrame, columns: Sequence[str]) -> list[list[float | str]]:
     """Those that are defined, in the order of the table, rounded to what can be seen."""
     rows = table[[*columns]].dropna().itertuples(index=False)
     return [[value if isinstance(value, str) else round(float(value), 4) for value in row] for row in rows]

@@ -101,8 +101,9 @@ def heatmaps(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
         colour_bar(placed[0][-1], "Probability of nerve")
 
 
-def uncertainties(cases: Sequence[Case], path: Path | str, dpi: int, *, shipped: str = "gan") -> None:
-    """A row per case: how unsure the `shipped` model is of each pixel, and where it is right and wrong."""
+def uncertainties(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
+    """A row per case: where the model that ships is right and wrong, and how unsure it is of each pixel."""
+    shipped = _models(cases)[-1]
     heads = ["Frame", f"{LOOKS[shipped].label} vs annotation", "Uncertainty"]
     legend = [Patch(facecolor=colour, edgecolor="#444444", label=meaning) for meaning, colour in AGREEMENT.values()]
     rows = [[case.frame] * len(heads) for case in cases]

@@ -6,24 +6,24 @@
 import pandas as pd
 
 POOR = 0.7  # Dice below which an outline is called poor
-KINDS = {  # of outcomes, the worst first
-    "missed": "nerve missed",
-    "false_alarm": "nerve where none is annotated",
-    "elsewhere": "outline apart from the nerve",
-    "poor": f"outline with Dice below {POOR}",
-    "good": f"outline with Dice {POOR} or more",
-    "none": "no nerve, and none drawn",
+KINDS = {  # of outcomes, the worst first: what it is called, and what it means
+    "missed": "the nerve was missed",
+    "false alarm": "a nerve was drawn where none is annotated",
+    "apart": "the outline lies apart from the nerve",
+    "poor": f"the outline has a Dice below {POOR}",
+    "good": f"the outline has a Dice of {POOR} or more",
+    "no nerve": "none is annotated, and none was drawn",
 }
 
 
 def outcome(has_nerve: bool, predicted_area: int, dice: float) -> str:  # noqa: FBT001
     """The one of `KINDS` that a prediction belongs to."""
     if not has_nerve:
-        return "false_alarm" if predicted_area else "none"
+        return "false alarm" if predicted_area else "no nerve"
     if not predicted_area:
         return "missed"
     if dice == 0:
-        return "elsewhere"
+        return "apart"
     return "poor" if dice < POOR else "good"
 
 
