@@ -1,10 +1,17 @@
 import base64
+import hashlib
+import io
+import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from nerveseg.reporting.charts import Series
+from nerveseg.reporting.embedding import document, figure
 from nerveseg.reporting.report import write_report
 
 SCORES = {
@@ -25,12 +32,18 @@ METRICS = {
     "gan": {"used": True} | SCORES | {"dice": 0.8571, "hd95": 10.25},
     "baseline_empty": {"dice": 0.58, "iou": 0.58},
     "baseline_mean_mask": {"dice": 0.17, "dice_nerve": 0.41},
-    "intervals": {
-        "unet": {"dice_low": 0.81, "dice_high": 0.88, "dice_nerve_low": None, "dice_nerve_high": None},
-        "gan": {"dice_low": 0.82, "dice_high": 0.89},
-    },
     "counts": {"frames": 200, "frames_with_nerve": 84, "subjects": 10},
 }
+BOUNDS = pd.DataFrame(
+    [
+        ("unet", "dice", 0.81, 0.88),
+        ("gan", "dice", 0.82, 0.89),
+        ("unet", "dice_nerve", np.nan, np.nan),
+        ("baseline_mean_mask", "dice", 0.15, 0.19),
+    ],
+    columns=["model", "score", "low", "high"],
+)
+DATA = {"source": "data/raw/<clinic>", "digest": "ab" * 32, "frames": {"train": 9, "val": 1, "test": 2}}
 FINDINGS = ("The refiner changed Dice by <+0.01>.", "The critic guesses.")
 PARAMS = {"lr": 0.001, "unet": {"encoder_weights": None, "encoder": "<plain>"}, "evaluate": {"severities": [1, 3]}}
 
@@ -75,7 +88,7 @@ def figures(tmp_path):
 
 @pytest.fixture
 def written(tmp_path, figures):
-    write_report(tmp_path / "reports" / "index.html", METRICS, PARAMS, figures, FINDINGS)
+    write_report(tmp_path / "reports" / "index.html", METRICS, BOUNDS, PARAMS, DATA, figures, FINDINGS)
     return (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
 
 
@@ -86,7 +99,8 @@ def row(page, name):
 def test_scores_stand_beside_the_baselines_with_their_intervals(written):
     page = Page(written)
     assert page.rows[0] == ["Measure", "U-Net", "Shipped", "Average mask", "Empty mask"]
-    assert row(page, "Dice, all frames") == ["0.843 | 0.810–0.880", "0.857 | 0.820–0.890", "0.170", "0.580"]
+    mean_mask = "0.170 | 0.150–0.190"
+    assert row(page, "Dice, all frames") == ["0.843 | 0.810–0.880", "0.857 | 0.820–0.890", mean_mask, "0.580"]
 
 
 def test_a_score_that_is_not_defined_is_shown_as_not_available(written):
@@ -131,7 +145,46 @@ def test_every_figure_is_embedded_with_its_caption_size_and_alternative_text(wri
         assert (int(image["width"]), int(image["height"])) == Image.open(png).size
 
 
-def test_the_page_makes_no_request_and_runs_no_script(written, tmp_path):
+def test_a_large_figure_is_embedded_smaller_and_looks_the_same(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (50, 80, 3), np.uint8)
+    picture = Image.fromarray(noise).resize((1600, 1000), Image.Resampling.BICUBIC)
+    picture.save(tmp_path / "large.png")
+    embedded = figure("Large", "", tmp_path / "large.png")
+    assert (embedded.kind, embedded.width, embedded.height) == ("image/webp", 1600, 1000)
+    content = base64.b64decode(embedded.data)
+    assert len(content) < (tmp_path / "large.png").stat().st_size / 2
+    again = Image.open(io.BytesIO(content)).convert("RGB")
+    assert np.abs(np.asarray(again, int) - np.asarray(picture, int)).mean() < 6
+
+
+def test_a_document_comes_back_as_it_was_and_cannot_end_its_element():
+    content = {"name": "</script><!--", "label": "é “x”", "line": [Series("a", "#fff", [[1.0, 2.0]])], "none": None}
+    text = document(content)
+    assert "<" not in text
+    assert json.loads(text) == content | {"line": [{"label": "a", "colour": "#fff", "points": [[1.0, 2.0]]}]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        document({"dice": float("nan")})
+
+
+def test_the_policy_of_the_page_names_the_digest_of_each_script_that_it_holds(tmp_path, figures):
+    browser = {"models": {}, "kinds": {}, "quality": {"scale": 1, "quality": 80}, "cases": []}
+    write_report(tmp_path / "index.html", METRICS, BOUNDS, PARAMS, DATA, figures, FINDINGS, browser)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    allowed = re.findall(r"'sha256-([^']+)'", page)
+    assert [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts] == allowed
+    assert len(scripts) == 3
+    assert "unsafe-eval" not in page
+    assert "'unsafe-inline'; script-src 'sha256-" in page
+
+
+def test_the_data_are_named_with_their_digest(written):
+    words = re.sub(r"\s+", " ", Page(written).text)
+    assert f"digest{'ab' * 32}" in words
+    assert "sourcedata/raw/<clinic>" in words
+
+
+def test_the_page_makes_no_request_and_without_cases_runs_no_script(written, tmp_path):
     outside = re.sub(r"data:image/png;base64,[^\"]*", "", written)
     assert not re.search(r"https?:|//|url\(|@import|<script|<link rel=.stylesheet", outside)
     assert str(tmp_path) not in outside
@@ -139,13 +192,14 @@ def test_the_page_makes_no_request_and_runs_no_script(written, tmp_path):
         for name in {"src", "href"} & attributes.keys():
             assert attributes[name].startswith(("data:", "#")), (tag, attributes)
     assert "default-src 'none'" in written
+    assert "script-src 'none'" in written
 
 
 def test_links_on_the_page_lead_somewhere(written):
     tags = Page(written).tags
     places = {attributes["id"] for _, attributes in tags if "id" in attributes}
     links = {attributes["href"][1:] for tag, attributes in tags if tag == "a"}
-    assert {"scores", "refiner", "figure-1", "figure-2", "parameters"} <= links <= places
+    assert {"scores", "refiner", "figure-1", "figure-2", "data", "parameters"} <= links <= places
 
 
 def test_parameters_are_shown_as_in_the_file_and_cannot_break_the_page(written):
@@ -156,12 +210,12 @@ def test_parameters_are_shown_as_in_the_file_and_cannot_break_the_page(written):
 
 
 def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):
-    write_report(tmp_path / "again.html", METRICS, PARAMS, figures, FINDINGS)
+    write_report(tmp_path / "again.html", METRICS, BOUNDS, PARAMS, DATA, figures, FINDINGS)
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
 
 
 def test_metrics_of_a_later_version_are_shown_under_their_own_names(tmp_path):
-    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "boundary_iou": 7.25}}, {}, [], [])
+    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "boundary_iou": 7.25}}, BOUNDS, {}, {}, [], [])
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert row(page, "boundary_iou") == ["7.250"]
     assert ("td", {}) in page.tags, "whether a higher boundary_iou is better is not known"
@@ -172,5 +226,7 @@ def test_a_figure_that_is_not_a_png_is_refused_and_the_old_page_stays(tmp_path):
     (tmp_path / "figure.png").write_text("no picture")
     (tmp_path / "index.html").write_text("old")
     with pytest.raises(ValueError, match=r"figure\.png is not a PNG"):
-        write_report(tmp_path / "index.html", METRICS, PARAMS, [("Figure", "", tmp_path / "figure.png")], FINDINGS)
+        write_report(
+            tmp_path / "index.html", METRICS, BOUNDS, PARAMS, DATA, [("Figure", "", tmp_path / "figure.png")], FINDINGS
+        )
     assert (tmp_path / "index.html").read_text() == "old"
