@@ -41,7 +41,7 @@
         scales: Object.fromEntries(["x", "y"].map((key, n) => [
           key, axis(spec[key], Object.values(spec.panels).flat().flatMap((each) => each.points.map((point) => point[n])))])),
         plugins: {
-          legend: { labels: { usePointStyle: true, boxHeight: 6, pointStyleWidth: 12 } },
+          legend: { reverse: true, labels: { usePointStyle: true, boxHeight: 6, pointStyleWidth: 12 } },
           tooltip: {
             callbacks: {
               label: ({ dataset, raw }) => `${dataset.label}${raw.name ? `, ${raw.name}` : ""}: ${raw.y} at ${raw.x}`,
