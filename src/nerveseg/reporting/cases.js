@@ -91,6 +91,7 @@
     at("case-rows").replaceChildren(...order.map((index) => rows[index]));
     at("case-count").textContent = `${order.length} of ${data.cases.length} frames`;
     at("nothing").hidden = order.length > 0;
+    at("case-list").scrollTop = 0;
     mark();
   }
 
