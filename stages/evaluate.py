@@ -45,7 +45,8 @@ def evaluate() -> None:
         info, refinement = DatasetInfo.read(PROCESSED), Refinement.read(GAN)
         test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
-        models = _models(set(test.subjects), params)
+        folders = _folders(params.evaluate.ensemble)
+        models = _models(folders, set(test.subjects))
         cases = pd.concat([test.cases(name, _look(model, test), model.cutoffs) for name, model in models.items()])
         thresholds = [
             threshold_table(name, _look(model, test), test.truths, model.cutoffs) for name, model in models.items()
@@ -70,15 +71,19 @@ def evaluate() -> None:
         for path in sorted(METRICS.glob("*.csv")):
             run.log_artifact(path, "metrics")
         example = test.frames[:1, ..., np.newaxis].astype(np.float32)
-        run.log_model(models[list(models)[-1]].network, example, params.tracking.model_name)
+        shipped = list(models)[-1]
+        run.log_model(models[shipped].network, example, params.tracking.model_name, folders[shipped])
         shown = pd.DataFrame({key: metrics[key] for key in [*models, "baseline_empty", "baseline_mean_mask"]})
         print(shown.drop(index="used").astype(float).round(3).to_string(na_rep="n/a"))
 
 
-def _models(subjects: set[str], params: Params) -> dict[str, Predictor]:
-    """By name, the one that ships last. None has learnt from a test subject."""
-    ensemble = params.evaluate.ensemble
-    folders = {"unet": UNET, "gan": GAN} | ({} if ensemble == FRESH else {"ensemble": Path(ensemble)})
+def _folders(ensemble: str) -> dict[str, Path]:
+    """Of each model by its name, the one that ships last."""
+    return {"unet": UNET, "gan": GAN} | ({} if ensemble == FRESH else {"ensemble": Path(ensemble)})
+
+
+def _models(folders: Mapping[str, Path], subjects: set[str]) -> dict[str, Predictor]:
+    """By name; none has learnt from a test subject."""
     models = {name: load_predictor(folder) for name, folder in folders.items()}
     keys = subject_keys(pd.read_csv(PROCESSED / "manifest.csv", dtype={"subject": str}))
     for name, model in models.items():

@@ -132,6 +132,24 @@ def test_predict_takes_an_ensemble_which_says_the_mean_of_its_members(kaggle_fol
     pd.testing.assert_frame_equal(*tables)
 
 
+def test_predict_takes_the_config_file_of_a_model_for_its_folder(kaggle_folder, model, tmp_path):
+    (tmp_path / "ensemble").mkdir()
+    Ensemble({"one": Segmenter.load(model)}).save(tmp_path / "ensemble")
+    folder = kaggle_folder(subjects=[1])
+    for name in ("model/segmenter.json", "ensemble/ensemble.json"):
+        config, out = tmp_path / name, tmp_path / "out"
+        assert run("predict", folder, "--out", out, "--model", config.parent) == 0
+        table = (out / "predictions.csv").read_bytes()
+        shutil.rmtree(out)
+        assert run("predict", folder, "--out", out, "--model", config) == 0
+        assert (out / "predictions.csv").read_bytes() == table
+
+
+def test_predict_takes_no_other_model_for_a_config_file_that_is_not_there(kaggle_folder, model, tmp_path):
+    code = run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model / "ensemble.json")
+    assert f"{model / 'ensemble.json'} was not found; name the folder of a trained model" in str(code)
+
+
 def test_predict_skips_a_bad_file_does_the_others_and_says_so_in_its_exit_code(kaggle_folder, model, tmp_path, capsys):
     folder, out = kaggle_folder(subjects=[1]), tmp_path / "out"
     (folder / "1_2.tif").write_bytes(b"broken")
@@ -274,15 +292,16 @@ def test_an_interrupted_predict_goes_on_where_it_stopped_and_ends_as_one_that_wa
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
 
 
-@pytest.mark.parametrize("change", ["model", "file"])
+@pytest.mark.parametrize("change", ["model", "file", "config for its folder"])
 def test_an_interrupted_predict_does_again_what_changed_since(kaggle_folder, model, tmp_path, monkeypatch, change):
     folder = kaggle_folder(subjects=[1])
     interrupt(monkeypatch, "predict", folder, "--out", tmp_path / "out", "--model", model)
     if change == "model":
         (model / "note.txt").write_text("another one")
-    else:
+    elif change == "file":
         (folder / "1_2.tif").write_bytes((folder / "1_3.tif").read_bytes() + b"\0")
     with monkeypatch.context() as patch:
         seen = stopping_after(patch, None)
-        assert run("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
-    assert len(seen) == {"model": 4, "file": 2}[change]
+        named = model / "segmenter.json" if change == "config for its folder" else model
+        assert run("predict", folder, "--out", tmp_path / "out", "--model", named) == 0
+    assert len(seen) == {"model": 4, "file": 2, "config for its folder": 1}[change]

@@ -187,6 +187,24 @@ def test_a_second_repro_does_nothing(workspace):
     assert "Data and pipelines are up to date." in succeed(workspace, "dvc", "repro")
 
 
+def test_the_registered_challenger_and_the_champion_segment_as_the_model_of_the_pipeline(workspace, tmp_path):
+    """Here, before another experiment makes a challenger of its own."""
+    import mlflow
+
+    frames = sorted(path for path in (workspace / "data" / "phantom").glob("*.tif") if "_mask" not in path.name)[:4]
+    masks = []
+    client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+    client.set_registered_model_alias("nerveseg", "champion", "1")
+    for model in ("models/gan", "models:/nerveseg@challenger", "models:/nerveseg@champion"):
+        out = tmp_path / model.rpartition("/")[2]
+        succeed(
+            workspace, sys.executable, "-m", "nerveseg.cli", "predict", *map(str, frames), "--out", str(out), "--model", model
+        )  # fmt: skip
+        masks.append({path.name: path.read_bytes() for path in out.glob("*_mask.png")})
+    assert len(masks[0]) == 4
+    assert masks[0] == masks[1] == masks[2]
+
+
 @pytest.fixture(scope="module")
 def experiment(workspace):
     """What `dvc exp run` with another learning rate printed, and its metrics; the workspace is put back after it."""
@@ -297,6 +315,7 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     scores = metrics(work)
     del scores["gan"]["used"]
     assert scores["ensemble"] == pytest.approx(scores["gan"])
+    assert len(list((workspace / "mlartifacts").glob("**/predictor/ensemble.json"))) == 1
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == ROBUST | {"ensemble"}
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]

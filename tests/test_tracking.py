@@ -402,10 +402,12 @@ def test_a_model_is_registered_with_signature_and_loads_back(repo, params):
     model = tf.keras.Model(inputs, tf.keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs))
     model.compile("adam", loss=lambda truth, predicted: tf.reduce_mean(truth - predicted))
     example = np.random.default_rng(1).random((2, 8, 8, 1), dtype=np.float32)
+    (repo / "models" / "gan" / "arms").mkdir(parents=True)
+    (repo / "models" / "gan" / "arms" / "control.npz").write_bytes(b"weights")
     for _ in range(2):
         with stage_run("evaluate", params) as tracked:
             tracked.log_scores({"unet": {"dice": 0.7}})
-            tracked.log_model(model, example, "unet")
+            tracked.log_model(model, example, "unet", repo / "models" / "gan")
 
     client = client_of(repo)
     challenger = client.get_model_version_by_alias("nerveseg", "challenger")
@@ -418,6 +420,7 @@ def test_a_model_is_registered_with_signature_and_loads_back(repo, params):
     assert described.signature.inputs.inputs[0].shape == (-1, 8, 8, 1)
     assert f"tensorflow=={tf.__version__}" in (folder / "requirements.txt").read_text()
     np.testing.assert_allclose(mlflow.pyfunc.load_model(str(folder)).predict(example), model(example), atol=1e-6)
+    assert (folder / "predictor" / "arms" / "control.npz").read_bytes() == b"weights"
     [(parent, _)] = runs_of(repo)
     assert parent.data.tags["nerveseg.model_version"] == "nerveseg/2"
     assert len(parent.outputs.model_outputs) == 2

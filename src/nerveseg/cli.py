@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -27,14 +28,18 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     return 1 if inventory.bad or inventory.leaks or inventory.manifest.empty else 0
 
 
-def predict(paths: Sequence[Path], output: Path, model: Path, *, kaggle: bool) -> int:
-    """Segment images and loops (`write_predictions`); 1 where a file could not be read, else 0."""
-    from nerveseg.ensemble import load_predictor
+def predict(paths: Sequence[Path], output: Path, model: str, *, kaggle: bool) -> int:
+    """Segment images and loops (`write_predictions`) with the model in a folder, of a config file in one, or of an MLflow
+    URI; 1 where a file could not be read, else 0.
+    """
+    from nerveseg.ensemble import folder_of, load_predictor
     from nerveseg.prediction_files import write_predictions
+    from nerveseg.tracking_models import downloaded, is_uri
     from nerveseg.training.checkpoints import digest_of
 
-    predictor = load_predictor(model)
-    done, failed = write_predictions(paths, output, predictor, digest_of({}, [model]), kaggle=kaggle)
+    with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
+        predictor, identity = load_predictor(folder), digest_of({}, [folder])
+    done, failed = write_predictions(paths, output, predictor, identity, kaggle=kaggle)
     print(f"{done} frames segmented into {output}" + (f", {failed} files skipped" if failed else ""))
     return 1 if failed else 0
 
@@ -111,7 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--out", type=Path, required=True, help="folder for masks, overlays, films of loops, and predictions.csv"
     )
     predicting.add_argument(
-        "--model", type=Path, default=Path("models/gan"), help="folder of a model (default: models/gan)"
+        "--model",
+        default="models/gan",
+        help="folder of a model or the config file in it, or a registered model, as models:/nerveseg@champion or "
+        "models:/nerveseg/3 (default: models/gan)",
     )
     predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
     folding = commands.add_parser("folds", help="mean and spread over the folds and seeds of DVC experiments")

@@ -17,7 +17,7 @@ from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.outputs import write_json
 from nerveseg.predictor import Predictor
-from nerveseg.segmenter import Segmenter
+from nerveseg.segmenter import CONFIG_NAME, Segmenter
 
 ENSEMBLE_NAME, MEMBERS = "ensemble.json", "members"
 
@@ -84,6 +84,19 @@ def load_predictor(directory: Path) -> Predictor:
         ModelError: the folder holds neither.
     """
     return Ensemble.load(directory) if (directory / ENSEMBLE_NAME).exists() else Segmenter.load(directory)
+
+
+def folder_of(model: Path) -> Path:
+    """The folder of a model, which the config file in it may stand for.
+
+    Raises:
+        ModelError: there is no such config file.
+    """
+    if model.name not in (ENSEMBLE_NAME, CONFIG_NAME) or model.is_dir():
+        return model
+    if not model.is_file():
+        raise ModelError(f"{model} was not found; name the folder of a trained model, or run `dvc repro` to get one")
+    return model.parent
 
 
 def median_cutoffs(cutoffs: list[Cutoffs]) -> Cutoffs:

@@ -1,4 +1,4 @@
-"""What a stage tells MLflow; the only module, with `tracking_store`, that knows it.
+"""What a stage tells MLflow; the only module, with `tracking_store` and `tracking_models`, that knows it.
 
 One execution of the pipeline (one `dvc repro`, one DVC experiment, or one stage run by hand) is one parent run,
 named after the DVC experiment or the commit; each stage that runs in it is a nested run. A stage is a process
@@ -11,6 +11,7 @@ import functools
 import json
 import logging
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 EXECUTION_TAG = "nerveseg.execution"
 CHALLENGER = "challenger"
+PREDICTOR = "predictor"  # folder beside the network in a saved model
 _LOG = logging.getLogger(__name__)
 _LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
 _BATCH = 100  # parameters; MLflow's limit for one request, lower than that for scores
@@ -57,8 +59,10 @@ class StageRun:
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
         """The data behind this run; `digest` has at most 36 characters (DVC's `md5` has), `context` is a split."""
 
-    def log_model(self, model: "tf.keras.Model", example: npt.NDArray[np.float32], name: str) -> None:
-        """A trained model with its signature, registered as the new challenger; `example` is a batch of inputs."""
+    def log_model(self, model: "tf.keras.Model", example: npt.NDArray[np.float32], name: str, predictor: Path) -> None:
+        """A trained model with its signature, registered as the new challenger; `example` is a batch of inputs, and
+        `predictor` the folder of the whole of which the model is the network (`tracking_models` gets it back).
+        """
 
 
 _Method = TypeVar("_Method", bound=Callable[..., None])
@@ -157,7 +161,7 @@ class _MlflowRun(StageRun):
             self._client.log_inputs(run, [used])
 
     @_or_warn
-    def log_model(self, model: "tf.keras.Model", example: npt.NDArray[np.float32], name: str) -> None:
+    def log_model(self, model: "tf.keras.Model", example: npt.NDArray[np.float32], name: str, predictor: Path) -> None:
         # MLflow's `log_model` does the same steps, but on the process's global store and with prints.
         import mlflow.tensorflow
         import tensorflow as tf
@@ -180,6 +184,7 @@ class _MlflowRun(StageRun):
                 pip_requirements=[f"{package}=={version(package)}" for package in _PINNED],  # to infer them takes 15 s
                 metadata={"environment": {"TF_USE_LEGACY_KERAS": "1"}},
             )
+            shutil.copytree(predictor, path / PREDICTOR)
             self._client.log_model_artifacts(logged.model_id, str(path))
         self._client.finalize_logged_model(logged.model_id, "READY")
         self._log_metrics(self._run, self._scores, model_id=logged.model_id)

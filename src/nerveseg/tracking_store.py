@@ -85,29 +85,37 @@ def open_store(experiment: str) -> Store:
     """
     root = repository_root()
     uri = store_uri(root)
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-
-    from mlflow import MlflowClient
-
-    with failing_clearly(uri), _alone(uri):
-        if not uri.startswith(("http", "databricks")):
-            _check_database(uri)
-        client = MlflowClient(tracking_uri=uri)
+    with failing_clearly(uri), opened(uri) as client:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return Store(uri, client, _create_experiment(client, experiment, _artifacts(uri, root)))
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
-            f"MLflow's experiment {experiment!r} in {_public(uri)} was deleted; bring it back with `mlflow experiments "
+            f"MLflow's experiment {experiment!r} in {public(uri)} was deleted; bring it back with `mlflow experiments "
             f"restore --experiment-id {found.experiment_id}`, or set another name in params.yaml: tracking.experiment"
         )
     return Store(uri, client, found.experiment_id)
 
 
 @contextmanager
+def opened(uri: str) -> Iterator["MlflowClient"]:
+    """A client of the store at `uri`, for use after the block too; in it no other process opens the same SQLite file.
+
+    It fails as MLflow and its libraries do.
+    """
+    _settle_environment()
+    from mlflow import MlflowClient
+
+    with _alone(uri):
+        if not uri.startswith(("http", "databricks")):
+            _check_database(uri)
+        yield MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
 def failing_clearly(uri: str) -> Iterator[None]:
     """Tell what the store at `uri` did in one sentence, as a TrackingError."""
+    _settle_environment()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -115,6 +123,31 @@ def failing_clearly(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise TrackingError(_explain(uri, error)) from error
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store, None for any other."""
+    name = uri.removeprefix("sqlite:///")
+    return Path(name) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
+
+
+def reason_of(error: BaseException) -> str:
+    """One line without a password, of what lies under the error: "Connection refused", below three layers of libraries."""
+    cause = error
+    while deeper := cause.__cause__ or cause.__context__:
+        cause = deeper
+    return public(next(iter(str(cause).splitlines()), "") or type(cause).__name__)[:300]
+
+
+def public(text: str) -> str:
+    """The text without the passwords in its addresses."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+
+
+def _settle_environment() -> None:
+    """Before MLflow is imported, which reads some of it then."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> str:
@@ -129,7 +162,7 @@ def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None)
 
 
 def _alone(uri: str) -> AbstractContextManager[object]:
-    if (file := _sqlite_file(uri)) is None:
+    if (file := sqlite_file(uri)) is None:
         return nullcontext()
     file.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
@@ -149,29 +182,16 @@ def _check_database(uri: str) -> None:
 def _artifacts(uri: str, root: Path) -> str | None:
     if uri.startswith(("http", "databricks")):
         return None  # the server's own
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     return ((file.parent if file else root) / "mlartifacts").as_uri()
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    name = uri.removeprefix("sqlite:///")
-    return Path(name) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
-
-
 def _explain(uri: str, error: BaseException) -> str:
-    cause = error
-    while deeper := cause.__cause__ or cause.__context__:  # "Connection refused", below three layers of libraries
-        cause = deeper
-    reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__
     if "MLFLOW_TRACKING_URI" in os.environ:
         remedy = "start the server or correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
     else:
         remedy = "move that file away so that a new one is made"
     return (
-        f"MLflow's store {_public(uri)} cannot be used ({_public(reason[:300])}); {remedy}, "
+        f"MLflow's store {public(uri)} cannot be used ({reason_of(error)}); {remedy}, "
         "or go on without MLflow: tracking.enabled: false in params.yaml"
     )
-
-
-def _public(text: str) -> str:
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
