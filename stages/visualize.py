@@ -64,9 +64,9 @@ def visualize() -> None:
         info = DatasetInfo.read(PROCESSED)
         records = list(read_records(shards(PROCESSED, "test"), info))
         ranks = chosen(scores, params.visualize.cases)
-        first = next(record for record in records if record.name in ranks)
+        best = next(record for record in records if record.name == next(iter(ranks)))
         degradation_gallery(
-            first.frame, first.mask > 127, params.degradation, params.seed, folder / "degradations.png", dpi
+            best.frame, best.mask > 127, params.degradation, params.seed, folder / "degradations.png", dpi
         )
         gallery = Gallery(scores, fitting_rung([record.as_read for record in records]))
         models = {name: Segmenter.load(path) for name, path in MODELS.items()}

@@ -8,6 +8,7 @@ from nerveseg.data.degradation import DEGRADATIONS, SEVERITIES, degrade
 from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.params import DegradationParams
 from nerveseg.reporting.pictures import montage
+from nerveseg.reporting.plots import titled
 
 
 def degradation_gallery(
@@ -27,5 +28,5 @@ def degradation_gallery(
     frames = [
         degrade(frame, kind, severity, strengths, np.random.default_rng([seed, severity])) for kind, severity in shown
     ]
-    titles = [f"{kind.replace('_', ' ')} {severity}" if severity else "as it is" for kind, severity in shown]
+    titles = [f"{titled(kind)} {severity}" if severity else "As it is" for kind, severity in shown]
     montage(frames, [mask] * len(shown), titles, 1 + len(SEVERITIES), path, dpi)

@@ -52,11 +52,16 @@ def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFra
         kept.set_xlim(1.03, -0.03)
         for axes in (calibration, presence):
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        if not presence.get_legend_handles_labels()[0]:
+            found = "Every" if cases["has_nerve"].any() else "No"
+            presence.text(
+                0.5, 0.3, f"{found} test frame shows a nerve:\nnothing to tell apart", ha="center", color=GREY
+            )
         for axes, corner in (
             (calibration, "upper left"),
             (presence, "lower right"),
             (overlap, "lower left"),
-            (kept, "lower right"),
+            (kept, "best"),
         ):
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc=corner)
