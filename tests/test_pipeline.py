@@ -73,7 +73,10 @@ def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
     write_params(folder / "params.yaml", {"tracking": {"enabled": True}, **changes})
-    for command in ("git init -q", "dvc init -q", "git add -A", "git commit -qm start"):
+    for command in ("git init -q", "dvc init -q"):
+        succeed(folder, *command.split())
+    shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots", dirs_exist_ok=True)
+    for command in ("git add -A", "git commit -qm start"):
         succeed(folder, *command.split())
     return folder
 
