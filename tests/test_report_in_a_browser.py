@@ -6,6 +6,7 @@ import io
 import os
 import re
 import socket
+import time
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,8 @@ def visit(chromium, address):
     contexts, heard = [], []
 
     def opened(place="", **context):
-        contexts.append(chromium.new_context(**{"viewport": {"width": 1360, "height": 1000}} | context))
+        usual = {"viewport": {"width": 1360, "height": 1000}, "reduced_motion": "reduce"}
+        contexts.append(chromium.new_context(**usual | context))
         page = contexts[-1].new_page()
         page.on("console", lambda message: heard.append(message.text))
         page.on("pageerror", lambda error: heard.append(str(error)))
@@ -124,6 +126,14 @@ def colour_at(page, row, column):
     picture = stage(page)
     height, width = picture.shape[:2]
     return picture[int((row + 0.5) * height / SIZE[0]), int((column + 0.5) * width / SIZE[1])]
+
+
+def eventually(condition):
+    """Whether it comes true within ten seconds: pictures are decoded, and clicks answered, in the page's own time."""
+    end = time.monotonic() + 10
+    while not (true := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return true
 
 
 def choice(page, name):
@@ -275,17 +285,14 @@ def test_the_heatmap_is_that_of_its_model_and_fades_with_the_slider(visit, cases
         page.get_by_label(box, exact=True).uncheck()
     plain = colour_at(page, *place)
     choice(page, "Heatmap").select_option(label="probability, U-Net")
-    page.wait_for_function("document.getElementById('heat-right').width === 32")
-    page.wait_for_timeout(100)
-    heated = colour_at(page, *place)
-    assert heated[0] - heated[2] > 0.3, "yellow where it is sure"
+    assert eventually(lambda: colour_at(page, *place)[0] - colour_at(page, *place)[2] > 0.3), "yellow where it is sure"
     assert page.get_by_text("Probability of nerve").is_visible()
     page.get_by_label("Opacity").fill("0")
     assert colour_at(page, *place) == pytest.approx(plain, abs=0.03)
     page.get_by_label("Opacity").fill("100")
     choice(page, "Heatmap").select_option(label="probability, Shipped")
-    page.wait_for_timeout(100)
-    assert colour_at(page, *place) == pytest.approx(plain, abs=0.03), "the shipped model saw nothing there"
+    nothing = lambda: colour_at(page, *place) == pytest.approx(plain, abs=0.03)  # noqa: E731
+    assert eventually(nothing), "the shipped model saw nothing there"
 
 
 def test_a_swipe_shows_one_prediction_left_and_the_other_right(visit, cases):
@@ -345,13 +352,12 @@ def test_a_point_of_a_chart_leads_to_its_case(visit, cases):
     page = visit()
     page.wait_for_function("window.Chart && Chart.getChart('chart-by-size')")
     page.locator("#chart-by-size").scroll_into_view_if_needed()
-    page.wait_for_timeout(400)
     number = list(cases).index("2_5")  # alone down there
     x, y = page.evaluate(
         f"(() => {{ const p = Chart.getChart('chart-by-size').getDatasetMeta(0).data[{number}]; return [p.x, p.y]; }})()"
     )
     page.locator("#chart-by-size").click(position={"x": x, "y": y})
-    assert shown(page) == "2_5"
+    assert eventually(lambda: shown(page) == "2_5")
     choice(page, "Shown:").select_option("none")
     assert page.evaluate("Chart.getChart('chart-by-size').data.datasets.length") == 0
 
