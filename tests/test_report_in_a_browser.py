@@ -238,7 +238,7 @@ def test_typing_in_a_field_steps_nowhere(visit):
 def test_a_link_opens_at_its_case(visit, name):
     page = visit()
     page.locator("#case-rows a").filter(has_text=re.compile(f"^{re.escape(name)}$")).click()
-    assert shown(page) == name
+    assert eventually(lambda: shown(page) == name)
     again = visit("#" + page.url.partition("#")[2])
     assert shown(again) == name
     assert again.locator("#stage").evaluate("e => e.getBoundingClientRect().top < innerHeight")
