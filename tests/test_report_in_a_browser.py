@@ -183,7 +183,7 @@ def test_a_choice_filters_the_list(visit, control, value, expected):
     assert names(page) == expected
     assert page.locator("#case-count").inner_text() == f"{len(expected)} of 14 frames"
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.querySelectorAll('#case-rows tr').length === 14")
+    assert eventually(lambda: len(names(page)) == 14)
 
 
 def test_dice_and_names_filter_as_well_and_an_empty_list_says_so(visit, cases):
@@ -350,7 +350,7 @@ def test_a_frame_is_zoomed_and_moved_by_keys_buttons_and_mouse(visit):
 
 def test_a_point_of_a_chart_leads_to_its_case(visit, cases):
     page = visit()
-    page.wait_for_function("window.Chart && Chart.getChart('chart-by-size')")
+    assert eventually(lambda: page.evaluate("Boolean(window.Chart && Chart.getChart('chart-by-size'))"))
     page.locator("#chart-by-size").scroll_into_view_if_needed()
     number = list(cases).index("2_5")  # alone down there
     x, y = page.evaluate(
