@@ -224,7 +224,7 @@ def test_markdown_folds_the_subjects_that_did_not_fall_and_keeps_names_from_bein
         *["| size"] * 3,
         "| subject",
     ]
-    assert "8 subjects that did not fall so far" in folded
+    assert "8 subjects that fell by no more than the margin" in folded
     assert folded.count("| subject |") == 8
     assert as_markdown(verdict(named, named), "main").startswith("✅ passed against main: ")
 

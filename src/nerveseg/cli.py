@@ -89,6 +89,15 @@ def gate(base: str, params: Params, *, md: bool) -> int:
     return 0 if verdict.passed else 1
 
 
+def promote(version: int | None) -> int:
+    """Make the challenger, or this version, of the registered model the champion, where it passes the gate; 1 where not."""
+    from nerveseg.tracking_promotion import promote as promoted
+
+    promotion = promoted(load_params(), version)
+    print(promotion.told)
+    return 0 if promotion.promoted else 1
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     commands = parser.add_subparsers(required=True, dest="command")
@@ -118,6 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--base", required=True, metavar="REV", help="commit, branch or tag, or a model, as models:/nerveseg@champion"
     )
     gating.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
+    promoting = commands.add_parser("promote", help="make a registered model the champion, where it passes the gate")
+    promoting.add_argument(
+        "--version", type=int, metavar="N", help="of the registered model (default: that with the alias challenger)"
+    )
     given = parser.parse_args(arguments)
     with told_plainly():
         if given.command == "check":
@@ -126,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(folds(given.experiments, given.ensemble))
         if given.command == "gate":
             sys.exit(gate(given.base, load_params(), md=given.md))
+        if given.command == "promote":
+            sys.exit(promote(given.version))
         sys.exit(predict(given.paths, given.out, given.model, kaggle=given.kaggle))
 
 

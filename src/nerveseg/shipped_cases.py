@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from nerveseg.errors import ComparisonError
-from nerveseg.tracking_models import is_uri
+from nerveseg.tracking_models import CASES, downloaded, is_uri
 
 PATH = Path("metrics/cases.csv")
 
@@ -31,8 +31,6 @@ def cases_of(base: str) -> pd.DataFrame:
         ModelError: the model, or the store with it, is not there.
     """
     if is_uri(base):
-        from nerveseg.tracking_models import CASES, downloaded
-
         with downloaded(base, CASES) as file:
             return _shipped(file.read_text(encoding="utf-8"), f"{CASES} of {base}")
     if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}") is None:

@@ -18,7 +18,7 @@ def as_text(verdict: Verdict, base: str) -> str:
 def as_markdown(verdict: Verdict, base: str) -> str:
     table = verdict.table
     quiet = (table["stratum"] == SUBJECT) & ~(table["change"] < -table["margin"])
-    folded = f"<details><summary>{quiet.sum()} subjects that did not fall so far</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
+    folded = f"<details><summary>{quiet.sum()} subjects that fell by no more than the margin</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
     sign = "✅" if verdict.passed else "❌"
     return f"{sign} {_escaped(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n" + (
         f"\n{folded}\n" if quiet.any() else ""
