@@ -125,10 +125,10 @@ class _MlflowRun(StageRun):
 
     def _log_reproduction(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            for path in reproduction(Path(folder)):
-                self._tell("artifact", self._parent, path, folder=REPRODUCE)
-                if path.name == PATCH:
-                    self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
+            changed = reproduction(Path(folder))
+            self._tell("artifact", self._parent, Path(folder), folder=REPRODUCE)
+        if changed:
+            self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
 
     def _log_system(self, values: Mapping[str, float]) -> None:
         self._tell(

@@ -1,8 +1,8 @@
 """What the run of one execution of the pipeline says of itself, so that it can be made again from its page alone.
 
 Its tags `stage.NAME` say what became of each stage, its description says so in words and how to make the run again, and
-its artifacts below `reproduce/` are what that takes beside the commit: `params.yaml`, `dvc.lock` (all but the entry of the
-last stage, which DVC writes after it), and `uncommitted.patch` where the code was not that of the commit.
+its artifacts below `reproduce/` are what that takes beside the commit: in `files/` `params.yaml` and `dvc.lock` (all but the entry
+of the last stage, which DVC writes after it), and `uncommitted.patch` where the code was not that of the commit.
 """
 
 import os
@@ -52,7 +52,7 @@ def description(run_id: str, tags: Mapping[str, str]) -> str:
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
     if f"nerveseg.{PATCH}" in tags:
         again += [f"git apply {REPRODUCE}/{PATCH}"]
-    again += [f"mv {REPRODUCE}/params.yaml {REPRODUCE}/dvc.lock .", "dvc repro"]
+    again += [f"cp -R {REPRODUCE}/files/. .", "dvc repro"]
     text = ["**Stages**", "", *lines, "", "**Make it again**", "", "```", *again, "```"]
     if name := tags.get("dvc.exp_name"):
         text += ["", f"or, where the experiment was run: `dvc exp apply {name}`, then `dvc repro`."]
@@ -65,14 +65,16 @@ def overall(tags: Mapping[str, str]) -> str:
     return "KILLED" if KILLED in states else "FAILED" if FAILED in states else "FINISHED"
 
 
-def reproduction(folder: Path) -> Iterator[Path]:
-    """The files that it takes to make this run again, copied into a folder; params.yaml and dvc.lock where there are any."""
+def reproduction(folder: Path) -> bool:
+    """Fill a folder with what it takes to make this run again; whether the code was not that of the commit."""
+    files = folder / "files"
+    files.mkdir()
     for name in ("params.yaml", "dvc.lock"):
         if Path(name).is_file():
-            yield Path(shutil.copy(name, folder))
+            shutil.copy(name, files)
     if patch := _uncommitted():
         (folder / PATCH).write_bytes(patch)
-        yield folder / PATCH
+    return bool(patch)
 
 
 def _uncommitted() -> bytes:
