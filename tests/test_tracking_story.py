@@ -94,7 +94,7 @@ def test_stages_behind_one_are_found_through_folders_files_and_params(tmp_path, 
         "  visualize: {cmd: x, deps: [metrics/m.json]}\n"
     )
     ours = {"data": {"dir": "data/phantom"}}
-    rest = {"visualize": "not run", "other": "not run"}
+    rest = {"visualize": "not run", "other": "not run", "evaluate": "running"}
     assert stage_states("evaluate", ours) == {"phantom": "cached", "train": "cached", **rest}
     theirs = {"data": {"dir": "data/raw/clinic"}}
     assert stage_states("evaluate", theirs) == {"phantom": "not run", "train": "cached", **rest}

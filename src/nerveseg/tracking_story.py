@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ _CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.in", "requ
 
 
 def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """What is known of the other stages of `dvc.yaml` when one begins to run under DVC: those behind it that have not
-    spoken were served from the cache. Nothing where there is no such pipeline, or DVC does not run this stage.
+    """What is known of the stages of `dvc.yaml`, in its order, when one begins to run under DVC: those behind it that have
+    not spoken were served from the cache. Nothing where there is no such pipeline, or DVC does not run this stage.
     """
     if "DVC_STAGE" not in os.environ or not (file := Path("dvc.yaml")).is_file():
         return {}
@@ -41,13 +41,13 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
             if name not in {stage, *behind} and any(_overlap(path, output) for path in wanted for output in outputs):
                 behind.add(name)
                 open_ends.append(name)
-    return {name: CACHED if name in behind else UNKNOWN for name in stages if name != stage}
+    return {name: CACHED if name in behind else UNKNOWN for name in stages} | {stage: RUNNING}
 
 
-def description(run_id: str, tags: Mapping[str, str]) -> str:
-    """Markdown for a run's page."""
+def description(run_id: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
+    """Markdown for a run's page, with the stages in this order."""
     states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
-    lines = [f"- {stage}: {state}" for stage, state in states.items()]
+    lines = [f"- {stage}: {states[stage]}" for stage in dict.fromkeys([*order, *states]) if stage in states]
     again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
     if f"nerveseg.{PATCH}" in tags:
