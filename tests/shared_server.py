@@ -103,6 +103,7 @@ class SharedServer:
             "default_permission = EDIT\n"
             f"database_uri = {self.database}\n"
             f"admin_username = {ADMIN.name}\n"
+            "auth_cache_ttl_seconds = 60\n"  # without it the password is hashed anew for each request
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         )
         command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]

@@ -187,6 +187,12 @@ def _artifacts(uri: str, root: Path) -> str | None:
 
 
 def _explain(uri: str, error: BaseException) -> str:
+    if getattr(error, "error_code", "") == "UNAUTHENTICATED":
+        return (
+            f"MLflow's server {public(uri)} does not know this login; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD to an account on it, "
+            "or go on without MLflow: tracking.enabled: false in params.yaml"
+        )
     if "MLFLOW_TRACKING_URI" in os.environ:
         remedy = "start the server or correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
     else:
