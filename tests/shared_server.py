@@ -7,6 +7,7 @@ to run as root; started by root, it runs as `postgres` or `nobody`.
 """
 
 import contextlib
+import http.client
 import os
 import pwd
 import shutil
@@ -16,13 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BUCKET = "team"
 PATIENCE = 180.0  # seconds; for what hangs, not for what is slow on a busy machine
@@ -60,8 +59,8 @@ class ObjectStore:
     def make_bucket(self) -> None:
         self._client().create_bucket(Bucket=self.bucket)
 
-    def _client(self):  # type: ignore[no-untyped-def]  # boto3 makes its clients' classes as it runs
-        import boto3
+    def _client(self) -> Any:  # boto3 makes its clients' classes as it runs
+        import boto3  # type: ignore[import-untyped]
 
         return boto3.client(
             "s3",
@@ -81,6 +80,7 @@ class SharedServer:
     objects: ObjectStore
     port: int
     workers: int
+    logins_kept: int  # seconds for which a worker remembers a login; 0: it hashes the password again for each request
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -103,7 +103,7 @@ class SharedServer:
             "default_permission = EDIT\n"
             f"database_uri = {self.database}\n"
             f"admin_username = {ADMIN.name}\n"
-            "auth_cache_ttl_seconds = 60\n"  # without it the password is hashed anew for each request
+            f"auth_cache_ttl_seconds = {self.logins_kept}\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         )
         command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
@@ -120,8 +120,8 @@ class SharedServer:
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         log = self.folder / "mlflow.log"
-        self._process = _start(command, log, environment)
-        _wait(lambda: _answers(f"{self.uri}/health"), self._process, log)
+        self._process = _start(command, log, environment, self.folder)
+        _wait(lambda: _answers(self.port, "/health"), self._process, log)
 
     def kill(self) -> None:
         """As a power cut would: nothing that it was doing is finished."""
@@ -138,10 +138,10 @@ class SharedServer:
 
 
 @contextmanager
-def shared_server(folder: Path, workers: int = 2) -> Iterator[SharedServer]:
+def shared_server(folder: Path, workers: int = 2, logins_kept: int = 60) -> Iterator[SharedServer]:
     """PostgreSQL, a store of objects and an MLflow server with the accounts ADMIN and MEMBER; logs go to `folder`."""
     with postgresql(folder) as database, object_store(folder) as objects:
-        server = SharedServer(folder, database, objects, free_port(), workers)
+        server = SharedServer(folder, database, objects, free_port(), workers, logins_kept)
         try:
             server.start()
             server.add(MEMBER)
@@ -176,10 +176,10 @@ def postgresql(folder: Path) -> Iterator[str]:
         initialise = [str(programs / "initdb"), "--pgdata", data, "--username", "mlflow", "--encoding", "UTF8"]
         initialise += ["--locale", "C", "--auth", "scram-sha-256", "--pwfile", str(home / "password"), "--no-sync"]
         run = [str(programs / "postgres"), "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off"]
-        creation = _start(initialise, log, os.environ, account, home)
+        creation = _start(initialise, log, os.environ, home, account)
         if creation.wait(PATIENCE):
             raise RuntimeError(f"initdb failed: {log.read_text()}")
-        server = _start(run, log, os.environ, account, home)
+        server = _start(run, log, os.environ, home, account)
         try:
             _wait(lambda: _accepts(programs, port), server, log)
             yield f"postgresql+psycopg2://mlflow:{password}@127.0.0.1:{port}/postgres"
@@ -195,10 +195,10 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
     """A store that speaks S3, with its bucket; it keeps everything in memory."""
     port, log = free_port(), folder / "objects.log"
     script = Path(sys.executable).parent / "moto_server"
-    process = _start([sys.executable, str(script), "-H", "127.0.0.1", "-p", str(port)], log, os.environ)
+    process = _start([sys.executable, str(script), "-H", "127.0.0.1", "-p", str(port)], log, os.environ, folder)
     try:
         store = ObjectStore(f"http://127.0.0.1:{port}")
-        _wait(lambda: _answers(f"{store.endpoint}/moto-api/"), process, log)
+        _wait(lambda: _answers(port, "/moto-api/"), process, log)
         store.make_bucket()
         yield store
     finally:
@@ -220,7 +220,7 @@ def _account() -> str | None:
 
 
 def _start(
-    command: list[str], log: Path, environment: Mapping[str, str], account: str | None = None, folder: Path | None = None
+    command: list[str], log: Path, environment: Mapping[str, str], folder: Path, account: str | None = None
 ) -> "subprocess.Popen[bytes]":
     group = pwd.getpwnam(account).pw_gid if account else None
     with log.open("ab") as output:
@@ -254,12 +254,15 @@ def _wait(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Pa
         time.sleep(0.1)
 
 
-def _answers(url: str) -> bool:
+def _answers(port: int, path: str) -> bool:
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        asked.request("GET", path)
+        return asked.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        asked.close()
 
 
 def _accepts(programs: Path, port: int) -> bool:
