@@ -31,15 +31,14 @@ SIDE_BY_SIDE = 2  # arms
 def train_gan() -> None:
     params = load_params()
     use_threads(SIDE_BY_SIDE)
-    with stage_run("train_gan", params) as run, fresh_folder(OUTPUT) as folder:
-        make_deterministic(params.seed)
+    make_deterministic(params.seed)
+    rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
+    settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
+    settings["degradation"] = params.degradation.model_dump()
+    settings["policy"] = keras_policy(params.unet.precision)
+    checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*rounds, *val, UNET, Path(__file__)])}")
+    with stage_run("train_gan", params, checkpoint.run_record) as run, fresh_folder(OUTPUT) as folder:
         unet, info = Segmenter.load(UNET), DatasetInfo.read(PROCESSED)
-        rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
-        settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
-        settings["degradation"] = params.degradation.model_dump()
-        settings["policy"] = keras_policy(params.unet.precision)
-        inputs = [*rounds, *val, UNET, Path(__file__)]
-        checkpoint = Checkpoint(f"train_gan-{digest_of(settings, inputs)}")
         refiners, history = train_refiners(
             unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch
         )

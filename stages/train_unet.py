@@ -37,11 +37,13 @@ def train_unet() -> None:
     use_threads(params.unet.parts)
     strategy = training_strategy(params.unet)
     make_deterministic(params.seed)
-    info = DatasetInfo.read(PROCESSED)
+    info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, strategy)
     if not is_chief(strategy):
-        _train(params, info, strategy, lambda epoch, row: print(f"epoch {epoch}: loss {row['loss']}", flush=True))
+        _train(
+            params, info, strategy, checkpoint, lambda epoch, row: print(f"epoch {epoch}: {row['loss']}", flush=True)
+        )
         return
-    with stage_run("train_unet", params) as run, fresh_folder(OUTPUT) as folder:
+    with stage_run("train_unet", params, checkpoint.run_record) as run, fresh_folder(OUTPUT) as folder:
         manifest = pd.read_csv(PROCESSED / "manifest.csv", dtype={"frame": str, "subject": str})
         keys = manifest.assign(key=manifest["subject"].map(subject_keys(manifest)))
         before = subjects_behind(params.unet.init_from)
@@ -49,7 +51,7 @@ def train_unet() -> None:
             before, dict(keys.loc[keys["split"] == "test", ["subject", "key"]].to_numpy()), params.unet.init_from
         )
         run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "training", manifest)
-        trained, history, checkpoint = _train(params, info, strategy, run.log_epoch)
+        trained, history = _train(params, info, strategy, checkpoint, run.log_epoch)
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
         subjects = tuple(sorted(before.union(keys.loc[keys["split"].isin(["train", "val"]), "key"])))
@@ -64,20 +66,29 @@ def train_unet() -> None:
     print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.cutoffs}")
 
 
+def _checkpoint(params: Params, strategy: "tf.distribute.Strategy") -> Checkpoint:
+    """Of the training with these params on this data."""
+    settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump()}
+    settings["policy"] = keras_policy(params.unet.precision)
+    inputs = [*shards(AUGMENTED, "round"), *shards(PROCESSED, "val"), Path(params.unet.init_from), Path(__file__)]
+    return Checkpoint(f"train_unet-{digest_of(settings, inputs)}", writes=is_chief(strategy))
+
+
 def _train(
-    params: Params, info: DatasetInfo, strategy: "tf.distribute.Strategy", on_epoch: EpochCallback
-) -> tuple["tf.keras.Model", pd.DataFrame, Checkpoint]:
-    """The network with its best weights, the history, and the checkpoint, to be removed when the weights are safe."""
-    rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
+    params: Params,
+    info: DatasetInfo,
+    strategy: "tf.distribute.Strategy",
+    checkpoint: Checkpoint,
+    on_epoch: EpochCallback,
+) -> tuple["tf.keras.Model", pd.DataFrame]:
+    """The network with its best weights, and the history."""
     policy = keras_policy(params.unet.precision)
-    settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump(), "policy": policy}
-    inputs = [*rounds, *val, Path(params.unet.init_from), Path(__file__)]
-    checkpoint = Checkpoint(f"train_unet-{digest_of(settings, inputs)}", writes=is_chief(strategy))
     build = partial(network_to_train, params.unet, info.height, info.width, info.mean, info.std, policy)
     steps = params.unet.epochs * steps_per_epoch(info.frames["train"], params.unet)
     training = SupervisedTraining(build, params.unet, params.lr, steps, strategy)
+    rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
     history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch)
-    return training.averaged, history, checkpoint
+    return training.averaged, history
 
 
 if __name__ == "__main__":

@@ -91,8 +91,7 @@ def visualize() -> None:
             gallery.document(),
             charts(metrics, scores, robust, thresholds, unet_history),
         )
-        for path in sorted(folder.iterdir()):
-            run.log_artifact(path, "reports")
+        run.log_report(folder)
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")
 
 

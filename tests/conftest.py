@@ -17,6 +17,7 @@ from nerveseg.data.records import DatasetInfo, read_records, shards, write_recor
 from nerveseg.params import Params, load_params
 from nerveseg.training import checkpoints
 from nerveseg.training.distribution import use_threads
+from tracked_repository import made_repository
 
 ROOT = Path(__file__).resolve().parents[1]
 for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE", "TF_CONFIG"):
@@ -119,3 +120,9 @@ def data(tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     """`small_data`; checkpoints go to a temporary place."""
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     return small_data(tmp_path, tiny)
+
+
+@pytest.fixture
+def repo(tmp_path, monkeypatch) -> Path:
+    """A small repository that reports to MLflow, as the working directory."""
+    return made_repository(tmp_path / "repo", monkeypatch)

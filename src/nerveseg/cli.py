@@ -101,6 +101,21 @@ def gate(base: str, margin: float) -> int:
     return 1 if fallen else 0
 
 
+def sync() -> int:
+    """Send what MLflow's store missed while it was down; 1 where it refused a part, else 0."""
+    from nerveseg.tracking_journal import FOLDER, journals, refusals
+    from nerveseg.tracking_outbox import sync as deliver
+
+    if not journals():
+        print(f"nothing waits in {FOLDER}")
+        return 0
+    done, refused = deliver(load_params().tracking.experiment)
+    print(f"sent what {done} stages had to tell; {len(journals())} wait on, of stages that are running")
+    if refused:
+        print(f"MLflow refused a part: {refusals(refused)}", file=sys.stderr)
+    return 1 if refused else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     commands = parser.add_subparsers(required=True, dest="command")
@@ -127,12 +142,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folding.add_argument("--ensemble", type=Path, metavar="DIR", help="write an ensemble of them instead of the table")
     gating = commands.add_parser("gate", help="fail where the scores fell against a commit")
     gating.add_argument("--base", required=True, help="commit, branch or tag to compare with")
+    commands.add_parser("sync", help="send MLflow what was kept on disk while its store was down")
     given = parser.parse_args(arguments)
     with told_plainly():
         if given.command == "check":
             sys.exit(check(given.directory, as_json=given.json, clear_names=given.clear_names))
         if given.command == "folds":
             sys.exit(folds(given.experiments, given.ensemble))
+        if given.command == "sync":
+            sys.exit(sync())
         if given.command == "gate":
             sys.exit(gate(given.base, load_params().gate.margin))
         sys.exit(predict(given.paths, given.out, given.model, kaggle=given.kaggle))

@@ -39,6 +39,10 @@ class TrackingError(NervesegError):
     """The MLflow store cannot be used as asked."""
 
 
+class StoreUnreachableError(TrackingError):
+    """The MLflow store does not answer, which may pass."""
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """End the process with exit code 1 and the message alone where a user's mistake stopped the work."""

@@ -25,18 +25,18 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     partial.rename(path)
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table; numbers keep all of their digits."""
-    _replace(path, table.to_csv(index=False, lineterminator="\n"))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON that a person can read."""
-    _replace(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table; numbers keep all of their digits."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON that a person can read."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -289,6 +289,7 @@ class VisualizeParams(Section):
 
 class TrackingParams(Section):
     enabled: bool
+    required: bool
     experiment: Annotated[str, Field(min_length=1)]
     model_name: Annotated[str, Field(min_length=1)]
 

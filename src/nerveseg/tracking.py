@@ -1,47 +1,51 @@
-"""What a stage tells MLflow; the only module, with `tracking_store` and `tracking_models`, that knows it.
+"""What a stage tells MLflow.
 
 One execution of the pipeline (one `dvc repro`, one DVC experiment, or one stage run by hand) is one parent run,
 named after the DVC experiment or the commit; each stage that runs in it is a nested run. A stage is a process
 of its own, so it finds its parent by the tag `nerveseg.execution`, which names the process that started all of
-them. `metrics.json` is the truth and MLflow a copy of it: nothing comes back from here into an output, and a
-store that fails while a stage runs costs a warning, not the stage.
+them. A training that was stopped and goes on continues its run, and the parent of it. `metrics.json` is the truth and
+MLflow a copy of it: nothing comes back from here into an output, and a store that does not answer costs a warning, not
+the stage (`tracking_outbox`). Only `tracking_*` modules know MLflow, and they import it inside functions, since that takes
+a second.
 """
 
-import functools
 import json
-import logging
 import re
-import shutil
 import sys
 import tempfile
 import time
+import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from flatten_dict import flatten
 
 from nerveseg.params import Params
 from nerveseg.tracking_execution import execution, execution_name, origin
-from nerveseg.tracking_store import Store, failing_clearly, open_store
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-    from mlflow.entities import Run
+from nerveseg.tracking_messages import KEY_TAG, NO_FILES, Message
+from nerveseg.tracking_outbox import Outbox
+from nerveseg.tracking_story import (
+    FAILED,
+    KILLED,
+    PATCH,
+    RAN,
+    REPRODUCE,
+    RUNNING,
+    STAGE_TAG,
+    reproduction,
+    stage_states,
+)
+from nerveseg.tracking_system import SystemMetrics
+from nerveseg.tracking_unfinished import Unfinished, digest_of_run, this_process
 
 EXECUTION_TAG = "nerveseg.execution"
-CHALLENGER = "challenger"
-PREDICTOR = "predictor"  # folder beside the network in a saved model
-_LOG = logging.getLogger(__name__)
 _LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
-_BATCH = 100  # parameters; MLflow's limit for one request, lower than that for scores
-_PINNED = ("tensorflow", "tf-keras", "numpy", "mlflow")
 
 
 class StageRun:
@@ -56,182 +60,175 @@ class StageRun:
     def log_artifact(self, path: Path | str, folder: str = "") -> None:
         """A file, or a folder with its name, below `folder`."""
 
+    def log_report(self, path: Path) -> None:
+        """A file or a folder of what people read, on the parent's page below `reports`."""
+
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
         """The data behind this run; `digest` has at most 36 characters (DVC's `md5` has), `context` is a split."""
 
-    def log_model(self, model: "tf.keras.Model", example: npt.NDArray[np.float32], name: str, predictor: Path) -> None:
-        """A trained model with its signature, registered as the new challenger; `example` is a batch of inputs, and
-        `predictor` the folder of the whole of which the model is the network (`tracking_models` gets it back).
+    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> None:
+        """A trained model, registered as the new challenger.
+
+        Args:
+            save: writes a folder in MLflow's format, which does not exist yet.
+            name: of the logged model.
+            card: its description in the registry, Markdown.
         """
 
 
-_Method = TypeVar("_Method", bound=Callable[..., None])
-
-
-def _or_warn(method: _Method) -> _Method:
-    """Warn once and stop telling MLflow, where its store fails in the middle of a stage."""
-
-    @functools.wraps(method)
-    def guarded(self: "_MlflowRun", *args: object, **kwargs: object) -> None:
-        from mlflow.exceptions import MlflowException
-
-        if self.lost:
-            return
-        try:
-            method(self, *args, **kwargs)
-        except (MlflowException, OSError) as error:  # requests' errors are OSErrors too
-            self.lost = True
-            _LOG.warning("MLflow failed; the stage goes on without it: %s", next(iter(str(error).splitlines()), error))
-
-    return cast("_Method", guarded)
-
-
 class _MlflowRun(StageRun):
-    def __init__(self, store: Store, stage: str, params: Params) -> None:
-        self.lost = False
-        self._store, self._client = store, store.client
-        self._model_name = params.tracking.model_name
+    def __init__(self, outbox: Outbox, stage: str, params: Params, record: Path | None) -> None:
+        self._outbox, self._stage, self._model_name = outbox, stage, params.tracking.model_name
         self._scores: dict[str, float] = {}
         self._tags = origin()
-        flat = {key: _as_text(value) for key, value in flatten(params.model_dump(mode="json"), reducer="dot").items()}
-        parent = self._find_parent() or self._create(execution_name(), {EXECUTION_TAG: execution()}, flat)
-        self._parent: str = parent.info.run_id
-        self._parent_status: str = parent.info.status if parent.info.status in ("FAILED", "KILLED") else "FINISHED"
-        nested = {"mlflow.parentRunId": self._parent, "mlflow.source.name": sys.argv[0], "dvc.stage": stage}
-        self._run: str = self._create(stage, nested, flat).info.run_id
-        self._client.update_run(self._parent, status="RUNNING")
-
-    def _find_parent(self) -> "Run | None":
-        found = self._client.search_runs(
-            [self._store.experiment_id], f"tags.`{EXECUTION_TAG}` = '{execution()}'", max_results=1
+        content = params.model_dump(mode="json")
+        flat = {key: _as_text(value) for key, value in flatten(content, reducer="dot").items()}
+        carries, self._record = digest_of_run(flat, self._tags.get("git.commit", "")), record
+        before = Unfinished.read(record, carries) if record else None
+        self._parent = execution()
+        self._state = Unfinished(
+            before.run if before else uuid.uuid4().hex,
+            self._parent,
+            before.started if before else time.time(),
+            before.epoch if before else -1,
+            this_process(),
+            carries,
         )
-        return found[0] if found else None
+        self._run = self._state.run
+        parents = [{EXECUTION_TAG: self._parent}, *([{EXECUTION_TAG: before.parent}] if before else [])]
+        self._begin(self._parent, execution_name(), parents, self._tags, flat)
+        nested = {**self._tags, "mlflow.source.name": sys.argv[0], "dvc.stage": stage}
+        self._begin(self._run, stage, [{KEY_TAG: self._run}], nested, flat, parent=self._parent)
+        self._remember()
+        self._tell("tags", self._parent, tags={STAGE_TAG + stage: RUNNING})
+        self._tell("stages", self._parent, states=stage_states(stage, content))
+        self._log_reproduction()
+        self._system = SystemMetrics(self._log_system)
 
-    def _create(self, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> "Run":
-        from mlflow.entities import Param
+    def _begin(
+        self,
+        key: str,
+        name: str,
+        find: list[dict[str, str]],
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        parent: str | None = None,
+    ) -> None:
+        self._tell("run", key, name=name, find=find, tags=dict(tags), params=dict(params), parent=parent, time=_now())
 
-        run = self._client.create_run(self._store.experiment_id, tags={**self._tags, **tags}, run_name=name)
-        for batch in _batches([Param(key, value) for key, value in params.items()]):
-            self._client.log_batch(run.info.run_id, params=batch)
-        return run
+    def _tell(self, kind: str, run: str, files: Path = NO_FILES, **content: Any) -> None:
+        self._outbox.send(Message(kind, run, content, files))
 
-    @_or_warn
-    def end(self, status: str) -> None:
-        self._client.set_terminated(self._run, status)
-        # `dvc repro --keep-going` runs further stages after one has failed.
-        self._client.set_terminated(self._parent, status if status != "FINISHED" else self._parent_status)
+    def _remember(self) -> None:
+        if self._record:
+            self._state.write(self._record)
 
-    def _log_metrics(self, run: str, values: Mapping[str, Any], step: int = 0, model_id: str | None = None) -> None:
-        from mlflow.entities import Metric
+    def _log_reproduction(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for path in reproduction(Path(folder)):
+                self._tell("artifact", self._parent, path, folder=REPRODUCE)
+                if path.name == PATCH:
+                    self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
 
-        now = int(time.time() * 1000)
-        metrics = [Metric(key, value, now, step, model_id) for key, value in _flatten_numbers(values)]
-        for batch in _batches(metrics):
-            self._client.log_batch(run, metrics=batch)
+    def _log_system(self, values: Mapping[str, float]) -> None:
+        self._tell(
+            "metrics", self._run, values=dict(values), time=_now(), step=round(time.time() - self._state.started)
+        )
 
-    @_or_warn
+    def end(self, state: str) -> None:
+        """`state` is one of `tracking_story`."""
+        self._system.stop()
+        if state == RAN and self._record:
+            self._record.unlink(missing_ok=True)
+        status = {RAN: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}[state]
+        self._tell("end", self._run, status=status, time=_now())
+        self._tell("tags", self._parent, tags={STAGE_TAG + self._stage: state})
+        self._tell("told", self._parent, time=_now())
+
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        if epoch <= self._state.epoch:  # killed between this epoch's end and its checkpoint
+            return
         curves = {key: value for key, value in values.items() if key != "epoch"}  # it is the axis
-        self._log_metrics(self._run, curves, step=epoch)
+        self._tell("metrics", self._run, values=dict(_flatten_numbers(curves)), time=_now(), step=epoch)
+        self._state = replace(self._state, epoch=epoch)
+        self._remember()
 
-    @_or_warn
     def log_scores(self, scores: Mapping[str, Any]) -> None:
-        self._scores.update(_flatten_numbers(scores))
+        numbers = dict(_flatten_numbers(scores))
+        self._scores.update(numbers)
         for run in (self._run, self._parent):
-            self._log_metrics(run, scores)
+            self._tell("metrics", run, values=numbers, time=_now(), step=0)
 
-    @_or_warn
     def log_artifact(self, path: Path | str, folder: str = "") -> None:
         path = Path(path)
-        if path.is_dir():
-            self._client.log_artifacts(self._run, str(path), (Path(folder) / path.name).as_posix())
-        else:
-            self._client.log_artifact(self._run, str(path), folder or None)
+        into = (Path(folder) / path.name).as_posix() if path.is_dir() else folder
+        self._tell("artifact", self._run, path, folder=into)
 
-    @_or_warn
+    def log_report(self, path: Path) -> None:
+        self._tell("artifact", self._parent, path, folder="reports")
+
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
         from mlflow.data.pandas_dataset import from_pandas
-        from mlflow.entities import Dataset, DatasetInput, InputTag
 
         with warnings.catch_warnings():  # about integer columns, and about a source that could also be a URL
             warnings.simplefilter("ignore")
             facts = from_pandas(manifest, source=source, name=name, digest=digest).to_dict()
-        used = DatasetInput(Dataset(**facts), [InputTag("mlflow.data.context", context)])
         for run in (self._run, self._parent):
-            self._client.log_inputs(run, [used])
+            self._tell("dataset", run, facts=facts, context=context)
 
-    @_or_warn
-    def log_model(self, model: "tf.keras.Model", example: npt.NDArray[np.float32], name: str, predictor: Path) -> None:
-        # MLflow's `log_model` does the same steps, but on the process's global store and with prints.
-        import mlflow.tensorflow
-        import tensorflow as tf
-        from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model, infer_signature
-
-        if getattr(model, "optimizer", None) is not None:  # a loss that is not Keras's own would not load back
-            trained, model = model, tf.keras.models.clone_model(model)
-            model.set_weights(trained.get_weights())
-        logged = self._client.create_logged_model(
-            self._store.experiment_id, name, source_run_id=self._run, tags=self._tags
-        )
+    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model"
-            mlflow.tensorflow.save_model(
-                model,
-                str(path),
-                mlflow_model=Model(logged.artifact_location, run_id=self._run, model_id=logged.model_id),
-                signature=infer_signature(example, model.predict(example, verbose=0)),
-                pip_requirements=[f"{package}=={version(package)}" for package in _PINNED],  # to infer them takes 15 s
-                metadata={"environment": {"TF_USE_LEGACY_KERAS": "1"}},
+            save(path)
+            self._tell(
+                "model",
+                self._run,
+                path,
+                key=uuid.uuid4().hex,
+                name=name,
+                card=card,
+                registered=self._model_name,
+                tags=self._tags,
+                scores=self._scores,
+                parent=self._parent,
+                time=_now(),
+                step=0,
             )
-            shutil.copytree(predictor, path / PREDICTOR)
-            self._client.log_model_artifacts(logged.model_id, str(path))
-        self._client.finalize_logged_model(logged.model_id, "READY")
-        self._log_metrics(self._run, self._scores, model_id=logged.model_id)
-        for run in (self._run, self._parent):
-            self._client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
-        self._register(logged.model_id)
-
-    def _register(self, model_id: str) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client.create_registered_model(self._model_name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        with self._store.as_default():  # `create_model_version` looks the model up there, whatever its client's store
-            registered = self._client.create_model_version(
-                self._model_name, f"models:/{model_id}", self._run, tags=self._tags, model_id=model_id
-            )
-        versions = json.dumps([{"name": self._model_name, "version": registered.version}])
-        self._client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})  # where the pages look
-        self._client.set_registered_model_alias(self._model_name, CHALLENGER, registered.version)
-        for run in (self._run, self._parent):
-            self._client.set_tag(run, "nerveseg.model_version", f"{self._model_name}/{registered.version}")
 
 
 @contextmanager
-def stage_run(stage: str, params: Params) -> Iterator[StageRun]:
+def stage_run(stage: str, params: Params, unfinished: Path | None = None) -> Iterator[StageRun]:
     """The MLflow run of one stage, nested in the run of this execution of the pipeline.
 
     An exception passes through and leaves both runs FAILED (KILLED after Ctrl-C).
 
+    Args:
+        stage: its name in dvc.yaml.
+        params: all of them.
+        unfinished: a file beside the checkpoint of a training that can go on. It keeps which run that is until the
+            stage has finished, so that one that was stopped continues its run, where params and commit are the same.
+
     Raises:
-        TrackingError: the store cannot be used.
+        TrackingError: the store cannot be used as it is set up, or does not answer and `tracking.required`.
     """
     if not params.tracking.enabled:
         yield StageRun()
         return
-    store = open_store(params.tracking.experiment)
-    with failing_clearly(store.uri):
-        run = _MlflowRun(store, stage, params)
+    outbox = Outbox(params.tracking.experiment, stage, execution(), required=params.tracking.required)
     try:
-        yield run
-    except BaseException as error:
-        run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        raise
-    run.end("FINISHED")
+        run = _MlflowRun(outbox, stage, params, unfinished)
+        try:
+            yield run
+        except BaseException as error:
+            run.end(KILLED if isinstance(error, KeyboardInterrupt) else FAILED)
+            raise
+        run.end(RAN)
+    finally:
+        outbox.close()
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -242,8 +239,3 @@ def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _as_text(value: object) -> str:
     return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_VALUE]
-
-
-def _batches(items: list[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nerveseg.errors import ModelError, TrackingError
-from nerveseg.tracking import PREDICTOR
 from nerveseg.tracking_execution import repository_root
 from nerveseg.tracking_store import opened, public, reason_of, sqlite_file, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PREDICTOR = "predictor"  # folder of the whole predictor in a registered model
 _FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-ID"
 _FORM = re.compile(r"models:/(?:(?P<id>m-\w+)|(?P<name>[^/]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+)))")
 _SHOWN = 10  # versions or models in a message

@@ -8,8 +8,10 @@ that create its tables at the same time crash each other.
 MLflow is imported inside functions only: it takes about a second.
 """
 
+import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,13 +20,14 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from nerveseg.errors import TrackingError
+from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.tracking_execution import repository_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_SECONDS = 120.0
+_SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
 
 # Defaults; what the user has set stays. MLflow's own would keep asking a server that is down for minutes.
 _ENVIRONMENT = {
@@ -81,7 +84,8 @@ def open_store(experiment: str) -> Store:
     """Open the store, and create what is missing of it.
 
     Raises:
-        TrackingError: it cannot be reached, read or written, or its experiment was deleted.
+        StoreUnreachableError: it does not answer.
+        TrackingError: it cannot be read or written, or its experiment was deleted.
     """
     root = repository_root()
     uri = store_uri(root)
@@ -116,13 +120,25 @@ def opened(uri: str) -> Iterator["MlflowClient"]:
 def failing_clearly(uri: str) -> Iterator[None]:
     """Tell what the store at `uri` did in one sentence, as a TrackingError."""
     _settle_environment()
+    try:
+        yield
+    except store_errors() as error:
+        kind = StoreUnreachableError if _is_silent(uri, error) else TrackingError
+        raise kind(_explain(uri, error)) from error
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What a store, or the library that speaks with it, raises; of artifacts in S3 boto3's."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        raise TrackingError(_explain(uri, error)) from error
+    errors: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, OSError, ImportError)
+    if "botocore" in sys.modules:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        errors += (Boto3Error, BotoCoreError, ClientError)
+    return errors
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -148,6 +164,7 @@ def _settle_environment() -> None:
     """Before MLflow is imported, which reads some of it then."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each try of a server that is down
 
 
 def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> str:
@@ -177,6 +194,19 @@ def _check_database(uri: str) -> None:
         sqlalchemy.inspect(engine).get_table_names()
     finally:
         engine.dispose()
+
+
+def _is_silent(uri: str, error: Exception) -> bool:
+    """Whether the store does not answer, rather than answering no."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    if isinstance(error, OperationalError):
+        return sqlite_file(uri) is None
+    if isinstance(error, MlflowException):
+        status: int = error.get_http_status_code()
+        return uri.startswith("http") and status >= _SERVER_ERROR
+    return isinstance(error, ConnectionError | TimeoutError)
 
 
 def _artifacts(uri: str, root: Path) -> str | None:

@@ -107,9 +107,9 @@ class AdversarialTraining:
                 if kept_epoch(history, name) == epoch:
                     best[name] = values_of(learnt(arm.averaged))
             states = {name: values_of(variables) for name, variables in self._state().items()}
+            on_epoch(epoch, row)
             checkpoint.save(history, states | {f"{name}/best": weights for name, weights in best.items()})
             progress.set_postfix({name: f"{row[f'{name}_val_dice_degraded']:.3f}" for name in self.arms})
-            on_epoch(epoch, row)
         for name, arm in self.arms.items():
             assign(learnt(arm.averaged), best[name])
         return history.astype({"epoch": int})

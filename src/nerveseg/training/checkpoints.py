@@ -58,6 +58,11 @@ class Checkpoint:
         self._partial = self.path.with_suffix(f".{os.getpid()}.part")  # another experiment may train the same at once
         self._writes = writes
 
+    @property
+    def run_record(self) -> Path:
+        """The file in which tracking keeps which run this training has."""
+        return self.path.with_suffix(".run.json")
+
     def save(self, history: pd.DataFrame, states: Mapping[str, State]) -> None:
         """Keep the state after the last epoch of `history`; the one before it stays until this one is whole."""
         if not self._writes:

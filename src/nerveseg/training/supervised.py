@@ -111,9 +111,9 @@ class SupervisedTraining:
                 if not row["val_dice"] < history["val_dice"].max():
                     best = self.averaged.get_weights()
                 history.loc[epoch] = row
+                on_epoch(epoch + 1, row)
                 checkpoint.save(history, states | {"best": best})
                 progress.set_postfix(loss=f"{row['loss']:.3f}", val_dice=f"{row['val_dice']:.3f}")
-                on_epoch(epoch + 1, row)
         self.averaged.set_weights(best)
         return history.astype({"epoch": int})
 

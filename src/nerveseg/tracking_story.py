@@ -1,0 +1,112 @@
+"""What the run of one execution of the pipeline says of itself, so that it can be made again from its page alone.
+
+Its tags `stage.NAME` say what became of each stage, its description says so in words and how to make the run again, and
+its artifacts below `reproduce/` are what that takes beside the commit: `params.yaml`, `dvc.lock` (all but the entry of the
+last stage, which DVC writes after it), and `uncommitted.patch` where the code was not that of the commit.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+STAGE_TAG = "stage."
+CACHED, RAN, RUNNING, FAILED, KILLED = "cached", "ran", "running", "failed", "killed"
+UNKNOWN = "not run"  # DVC found it unchanged, or was not asked for it
+REPRODUCE = "reproduce"
+PATCH = "uncommitted.patch"
+_CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.in", "requirements.txt")  # and never data
+
+
+def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of the other stages of `dvc.yaml` when one begins to run under DVC: those behind it that have not
+    spoken were served from the cache. Nothing where there is no such pipeline, or DVC does not run this stage.
+    """
+    if "DVC_STAGE" not in os.environ or not (file := Path("dvc.yaml")).is_file():
+        return {}
+    stages = yaml.safe_load(file.read_text(encoding="utf-8")).get("stages", {})
+    if stage not in stages:
+        return {}
+    behind: set[str] = set()
+    open_ends = [stage]
+    while open_ends:
+        wanted = [_resolved(path, params) for path in _paths(stages[open_ends.pop()], "deps")]
+        for name, other in stages.items():
+            outputs = [_resolved(path, params) for path in _paths(other, "outs", "plots", "metrics")]
+            if name not in {stage, *behind} and any(_overlap(path, output) for path in wanted for output in outputs):
+                behind.add(name)
+                open_ends.append(name)
+    return {name: CACHED if name in behind else UNKNOWN for name in stages if name != stage}
+
+
+def description(run_id: str, tags: Mapping[str, str]) -> str:
+    """Markdown for a run's page."""
+    states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
+    lines = [f"- {stage}: {state}" for stage, state in states.items()]
+    again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
+    again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
+    if f"nerveseg.{PATCH}" in tags:
+        again += [f"git apply {REPRODUCE}/{PATCH}"]
+    again += [f"mv {REPRODUCE}/params.yaml {REPRODUCE}/dvc.lock .", "dvc repro"]
+    text = ["**Stages**", "", *lines, "", "**Make it again**", "", "```", *again, "```"]
+    if name := tags.get("dvc.exp_name"):
+        text += ["", f"or, where the experiment was run: `dvc exp apply {name}`, then `dvc repro`."]
+    return "\n".join(text)
+
+
+def overall(tags: Mapping[str, str]) -> str:
+    """MLflow's status of an execution whose stages have these tags; `dvc repro --keep-going` runs on after a failure."""
+    states = {state for key, state in tags.items() if key.startswith(STAGE_TAG)}
+    return "KILLED" if KILLED in states else "FAILED" if FAILED in states else "FINISHED"
+
+
+def reproduction(folder: Path) -> Iterator[Path]:
+    """The files that it takes to make this run again, copied into a folder; params.yaml and dvc.lock where there are any."""
+    for name in ("params.yaml", "dvc.lock"):
+        if Path(name).is_file():
+            yield Path(shutil.copy(name, folder))
+    if patch := _uncommitted():
+        (folder / PATCH).write_bytes(patch)
+        yield folder / PATCH
+
+
+def _uncommitted() -> bytes:
+    """Changes of the code against the commit as a patch, new files included; Git's own index stays as it is."""
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = os.environ | {"GIT_INDEX_FILE": f"{scratch}/index"}
+
+        def git(*arguments: str) -> bytes:
+            done = subprocess.run(["git", *arguments], capture_output=True, check=False, env=environment)
+            return done.stdout if done.returncode == 0 else b""
+
+        try:
+            git("read-tree", "HEAD")
+            git("add", "--", *(path for path in _CODE if Path(path).exists()))
+            return git("diff", "--cached", "--binary", "HEAD", "--", *_CODE)
+        except FileNotFoundError:
+            return b""
+
+
+def _paths(stage: Mapping[str, Any], *kinds: str) -> Iterator[str]:
+    for kind in kinds:
+        for entry in stage.get(kind, []):
+            yield entry if isinstance(entry, str) else next(iter(entry))
+
+
+def _resolved(path: str, params: Mapping[str, Any]) -> str:
+    """With the params in it, as `${data.dir}`, in place."""
+    if not path.startswith("${"):
+        return path
+    value: Any = params
+    for key in path.removeprefix("${").removesuffix("}").split("."):
+        value = value[key] if isinstance(value, Mapping) and key in value else ""
+    return str(value)
+
+
+def _overlap(path: str, output: str) -> bool:
+    return bool(path) and (Path(path) == Path(output) or Path(output) in Path(path).parents)

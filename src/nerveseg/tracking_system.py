@@ -1,0 +1,55 @@
+"""What a stage costs the machine while it runs: MLflow's own measures of processor, memory, disk, network and GPU."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
+
+SECONDS = 10.0  # between two points, as MLflow has it
+
+
+class SystemMetrics(threading.Thread):
+    """Measures until it is stopped, and once more then.
+
+    MLflow's own thread asks the store at each point whether the run goes on, and ends with a warning where it is down.
+
+    Args:
+        tell: takes the measures by MLflow's names for them.
+    """
+
+    def __init__(self, tell: Callable[[Mapping[str, float]], None]) -> None:
+        super().__init__(name="system metrics", daemon=True)
+        self._tell, self._over = tell, threading.Event()
+        self._monitors = _monitors()
+        self.start()
+
+    def run(self) -> None:
+        stopped = False
+        while not stopped:
+            stopped = self._over.wait(SECONDS)
+            values: dict[str, float] = {}
+            for monitor in self._monitors:
+                monitor.collect_metrics()
+                values |= monitor.aggregate_metrics()
+                monitor.clear_metrics()
+            self._tell({f"system/{name}": value for name, value in values.items()})
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+def _monitors() -> "list[BaseMetricsMonitor]":
+    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+    monitors: list[BaseMetricsMonitor] = [each() for each in (CPUMonitor, DiskMonitor, NetworkMonitor)]
+    try:
+        monitors.append(GPUMonitor())
+    except (ImportError, RuntimeError):  # no GPU, or not the library that asks it
+        return monitors
+    return monitors
