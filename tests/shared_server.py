@@ -96,7 +96,9 @@ class SharedServer:
         }
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Returns when it answers; nothing, where it runs."""
+        if self._process is not None:
+            return
         logins = self.folder / "logins.ini"
         logins.write_text(
             "[mlflow]\n"

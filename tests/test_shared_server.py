@@ -6,15 +6,17 @@ Skipped where PostgreSQL is not installed, unless REQUIRE_POSTGRESQL is set, as 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from conftest import write_params
+from nerveseg.errors import TrackingError
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
-from nerveseg.tracking_models import downloaded
+from nerveseg.tracking_journal import FOLDER
+from nerveseg.tracking_models import PREDICTOR, downloaded
 from shared_server import MEMBER, Login, postgresql_programs, shared_server
 from test_segmenter import segmenter
 
@@ -34,6 +36,25 @@ with told_plainly(), stage_run("train_unet", load_params()) as run:
     run.log_artifact("weights.bin", "models")
 """
 
+UNTIL_STOPPED = """
+import sys, time
+from pathlib import Path
+from nerveseg.errors import told_plainly
+from nerveseg.params import load_params
+from nerveseg.tracking import stage_run
+
+name, epoch = sys.argv[1], 0
+Path(name).write_text(name)
+with told_plainly(), stage_run("train_unet", load_params()) as run:
+    while not Path("stop").exists():
+        run.log_epoch(epoch, {"loss": 1 / (epoch + 1)})
+        epoch += 1
+        Path(f"{name}.epochs").write_text(str(epoch))
+        time.sleep(0.02)
+    run.log_scores({"unet": {"dice": 0.7}})
+    run.log_artifact(name, "models")
+"""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -43,6 +64,13 @@ def server(tmp_path_factory):
         pytest.skip("PostgreSQL is not installed")
     with shared_server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture
+def fragile(server):
+    """The server, for a test that kills it."""
+    yield server
+    server.start()
 
 
 @pytest.fixture
@@ -83,10 +111,9 @@ def curve(run, name) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in MlflowClient().get_metric_history(run.info.run_id, name)]
 
 
-def start_stage(script=STAGE) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", script], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ
-    )
+def start_stage(script=STAGE, *arguments) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def finished(stage) -> str:
@@ -130,12 +157,21 @@ def test_a_stage_reaches_the_database_and_the_object_store_with_a_login_and_no_k
 def test_a_registered_model_comes_back_as_it_was_and_a_colleague_gets_it_as_well(
     server, params, experiment, tmp_path, monkeypatch
 ):
+    from mlflow.models import Model
+
     trained = segmenter(4)
-    (tmp_path / "gan").mkdir()
-    trained.save(tmp_path / "gan")
+
+    def save(path):
+        (path / PREDICTOR).mkdir(parents=True)
+        trained.save(path / PREDICTOR)
+        described = Model()
+        described.add_flavor("python_function", loader_module="nowhere")
+        described.save(str(path / "MLmodel"))
+
+    save(tmp_path / "kept")
     with stage_run("evaluate", params) as tracked:
         tracked.log_scores({"unet": {"dice": 0.7}})
-        tracked.log_model(trained.network, np.zeros((1, 32, 64, 1), np.float32), "gan", tmp_path / "gan")
+        tracked.log_model(save, "gan", "A card.")
 
     colleague = Login("grace", "another-of-the-team")
     server.add(colleague)
@@ -145,10 +181,11 @@ def test_a_registered_model_comes_back_as_it_was_and_a_colleague_gets_it_as_well
         with downloaded(f"models:/{experiment}@challenger") as folder:
             files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
             assert files
-            assert all((folder / file).read_bytes() == (tmp_path / "gan" / file).read_bytes() for file in files)
+            kept = tmp_path / "kept" / PREDICTOR
+            assert all((folder / file).read_bytes() == (kept / file).read_bytes() for file in files)
             Segmenter.load(folder)
     with stage_run("evaluate", params) as tracked:  # the colleague's, into the experiment and the model of the first
-        tracked.log_model(trained.network, np.zeros((1, 32, 64, 1), np.float32), "gan", tmp_path / "gan")
+        tracked.log_model(save, "gan", "A card.")
     with downloaded(f"models:/{experiment}/2"):
         pass
     assert len(runs_of(experiment)[0][1]) == 2
@@ -173,3 +210,90 @@ def test_stages_of_three_processes_at_once_all_arrive_whole(server, params, expe
     runs = runs_of(experiment)
     assert len(runs) == 3
     assert all(len(nested) == 1 and is_whole(nested[0]) for _, nested in runs)
+
+
+def epochs_of(name) -> int:
+    """How many a stage that runs until it is stopped has told of."""
+    count = Path(f"{name}.epochs")
+    return int(count.read_text() or 0) if count.exists() else 0
+
+
+def wait_for_epochs(stages, more) -> None:
+    """Until each has told of so many more."""
+    wanted = {name: epochs_of(name) + more for name in stages}
+    until = time.monotonic() + PATIENCE
+    while any(epochs_of(name) < count for name, count in wanted.items()):
+        assert time.monotonic() < until
+        assert all(stage.poll() is None for stage in stages.values()), "a stage ended"
+        time.sleep(0.05)
+
+
+def assert_all_arrived(experiment, names) -> None:
+    """Each stage's points are there once and in order, with its score and its file."""
+    from mlflow.artifacts import load_text
+
+    runs = runs_of(experiment)
+    assert len(runs) == len(names)
+    files = []
+    for parent, [stage] in runs:
+        points = curve(stage, "loss")
+        assert points == [(epoch, 1 / (epoch + 1)) for epoch in range(len(points))]
+        assert [parent.info.status, stage.info.status] == ["FINISHED"] * 2
+        assert stage.data.metrics["unet.dice"] == 0.7
+        [file] = [name for name in names if epochs_of(name) == len(points)]
+        assert load_text(f"{stage.info.artifact_uri}/models/{file}") == file
+        files.append(file)
+    assert sorted(files) == sorted(names)
+
+
+def assert_one_warning(output) -> None:
+    [line] = output.splitlines()
+    assert "does not answer" in line
+    assert "nerveseg sync" in line
+    assert MEMBER.password not in line
+
+
+def test_stages_go_on_while_the_server_is_killed_and_brought_back_and_nothing_is_lost(fragile, params, experiment):
+    stages = {name: start_stage(UNTIL_STOPPED, name) for name in ("first", "second", "third")}
+    wait_for_epochs(stages, 10)
+    fragile.kill()
+    wait_for_epochs(stages, 20)
+    fragile.start()
+    wait_for_epochs(stages, 5)
+    Path("stop").touch()
+    for stage in stages.values():
+        assert_one_warning(finished(stage))
+    assert not list(Path(FOLDER).glob("*"))
+    assert_all_arrived(experiment, stages)
+
+
+def test_what_a_stage_told_a_dead_server_is_sent_by_sync_when_it_is_back(fragile, params, experiment):
+    stages = {name: start_stage(UNTIL_STOPPED, name) for name in ("first", "second")}
+    wait_for_epochs(stages, 10)
+    fragile.kill()
+    wait_for_epochs(stages, 20)
+    Path("stop").touch()
+    for stage in stages.values():
+        assert_one_warning(finished(stage))
+    assert len(list(Path(FOLDER).glob("*"))) == 2
+
+    sync = [sys.executable, "-m", "nerveseg.cli", "sync"]
+    failed = subprocess.run(sync, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: ")
+    assert len(failed.stderr.splitlines()) == 1
+    fragile.start()
+    assert "2 stages" in subprocess.run(sync, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    assert not list(Path(FOLDER).glob("*"))
+    assert_all_arrived(experiment, stages)
+
+
+def test_a_server_that_is_required_and_down_stops_the_stage_at_once(fragile, params):
+    required = params.model_copy(update={"tracking": params.tracking.model_copy(update={"required": True})})
+    fragile.kill()
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match="start the server") as failed, stage_run("train_unet", required):
+        pytest.fail("the stage began")
+    assert time.monotonic() - began < 5
+    assert MEMBER.password not in str(failed.value)
+    assert not Path(FOLDER).exists()
