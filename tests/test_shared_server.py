@@ -50,7 +50,7 @@ with told_plainly(), stage_run("train_unet", load_params()) as run:
         run.log_epoch(epoch, {"loss": 1 / (epoch + 1)})
         epoch += 1
         Path(f"{name}.epochs").write_text(str(epoch))
-        time.sleep(0.02)
+        time.sleep(0.1)
     run.log_scores({"unet": {"dice": 0.7}})
     run.log_artifact(name, "models")
 """
@@ -257,7 +257,7 @@ def test_stages_go_on_while_the_server_is_killed_and_brought_back_and_nothing_is
     stages = {name: start_stage(UNTIL_STOPPED, name) for name in ("first", "second", "third")}
     wait_for_epochs(stages, 10)
     fragile.kill()
-    wait_for_epochs(stages, 20)
+    wait_for_epochs(stages, 10)
     fragile.start()
     wait_for_epochs(stages, 5)
     Path("stop").touch()
@@ -271,7 +271,7 @@ def test_what_a_stage_told_a_dead_server_is_sent_by_sync_when_it_is_back(fragile
     stages = {name: start_stage(UNTIL_STOPPED, name) for name in ("first", "second")}
     wait_for_epochs(stages, 10)
     fragile.kill()
-    wait_for_epochs(stages, 20)
+    wait_for_epochs(stages, 10)
     Path("stop").touch()
     for stage in stages.values():
         assert_one_warning(finished(stage))
@@ -294,6 +294,6 @@ def test_a_server_that_is_required_and_down_stops_the_stage_at_once(fragile, par
     began = time.monotonic()
     with pytest.raises(TrackingError, match="start the server") as failed, stage_run("train_unet", required):
         pytest.fail("the stage began")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 3
     assert MEMBER.password not in str(failed.value)
     assert not Path(FOLDER).exists()
