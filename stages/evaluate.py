@@ -1,4 +1,5 @@
-"""Scores the models on the test subjects, where the annotator drew, and registers the one that ships.
+"""Scores the models on the test subjects, where the annotator drew, and registers the one that ships, which becomes the
+champion where `tracking.promote` is set and it passes the gate.
 
 `metrics/metrics.json` holds the means, with the baselines that say what they are worth; `cases.csv` a row for each frame
 and model; `intervals.csv` each score with its 95 % interval; `strata.csv` the scores by presence, size of the nerve and
@@ -32,6 +33,7 @@ from nerveseg.predictor import Predictor, check_unseen, subject_keys
 from nerveseg.refinement import Refinement
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
+from nerveseg.tracking_promotion import promote_where_asked
 from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
@@ -73,6 +75,7 @@ def evaluate() -> None:
         example = test.frames[:1, ..., np.newaxis].astype(np.float32)
         shipped = list(models)[-1]
         run.log_model(models[shipped].network, example, params.tracking.model_name, folders[shipped])
+        promote_where_asked(params)
         shown = pd.DataFrame({key: metrics[key] for key in [*models, "baseline_empty", "baseline_mean_mask"]})
         print(shown.drop(index="used").astype(float).round(3).to_string(na_rep="n/a"))
 

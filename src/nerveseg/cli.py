@@ -2,18 +2,15 @@
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-import pandas as pd
-
 from nerveseg.data.inventory import take_inventory
 from nerveseg.data.summary import summary, text
-from nerveseg.errors import DatasetError, ModelError, told_plainly
-from nerveseg.params import load_params
+from nerveseg.errors import ModelError, told_plainly
+from nerveseg.params import Params, load_params
 from nerveseg.tracking_execution import repository_root
 
 
@@ -76,29 +73,29 @@ def folds(names: Sequence[str], ensemble: Path | None) -> int:
     return 0
 
 
-def gate(base: str, margin: float) -> int:
-    """Compare `metrics/metrics.json` with that of a commit and print a table; 1 where the refined U-Net's `dice` or
-    `dice_nerve` fell by more than `margin`, else 0.
+def gate(base: str, params: Params, *, md: bool) -> int:
+    """Judge the model that ships here against that of a commit or of MLflow's (`evaluation.gate`) and print the table; 1
+    where it fails, else 0.
 
     Raises:
-        DatasetError: there are no metrics here or there, or they are of other test frames.
+        ComparisonError: one of them has no cases, or they are of other test frames.
     """
-    path = "metrics/metrics.json"
-    shown = subprocess.run(["git", "show", f"{base}:./{path}"], capture_output=True, text=True, check=False)
-    if shown.returncode:
-        raise DatasetError(f"{base} has no {path} ({shown.stderr.strip()}); name a commit that has one")
-    if not Path(path).is_file():
-        raise DatasetError(f"{path} was not found; run `dvc repro` first")
-    before, after = json.loads(shown.stdout), json.loads(Path(path).read_text(encoding="utf-8"))
-    if before["counts"] != after["counts"]:
-        raise DatasetError(f"the test frames differ ({before['counts']}, now {after['counts']}): nothing to compare")
-    table = pd.DataFrame({score: [before["gan"][score], after["gan"][score]] for score in ("dice", "dice_nerve")}).T
-    table.columns = pd.Index([base, "now"])
-    table["change"] = table["now"] - table[base]
-    fallen = table.index[table["change"] < -margin].tolist()
-    print(table.round(4).to_string())
-    print(f"failed: {', '.join(fallen)} fell by more than {margin}" if fallen else f"passed: no fall above {margin}")
-    return 1 if fallen else 0
+    from nerveseg.evaluation.gate import judge
+    from nerveseg.reporting.gate_table import as_markdown, as_text
+    from nerveseg.shipped_cases import cases_here, cases_of
+
+    verdict = judge(cases_of(base), cases_here(), params.gate, params.evaluate.bootstrap, params.seed)
+    print((as_markdown if md else as_text)(verdict, base))
+    return 0 if verdict.passed else 1
+
+
+def promote(version: int | None) -> int:
+    """Make the challenger, or this version, of the registered model the champion, where it passes the gate; 1 where not."""
+    from nerveseg.tracking_promotion import promote as promoted
+
+    promotion = promoted(load_params(), version)
+    print(promotion.told)
+    return 0 if promotion.promoted else 1
 
 
 def sync() -> int:
@@ -140,20 +137,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folding = commands.add_parser("folds", help="mean and spread over the folds and seeds of DVC experiments")
     folding.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="by default all of this commit")
     folding.add_argument("--ensemble", type=Path, metavar="DIR", help="write an ensemble of them instead of the table")
-    gating = commands.add_parser("gate", help="fail where the scores fell against a commit")
-    gating.add_argument("--base", required=True, help="commit, branch or tag to compare with")
-    commands.add_parser("sync", help="send MLflow what was kept on disk while its store was down")
+    gating = commands.add_parser("gate", help="fail where the scores fell against a commit or a registered model")
+    gating.add_argument(
+        "--base", required=True, metavar="REV", help="commit, branch or tag, or a model, as models:/nerveseg@champion"
+    )
+    gating.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
+    promoting = commands.add_parser("promote", help="make a registered model the champion, where it passes the gate")
+    promoting.add_argument(
+        "--version", type=int, metavar="N", help="of the registered model (default: that with the alias challenger)"
+    )
+    syncing = commands.add_parser("sync", help="send MLflow what was kept on disk while its store was down")
+    checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
+    predicting.set_defaults(run=lambda given: predict(given.paths, given.out, given.model, kaggle=given.kaggle))
+    folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))
+    gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
+    promoting.set_defaults(run=lambda given: promote(given.version))
+    syncing.set_defaults(run=lambda _: sync())
     given = parser.parse_args(arguments)
     with told_plainly():
-        if given.command == "check":
-            sys.exit(check(given.directory, as_json=given.json, clear_names=given.clear_names))
-        if given.command == "folds":
-            sys.exit(folds(given.experiments, given.ensemble))
-        if given.command == "sync":
-            sys.exit(sync())
-        if given.command == "gate":
-            sys.exit(gate(given.base, load_params().gate.margin))
-        sys.exit(predict(given.paths, given.out, given.model, kaggle=given.kaggle))
+        sys.exit(given.run(given))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ class BadFileError(DatasetError):
         return type(self), (self.path, self.reason, self.remedy)
 
 
+class ComparisonError(NervesegError):
+    """Two models were not scored on the same test frames, or one not at all: which is better cannot be said."""
+
+
 class ModelError(NervesegError):
     """A model cannot be built, loaded or trained as asked."""
 

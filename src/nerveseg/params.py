@@ -280,6 +280,7 @@ class EvaluateParams(Section):
 
 class GateParams(Section):
     margin: Annotated[float, Field(ge=0.0, lt=1.0)]
+    stratum_margin: Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class VisualizeParams(Section):
@@ -292,6 +293,7 @@ class TrackingParams(Section):
     required: bool
     experiment: Annotated[str, Field(min_length=1)]
     model_name: Annotated[str, Field(min_length=1)]
+    promote: bool
 
 
 class Params(Section):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PREDICTOR = "predictor"  # folder of the whole predictor in a registered model
+CASES = "cases.csv"  # those of its test frames, which the gate compares
 _FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-ID"
 _FORM = re.compile(r"models:/(?:(?P<id>m-\w+)|(?P<name>[^/]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+)))")
 _SHOWN = 10  # versions or models in a message
@@ -29,42 +30,42 @@ def is_uri(model: str) -> bool:
 
 
 @contextmanager
-def downloaded(uri: str) -> Iterator[Path]:
+def downloaded(uri: str, part: str = PREDICTOR) -> Iterator[Path]:
     """The predictor's folder of a logged or registered model, which is gone after the block.
 
     Raises:
         ModelError: the store, the model or its predictor is not there, or the block could not use the folder.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        folder = _download(uri, Path(temporary))
+        folder = _download(uri, Path(temporary), part)
         try:
             yield folder
         except ModelError as error:
             raise ModelError(f"{uri}: {str(error).replace(f'{folder}/', '')}") from None
 
 
-def _download(uri: str, target: Path) -> Path:
+def _download(uri: str, target: Path, part: str) -> Path:
     if (asked := _FORM.fullmatch(uri)) is None:
         raise ModelError(f"{uri} names no model of MLflow's; expected {_FORMS}")
-    store = _store(uri)
+    store = store_of(uri)
     with _failing_clearly(uri, store):
         with opened(store) as client:
             location = _location(client, uri, asked)
         from mlflow.artifacts import download_artifacts, list_artifacts
 
         found = sorted(Path(each.path).name for each in list_artifacts(location, tracking_uri=store))
-        if PREDICTOR in found:
-            return Path(download_artifacts(f"{location}/{PREDICTOR}", dst_path=str(target), tracking_uri=store))
+        if part in found:
+            return Path(download_artifacts(f"{location}/{part}", dst_path=str(target), tracking_uri=store))
     again = "`dvc repro --force evaluate` registers a new version"
     if not found:
         raise ModelError(f"{uri}: no file of it was found in {public(location)}; bring them back there, or {again}")
     raise ModelError(
-        f"{uri}: {', '.join(found)} were found in it, but no {PREDICTOR}/, which older versions of nerveseg did not "
+        f"{uri}: {', '.join(found)} were found in it, but no {part}, which older versions of nerveseg did not "
         f"keep; {again} with it"
     )
 
 
-def _store(uri: str) -> str:
+def store_of(uri: str) -> str:
     try:
         store = store_uri(repository_root())
     except TrackingError as error:

@@ -26,14 +26,14 @@ def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame
     rows = [
         {"model": model, "stratum": stratum, "part": part, **_scores(of_part, resamples, seed)}
         for model, of in cases.groupby("model", sort=False)
-        for stratum, parts in _parts(of).items()
+        for stratum, parts in parts_of(of).items()
         for part, of_part in of.groupby(parts, observed=True)
     ]
     return pd.DataFrame(rows)
 
 
-def _parts(cases: pd.DataFrame) -> dict[str, pd.Series]:
-    """For each way to part the frames, the name of each one's part, with the parts in the order in which they are told; none
+def parts_of(cases: pd.DataFrame) -> dict[str, pd.Series]:
+    """Of the cases of one model: for each way to part the frames, the name of each one's part, with the parts in the order in which they are told; none
     for frames that belong to no part.
     """
     share = cases["truth_area"] / cases["frame_area"]

@@ -1,0 +1,58 @@
+"""A verdict of the gate as a person reads it: on a terminal, and as Markdown under a pull request.
+
+Subjects are many: of them Markdown shows those that fell by more than the margin, and folds the others away.
+"""
+
+import pandas as pd
+
+from nerveseg.evaluation.gate import SUBJECT, Verdict
+
+_COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
+
+
+def as_text(verdict: Verdict, base: str) -> str:
+    """The whole table and what it comes to; `base` is what was compared with, as the user called it."""
+    return f"{_cells(verdict.table).to_string(index=False)}\n{conclusion(verdict, base)}"
+
+
+def as_markdown(verdict: Verdict, base: str) -> str:
+    table = verdict.table
+    quiet = (table["stratum"] == SUBJECT) & ~(table["change"] < -table["margin"])
+    folded = f"<details><summary>{quiet.sum()} subjects that fell by no more than the margin</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
+    sign = "✅" if verdict.passed else "❌"
+    return f"{sign} {_escaped(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n" + (
+        f"\n{folded}\n" if quiet.any() else ""
+    )
+
+
+def conclusion(verdict: Verdict, base: str) -> str:
+    if verdict.passed:
+        return f"passed against {base}: dice_nerve changed by {verdict.change:+.4f}, and nothing fell beyond its margin"
+    return f"failed against {base}: {'; '.join(verdict.reasons)}"
+
+
+def _cells(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            [
+                row["stratum"], row["part"], row["frames"], row["subjects"],
+                *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+.4f}",
+                "" if pd.isna(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}",
+                f"failed, margin {row['margin']:g}" if row["failed"] else "",
+            ]
+            for row in table.to_dict("records")
+        ],
+        columns=pd.Index(_COLUMNS),
+    )  # fmt: skip
+
+
+def _pipes(table: pd.DataFrame) -> str:
+    rows = [list(_COLUMNS), ["---"] * len(_COLUMNS), *_cells(table).astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(map(_escaped, row))} |" for row in rows)
+
+
+def _escaped(cell: str) -> str:
+    """Without what Markdown or HTML would take for its own in the name of a subject or a branch."""
+    for sign in "\\`*_|<>[]":
+        cell = cell.replace(sign, f"\\{sign}")
+    return cell

@@ -1,0 +1,64 @@
+"""The cases of the model that ships: here, of a commit, of a model in MLflow's registry.
+
+They are the rows of the last model in `metrics/cases.csv` (`evaluate` scores what ships last: `gan`, or `ensemble`), a frame
+each, with `frame` and `subject` as text. Each registered model keeps a copy of that file.
+"""
+
+import io
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+
+from nerveseg.errors import ComparisonError
+from nerveseg.tracking_models import CASES, downloaded, is_uri
+
+PATH = Path("metrics/cases.csv")
+
+
+def cases_here() -> pd.DataFrame:
+    """Raises ComparisonError: there are none."""
+    if not PATH.is_file():
+        raise ComparisonError(f"{PATH} was not found; run `dvc repro` first, from the repository's root")
+    return _shipped(PATH.read_text(encoding="utf-8"), str(PATH))
+
+
+def cases_of(base: str) -> pd.DataFrame:
+    """Of a commit, a branch, a tag, or a model of MLflow's, as `models:/nerveseg@champion`.
+
+    Raises:
+        ComparisonError: it is none of these, or has no cases.
+        ModelError: the model, or the store with it, is not there.
+    """
+    if is_uri(base):
+        with downloaded(base, CASES) as file:
+            return _shipped(file.read_text(encoding="utf-8"), f"{CASES} of {base}")
+    if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}") is None:
+        raise ComparisonError(
+            f"{base} is neither a commit, branch or tag of this repository nor a model of MLflow's, as "
+            "models:/nerveseg@champion; correct it (`git branch --all` lists the branches; `git fetch` brings those of others)"
+        )
+    if (content := _git("show", f"{base}:./{PATH}")) is None:
+        raise ComparisonError(
+            f"{base} has no {PATH}; run `dvc repro` there and commit it, or name a commit that has it"
+        )
+    return _shipped(content, f"{PATH} of {base}")
+
+
+def _shipped(content: str, source: str) -> pd.DataFrame:
+    try:
+        names = dict.fromkeys(("frame", "subject", "model"), str)
+        table = pd.read_csv(io.StringIO(content), dtype=names, keep_default_na=False, na_values=[""])  # "NA" is a name
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise ComparisonError(f"{source} is no table of cases ({error}); make it again with `dvc repro`") from None
+    if table.empty or "model" not in table:
+        raise ComparisonError(f"{source} has no row of a model; make it again with `dvc repro`")
+    return table[table["model"] == table["model"].iloc[-1]]
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None

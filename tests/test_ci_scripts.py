@@ -1,0 +1,285 @@
+"""What .github/workflows/ci.yml runs, in a clone with a second commit. Its pipeline copies scores instead of training."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import ROOT
+
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
+PIPELINE = """
+stages:
+  preprocess:
+    cmd: mkdir -p data/processed && cp -r data/phantom data/processed
+    deps: [data/phantom]
+    params: [data.dir]
+    outs: [data/processed]
+  evaluate:
+    cmd: mkdir -p metrics && cp scores/* metrics/ && echo run >> ../runs
+    deps: [scores, data/processed]
+    metrics: [metrics/metrics.json: {cache: false}]
+    plots: [metrics/cases.csv: {cache: false}]
+  visualize:
+    cmd: mkdir -p reports && cp picture.png reports/comparison.png
+    deps: [picture.png, metrics/cases.csv]
+    params: [data.dir]
+    outs: [reports]
+"""
+PICTURE = re.compile(r"!\[.*\]\(https://github\.com/team/nerves/raw/ci-pictures/(pr-7-[0-9a-f]{12}\.png)\)")
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "GIT_", "GITHUB_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "team/nerves")
+    for role in ("AUTHOR", "COMMITTER"):
+        for part in ("NAME", "EMAIL"):
+            monkeypatch.setenv(f"GIT_{role}_{part}", "test@localhost")
+
+
+@pytest.fixture
+def origin(tmp_path, environment):
+    """A bare repository whose branch main has this project's scripts, params and scores, and that pipeline."""
+    work = tmp_path / "origin-work"
+    (work / "data" / "phantom").mkdir(parents=True)
+    (work / "data" / "phantom" / "1_1.tif").write_bytes(b"simulated")
+    shutil.copytree(ROOT / ".ci", work / ".ci")
+    shutil.copy(ROOT / "params.yaml", work)
+    for folder in ("scores", "metrics"):
+        (work / folder).mkdir()
+        for name in ("cases.csv", "metrics.json"):
+            shutil.copy(ROOT / "metrics" / name, work / folder)
+    (work / "dvc.yaml").write_text(PIPELINE)
+    (work / "picture.png").write_bytes(b"a picture of simulated frames")
+    (work / ".gitignore").write_text("/data/processed\n/reports\n")
+    for command in ("git init -q -b main", "dvc init -q", "dvc repro -q", "git add -A", "git commit -qm start"):
+        succeed(work, *command.split())
+    succeed(tmp_path, "git", "clone", "-q", "--bare", str(work), "origin.git")
+    return tmp_path / "origin.git"
+
+
+@pytest.fixture
+def clone(origin, tmp_path):
+    """Of that repository, on a branch of its own, where the pipeline has run."""
+    succeed(tmp_path, "git", "clone", "-q", str(origin), "clone")
+    folder = tmp_path / "clone"
+    succeed(folder, "git", "checkout", "-qb", "change")
+    succeed(folder, "dvc", "repro", "-q")
+    return folder
+
+
+def attempt(folder, *command):
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+
+
+def succeed(folder, *command) -> str:
+    done = attempt(folder, *command)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout.strip()
+
+
+def commit_scores(clone, change, **params):
+    """A second commit, with the Dice of what ships on frames with a nerve changed by `change`, run by the pipeline."""
+    cases = pd.read_csv(clone / "scores" / "cases.csv", dtype={"subject": str})
+    shipped = cases["model"] == cases["model"].iloc[-1]
+    cases.loc[shipped & cases["has_nerve"], "dice"] += change
+    cases.to_csv(clone / "scores" / "cases.csv", index=False)
+    scores = json.loads((clone / "scores" / "metrics.json").read_text())
+    scores["gan"]["dice_nerve"] += change
+    (clone / "scores" / "metrics.json").write_text(json.dumps(scores))
+    text = (clone / "params.yaml").read_text()
+    for key, value in params.items():
+        text = re.sub(rf"^{key}:.*$", f"{key}: {value}", text, flags=re.MULTILINE)
+    (clone / "params.yaml").write_text(text)
+    for command in ("dvc repro -q", "git add -A", "git commit -qm change"):
+        succeed(clone, *command.split())
+
+
+def test_an_improvement_passes_and_its_comment_has_the_tables_and_the_picture(clone, origin):
+    commit_scores(clone, +0.02, lr="1.0e-3")
+    compared = attempt(clone, ".ci/compare", "origin/main")
+    assert compared.returncode == 0, compared.stderr
+    comment = compared.stdout + succeed(clone, ".ci/picture", "pr-7")
+    gate, scores, parameters = re.split("### (?:Scores|Parameters)", comment)
+    main = succeed(clone, "git", "rev-parse", "--short", "origin/main")
+    assert gate.startswith(
+        f"### Gate against {main} (start)\n\n✅ passed against {main}: dice\\_nerve changed by +0.0200"
+    )
+    assert re.search(r"^\| all \| dice\\_nerve \| 94 \| 32 \| 0\.8321 \| 0\.8521 \| \+0\.0200 \|", gate, re.MULTILINE)
+    assert "</details>\n" in gate
+    assert re.search(r"^\| metrics/metrics\.json +\| gan\.dice_nerve .*\| 0\.02 ", scores, re.MULTILINE)
+    assert re.search(r"^\| params\.yaml +\| lr +\| 0\.003 +\| 0\.001 ", parameters, re.MULTILINE)
+    name = PICTURE.search(parameters)[1]
+    assert succeed(origin, "git", "show", f"ci-pictures:{name}") == "a picture of simulated frames"
+
+
+def test_a_regression_fails_with_1_and_still_prints_the_whole_comment(clone):
+    commit_scores(clone, -0.02)
+    compared = attempt(clone, ".ci/compare", "origin/main")
+    assert compared.returncode == 1
+    assert "❌ failed against" in compared.stdout
+    assert "dice\\_nerve fell by 0.0200" in compared.stdout
+    assert re.search(r"gan\.dice_nerve .*\| -0\.02 ", compared.stdout)
+    assert "### Parameters" in compared.stdout
+
+
+def test_other_test_data_fail_and_the_comment_says_so(clone):
+    path = clone / "scores" / "cases.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("3_1,")))
+    commit_scores(clone, 0.0)
+    compared = attempt(clone, ".ci/compare", "origin/main")
+    assert compared.returncode == 1
+    assert (
+        "error: the test data differ, so that a comparison would mean nothing: of the test frames 1 only in the base (3_1)"
+        in compared.stdout
+    )
+    assert "### Parameters" in compared.stdout
+
+
+def test_a_base_that_is_not_there_fails(clone):
+    compared = attempt(clone, ".ci/compare", "origin/nowhere")
+    assert compared.returncode != 0
+    assert compared.stdout == ""
+
+
+def test_the_base_is_run_on_this_machine_once_and_its_scores_of_here_are_what_is_compared(clone, origin, monkeypatch):
+    """As if the committed scores came from another processor: those of main were better than what main gives here."""
+    commit_scores(clone, -0.05)
+    for command in ("checkout -q main", "checkout -q change -- metrics", "commit -qm elsewhere", "checkout -q change"):
+        succeed(clone, "git", *command.split())
+    succeed(clone, "git", "push", "-q", "origin", "main")
+    runs = clone.parent / "runs"
+    before = runs.read_text()
+    base = succeed(clone, ".ci/base", "main")
+    monkeypatch.setenv("BASE", base)
+    (tidy,) = (step["run"] for _, step in steps() if "dvc gc" in step.get("run", ""))
+    succeed(clone, "bash", "-c", tidy.replace(".venv/bin/", ""))
+    again = succeed(clone, ".ci/base", "main")
+    assert runs.read_text() == before  # served from the cache
+    assert succeed(clone, "git", "log", "-1", "--format=%s", base) == "main as this machine runs it"
+    for commit, nerve in (("main", 0.782), (base, 0.832), (again, 0.832)):
+        scores = json.loads(succeed(clone, "git", "show", f"{commit}:metrics/metrics.json"))
+        assert scores["gan"]["dice_nerve"] == pytest.approx(nerve, abs=1e-3)
+    assert attempt(clone, ".ci/compare", "main").returncode == 0
+    assert attempt(clone, ".ci/compare", base).returncode == 1
+    assert succeed(clone, "git", "status", "--porcelain") == ""
+
+
+def test_a_base_whose_pipeline_fails_prints_no_commit(clone):
+    (clone / "dvc.yaml").write_text(PIPELINE.replace("mkdir -p metrics &&", "false &&"))
+    succeed(clone, "git", "commit", "-qam", "broken")
+    done = attempt(clone, ".ci/base", "change")
+    assert done.returncode != 0
+    assert done.stdout == ""
+
+
+def test_a_picture_replaces_that_of_the_same_pull_request_and_leaves_others(clone, origin):
+    for number, name in enumerate(("pr-7", "pr-71", "pr-7")):
+        (clone / "picture.png").write_bytes(b"picture %d" % number)
+        succeed(clone, "dvc", "repro", "-q", "visualize")
+        succeed(clone, ".ci/picture", name)
+    names = succeed(origin, "git", "ls-tree", "--name-only", "ci-pictures").splitlines()
+    assert [name.rsplit("-", 1)[0] for name in names] == ["pr-7", "pr-71"]
+    assert succeed(origin, "git", "show", f"ci-pictures:{names[0]}") == "picture 2"
+    assert succeed(origin, "git", "rev-list", "--count", "ci-pictures") == "1"
+    assert "ci-pictures" not in succeed(clone, "git", "branch", "--list")
+    assert succeed(clone, "git", "diff", "--cached", "--name-only") == ""
+
+
+def refusal(clone, origin) -> str:
+    done = attempt(clone, ".ci/picture", "pr-7")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert succeed(origin, "git", "branch", "--list", "ci-pictures") == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_no_picture_of_other_data_is_ever_pushed(clone, origin):
+    path = clone / "params.yaml"
+    simulated = path.read_text()
+    path.write_text(simulated.replace("dir: data/phantom ", "dir: data/raw/clinic "))
+    assert "data.dir is data/raw/clinic, whose frames may show a patient" in refusal(clone, origin)
+    succeed(clone, "dvc", "repro", "-q")  # and with the parameter set back, the report is still that of the clinic
+    path.write_text(simulated)
+    assert "the report is not what params.yaml and data/phantom give" in refusal(clone, origin)
+
+
+def test_no_picture_that_was_put_there_by_hand_is_pushed(clone, origin):
+    (clone / "reports" / "comparison.png").unlink()
+    assert "reports/comparison.png was not found" in refusal(clone, origin)
+    (clone / "reports" / "comparison.png").write_bytes(b"a patient")
+    assert "the report is not what params.yaml and data/phantom give" in refusal(clone, origin)
+
+
+def test_an_origin_that_takes_no_picture_is_told(clone, origin):
+    hook = origin / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert "the branch ci-pictures of origin cannot be written" in refusal(clone, origin)
+
+
+def steps():
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    return [(name, step) for name, job in jobs.items() for step in job["steps"]]
+
+
+def test_the_workflow_runs_scripts_that_are_there_with_what_they_need():
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    assert set(workflow) == {"name", True, "permissions", "concurrency", "jobs"}  # YAML reads `on` as true
+    assert set(workflow[True]) == {"push", "pull_request"}
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["jobs"]["pipeline"]["permissions"] == {"contents": "write", "pull-requests": "write"}
+    for _, step in steps():
+        assert set(step) <= {"name", "id", "if", "uses", "with", "run", "env", "continue-on-error"}
+        assert ("uses" in step) != ("run" in step)
+    scripts = [script for _, step in steps() for script in re.findall(r"\.ci/\w+", step.get("run", ""))]
+    assert sorted(scripts) == sorted(f".ci/{path.name}" for path in (ROOT / ".ci").iterdir())
+    for script in scripts:
+        assert os.access(ROOT / script, os.X_OK)
+        succeed(ROOT, "bash", "-n", script)
+    assert "repro:" in (ROOT / "Makefile").read_text()
+    assert [job for job, step in steps() if step.get("run") == "make repro"] == ["pipeline"]
+
+
+def test_the_workflow_s_own_lines_are_shell_that_takes_no_branch_s_name_for_code():
+    for _, step in steps():
+        if "run" in step:
+            inserted = re.findall(r"\$\{\{ *(.*?) *\}\}", step["run"])
+            assert set(inserted) <= {"github.event.number", "steps.compare.outputs.verdict"}
+            succeed(ROOT, "bash", "-n", "-c", re.sub(r"\$\{\{.*?\}\}", "1", step["run"]))
+
+
+def test_the_workflow_posts_the_comparison_before_the_gate_fails_it():
+    last = [step for job, step in steps() if job == "pipeline"][-4:]
+    assert [step["name"] for step in last] == [
+        "Compare with the target branch",
+        "Show a picture",
+        "Comment",
+        "The gate",
+    ]
+    compare, picture, comment, gate = (step["run"] for step in last)
+    assert '.ci/compare "$BASE" > comparison.md || verdict=$?' in compare
+    assert ">> comparison.md" in picture
+    assert "--body-file comparison.md --edit-last --create-if-none" in comment
+    assert gate == 'exit "${{ steps.compare.outputs.verdict }}"'
+
+
+def test_the_workflow_keeps_dvc_s_cache_between_runs():
+    cached = {step["uses"].split("@")[0]: step["with"] for _, step in steps() if "cache/" in step.get("uses", "")}
+    restore, save = cached["actions/cache/restore"], cached["actions/cache/save"]
+    assert restore["path"] == save["path"] == ".dvc/cache"
+    assert restore["key"] == save["key"]
+    assert restore["key"].startswith(restore["restore-keys"])
