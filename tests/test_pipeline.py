@@ -72,7 +72,7 @@ def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
     for name in ("stages", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
-    write_params(folder / "params.yaml", {"tracking": {"enabled": True}, **changes})
+    write_params(folder / "params.yaml", {"tracking": {"enabled": True, "promote": True}, **changes})
     for command in ("git init -q", "dvc init -q"):
         succeed(folder, *command.split())
     shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots", dirs_exist_ok=True)
@@ -191,13 +191,14 @@ def test_a_second_repro_does_nothing(workspace):
 
 
 def test_the_registered_challenger_and_the_champion_segment_as_the_model_of_the_pipeline(workspace, tmp_path):
-    """Here, before another experiment makes a challenger of its own."""
+    """Here, before another experiment makes a challenger of its own; `evaluate` has made the first one the champion."""
     import mlflow
 
     frames = sorted(path for path in (workspace / "data" / "phantom").glob("*.tif") if "_mask" not in path.name)[:4]
     masks = []
     client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
-    client.set_registered_model_alias("nerveseg", "champion", "1")
+    champion = client.get_model_version_by_alias("nerveseg", "champion")
+    assert (int(champion.version), champion.tags["nerveseg.gate"].split(",")[0]) == (1, "passed: the first champion")
     for model in ("models/gan", "models:/nerveseg@challenger", "models:/nerveseg@champion"):
         out = tmp_path / model.rpartition("/")[2]
         succeed(

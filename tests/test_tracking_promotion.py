@@ -11,6 +11,7 @@ from conftest import ROOT
 from nerveseg import tracking_promotion
 from nerveseg.errors import ComparisonError, ModelError, TrackingError
 from nerveseg.params import load_params
+from nerveseg.tracking import stage_run
 from nerveseg.tracking_models import CASES
 from nerveseg.tracking_promotion import CHAMPION, GATE_TAG, promote, promote_where_asked
 from test_cli import run
@@ -238,6 +239,26 @@ def test_evaluate_promotes_where_it_is_asked_to(client, params, capsys):
     promote_where_asked(asking(params))
     assert champion(client) == version
     assert capsys.readouterr().out.endswith("nerveseg version 1 is the champion now\n")
+
+
+def test_what_a_stage_has_just_registered_is_what_it_promotes(folder, params, capsys):
+    asked = asking(params)
+    for table in (cases(), worse(), better()):
+
+        def save(path, table=table):
+            path.mkdir()
+            (path / "MLmodel").write_text("artifact_path: model\n")
+            table.to_csv(path / CASES, index=False)
+
+        with stage_run("evaluate", asked) as tracked:
+            tracked.log_model(save, "gan", "a card")
+            promote_where_asked(asked)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("nerveseg version")]
+    assert told == [
+        "nerveseg version 1 is the champion now",
+        "nerveseg version 2 is not promoted; version 1 stays the champion",
+        "nerveseg version 3 is the champion now",
+    ]
 
 
 def test_for_evaluate_a_refusal_is_told_and_tagged_and_no_error(client, params, capsys):

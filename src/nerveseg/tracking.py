@@ -101,7 +101,8 @@ class _MlflowRun(StageRun):
         self._begin(self._run, stage, [{KEY_TAG: self._run}], nested, flat, parent=self._parent)
         self._remember()
         self._tell("tags", self._parent, tags={STAGE_TAG + stage: RUNNING})
-        self._tell("stages", self._parent, states=stage_states(stage, content))
+        self._stages = stage_states(stage, content)
+        self._tell("stages", self._parent, states=self._stages)
         self._log_reproduction()
         self._system = SystemMetrics(self._log_system)
 
@@ -125,10 +126,10 @@ class _MlflowRun(StageRun):
 
     def _log_reproduction(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            for path in reproduction(Path(folder)):
-                self._tell("artifact", self._parent, path, folder=REPRODUCE)
-                if path.name == PATCH:
-                    self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
+            changed = reproduction(Path(folder))
+            self._tell("artifact", self._parent, Path(folder), folder=REPRODUCE)
+        if changed:
+            self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
 
     def _log_system(self, values: Mapping[str, float]) -> None:
         self._tell(
@@ -143,7 +144,7 @@ class _MlflowRun(StageRun):
         status = {RAN: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}[state]
         self._tell("end", self._run, status=status, time=_now())
         self._tell("tags", self._parent, tags={STAGE_TAG + self._stage: state})
-        self._tell("told", self._parent, time=_now())
+        self._tell("told", self._parent, order=list(self._stages), time=_now())
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         if epoch <= self._state.epoch:  # killed between this epoch's end and its checkpoint

@@ -129,9 +129,10 @@ class Sender:
         self._client.set_terminated(self._id(message.run), message.content["status"], message.content["time"])
 
     def _told(self, message: Message) -> None:
-        """The end of a parent, for now: its description and its status say what became of its stages; `time`."""
+        """The end of a parent, for now: its description and its status say what became of its stages, told in this `order`; `time`."""
         run = self._client.get_run(self._id(message.run))
-        self._client.set_tag(run.info.run_id, "mlflow.note.content", description(run.info.run_id, run.data.tags))
+        told = description(run.info.run_id, run.data.tags, message.content["order"])
+        self._client.set_tag(run.info.run_id, "mlflow.note.content", told)
         self._client.set_terminated(run.info.run_id, overall(run.data.tags), message.content["time"])
 
     def _model(self, message: Message) -> None:

@@ -1,15 +1,15 @@
 """What the run of one execution of the pipeline says of itself, so that it can be made again from its page alone.
 
 Its tags `stage.NAME` say what became of each stage, its description says so in words and how to make the run again, and
-its artifacts below `reproduce/` are what that takes beside the commit: `params.yaml`, `dvc.lock` (all but the entry of the
-last stage, which DVC writes after it), and `uncommitted.patch` where the code was not that of the commit.
+its artifacts below `reproduce/` are what that takes beside the commit: in `files/` `params.yaml` and `dvc.lock` (all but the entry
+of the last stage, which DVC writes after it), and `uncommitted.patch` where the code was not that of the commit.
 """
 
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ _CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.in", "requ
 
 
 def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """What is known of the other stages of `dvc.yaml` when one begins to run under DVC: those behind it that have not
-    spoken were served from the cache. Nothing where there is no such pipeline, or DVC does not run this stage.
+    """What is known of the stages of `dvc.yaml`, in its order, when one begins to run under DVC: those behind it that have
+    not spoken were served from the cache. Nothing where there is no such pipeline, or DVC does not run this stage.
     """
     if "DVC_STAGE" not in os.environ or not (file := Path("dvc.yaml")).is_file():
         return {}
@@ -41,18 +41,18 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
             if name not in {stage, *behind} and any(_overlap(path, output) for path in wanted for output in outputs):
                 behind.add(name)
                 open_ends.append(name)
-    return {name: CACHED if name in behind else UNKNOWN for name in stages if name != stage}
+    return {name: CACHED if name in behind else UNKNOWN for name in stages} | {stage: RUNNING}
 
 
-def description(run_id: str, tags: Mapping[str, str]) -> str:
-    """Markdown for a run's page."""
+def description(run_id: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
+    """Markdown for a run's page, with the stages in this order."""
     states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
-    lines = [f"- {stage}: {state}" for stage, state in states.items()]
+    lines = [f"- {stage}: {states[stage]}" for stage in dict.fromkeys([*order, *states]) if stage in states]
     again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
     if f"nerveseg.{PATCH}" in tags:
         again += [f"git apply {REPRODUCE}/{PATCH}"]
-    again += [f"mv {REPRODUCE}/params.yaml {REPRODUCE}/dvc.lock .", "dvc repro"]
+    again += [f"cp -R {REPRODUCE}/files/. .", "dvc repro"]
     text = ["**Stages**", "", *lines, "", "**Make it again**", "", "```", *again, "```"]
     if name := tags.get("dvc.exp_name"):
         text += ["", f"or, where the experiment was run: `dvc exp apply {name}`, then `dvc repro`."]
@@ -65,14 +65,16 @@ def overall(tags: Mapping[str, str]) -> str:
     return "KILLED" if KILLED in states else "FAILED" if FAILED in states else "FINISHED"
 
 
-def reproduction(folder: Path) -> Iterator[Path]:
-    """The files that it takes to make this run again, copied into a folder; params.yaml and dvc.lock where there are any."""
+def reproduction(folder: Path) -> bool:
+    """Fill a folder with what it takes to make this run again; whether the code was not that of the commit."""
+    files = folder / "files"
+    files.mkdir()
     for name in ("params.yaml", "dvc.lock"):
         if Path(name).is_file():
-            yield Path(shutil.copy(name, folder))
+            shutil.copy(name, files)
     if patch := _uncommitted():
         (folder / PATCH).write_bytes(patch)
-        yield folder / PATCH
+    return bool(patch)
 
 
 def _uncommitted() -> bytes:
