@@ -60,7 +60,7 @@ class ObjectStore:
         self._client().create_bucket(Bucket=self.bucket)
 
     def _client(self) -> Any:  # boto3 makes its clients' classes as it runs
-        import boto3  # type: ignore[import-untyped]
+        import boto3
 
         return boto3.client(
             "s3",
