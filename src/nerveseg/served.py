@@ -1,0 +1,161 @@
+"""The whole predictor as MLflow serves it: frames of any size in, masks, probabilities and what they come to out.
+
+MLflow runs this file as it stands ("models from code") beside the copy of the package that a registered model keeps, so that
+a server needs the model's requirements and not nerveseg. A row of a request is one frame, as its pixels (`frame`) or as a
+file (`image`); a request that cannot be answered gets HTTP 400 and one sentence, which never shows what was sent.
+"""
+
+import base64
+import binascii
+import io
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from numpy.typing import NDArray
+from PIL import Image
+
+from nerveseg.data.dicom import is_dicom
+from nerveseg.data.frames import read_frame
+from nerveseg.data.images import MAX_PIXELS
+from nerveseg.data.letterbox import Frame
+from nerveseg.ensemble import load_predictor
+from nerveseg.errors import BadFileError
+from nerveseg.predictor import Prediction, Predictor
+
+FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"
+ARTIFACT = "predictor"
+WHITE, SIXTEEN_BITS = 255, 65535
+
+
+class RequestError(MlflowException):
+    """What is wrong with a request. MLflow would put the request itself before the message."""
+
+    def __init__(self, message: str) -> None:
+        self._told = message
+        super().__init__(message, INVALID_PARAMETER_VALUE)
+
+    @property
+    def message(self) -> str:
+        return self._told
+
+    @message.setter
+    def message(self, value: str) -> None:
+        """MLflow's words change nothing."""
+
+
+class ServedPredictor(PythonModel):
+    """A predictor from the artifact `predictor`."""
+
+    predictor: Predictor
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.predictor = load_predictor(Path(context.artifacts[ARTIFACT]))
+
+    def predict(  # no types: MLflow would take them for the schema
+        self, context, model_input, params=None  # noqa: ANN001, ARG002
+    ) -> list[dict[str, Any]]:
+        """The rows of a table, as `registration.SIGNATURE` describes."""
+        arrays = bool((params or {}).get(ARRAYS, False))
+        frames = _frames(model_input)
+        return [_told(each, arrays=arrays) for each in self.predictor.predict(frames)]
+
+
+def _frames(table: object) -> list[Frame]:
+    if not isinstance(table, pd.DataFrame) or not len(table):
+        raise RequestError(
+            'no frame was found; expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of '
+            "grey levels"
+        )
+    if unknown := sorted(set(map(str, table.columns)) - {FRAME, IMAGE}):
+        raise RequestError(f"{', '.join(unknown)} is no column; expected {FRAME} or {IMAGE}")
+    return [_frame(row, number) for number, row in enumerate(table.to_dict("records"), 1)]
+
+
+def _frame(row: Mapping[Any, Any], number: int) -> Frame:
+    given = {name: row[name] for name in (FRAME, IMAGE) if name in row and not _is_missing(row[name])}
+    if len(given) != 1:
+        found = "neither" if not given else "both"
+        raise RequestError(f"row {number}: {found} of {FRAME} and {IMAGE} found; give one of them")
+    try:
+        return _from_file(given[IMAGE]) if IMAGE in given else _from_pixels(given[FRAME])
+    except BadFileError as error:
+        raise RequestError(f"row {number}: {IMAGE}: {error.reason}; {error.remedy}") from None
+    except RequestError as error:
+        raise RequestError(f"row {number}: {error.message}") from None
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _from_pixels(value: object) -> Frame:
+    try:
+        levels = np.asarray(value, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise RequestError(
+            f"{FRAME} holds rows of unequal length, or what is no number; give height rows of width grey levels"
+        ) from None
+    if levels.ndim != 2 or not levels.size or levels.size > MAX_PIXELS:  # noqa: PLR2004 - height and width
+        raise RequestError(f"{FRAME} has shape {levels.shape}; expected rows of grey levels, (height, width)")
+    if not (np.isfinite(levels).all() and levels.min() >= 0 and levels.max() <= WHITE):
+        raise RequestError(f"{FRAME} holds values outside of 0 to {WHITE}; scale its grey levels to that range")
+    frame: Frame = np.round(levels).astype(np.uint8)
+    return frame
+
+
+def _from_file(value: object) -> Frame:
+    if not isinstance(value, str):
+        raise RequestError(f"{IMAGE} is {type(value).__name__}; expected the base64 of a file, as text")
+    try:
+        content = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"{IMAGE} is no base64 ({error}); encode the bytes of the file, without a prefix") from None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frame.png"  # an image is told by its content, DICOM by its name
+        path.write_bytes(content)
+        return read_frame(path.rename(path.with_suffix(".dcm")) if is_dicom(path) else path)
+
+
+def _told(prediction: Prediction, *, arrays: bool) -> dict[str, Any]:
+    height, width = prediction.mask.shape
+    row, column = prediction.centroid or (None, None)
+    return {
+        "presence": prediction.presence,
+        "confidence": float(prediction.confidence),
+        "area": prediction.area,
+        "centroid_row": row,
+        "centroid_column": column,
+        "height": height,
+        "width": width,
+        "mask": _mask(prediction.mask, arrays=arrays),
+        "probability": _probability(prediction.probability, arrays=arrays),
+    }
+
+
+def _mask(mask: NDArray[np.bool_], *, arrays: bool) -> str | list[list[int]]:
+    return mask.astype(int).tolist() if arrays else _png(np.where(mask, WHITE, 0).astype(np.uint8))
+
+
+def _probability(probability: NDArray[np.float32], *, arrays: bool) -> str | list[list[float]]:
+    if arrays:
+        return probability.astype(float).tolist()
+    return _png(np.round(probability.astype(np.float64) * SIXTEEN_BITS).astype(np.uint16))
+
+
+def _png(pixels: NDArray[Any]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+
+
+mlflow.models.set_model(ServedPredictor())
