@@ -9,6 +9,7 @@ the U-Net and each refiner of it. With an ensemble named in `evaluate.ensemble` 
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,12 @@ from nerveseg.evaluation.intervals import interval_table
 from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.evaluation.scoring import threshold_table
 from nerveseg.evaluation.strata import strata_table
+from nerveseg.model_card import model_card
 from nerveseg.outputs import write_csv, write_json
 from nerveseg.params import FRESH, Params, load_params
 from nerveseg.predictor import Predictor, check_unseen, subject_keys
 from nerveseg.refinement import Refinement
+from nerveseg.registration import save_served
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_promotion import promote_where_asked
@@ -72,9 +75,10 @@ def evaluate() -> None:
         run.log_scores(metrics)
         for path in sorted(METRICS.glob("*.csv")):
             run.log_artifact(path, "metrics")
-        example = test.frames[:1, ..., np.newaxis].astype(np.float32)
         shipped = list(models)[-1]
-        run.log_model(models[shipped].network, example, params.tracking.model_name, folders[shipped])
+        save = partial(save_served, predictor=folders[shipped], cases=cases[cases["model"] == shipped])
+        card = model_card(shipped, metrics, info, params)
+        run.log_model(partial(save, card=card), params.tracking.model_name, card)
         promote_where_asked(params)
         shown = pd.DataFrame({key: metrics[key] for key in [*models, "baseline_empty", "baseline_mean_mask"]})
         print(shown.drop(index="used").astype(float).round(3).to_string(na_rep="n/a"))

@@ -98,6 +98,14 @@ def promote(version: int | None) -> int:
     return 0 if promotion.promoted else 1
 
 
+def serve(model: str, port: int, limit: float) -> int:
+    """Serve a registered model until Ctrl-C."""
+    from nerveseg.serving import serve as serve_with_mlflow
+
+    serve_with_mlflow(model, port, limit)
+    return 0
+
+
 def sync() -> int:
     """Send what MLflow's store missed while it was down; 1 where it refused a part, else 0."""
     from nerveseg.tracking_journal import FOLDER, journals, refusals
@@ -147,11 +155,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--version", type=int, metavar="N", help="of the registered model (default: that with the alias challenger)"
     )
     syncing = commands.add_parser("sync", help="send MLflow what was kept on disk while its store was down")
+    serving = commands.add_parser("serve", help="answer frames over HTTP on this machine, with MLflow's scoring server")
+    serving.add_argument(
+        "--model",
+        default="models:/nerveseg@champion",
+        help="registered model, or the folder of one (default: %(default)s)",
+    )
+    serving.add_argument("--port", type=int, default=5001, help="on 127.0.0.1 (default: %(default)s)")
+    serving.add_argument(
+        "--limit", type=float, default=20.0, metavar="MB", help="largest request (default: %(default)g)"
+    )
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
     predicting.set_defaults(run=lambda given: predict(given.paths, given.out, given.model, kaggle=given.kaggle))
     folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))
     gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
     promoting.set_defaults(run=lambda given: promote(given.version))
+    serving.set_defaults(run=lambda given: serve(given.model, given.port, given.limit))
     syncing.set_defaults(run=lambda _: sync())
     given = parser.parse_args(arguments)
     with told_plainly():

@@ -47,6 +47,10 @@ class StoreUnreachableError(TrackingError):
     """The MLflow store does not answer, which may pass."""
 
 
+class ServingError(NervesegError):
+    """A model cannot be served as asked."""
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """End the process with exit code 1 and the message alone where a user's mistake stopped the work."""

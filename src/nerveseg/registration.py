@@ -5,6 +5,9 @@ MLflow is imported inside functions: it takes a second.
 
 import base64
 import io
+import shutil
+import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,14 +55,17 @@ def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> 
 
     from nerveseg import served
 
-    mlflow.pyfunc.save_model(
-        str(path),
-        python_model=str(Path(served.__file__)),
-        artifacts={served.ARTIFACT: str(predictor)},
-        code_paths=[str(_PACKAGE)],
-        signature=_signature(),
-        pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
-    )
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's advice on other ways to describe the request
+        mlflow.pyfunc.save_model(
+            str(path),
+            python_model=str(Path(served.__file__)),
+            artifacts={served.ARTIFACT: str(shutil.copytree(predictor, Path(folder) / served.ARTIFACT))},
+            code_paths=[str(_PACKAGE)],
+            signature=_signature(),
+            input_example=example(),
+            pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
+        )
     write_csv(path / CASES, cases)
     write_text(path / CARD, card)
 
@@ -78,9 +84,9 @@ def _signature() -> "ModelSignature":
 
     # Pixels are checked by `served`: MLflow would look at each of a frame's, twice.
     inputs = Schema([ColSpec(AnyType(), "frame", required=False), ColSpec(DataType.string, "image", required=False)])
-    numbers = {name: DataType.double for name in ("presence", "confidence")} | {"area": DataType.long}
-    centre = {name: DataType.double for name in ("centroid_row", "centroid_column")}
-    size = {name: DataType.long for name in ("height", "width")}
+    numbers = dict.fromkeys(("presence", "confidence"), DataType.double) | {"area": DataType.long}
+    centre = dict.fromkeys(("centroid_row", "centroid_column"), DataType.double)
+    size = dict.fromkeys(("height", "width"), DataType.long)
     outputs = Schema(
         [
             *[ColSpec(kind, name) for name, kind in numbers.items()],

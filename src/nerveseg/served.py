@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -33,6 +34,7 @@ from nerveseg.predictor import Prediction, Predictor
 FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"
 ARTIFACT = "predictor"
 WHITE, SIXTEEN_BITS = 255, 65535
+warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # `registration` has the schema
 
 
 class RequestError(MlflowException):
@@ -59,8 +61,11 @@ class ServedPredictor(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         self.predictor = load_predictor(Path(context.artifacts[ARTIFACT]))
 
-    def predict(  # no types: MLflow would take them for the schema
-        self, context, model_input, params=None  # noqa: ANN001, ARG002
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow gives it
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """The rows of a table, as `registration.SIGNATURE` describes."""
         arrays = bool((params or {}).get(ARRAYS, False))
@@ -103,7 +108,7 @@ def _from_pixels(value: object) -> Frame:
         raise RequestError(
             f"{FRAME} holds rows of unequal length, or what is no number; give height rows of width grey levels"
         ) from None
-    if levels.ndim != 2 or not levels.size or levels.size > MAX_PIXELS:  # noqa: PLR2004 - height and width
+    if levels.ndim != 2 or not levels.size or levels.size > MAX_PIXELS:
         raise RequestError(f"{FRAME} has shape {levels.shape}; expected rows of grey levels, (height, width)")
     if not (np.isfinite(levels).all() and levels.min() >= 0 and levels.max() <= WHITE):
         raise RequestError(f"{FRAME} holds values outside of 0 to {WHITE}; scale its grey levels to that range")
@@ -154,8 +159,6 @@ def _png(pixels: NDArray[Any]) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return base64.b64encode(file.getvalue()).decode()
-
-
 
 
 mlflow.models.set_model(ServedPredictor())

@@ -1,7 +1,7 @@
-"""A model's way back from MLflow: a URI of MLflow's becomes the folder of a predictor.
+"""A model's way back from MLflow: a URI of MLflow's becomes the folder of a predictor, or another part of it.
 
 `models:/NAME@ALIAS`, `models:/NAME/VERSION` and `models:/m-ID` are looked up in the store that the stages report to
-(`tracking_store`), where nothing is created for it. The folder is what `StageRun.log_model` put beside the network.
+(`tracking_store`), where nothing is created for it. What a registered model holds, `registration` says.
 """
 
 import re
@@ -18,7 +18,8 @@ from nerveseg.tracking_store import opened, public, reason_of, sqlite_file, stor
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PREDICTOR = "predictor"  # folder of the whole predictor in a registered model
+PREDICTOR = "artifacts/predictor"  # folder of the whole predictor in a registered model
+MODEL = ""  # the whole of it, as MLflow loads it
 CASES = "cases.csv"  # those of its test frames, which the gate compares
 _FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-ID"
 _FORM = re.compile(r"models:/(?:(?P<id>m-\w+)|(?P<name>[^/]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+)))")
@@ -31,7 +32,7 @@ def is_uri(model: str) -> bool:
 
 @contextmanager
 def downloaded(uri: str, part: str = PREDICTOR) -> Iterator[Path]:
-    """The predictor's folder of a logged or registered model, which is gone after the block.
+    """The predictor's folder, or another part, of a logged or registered model, which is gone after the block.
 
     Raises:
         ModelError: the store, the model or its predictor is not there, or the block could not use the folder.
@@ -53,8 +54,14 @@ def _download(uri: str, target: Path, part: str) -> Path:
             location = _location(client, uri, asked)
         from mlflow.artifacts import download_artifacts, list_artifacts
 
-        found = sorted(Path(each.path).name for each in list_artifacts(location, tracking_uri=store))
-        if part in found:
+        def names(folder: str) -> list[str]:
+            return sorted(Path(each.path).name for each in list_artifacts(folder, tracking_uri=store))
+
+        found = names(location)
+        if part == MODEL and found:
+            return Path(download_artifacts(location, dst_path=str(target), tracking_uri=store))
+        folder, _, name = f"{location}/{part}".rpartition("/")
+        if part.partition("/")[0] in found and name in names(folder):
             return Path(download_artifacts(f"{location}/{part}", dst_path=str(target), tracking_uri=store))
     again = "`dvc repro --force evaluate` registers a new version"
     if not found:

@@ -1,0 +1,85 @@
+"""The model card (Mitchell and others 2019, "Model Cards for Model Reporting"): what one reads in the registry before one uses
+a model: what it is, what it was trained and tested on, how well it did and against what, and what it is not for.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nerveseg.data.records import DatasetInfo
+from nerveseg.params import Params
+
+_SCORES = {
+    "dice_nerve": "Dice, frames with a nerve",
+    "dice": "Dice, all frames (the challenge's)",
+    "iou_nerve": "IoU, frames with a nerve",
+    "hd95": "HD95, pixels",
+    "centroid_distance": "distance of the centres, pixels",
+    "presence_sensitivity": "sensitivity of presence",
+    "presence_specificity": "specificity of presence",
+}
+_SIMULATED = "data/phantom"
+
+
+def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params: Params) -> str:
+    """Markdown.
+
+    Args:
+        model: its key in `metrics`.
+        metrics: of `metrics/metrics.json`.
+        info: of the data.
+        params: with which it was trained.
+    """
+    counts, bounds = metrics["counts"], metrics["intervals"][model]
+    simulated = info.source == _SIMULATED
+    what = "simulated B-mode frames, which are no substitute for real ones" if simulated else "the user's own frames"
+    frames = ", ".join(f"{count} {split}" for split, count in info.frames.items())
+    rows = []
+    for key, name in _SCORES.items():
+        interval = f"{_told(bounds[f'{key}_low'])} to {_told(bounds[f'{key}_high'])}" if f"{key}_low" in bounds else ""
+        others = (_told(metrics[baseline].get(key)) for baseline in ("baseline_mean_mask", "baseline_empty"))
+        rows.append(f"| {name} | {_told(metrics[model].get(key))} | {interval} | {' | '.join(others)} |")
+    refined = "under the refiner of poor frames" if metrics["gan"]["used"] else "as it is, without a refiner"
+    kind = "An ensemble of refined U-Nets" if model == "ensemble" else f"A U-Net ({params.unet.encoder}), {refined}"
+    degraded = metrics["degraded"]
+    return f"""# {params.tracking.model_name}
+
+{kind}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.
+
+## Data
+
+`{Path(info.source).as_posix()}`: {what}. Frames: {frames}; split by subject. SHA-256 over all frames: `{info.digest}`.
+Tested on {counts["frames"]} frames of {counts["subjects"]} subjects whom training never saw, {counts["frames_with_nerve"]} with a nerve.
+
+## Scores on test
+
+| score | this model | 95 %, over subjects | average train mask | nothing at all |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+
+On frames degraded on purpose (eight ways, severity 3), Dice of frames with a nerve: {_degraded(degraded)}.
+
+## Use
+
+For research on the segmentation of nerves. It is **not a medical device**: do not use it on patients, nor to guide a needle.
+
+## Limits
+
+It knows frames like those that it was trained on: another probe, depth or part of the body needs its own data. Annotations of
+nerves are noisy, and so are scores against them. Its probabilities are not calibrated. The confidence of a frame is the Dice
+that its own probabilities let one expect; it can be high where the wrong structure was outlined.
+
+## Licence
+
+Apache-2.0, the code and the weights that it makes of simulated frames; weights made of other data stand under what that data
+allows.
+"""
+
+
+def _told(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _degraded(degraded: Mapping[str, Mapping[str, float | None]]) -> str:
+    return ", ".join(f"{arm} {_told(scores.get('dice_nerve'))}" for arm, scores in degraded.items())
