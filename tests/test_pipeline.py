@@ -266,10 +266,13 @@ def test_the_registered_challenger_predicts_as_the_model_of_the_pipeline(workspa
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
     segmenter = Segmenter.load(workspace / "models" / "gan")
-    frames = np.random.default_rng(0).integers(0, 255, (2, 32, 64)).astype(np.uint8)
-    registered = mlflow.pyfunc.load_model("models:/nerveseg/1").predict(frames[..., np.newaxis].astype(np.float32))
-    for found, expected in zip(registered["probability"][..., 0], segmenter.predict(list(frames)), strict=True):
-        assert np.allclose(found, expected.probability, atol=1e-6)
+    frames = list(np.random.default_rng(0).integers(0, 255, (2, 40, 70)).astype(np.uint8))
+    request = pd.DataFrame({"frame": [frame.tolist() for frame in frames]})
+    registered = mlflow.pyfunc.load_model("models:/nerveseg/1").predict(request, params={"arrays": True})
+    for found, expected in zip(registered, segmenter.predict(frames), strict=True):
+        assert np.array_equal(found["mask"], expected.mask)
+        assert np.array_equal(np.float32(found["probability"]), expected.probability)
+        assert (found["height"], found["width"]) == (40, 70)
 
 
 def test_a_finished_pipeline_leaves_no_checkpoint(workspace):

@@ -8,16 +8,21 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
+from importlib import metadata
 
-import numpy as np
+import pandas as pd
 import pytest
+from mlflow.models import Model
 
 from conftest import ROOT
 from nerveseg.ensemble import Ensemble
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.params import load_params
+from nerveseg.registration import save_served
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
+from nerveseg.tracking_models import CASES, MODEL, PREDICTOR, downloaded
 from test_cli import interrupt, run, stopping_after
 from test_segmenter import segmenter
 
@@ -35,7 +40,9 @@ def registry(tmp_path_factory):
             for name, model in models.items():
                 (root / name).mkdir()
                 model.save(root / name)
-                tracked.log_model(model.network, np.zeros((1, 32, 64, 1), np.float32), name, root / name)
+                cases = pd.DataFrame({"frame": ["1_1"], "model": [name], "dice": [0.5]})
+                save = partial(save_served, predictor=root / name, cases=cases, card="A card.")
+                tracked.log_model(save, name, "A card.")
     return root
 
 
@@ -145,15 +152,15 @@ def test_a_version_that_was_registered_without_its_predictor_says_how_to_get_one
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "MLmodel").touch()
     message = refusal(frames, tmp_path, register(client, tmp_path / "old"))
-    assert "MLmodel were found in it, but no predictor/" in message
+    assert "MLmodel were found in it, but no artifacts/predictor" in message
     assert "`dvc repro --force evaluate`" in message
 
 
 def test_a_predictor_that_cannot_be_loaded_is_told_by_its_uri_and_not_by_a_temporary_file(
     registry, client, frames, tmp_path
 ):
-    shutil.copytree(registry / "first", tmp_path / "broken" / "predictor")
-    (tmp_path / "broken" / "predictor" / "segmenter.json").write_text("{}")
+    shutil.copytree(registry / "first", tmp_path / "broken" / PREDICTOR)
+    (tmp_path / "broken" / PREDICTOR / "segmenter.json").write_text("{}")
     uri = register(client, tmp_path / "broken")
     assert f"{uri}: segmenter.json is not a segmenter of this version" in refusal(frames, tmp_path, uri)
 
@@ -206,3 +213,29 @@ def test_a_store_of_files_that_fails_in_its_own_way_is_told(frames, tmp_path, mo
 
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
     assert "cannot be used (no credentials);" in refusal(frames, tmp_path, "models:/nerveseg/1")
+
+
+def test_a_registered_model_brings_its_cases_its_card_its_requirements_and_where_it_comes_from(client, tmp_path):
+    with downloaded("models:/nerveseg/1", CASES) as file:
+        assert pd.read_csv(file)["model"].tolist() == ["first"]
+    with downloaded("models:/nerveseg/1", MODEL) as folder:
+        assert (folder / "README.md").read_text() == "A card."
+        assert (folder / "code" / "nerveseg" / "served.py").is_file()
+        assert not list((folder / "code").rglob("__pycache__"))
+        pinned = dict(line.split("==") for line in (folder / "requirements.txt").read_text().splitlines())
+        assert pinned["tensorflow"] == metadata.version("tensorflow")
+        described = Model.load(folder)
+        registered = client.get_model_version("nerveseg", "1")
+        assert registered.description == "A card."
+        assert (described.run_id, f"models:/{described.model_id}") == (registered.run_id, registered.source)
+        assert [column.name for column in described.signature.inputs] == ["frame", "image"]
+
+
+def test_a_registered_model_runs_the_code_that_it_was_registered_with(tmp_path):
+    with downloaded("models:/nerveseg/1", MODEL) as folder:
+        script = f"import mlflow; mlflow.pyfunc.load_model({str(folder)!r}); import nerveseg; print(nerveseg.__file__)"
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment, timeout=600
+        )
+        assert done.stdout.strip() == str(folder / "code" / "nerveseg" / "__init__.py")

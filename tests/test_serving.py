@@ -1,0 +1,269 @@
+"""A registered model behind `nerveseg serve` and behind `mlflow models serve`, as processes of their own."""
+
+import base64
+import http.client
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from PIL import Image
+
+from conftest import ROOT, simulated_frame
+from nerveseg import cli
+from nerveseg.ensemble import load_predictor
+from nerveseg.predictor import Prediction
+from nerveseg.registration import example, save_served
+from nerveseg.served import ServedPredictor
+from nerveseg.tracking_models import PREDICTOR
+from test_segmenter import segmenter
+from tracked_repository import PATIENCE, free_port
+
+LIMIT_MB = 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A model as it is registered."""
+    root = tmp_path_factory.mktemp("served")
+    (root / "gan").mkdir()
+    segmenter(2).save(root / "gan")
+    save_served(root / "model", root / "gan", pd.DataFrame({"frame": ["1_1"]}), "A card.")
+    return root / "model"
+
+
+@contextmanager
+def running(*command: str):
+    """A server, its port being the last word of the command; ended with Ctrl-C."""
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
+        try:
+            end = time.monotonic() + PATIENCE
+            while not answers(int(command[-1])):
+                assert server.poll() is None, server.stdout.read()
+                assert time.monotonic() < end
+                time.sleep(0.2)
+            yield server
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def expected_of(folder):
+    predictor = load_predictor(folder / PREDICTOR)
+
+    def predicted(frame: np.ndarray) -> Prediction:
+        (found,) = predictor.predict([frame])
+        return found
+
+    return predicted
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def port(folder):
+    port = free_port()
+    limits = ["--limit", str(LIMIT_MB)]
+    with running(sys.executable, "-m", "nerveseg.cli", "serve", "--model", str(folder), *limits, "--port", str(port)):
+        yield port
+
+
+def ask(port: int, body: object) -> tuple[int, dict]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", content, {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def coded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def file_of(frame: np.ndarray, suffix: str) -> bytes:
+    return cv2.imencode(suffix, frame)[1].tobytes()
+
+
+def dicom_of(frames: np.ndarray) -> bytes:
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UltrasoundMultiFrameImageStorage, generate_uid()
+    made = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    made.Rows, made.Columns, made.NumberOfFrames = frames.shape[1], frames.shape[2], len(frames)
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelRepresentation = 1, "MONOCHROME2", 0
+    made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
+    made.PixelData = frames.tobytes()
+    file = io.BytesIO()
+    made.save_as(file)
+    return file.getvalue()
+
+
+def image_of(text: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+FRAME = simulated_frame((60, 90), nerve=True, seed=3)[0]
+
+
+@pytest.mark.parametrize("form", ["frame", ".png", ".tif", ".dcm"])
+def test_a_frame_is_answered_as_the_predictor_itself_would_in_each_form(port, expected_of, form):
+    if form == "frame":
+        row = {"frame": FRAME.tolist()}
+    else:
+        row = {"image": coded(dicom_of(FRAME[np.newaxis]) if form == ".dcm" else file_of(FRAME, form))}
+    status, answer = ask(port, {"dataframe_records": [row]})
+    assert status == 200
+    (told,), expected = answer["predictions"], expected_of(FRAME)
+    assert np.array_equal(image_of(told["mask"]) > 0, expected.mask)
+    assert set(np.unique(image_of(told["mask"]))) <= {0, 255}
+    assert np.abs(image_of(told["probability"]) / 65535 - expected.probability).max() < 1 / 65535
+    assert told["presence"] == pytest.approx(expected.presence, abs=1e-6)
+    assert told["confidence"] == pytest.approx(expected.confidence, abs=1e-6)
+    assert (told["area"], told["height"], told["width"]) == (expected.area, 60, 90)
+    assert (told["centroid_row"], told["centroid_column"]) == pytest.approx(expected.centroid)
+
+
+def test_frames_of_several_sizes_and_forms_in_one_request_are_told_as_lists_where_that_is_asked(port, expected_of):
+    other = simulated_frame((50, 40), nerve=False, seed=1)[0]
+    rows = [{"frame": FRAME.tolist()}, {"image": coded(file_of(other, ".png"))}]
+    status, answer = ask(port, {"dataframe_records": rows, "params": {"arrays": True}})
+    assert status == 200
+    for told, frame in zip(answer["predictions"], (FRAME, other), strict=True):
+        assert np.array_equal(told["mask"], expected_of(frame).mask)
+        assert np.shape(told["probability"]) == frame.shape
+
+
+def test_an_empty_mask_has_no_centroid():
+    class Blind:
+        def predict(self, frames):
+            return [
+                Prediction(np.zeros(frame.shape, np.float32), np.zeros(frame.shape, bool), 0.1, 0.9) for frame in frames
+            ]
+
+    served = ServedPredictor()
+    served.predictor = Blind()
+    (told,) = served.predict(None, pd.DataFrame({"frame": [[[1, 2], [3, 4]]]}))
+    assert (told["area"], told["centroid_row"], told["centroid_column"]) == (0, None, None)
+    assert not image_of(told["mask"]).any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"frame": [[1, 2], [3]]}], "row 1: frame holds rows of unequal length"),
+        ([{"frame": [[0, 256]]}], "values outside of 0 to 255"),
+        ([{"frame": [[0, -1]]}], "values outside of 0 to 255"),
+        ([{"frame": [[None, 1]]}], "values outside of 0 to 255"),
+        ([{"frame": [1, 2]}], "has shape (2,)"),
+        ([{"frame": []}], "has shape (0,)"),
+        ([{"frame": "text"}], "no number"),
+        ([{"image": "!"}], "no base64"),
+        ([{"image": 5}], "image is int; expected the base64"),
+        ([{"image": coded(b"hello")}], "5 bytes that are no image"),
+        ([{"image": coded(file_of(FRAME, ".png")[:-40])}], "export or copy it again"),
+        ([{"image": coded(dicom_of(np.stack([FRAME, FRAME])))}], "2 frames, expected one"),
+        ([{"image": coded(b"\0" * 128 + b"DICM")}], "row 1: image: "),
+        ([{"frame": [[1]], "image": "aGVsbG8="}], "both of frame and image"),
+        ([{"frame": [[1]]}, {}], "row 2: neither of frame and image"),
+        ([{"picture": [[1]]}], "no frame was found"),
+        ([], "no frame was found"),
+    ],
+)
+def test_a_bad_request_gets_400_and_one_clear_message_without_what_was_sent(port, rows, told):
+    status, answer = ask(port, {"dataframe_records": rows})
+    assert status == 400
+    assert told in answer["message"]
+    assert "\n" not in answer["message"]
+    assert "Traceback" not in json.dumps(answer)
+    assert tempfile.gettempdir() not in answer["message"]
+
+
+@pytest.mark.parametrize("body", [b"{nope", b"", [1], {"rows": []}, {"inputs": [[1, 2]]}])
+def test_what_is_no_request_at_all_gets_400_without_a_traceback(port, body):
+    status, answer = ask(port, body)
+    assert status == 400
+    assert "Traceback" not in json.dumps(answer)
+
+
+def test_a_request_above_the_limit_gets_413_and_the_next_one_is_answered(port):
+    status, answer = ask(port, b"0" * (LIMIT_MB * 2**20 + 1))
+    assert status == 413
+    assert "larger than 1 MB" in answer["message"]
+    assert ask(port, {"dataframe_records": [{"frame": [[1, 2], [3, 4]]}]})[0] == 200
+
+
+def test_a_request_that_does_not_say_its_size_is_cut_off_at_the_limit(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    parts = (b"0" * 2**16 for _ in range(2 * LIMIT_MB * 16))
+    connection.request("POST", "/invocations", parts, {"Content-Type": "application/json"}, encode_chunked=True)
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert "--limit" in json.load(answer)["message"]
+    connection.close()
+
+
+def test_it_listens_on_this_machine_alone(port):
+    listening = [each.laddr for each in psutil.net_connections("inet") if each.status == "LISTEN"]
+    assert [address.ip for address in listening if address.port == port] == ["127.0.0.1"]
+
+
+def test_a_port_in_use_and_a_folder_without_a_model_are_told(port, folder, tmp_path):
+    with pytest.raises(SystemExit, match=rf"port {port} of 127.0.0.1 cannot be used .* --port"):
+        cli.main(["serve", "--model", str(folder), "--port", str(port)])
+    with pytest.raises(SystemExit, match=r"holds no MLmodel"):
+        cli.main(["serve", "--model", str(tmp_path), "--port", str(free_port())])
+
+
+def test_ctrl_c_ends_it_without_an_error(folder):
+    port = free_port()
+    with running(sys.executable, "-m", "nerveseg.cli", "serve", "--model", str(folder), "--port", str(port)) as server:
+        server.send_signal(signal.SIGINT)
+        out, _ = server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert "Traceback" not in out
+
+
+def test_mlflow_s_own_command_answers_the_same(folder, port):
+    other = free_port()
+    command = ["mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local", "--host", "127.0.0.1"]
+    request = json.loads(example().to_json(orient="split"))
+    with running(*command, "--port", str(other)):
+        answer = ask(other, {"dataframe_split": request})
+        bad = ask(other, {"dataframe_records": [{"frame": [[0, 256]]}]})
+    assert answer == ask(port, {"dataframe_split": request})
+    assert bad[0] == 400
+    assert "outside of 0 to 255" in bad[1]["message"]
