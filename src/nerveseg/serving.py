@@ -1,5 +1,5 @@
 """MLflow's own scoring server, `mlflow models serve`, with safe defaults: it listens on this machine alone, and refuses requests
-above a size before it reads them.
+above a size, which it never holds in memory.
 
 What it answers, and how, is MLflow's business and the model's (`nerveseg.served`).
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 MEGABYTE = 2**20
 _TOO_LARGE = 413  # HTTP
+_DRAINED = 10  # times the limit, of a request that is refused; beyond that the connection breaks
 
 
 class SizeLimit:
@@ -34,30 +35,33 @@ class SizeLimit:
             await self._app(scope, receive, send)
             return
         told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if told.isdigit() and int(told) > self._limit:
+        size = int(told) if told.isdigit() else 0
+        parts: list[Message] = [await receive()]
+        read = len(parts[0].get("body", b""))
+        while parts[-1].get("more_body") and max(size, read) <= self._limit:
+            parts.append(await receive())
+            read += len(parts[-1].get("body", b""))
+        if max(size, read) > self._limit:
+            # A client that is still sending would see a broken connection and not the answer.
+            part = parts.pop()
+            while part.get("more_body") and read <= _DRAINED * self._limit:
+                part = await receive()
+                read += len(part.get("body", b""))
             await self._refuse(send)
             return
-        parts: list[Message] = []
-        size = 0
-        while not parts or parts[-1].get("more_body"):
-            parts.append(await receive())
-            size += len(parts[-1].get("body", b""))
-            if size > self._limit:
-                await self._refuse(send)
-                return
         waiting = iter(parts)
 
-        async def read() -> "Message":
+        async def replay() -> "Message":
             return next(waiting, None) or await receive()
 
-        await self._app(scope, read, send)
+        await self._app(scope, replay, send)
 
     async def _refuse(self, send: "Send") -> None:
         limit = f"{self._limit / MEGABYTE:g} MB"
         told = f"the request is larger than {limit}; send fewer frames at once, or raise --limit"
         content = json.dumps({"error_code": "REQUEST_TOO_LARGE", "message": told}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-        headers.append((b"connection", b"close"))  # the rest of the body is not read
+        headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": _TOO_LARGE, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
