@@ -106,6 +106,17 @@ def serve(model: str, port: int, limit: float) -> int:
     return 0
 
 
+def sweep(name: str, settings: Sequence[str], trials: int, score: str) -> int:
+    """Run a sweep to its end; 1 where no trial of it has a score, 130 where it was interrupted, else 0."""
+    from nerveseg.sweep import sweep as run_sweep
+
+    try:
+        return 0 if run_sweep(name, settings, trials, score) else 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
 def sync() -> int:
     """Send what MLflow's store missed while it was down; 1 where it refused a part, else 0."""
     from nerveseg.tracking_journal import FOLDER, journals, refusals
@@ -165,12 +176,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     serving.add_argument(
         "--limit", type=float, default=20.0, metavar="MB", help="largest request (default: %(default)g)"
     )
+    sweeping = commands.add_parser("sweep", help="search for better params with Optuna; each trial is a DVC experiment")
+    sweeping.add_argument("name", help="of the sweep; its experiments are NAME-0, NAME-1, ...")
+    sweeping.add_argument("--trials", type=int, required=True, metavar="N", help="how many, those done before included")
+    sweeping.add_argument(
+        "-S",
+        dest="settings",
+        action="append",
+        required=True,
+        metavar="PARAM=VALUES",
+        help="lr=1e-4,1e-3 (one of these), gan.epochs=2..6 (between both) or lr=log:1e-4..1e-2",
+    )
+    sweeping.add_argument("--score", default="gan.dice_nerve", help="of metrics.json (default: %(default)s)")
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
     predicting.set_defaults(run=lambda given: predict(given.paths, given.out, given.model, kaggle=given.kaggle))
     folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))
     gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
     promoting.set_defaults(run=lambda given: promote(given.version))
     serving.set_defaults(run=lambda given: serve(given.model, given.port, given.limit))
+    sweeping.set_defaults(run=lambda given: sweep(given.name, given.settings, given.trials, given.score))
     syncing.set_defaults(run=lambda _: sync())
     given = parser.parse_args(arguments)
     with told_plainly():
