@@ -159,21 +159,26 @@ def _run_experiment(experiment: str, trial: "optuna.Trial", log: Path, run: Swee
     """Whether it came to its end, be it a failure, rather than being stopped early."""
     changes = [argument for key, value in trial.params.items() for argument in ("-S", f"{key}={value}")]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", experiment, *changes]
-    told: set[int] = set()
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             while process.poll() is None:
-                for epoch, value in run.curve(experiment).items():
-                    if epoch not in told:
-                        trial.report(value, epoch)
-                        told.add(epoch)
-                if told and trial.should_prune():
+                if _report(trial, run.curve(experiment)) and trial.should_prune():
                     return False
                 time.sleep(POLL)
         finally:
             _stop(process)
+    _report(trial, run.curve(experiment))  # later trials are held against the whole of it
     return True
+
+
+def _report(trial: "optuna.Trial", curve: Mapping[int, float]) -> bool:
+    """Whether the training has begun."""
+    known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    for epoch, value in curve.items():
+        if epoch not in known:
+            trial.report(value, epoch)
+    return bool(curve)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
