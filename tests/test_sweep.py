@@ -14,7 +14,7 @@ from conftest import ROOT
 from nerveseg import cli
 from tracked_repository import PATIENCE, client_of, initialised_with_dvc, run
 
-TRAINING = """
+TRAINING = r"""
 import json, math, sys, time
 from pathlib import Path
 from nerveseg.params import load_params
@@ -29,6 +29,7 @@ with stage_run("train_unet", params) as run:
         run.log_epoch(epoch, {"val_dice": dice * epoch / 3})
     time.sleep(60 if dice < 0.5 else 0)  # a bad one takes long, if nobody stops it
 Path("metrics").mkdir(exist_ok=True)
+Path("metrics/unet_history.csv").write_text(f"epoch,val_dice\n1,{dice}\n2,{dice / 2}\n")
 Path("metrics/metrics.json").write_text(json.dumps({"gan": {"dice_nerve": dice}}))
 """
 PIPELINE = """
@@ -37,6 +38,9 @@ stages:
     cmd: {python} stage.py
     deps: [stage.py]
     params: [lr, unet.epochs]
+    plots:
+      - metrics/unet_history.csv:
+          cache: false
     metrics:
       - metrics/metrics.json:
           cache: false
@@ -71,7 +75,7 @@ def test_a_sweep_finds_the_better_value_stops_a_bad_trial_early_and_tells_mlflow
         line.partition("lr=")[2].strip() for line in out.splitlines() if line.startswith("search-") and "lr=" in line
     ]
     assert len(tried) == 5
-    scores = [float(line.split("dice_nerve ")[1].split(",")[0]) for line in out.splitlines() if "best so far" in line]
+    scores = [float(line.split("val_dice ")[1].split(",")[0]) for line in out.splitlines() if "best so far" in line]
     best = next(line for line in out.splitlines() if line.startswith("next: "))
     experiment = best.removeprefix("next: dvc exp apply ")
     assert experiment.startswith("search-")
@@ -113,7 +117,7 @@ def test_a_trial_below_the_median_of_the_others_is_stopped_and_its_run_is_killed
 
 
 def test_a_sweep_goes_on_with_the_values_that_it_was_begun_with_only(sweeping):
-    assert swept("same", "--trials", "1", "-S", "lr=1e-3") == 0
+    assert swept("same", "--trials", "1", "-S", "lr=1e-3", "--score", "gan.dice_nerve") == 0
     assert "was begun with -S lr=1e-3;" in str(swept("same", "--trials", "2", "-S", "lr=2e-3"))
 
 

@@ -187,7 +187,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="PARAM=VALUES",
         help="lr=1e-4,1e-3 (one of these), gan.epochs=2..6 (between both) or lr=log:1e-4..1e-2",
     )
-    sweeping.add_argument("--score", default="gan.dice_nerve", help="of metrics.json (default: %(default)s)")
+    sweeping.add_argument(
+        "--score",
+        default="val_dice",
+        help="val_dice, the U-Net's best on val, or one of metrics.json (default: %(default)s)",
+    )
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
     predicting.set_defaults(run=lambda given: predict(given.paths, given.out, given.model, kaggle=given.kaggle))
     folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))

@@ -9,6 +9,7 @@ val is at some epoch below the median of the others at that epoch is given up. I
 trainings of one length, as these are.
 """
 
+import io
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ import pandas as pd
 from nerveseg.params import load_params
 from nerveseg.sweep_space import SweepError, search_space
 from nerveseg.tracking_execution import repository_root
-from nerveseg.tracking_sweep import SweepRun
+from nerveseg.tracking_sweep import CURVE, SweepRun
 
 if TYPE_CHECKING:
     import optuna
@@ -35,7 +36,7 @@ FOLDER = Path(".nerveseg/sweeps")
 POLL = 2.0  # seconds between two looks at the curve of a training
 PATIENCE = 60.0  # seconds that a trial has to end after it was told to
 UNJUDGED = 3  # first trials, which are never stopped early
-_METRICS = "metrics/metrics.json"
+_METRICS, _HISTORY = "metrics/metrics.json", "metrics/unet_history.csv"
 _AGAIN = "again"  # mark of a trial that was interrupted and is run again
 
 
@@ -46,7 +47,8 @@ def sweep(name: str, settings: Sequence[str], trials: int, score: str) -> bool:
         name: of the sweep; its trials are the experiments NAME-0, NAME-1, ...
         settings: what to try (`sweep_space`).
         trials: that end in a score, are stopped early, or fail.
-        score: in metrics.json, keys joined by dots; higher is better.
+        score: `val_dice`, the best Dice of the U-Net on val, or one of metrics.json, keys joined by dots, which is of test;
+            higher is better.
 
     Returns:
         Whether any trial has a score.
@@ -200,11 +202,19 @@ def _score_of(experiment: str, score: str) -> float | None:
     ref = next((ref for ref in listed.stdout.split() if ref.rpartition("/")[2] == experiment), None)
     if ref is None:
         return None
-    shown = subprocess.run(["git", "show", f"{ref}:./{_METRICS}"], capture_output=True, text=True, check=False)
-    value: Any = json.loads(shown.stdout) if shown.returncode == 0 else None
+    if score == CURVE:
+        history = _committed(ref, _HISTORY)
+        return None if history is None else float(pd.read_csv(io.StringIO(history))[CURVE].max())
+    metrics = _committed(ref, _METRICS)
+    value: Any = None if metrics is None else json.loads(metrics)
     for key in score.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return float(value) if isinstance(value, int | float) else None
+
+
+def _committed(ref: str, path: str) -> str | None:
+    shown = subprocess.run(["git", "show", f"{ref}:./{path}"], capture_output=True, text=True, check=False)
+    return shown.stdout if shown.returncode == 0 else None
 
 
 def _tell(study: "optuna.Study", name: str, score: str) -> bool:
