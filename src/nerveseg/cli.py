@@ -127,6 +127,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folding.add_argument("--ensemble", type=Path, metavar="DIR", help="write an ensemble of them instead of the table")
     gating = commands.add_parser("gate", help="fail where the scores fell against a commit")
     gating.add_argument("--base", required=True, help="commit, branch or tag to compare with")
+    sweeping = commands.add_parser("sweep", help="search for better parameters; each trial is a DVC experiment")
+    sweeping.add_argument("name", help="of the sweep; its trials are the experiments NAME-0, NAME-1, ...")
+    sweeping.add_argument("--trials", type=int, required=True, metavar="N", help="that the sweep has in the end")
+    sweeping.add_argument(
+        "-S",
+        dest="values",
+        action="append",
+        required=True,
+        metavar="KEY=VALUES",
+        help="a range (lr=1e-4..1e-2), a choice (unet.base_filters=8,16), or one value for all trials",
+    )
+    sweeping.add_argument(
+        "--score",
+        default="val_dice",
+        help="what makes a trial good: the best Dice on val (default: val_dice), or a key of metrics/metrics.json",
+    )
     given = parser.parse_args(arguments)
     with told_plainly():
         if given.command == "check":
@@ -135,6 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(folds(given.experiments, given.ensemble))
         if given.command == "gate":
             sys.exit(gate(given.base, load_params().gate.margin))
+        if given.command == "sweep":
+            from nerveseg.sweep import sweep
+
+            sys.exit(sweep(given.name, given.trials, given.values, given.score))
         sys.exit(predict(given.paths, given.out, given.model, kaggle=given.kaggle))
 
 
