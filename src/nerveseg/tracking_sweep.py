@@ -8,7 +8,7 @@ importances, the trials as `trials.csv`, and Optuna's pictures. Trials are found
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,14 +61,12 @@ class SweepHistory:
                     self._client.set_tag(run.info.run_id, SWEEP_TAG, self._name)
                     self._client.set_tag(run.info.run_id, TRIAL_TAG, str(number))
 
-    def update(
-        self, study: "Study", table: pd.DataFrame, scored: Mapping[int, float], best: Mapping[int, float]
-    ) -> None:
-        """Log what is not logged yet of `scored` and `best`, by trial, and renew table, importances and pictures."""
+    def update(self, study: "Study", table: pd.DataFrame, curves: Mapping[str, Mapping[int, float]]) -> None:
+        """Log what is not logged yet of `curves`, by name and trial, and renew table, importances and pictures."""
         with self._or_warn(), tempfile.TemporaryDirectory() as folder:
-            for key, values in (("score", scored), ("best_score", best)):
+            for key, values in curves.items():
                 logged = {point.step for point in self._client.get_metric_history(self.run, key)}
-                for step in values.keys() - logged:
+                for step in sorted(values.keys() - logged):
                     self._client.log_metric(self.run, key, values[step], step=step)
             for key, value in _importances(study).items():
                 self._client.log_metric(self.run, f"importance.{key}", value, step=len(table))
@@ -122,10 +120,12 @@ def _importances(study: "Study") -> dict[str, float]:
     """Of each parameter that differs, between 0 and 1; none before there is enough to tell."""
     from optuna.importance import get_param_importances
 
-    try:
-        return get_param_importances(study)
-    except (ValueError, RuntimeError):  # too few finished trials, or all alike
-        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # "too small to compute importances"
+        try:
+            return get_param_importances(study)
+        except (UserWarning, ValueError, RuntimeError):  # the others: no trial has ended, or all ended alike
+            return {}
 
 
 def _draw(study: "Study", folder: Path) -> None:
@@ -133,7 +133,7 @@ def _draw(study: "Study", folder: Path) -> None:
     from optuna.visualization import matplotlib as pictures
 
     plt.switch_backend("Agg")
-    drawings: dict[str, Callable[["Study"], object]] = {
+    drawings = {
         "history": pictures.plot_optimization_history,
         "slice": pictures.plot_slice,
     }
