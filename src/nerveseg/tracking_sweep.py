@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -133,7 +133,7 @@ def _draw(study: "Study", folder: Path) -> None:
     from optuna.visualization import matplotlib as pictures
 
     plt.switch_backend("Agg")
-    drawings = {
+    drawings: dict[str, Any] = {
         "history": pictures.plot_optimization_history,
         "slice": pictures.plot_slice,
     }
