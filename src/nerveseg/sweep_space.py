@@ -93,9 +93,10 @@ def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
     parsed = dict(_parsed(given))
     fixed = {key: choice for key, choice in parsed.items() if isinstance(choice, Choice) and len(choice.texts) == 1}
     varied = {key: values for key, values in sorted(parsed.items()) if key not in fixed}
+    base = _with(content, {key: choice.values[0] for key, choice in fixed.items()})
+    unvaried = checked_params(base, " ".join([str(path), *(f"-S {key}={choice}" for key, choice in fixed.items())]))
     if not varied:
         raise ParamsError("a sweep needs values to choose from; name some, for example -S 'lr=1e-4..1e-2'")
-    base = _with(content, {key: choice.values[0] for key, choice in fixed.items()})
     for combination in islice(product(*(values.values for values in varied.values())), _MOST_CHECKED):
         _checked(base, dict(zip(varied, combination, strict=True)))
     first = {key: values.values[0] for key, values in varied.items()}
@@ -105,7 +106,6 @@ def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
             varied[key] = _of_the_keys_type(key, values, params)
             for value in _inside(varied[key]):
                 _checked(base, {**first, key: value})
-    unvaried = checked_params(base, str(path))
     return Space({key: choice.texts[0] for key, choice in fixed.items()}, varied, unvaried)
 
 
@@ -159,7 +159,8 @@ def _as_range(text: str, value: object) -> Range | None:
         return None  # a text with dots in it; whether it is one that is allowed, the params say
     if not low < high:
         raise ParamsError(f"-S {text!r}: the range goes from {low:g} to {high:g}; its first end must be the lower one")
-    return Range(low, high)
+    whole = isinstance(low, int) and isinstance(high, int)
+    return Range(low, high) if whole else Range(float(low), float(high))
 
 
 def _number(text: str) -> float:

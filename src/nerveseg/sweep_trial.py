@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from nerveseg.tracking_execution import repository_root
+
 GRACE = 60.0  # seconds for a stage to end after Ctrl-C, before it is killed
 
 
@@ -54,11 +56,8 @@ def start(experiment: str, overrides: Mapping[str, str], log: Path) -> Trial:
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", experiment]
     for key, value in overrides.items():
         command += ["-S", f"{key}={value}"]
-    here = str(Path.cwd())
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.cmdline() == command and process.cwd() == here and os.getsid(process.pid) == process.pid:
-                return Trial(process)
+    if (running := _running(command)) is not None:
+        return Trial(running)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         return Trial(
@@ -75,3 +74,16 @@ def reason_of_failure(log: Path) -> str:
         line for line in lines if line.startswith("ERROR:")
     ]
     return (told or lines or ["it printed nothing"])[-1]
+
+
+def _running(command: list[str]) -> psutil.Process | None:
+    root = repository_root()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            if (
+                process.cmdline() == command
+                and os.getsid(process.pid) == process.pid
+                and Path(process.cwd()).is_relative_to(root)  # DVC goes into its copy of the repository
+            ):
+                return process
+    return None
