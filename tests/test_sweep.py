@@ -15,7 +15,8 @@ import pytest
 from nerveseg import sweep as sweep_module
 from nerveseg.errors import ParamsError, TrackingError
 from nerveseg.sweep import sweep
-from nerveseg.sweep_study import open_study
+from nerveseg.sweep_space import read_space
+from nerveseg.sweep_study import next_trial, open_study
 
 PATIENCE = 300  # seconds; for what hangs, not for what is slow on a busy machine
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -72,6 +73,7 @@ def repo(tmp_path, monkeypatch):
         "STARTS": str(tmp_path / "starts"),
         "PACE": "0",
         "BAD_PACE": "0",
+        "STARTUP": "3",
     }.items():
         monkeypatch.setenv(name, value)
     folder = tmp_path / "repo"
@@ -156,6 +158,7 @@ def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch):
     from mlflow import MlflowClient
 
     monkeypatch.setenv("BAD_PACE", "5")
+    monkeypatch.setenv("STARTUP", "1")
     printed = finish("rates", "--trials", "2")
 
     assert "rates-0: lr 0.001693 ... val_dice 0.8660 (best so far)" in printed
@@ -186,8 +189,8 @@ def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch):
 
 
 def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_does(repo, monkeypatch):
-    monkeypatch.setenv("PACE", "5")
-    monkeypatch.setenv("BAD_PACE", "5")
+    monkeypatch.setenv("PACE", "3")
+    monkeypatch.setenv("BAD_PACE", "3")
     first = begin("killed", "--trials", "3")
     wait_until(lambda: len(starts(repo)) == 1, first)
     first.kill()  # its trial goes on
@@ -206,10 +209,12 @@ def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_
     assert len(rates) == 4
     assert rates[1] == rates[2]  # what was stopped began again, with its values
 
-    finish("whole", "--trials", "3")
-    killed, whole = outcomes(repo, "killed"), outcomes(repo, "whole")
-    assert [params for _, params, _ in killed] == [params for _, params, _ in whole]
-    assert len(starts(repo)) == 4  # all of the second sweep came from DVC's run cache
+    uninterrupted = open_study(repo / "whole.db", minimise=False, warmup=0, identity={})
+    for _, params, value in outcomes(repo, "killed"):
+        trial = next_trial(uninterrupted, seed=2016)
+        read_space(["lr=1e-5..1e-1"]).suggest(trial)
+        assert trial.params == params
+        uninterrupted.tell(trial, value)
 
 
 def test_ctrl_c_ends_the_trial_too_and_says_how_to_go_on(repo, monkeypatch):

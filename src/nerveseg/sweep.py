@@ -102,7 +102,7 @@ class _Sweep:
                 f"there are experiments called {', '.join(taken)} already; take another name, or `dvc exp remove` them"
             )
         store = open_store(space.params.tracking.experiment)
-        warmup = space.params.unet.epochs // 5
+        warmup = space.params.unet.epochs // 3  # Dice on val is not steady before
         study = open_study(file, minimise=score.lower_is_better, warmup=warmup, identity=identity)
         shown = {"score": score.name, **{key: str(values) for key, values in space.varied.items()}, **space.fixed}
         history = SweepHistory(store, name, shown, study.user_attrs.get("mlflow_run"))
