@@ -78,8 +78,8 @@ def evaluate() -> None:
         shipped = list(models)[-1]
         save = partial(save_served, predictor=folders[shipped], cases=cases[cases["model"] == shipped])
         card = model_card(shipped, metrics, info, params)
-        run.log_model(partial(save, card=card), params.tracking.model_name, card)
-        promote_where_asked(params)
+        version = run.log_model(partial(save, card=card), params.tracking.model_name, card)
+        promote_where_asked(params, version)
         shown = pd.DataFrame({key: metrics[key] for key in [*models, "baseline_empty", "baseline_mean_mask"]})
         print(shown.drop(index="used").astype(float).round(3).to_string(na_rep="n/a"))
 

@@ -1,196 +1,267 @@
-"""`nerveseg sweep` with a pipeline of one stage, whose score is best at a learning rate of 1e-3."""
+"""Against real DVC, Optuna and MLflow: the pipeline is one stage that knows its Dice on val from the learning rate."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import optuna
+import psutil
 import pytest
-from optuna.storages.journal import JournalFileBackend
 
-from conftest import ROOT
-from nerveseg import cli
-from tracked_repository import PATIENCE, client_of, initialised_with_dvc, run
+from nerveseg import sweep as sweep_module
+from nerveseg.errors import ParamsError, TrackingError
+from nerveseg.sweep import sweep
+from nerveseg.sweep_space import read_space
+from nerveseg.sweep_study import next_trial, open_study
+from tracked_repository import PATIENCE, client_of, initialised_with_dvc, made_repository, run
 
-TRAINING = r"""
-import json, math, sys, time
-from pathlib import Path
+STAGE = """
+import json, math, os, pathlib, sys, time
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
 
 params = load_params()
-dice = 1 - abs(math.log10(params.lr) + 3) / 4
-if params.unet.epochs == 13:
-    sys.exit("unlucky")
+open(os.environ["STARTS"], "a").write(f"{params.lr}\\n")
+bad = params.lr > 0.01
+if bad and os.environ.get("FAIL"):
+    sys.exit("error: the loss is nan in epoch 2")
+dice = max(0.0, 1 - abs(math.log10(params.lr) + 3) / 3)
+curve = [(epoch, dice * (1 - 0.5**epoch)) for epoch in range(1, 5)]
 with stage_run("train_unet", params) as run:
-    for epoch in range(1, 4):
-        run.log_epoch(epoch, {"val_dice": dice * epoch / 3})
-    time.sleep(60 if dice < 0.5 else 0)  # a bad one takes long, if nobody stops it
-Path("metrics").mkdir(exist_ok=True)
-Path("metrics/unet_history.csv").write_text(f"epoch,val_dice\n1,{dice}\n2,{dice / 2}\n")
-Path("metrics/metrics.json").write_text(json.dumps({"gan": {"dice_nerve": dice}}))
+    for epoch, value in curve:
+        time.sleep(float(os.environ["BAD_PACE" if bad else "PACE"]))
+        run.log_epoch(epoch, {"val_dice": value})
+folder = pathlib.Path("metrics")
+folder.mkdir(exist_ok=True)
+(folder / "unet_history.csv").write_text("epoch,val_dice\\n" + "".join(f"{e},{v}\\n" for e, v in curve))
+(folder / "metrics.json").write_text(json.dumps({"gan": {"dice_nerve": dice}}))
 """
 PIPELINE = """
 stages:
   train_unet:
     cmd: {python} stage.py
     deps: [stage.py]
-    params: [lr, unet.epochs]
-    plots:
-      - metrics/unet_history.csv:
-          cache: false
-    metrics:
-      - metrics/metrics.json:
-          cache: false
+    params: [lr]
+    metrics: [metrics/metrics.json: {{cache: false}}]
+    plots: [metrics/unet_history.csv: {{cache: false}}]
 """
+# The sweep as one types it, but that a second trial can be stopped already.
+COMMAND = (
+    "import sys; from nerveseg import cli, sweep_study; sweep_study.STARTUP = 1; sys.argv[0] = 'nerveseg'; cli.main()"
+)
+VALUES = ["-S", "lr=1e-5..1e-1", "-S", "unet.epochs=4"]  # seed 2016 proposes a good rate, then two bad ones
 
 
 @pytest.fixture
-def sweeping(repo):
-    (repo / "stage.py").write_text(TRAINING)
-    (repo / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+def repo(tmp_path, monkeypatch):
+    folder = made_repository(tmp_path / "repo", monkeypatch)
+    monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
+    monkeypatch.setenv("PACE", "0")
+    monkeypatch.setenv("BAD_PACE", "0")
+    (folder / "stage.py").write_text(STAGE)
+    (folder / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
     initialised_with_dvc()
-    return repo
+    yield folder
+    for process in trials_of(folder):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
-def swept(*arguments: str) -> object:
-    """The exit code, or the message."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["sweep", *arguments])
-    return ended.value.code
+def trials_of(folder: Path) -> list[psutil.Process]:
+    """The experiments that sweeps in this folder have running."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+            if (
+                "exp" in line
+                and "--temp" in line
+                and Path(process.cwd()).is_relative_to(folder)
+                and os.getsid(process.pid) == process.pid
+            ):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
 
 
-def runs(repo, wanted: str):
-    client = client_of(repo)
-    return client.search_runs([client.get_experiment_by_name("nerveseg").experiment_id], wanted)
+def begin(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", COMMAND, "sweep", *arguments, *VALUES]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_a_sweep_finds_the_better_value_stops_a_bad_trial_early_and_tells_mlflow(sweeping, capsys):
-    start = time.monotonic()
-    assert swept("search", "--trials", "5", "-S", "lr=1e-3,2e-3,1.5e-3,1e-7") == 0
-    out = capsys.readouterr().out
-    tried = [
-        line.partition("lr=")[2].strip() for line in out.splitlines() if line.startswith("search-") and "lr=" in line
-    ]
-    assert len(tried) == 5
-    scores = [float(line.split("val_dice ")[1].split(",")[0]) for line in out.splitlines() if "best so far" in line]
-    best = next(line for line in out.splitlines() if line.startswith("next: "))
-    experiment = best.removeprefix("next: dvc exp apply ")
-    assert experiment.startswith("search-")
-    assert run("git", "status", "--porcelain") == "", "the workspace is as it was"
-    run("dvc", "exp", "apply", "-q", experiment)
-    assert f'"dice_nerve": {max(scores):.4f}'[:-3] in (sweeping / "metrics" / "metrics.json").read_text()
-
-    (history,) = [
-        each for each in runs(sweeping, "tags.`nerveseg.sweep` = 'search'") if "nerveseg.trial" not in each.data.tags
-    ]
-    assert (history.info.run_name, history.info.status) == ("search", "FINISHED")
-    assert history.data.metrics["best_score"] == pytest.approx(max(scores), abs=1e-4)
-    client = client_of(sweeping)
-    assert {file.path for file in client.list_artifacts(history.info.run_id)} == {
-        "trials.csv",
-        "history.png",
-        "slice.png",
-    }
-    trials = [each for each in runs(sweeping, "tags.`nerveseg.sweep` = 'search'") if "nerveseg.trial" in each.data.tags]
-    assert len(trials) == len(set(tried)), "DVC's run cache served the others, without a run"
-    assert time.monotonic() - start < PATIENCE
+def finish(*arguments: str, code: int = 0) -> str:
+    process = begin(*arguments)
+    printed = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == code, printed
+    return printed
 
 
-def test_a_trial_below_the_median_of_the_others_is_stopped_and_its_run_is_killed(sweeping, capsys):
-    folder = sweeping / ".nerveseg" / "sweeps"
-    folder.mkdir(parents=True)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "good.journal")))
-    study = optuna.create_study(storage=storage, study_name="good", direction="maximize")
-    for lr in ("1e-3", "2e-3", "5e-3", "1e-7"):
-        study.enqueue_trial({"lr": lr})
-    start = time.monotonic()
-    assert swept("good", "--trials", "4", "-S", "lr=1e-3,2e-3,5e-3,1e-7") == 0
-    assert "good-3: stopped early" in capsys.readouterr().out
-    assert time.monotonic() - start < PATIENCE
-    (parent,) = [
-        each for each in runs(sweeping, "tags.`dvc.exp_name` = 'good-3'") if "mlflow.parentRunId" not in each.data.tags
-    ]
-    assert parent.info.status == "KILLED"
-
-
-def test_a_sweep_goes_on_with_the_values_that_it_was_begun_with_only(sweeping):
-    assert swept("same", "--trials", "1", "-S", "lr=1e-3", "--score", "gan.dice_nerve") == 0
-    assert "was begun with -S lr=1e-3;" in str(swept("same", "--trials", "2", "-S", "lr=2e-3"))
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "nerveseg.cli", "sweep", *arguments]
-
-
-def test_a_sweep_that_was_killed_goes_on_with_the_trials_of_one_that_was_not(sweeping, capsys):
-    space = ["-S", "lr=log:5e-4..5e-3", "-S", "unet.epochs=20..40"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(
-        command("twice", "--trials", "3", *space), env=environment, stdout=subprocess.PIPE, text=True
-    ) as first:
-        assert first.stdout.readline().startswith("twice-0: ")
-        assert "twice-0" in first.stdout.readline()
-        assert first.stdout.readline().startswith("twice-1: ")
-        first.kill()
-    end = time.monotonic() + 60
-    while b"twice-1" in subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout:
+def wait_until(condition, process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < end
-        time.sleep(0.5)
-    assert swept("twice", "--trials", "3", *space) == 0
-    resumed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("twice-") and "lr=" in line]
-    assert swept("once", "--trials", "3", *space) == 0
-    whole = [line for line in capsys.readouterr().out.splitlines() if line.startswith("once-") and "lr=" in line]
-    assert [line.replace("twice", "once") for line in resumed] == whole[1:]
+        time.sleep(0.05)
 
 
-def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(sweeping, capsys):
-    assert swept("odd", "--trials", "2", "-S", "unet.epochs=13") == 1
-    told = capsys.readouterr()
-    assert "odd-1: failed" in told.err
-    assert "no trial of odd has a score" in told.err
-    assert "unlucky" in (sweeping / ".nerveseg" / "sweeps" / "odd-0.log").read_text()
+def starts(folder: Path) -> list[str]:
+    """The learning rate of each training that began."""
+    file = folder.parent / "starts"
+    return file.read_text().split() if file.exists() else []
 
 
-def test_ctrl_c_stops_the_trial_and_says_that_the_command_goes_on(sweeping):
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(
-        command("slow", "--trials", "1", "-S", "lr=1e-7"),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as sweep:
-        assert sweep.stdout.readline().startswith("slow-0")
-        time.sleep(8)
-        sweep.send_signal(signal.SIGINT)
-        _, err = sweep.communicate(timeout=PATIENCE)
-    assert sweep.returncode == 130
-    assert "goes on from here" in err
-    assert "Traceback" not in err
-    assert b"slow-0" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout
+def study_of(folder: Path, name: str) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/.nerveseg/sweeps/{name}.db")
+
+
+def outcomes(folder: Path, name: str) -> list[tuple]:
+    return [(trial.state.name, trial.params, trial.value) for trial in study_of(folder, name).trials]
+
+
+def runs_of(folder: Path, condition: str) -> list:
+    client = client_of(folder)
+    return client.search_runs([client.get_experiment_by_name("nerveseg").experiment_id], condition)
+
+
+def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch):
+    monkeypatch.setenv("BAD_PACE", "5")
+    printed = finish("rates", "--trials", "2")
+
+    assert "rates-0: lr 0.001693 ... val_dice 0.8660 (best so far)" in printed
+    assert "rates-1: lr 0.02106 ... stopped after epoch 1" in printed
+    assert "1 with a score, 1 stopped early, 0 failed\nnext: dvc exp apply rates-0" in printed
+    assert run("dvc", "exp", "list", "--name-only").split() == ["rates-0"]
+    assert not run("git", "status", "--porcelain")
+
+    (history,) = runs_of(repo, "attributes.run_name = 'rates'")
+    assert (history.info.status, history.data.tags["nerveseg.sweep"]) == ("FINISHED", "rates")
+    assert history.data.params["lr"] == "1e-05 to 0.1, log-uniform"
+    client = client_of(repo)
+    best = study_of(repo, "rates").best_value
+    for key in ("score", "best_score"):
+        assert [(point.step, point.value) for point in client.get_metric_history(history.info.run_id, key)] == [
+            (0, best)
+        ]
+    kept = {file.path for file in client.list_artifacts(history.info.run_id)}
+    assert kept == {"trials.csv", "history.png", "slice.png", "curves.png"}
+    trials = runs_of(repo, "tags.`nerveseg.sweep` = 'rates' and tags.`nerveseg.trial` != ''")
+    told = {run.data.tags["dvc.exp_name"]: (run.data.tags["nerveseg.trial"], run.info.status) for run in trials}
+    assert told == {"rates-0": ("0", "FINISHED"), "rates-1": ("1", "KILLED")}
+
+    params = repo / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 2016", "seed: 1"))
+    assert "was begun with other settings (changes none, now " in finish("rates", "--trials", "3", code=1)
+
+
+def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_does(repo, monkeypatch):
+    monkeypatch.setenv("PACE", "3")
+    monkeypatch.setenv("BAD_PACE", "3")
+    first = begin("killed", "--trials", "3")
+    wait_until(lambda: len(starts(repo)) == 1, first)
+    first.kill()  # its trial goes on
+    first.wait()
+    (trial,) = trials_of(repo)
+    second = begin("killed", "--trials", "3")
+    wait_until(lambda: len(starts(repo)) == 2, second)
+    assert not trial.is_running()  # the second sweep waited for it
+    second.kill()
+    for process in trials_of(repo):  # as when the machine stops
+        os.killpg(process.pid, signal.SIGKILL)
+    second.wait()
+    monkeypatch.setenv("BAD_PACE", "0")
+    assert "in 3 trials, of which 1 have ended" in finish("killed", "--trials", "3")
+    rates = starts(repo)
+    assert len(rates) == 4
+    assert rates[1] == rates[2]  # what was stopped began again, with its values
+
+    uninterrupted = open_study(repo / "whole.db", minimise=False, warmup=0, identity={})
+    for _, params, value in outcomes(repo, "killed"):
+        trial = next_trial(uninterrupted, seed=2016)
+        read_space(["lr=1e-5..1e-1"]).suggest(trial)
+        assert trial.params == params
+        uninterrupted.tell(trial, value)
+
+
+def test_ctrl_c_ends_the_trial_too_and_says_how_to_go_on(repo, monkeypatch):
+    monkeypatch.setenv("PACE", "30")
+    process = begin("stopped", "--trials", "2")
+    wait_until(lambda: starts(repo), process)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=PATIENCE)[0]
+
+    assert process.returncode == 130
+    assert printed.endswith("interrupted; the same command goes on with this trial\n")
+    assert not trials_of(repo)
+    assert [state for state, _, _ in outcomes(repo, "stopped")] == ["RUNNING"]
+    (history,) = runs_of(repo, "attributes.run_name = 'stopped'")
+    assert history.info.status == "KILLED"
+
+
+def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(repo, monkeypatch):
+    monkeypatch.setenv("FAIL", "1")
+    printed = finish("some", "--trials", "3")
+    assert (
+        "some-1: lr 0.02106 ... failed: error: the loss is nan in epoch 2 (all of it: .nerveseg/sweeps/some/1.log)"
+        in printed
+    )
+    assert "1 with a score, 0 stopped early, 2 failed" in printed
+
+
+def test_a_sweep_without_any_score_has_exit_code_1(repo):
+    (repo / "stage.py").write_text("raise SystemExit('error: no disk')")
+    assert "0 with a score, 0 stopped early, 1 failed\nnothing to choose from" in finish(
+        "none", "--trials", "1", code=1
+    )
+
+
+def test_names_that_experiments_have_already_are_not_taken(repo):
+    head = run("git", "rev-parse", "HEAD")
+    run("git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/mine-0", head)
+    assert "there are experiments called mine-0 already" in finish("mine", "--trials", "1", code=1)
+
+
+def test_a_sweep_runs_once(repo):
+    from filelock import FileLock
+
+    folder = repo / ".nerveseg" / "sweeps"
+    folder.mkdir(parents=True)
+    with FileLock(folder / "twice.lock"):
+        assert "the sweep twice is running already" in finish("twice", "--trials", "1", code=1)
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("name", "trials", "values", "score", "told"),
     [
-        ("lrr=1e-3,1e-4", "lrr is not a parameter"),
-        ("unet.filters=1,2", "unet.filters is not a parameter; did you mean"),
-        ("lr=0.001,-1", "lr=-1: lr is -1"),
-        ("lr=1e-2..1e-4", "is no range"),
-        ("lr=low..1e-4", "lr=low: lr is 'low'"),
-        ("lr", "expected each parameter once"),
+        ("a/b", 2, "lr=1e-4..1e-2", "val_dice", "'a/b' cannot name experiments"),
+        ("a", 0, "lr=1e-4..1e-2", "val_dice", "--trials is 0"),
+        ("a", 4, "lr=1e-4,1e-3,1e-2", "val_dice", "there are 3 combinations of these values"),
+        ("a", 4, "unet.filters=1,2", "val_dice", "unet.filters is not a parameter"),
+        ("a", 4, "lr=1e-4..1e-2", "dice", "--score dice is not a score"),
     ],
 )
-def test_what_the_params_do_not_allow_is_told_before_the_first_trial(sweeping, setting, told):
-    message = str(swept("none", "--trials", "1", "-S", setting))
-    assert told in message
-    assert "\n" not in message
-    assert not (sweeping / ".nerveseg").exists()
+def test_mistakes_are_told_before_anything_is_begun(repo, name, trials, values, score, told):
+    with pytest.raises(ParamsError) as error:
+        sweep(name, trials, [values], score)
+    assert told in str(error.value)
+    assert not (repo / ".nerveseg").exists()
 
 
-def test_without_optuna_the_way_to_get_it_is_told(sweeping, monkeypatch):
-    monkeypatch.setattr("nerveseg.sweep.find_spec", lambda _: None)
-    assert "pip install 'nerveseg[sweep]'" in str(swept("none", "--trials", "1", "-S", "lr=1e-3,1e-4"))
+def test_without_tracking_there_is_no_sweep(repo):
+    with pytest.raises(TrackingError, match=r"set tracking\.enabled: true"):
+        sweep("a", 2, ["lr=1e-4..1e-2", "tracking.enabled=false"], "val_dice")
+
+
+def test_without_optuna_it_is_said_how_to_get_it(repo, monkeypatch):
+    monkeypatch.setattr(sweep_module, "find_spec", lambda name: None)
+    with pytest.raises(ParamsError, match=r"pip install 'nerveseg\[sweep\]'"):
+        sweep("a", 2, ["lr=1e-4..1e-2"], "val_dice")
+
+
+def test_a_study_of_other_values_is_not_gone_on_with(tmp_path):
+    file = tmp_path / "a.db"
+    open_study(file, minimise=False, warmup=0, identity={"values": ["lr=1,2"]})
+    with pytest.raises(ParamsError, match="begun with other settings"):
+        open_study(file, minimise=False, warmup=0, identity={"values": ["lr=1,3"]})

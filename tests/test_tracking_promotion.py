@@ -12,6 +12,7 @@ from nerveseg import tracking_promotion
 from nerveseg.errors import ComparisonError, ModelError, TrackingError
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
+from nerveseg.tracking_messages import KEY_TAG
 from nerveseg.tracking_models import CASES
 from nerveseg.tracking_promotion import CHAMPION, GATE_TAG, promote, promote_where_asked
 from test_cli import run
@@ -55,9 +56,15 @@ def register(client, table) -> int:
     if table is not None:
         pd.concat([cases(0.1).assign(model="unet"), table]).to_csv(files / CASES, index=False)
     client.log_model_artifacts(logged.model_id, str(files))
-    version = client.create_model_version(NAME, logged.artifact_location, model_id=logged.model_id)
+    version = client.create_model_version(
+        NAME, logged.artifact_location, model_id=logged.model_id, tags={KEY_TAG: logged.model_id}
+    )
     client.set_registered_model_alias(NAME, "challenger", version.version)
     return int(version.version)
+
+
+def key(client, version: int) -> str:
+    return client.get_model_version(NAME, str(version)).tags[KEY_TAG]
 
 
 def champion(client) -> int | None:
@@ -232,11 +239,11 @@ def asking(params, **changes):
 
 def test_evaluate_promotes_where_it_is_asked_to(client, params, capsys):
     version = register(client, cases())
-    promote_where_asked(params)
-    promote_where_asked(asking(params, enabled=False))
+    promote_where_asked(params, key(client, version))
+    promote_where_asked(asking(params, enabled=False), "")
     assert champion(client) is None
     assert capsys.readouterr().out == ""
-    promote_where_asked(asking(params))
+    promote_where_asked(asking(params), key(client, version))
     assert champion(client) == version
     assert capsys.readouterr().out.endswith("nerveseg version 1 is the champion now\n")
 
@@ -251,8 +258,7 @@ def test_what_a_stage_has_just_registered_is_what_it_promotes(folder, params, ca
             table.to_csv(path / CASES, index=False)
 
         with stage_run("evaluate", asked) as tracked:
-            tracked.log_model(save, "gan", "a card")
-            promote_where_asked(asked)
+            promote_where_asked(asked, tracked.log_model(save, "gan", "a card"))
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("nerveseg version")]
     assert told == [
         "nerveseg version 1 is the champion now",
@@ -261,20 +267,34 @@ def test_what_a_stage_has_just_registered_is_what_it_promotes(folder, params, ca
     ]
 
 
+def test_evaluate_promotes_its_own_model_where_another_experiment_registered_one_meanwhile(client, params, capsys):
+    own = register(client, cases())
+    register(client, worse())
+    promote_where_asked(asking(params), key(client, own))
+    assert champion(client) == own
+
+
+def test_a_model_that_waits_on_disk_is_told_with_what_to_do(client, params, capsys):
+    register(client, cases())
+    promote_where_asked(asking(params), "not there yet")
+    assert champion(client) is None
+    assert re.match(r"not promoted: .*`nerveseg sync`.*`nerveseg promote`", capsys.readouterr().out)
+
+
 def test_for_evaluate_a_refusal_is_told_and_tagged_and_no_error(client, params, capsys):
     register(client, cases())
     promote(params)
     second = register(client, worse())
-    promote_where_asked(asking(params))
+    promote_where_asked(asking(params), key(client, second))
     assert "version 2 is not promoted; version 1 stays the champion" in capsys.readouterr().out
     assert tag(client, second).startswith("failed against version 1")
-    register(client, cases(frames=4))
-    promote_where_asked(asking(params))
+    third = register(client, cases(frames=4))
+    promote_where_asked(asking(params), key(client, third))
     assert capsys.readouterr().out.startswith(
         "not promoted: nerveseg version 3 is not comparable with version 1: the test data differ"
     )
 
 
 def test_for_evaluate_a_store_that_fails_is_told_and_no_error(folder, params, capsys):
-    promote_where_asked(asking(params))
+    promote_where_asked(asking(params), "any")
     assert re.match(r"not promoted: .*mlflow\.db was not found", capsys.readouterr().out)

@@ -106,15 +106,11 @@ def serve(model: str, port: int, limit: float) -> int:
     return 0
 
 
-def sweep(name: str, settings: Sequence[str], trials: int, score: str) -> int:
+def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
     """Run a sweep to its end; 1 where no trial of it has a score, 130 where it was interrupted, else 0."""
     from nerveseg.sweep import sweep as run_sweep
 
-    try:
-        return 0 if run_sweep(name, settings, trials, score) else 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    return run_sweep(name, trials, values, score)
 
 
 def sync() -> int:
@@ -181,16 +177,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sweeping.add_argument("--trials", type=int, required=True, metavar="N", help="how many, those done before included")
     sweeping.add_argument(
         "-S",
-        dest="settings",
+        dest="values",
         action="append",
         required=True,
-        metavar="PARAM=VALUES",
-        help="lr=1e-4,1e-3 (one of these), gan.epochs=2..6 (between both) or lr=log:1e-4..1e-2",
+        metavar="KEY=VALUES",
+        help="a range (lr=1e-4..1e-2), a choice (unet.base_filters=8,16), or one value for all trials",
     )
     sweeping.add_argument(
         "--score",
         default="val_dice",
-        help="val_dice, the U-Net's best on val, or one of metrics.json (default: %(default)s)",
+        help="what makes a trial good: the best Dice on val (%(default)s, the default), or a key of metrics/metrics.json",
     )
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
     predicting.set_defaults(run=lambda given: predict(given.paths, given.out, given.model, kaggle=given.kaggle))
@@ -198,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
     promoting.set_defaults(run=lambda given: promote(given.version))
     serving.set_defaults(run=lambda given: serve(given.model, given.port, given.limit))
-    sweeping.set_defaults(run=lambda given: sweep(given.name, given.settings, given.trials, given.score))
+    sweeping.set_defaults(run=lambda given: sweep(given.name, given.trials, given.values, given.score))
     syncing.set_defaults(run=lambda _: sync())
     given = parser.parse_args(arguments)
     with told_plainly():

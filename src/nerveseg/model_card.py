@@ -50,6 +50,7 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
 ## Data
 
 `{Path(info.source).as_posix()}`: {what}. Frames: {frames}; split by subject. SHA-256 over all frames: `{info.digest}`.
+
 Tested on {counts["frames"]} frames of {counts["subjects"]} subjects whom training never saw, {counts["frames_with_nerve"]} with a nerve.
 
 ## Scores on test
@@ -66,14 +67,15 @@ For research on the segmentation of nerves. It is **not a medical device**: do n
 
 ## Limits
 
-It knows frames like those that it was trained on: another probe, depth or part of the body needs its own data. Annotations of
-nerves are noisy, and so are scores against them. Its probabilities are not calibrated. The confidence of a frame is the Dice
-that its own probabilities let one expect; it can be high where the wrong structure was outlined.
+- It knows frames like those that it was trained on: another probe, depth or part of the body needs its own data.
+- Annotations of nerves are noisy, and so are scores against them.
+- Its probabilities are not calibrated.
+- The confidence in a frame is the Dice that its own probabilities let one expect.
+- It is high, at times, where the outline is on the wrong structure.
 
 ## Licence
 
-Apache-2.0, the code and the weights that it makes of simulated frames; weights made of other data stand under what that data
-allows.
+Code, and weights made of simulated frames: Apache-2.0. Weights made of other data stand under what that data allows.
 """
 
 

@@ -6,6 +6,7 @@ A function that needs parameters takes its own section (`UNetParams`), never the
 """
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path, PurePath
@@ -332,6 +333,15 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         ParamsError: the file is missing or not YAML, or a key is unknown, missing or has an impossible value;
             the message has one line for each such key.
     """
+    return checked_params(read_params(path), str(path))
+
+
+def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
+    """What the file says, not checked.
+
+    Raises:
+        ParamsError: it is missing, or no YAML mapping.
+    """
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -345,10 +355,19 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections to values")
+    return content
+
+
+def checked_params(content: Mapping[str, Any], source: str) -> Params:
+    """The parameters in `content`, which came from `source`.
+
+    Raises:
+        ParamsError: a key is unknown, missing or has an impossible value.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as invalid:
-        lines = [f"{path}: {_explain(problem)}" for problem in invalid.errors()]
+        lines = [f"{source}: {_explain(problem)}" for problem in invalid.errors()]
         raise ParamsError("\n".join(lines)) from None
 
 

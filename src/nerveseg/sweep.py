@@ -1,240 +1,264 @@
-"""A search for better params: Optuna proposes, and each trial is a DVC experiment.
+"""A search for better parameters: Optuna proposes values, DVC runs each proposal as an experiment, MLflow has the history.
 
-The study is kept below `.nerveseg/sweeps/` at the repository's root, so that the same command goes on where it was
-interrupted: a trial that was running is run again with the same values. Each proposal is drawn from `seed` and the number of
-trials that ended, so that an interrupted sweep proposes what it would have proposed without the interruption.
-
-Trials are stopped early by the median rule (Golovin and others 2017, "Google Vizier", section 3.2.2): a training whose Dice on
-val is at some epoch below the median of the others at that epoch is given up. It needs no schedule of its own, and compares
-trainings of one length, as these are.
+Trial 3 of the sweep NAME is the experiment NAME-3. The sweep is kept in `.nerveseg/sweeps/NAME.db` at the repository's
+root, from which the same command goes on after an interruption. A trial whose U-Net falls behind the earlier ones on val
+is stopped. All trials of a sweep are of one commit with the same changes to it: others would not compare.
 """
 
-import io
-import json
 import os
+import re
 import signal
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from filelock import FileLock, Timeout
 
-from nerveseg.params import load_params
-from nerveseg.sweep_space import SweepError, search_space
+from nerveseg.errors import DatasetError, ParamsError, TrackingError
+from nerveseg.sweep_experiments import code, experiments
+from nerveseg.sweep_score import Score, score_named
+from nerveseg.sweep_space import Space, read_space
+from nerveseg.sweep_trial import reason_of_failure, start
 from nerveseg.tracking_execution import repository_root
-from nerveseg.tracking_sweep import CURVE, SweepRun
+from nerveseg.tracking_store import open_store
+from nerveseg.tracking_sweep import SweepHistory
 
 if TYPE_CHECKING:
-    import optuna
+    import pandas as pd
+    from optuna import Study, Trial
 
 FOLDER = Path(".nerveseg/sweeps")
-POLL = 2.0  # seconds between two looks at the curve of a training
-PATIENCE = 60.0  # seconds that a trial has to end after it was told to
-UNJUDGED = 3  # first trials, which are never stopped early
-_METRICS, _HISTORY = "metrics/metrics.json", "metrics/unet_history.csv"
-_AGAIN = "again"  # mark of a trial that was interrupted and is run again
+POLL = 2.0  # seconds between two looks at a running trial
+INTERRUPTED = 130  # exit code, as a shell's after Ctrl-C
+SHOWN = 5  # trials in the table of the best
+_NAME = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
-def sweep(name: str, settings: Sequence[str], trials: int, score: str) -> bool:
-    """Run trials until so many have ended, and print the best.
-
-    Args:
-        name: of the sweep; its trials are the experiments NAME-0, NAME-1, ...
-        settings: what to try (`sweep_space`).
-        trials: that end in a score, are stopped early, or fail.
-        score: `val_dice`, the best Dice of the U-Net on val, or one of metrics.json, keys joined by dots, which is of test;
-            higher is better.
+def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
+    """Run the sweep until it has so many trials, going on where it stopped, and print the best.
 
     Returns:
-        Whether any trial has a score.
+        0; 1 where no trial has a score; 130 after Ctrl-C.
 
     Raises:
-        SweepError: Optuna is not there, or the sweep cannot be run as asked.
-        KeyboardInterrupt: after the running trial was stopped.
+        ParamsError: a value, the score or the name cannot be used, the sweep of that name is another one or runs already,
+            or the code changed while it ran.
+        TrackingError: tracking is off, or its store cannot be used.
+        DatasetError: this is no repository with a commit.
     """
     if find_spec("optuna") is None:
-        raise SweepError("Optuna is not installed, which a sweep needs; install it with: pip install 'nerveseg[sweep]'")
-    params = load_params()
-    if not params.tracking.enabled:
-        raise SweepError(
-            "tracking.enabled is false, but a sweep reads the curves of its trials in MLflow; set it to true"
-        )
-    space = search_space(settings, Path("params.yaml"))
-    study = _study(name)
-    if study.user_attrs.setdefault("settings", list(settings)) != list(settings):
-        raise SweepError(
-            f"the sweep {name} was begun with -S {' -S '.join(study.user_attrs['settings'])}; go on with the same, or name this "
-            "one otherwise"
-        )
-    study.set_user_attr("settings", list(settings))
-    run = SweepRun(params.tracking.experiment, name)
-    try:
-        _take_up(study)
-        while (number := len(_ended(study))) < trials:
-            _run_trial(study, space, f"{name}-{number}", number, params.seed, score, run)
-    except BaseException as error:
-        run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        raise
-    run.end("FINISHED")
-    return _tell(study, name, score)
-
-
-def _study(name: str) -> "optuna.Study":
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+        raise ParamsError("a sweep needs Optuna, which is not installed; pip install 'nerveseg[sweep]'")
+    space, aim = read_space(given), score_named(score)
+    _check(name, trials, space)
+    identity = {"values": sorted(given), "score": score, **code()}
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell makes what it starts in the background deaf to the first
+        signal.signal(number, signal.default_int_handler)
     folder = repository_root() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(folder / f"{name}.journal")))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNJUDGED)
-    return optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
-    )
+    try:
+        with FileLock(folder / f"{name}.lock", timeout=0):
+            return _Sweep.of(name, space, aim, identity, folder).run(trials)
+    except Timeout:
+        raise ParamsError(f"the sweep {name} is running already; wait for it, or take another name") from None
 
 
-def _take_up(study: "optuna.Study") -> None:
-    """Have a trial that an interruption left run again."""
-    from optuna.trial import TrialState
-
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.enqueue_trial(trial.params, user_attrs={_AGAIN: True})
-        study.set_user_attr(f"interrupted-{trial.number}", value=True)
-        study.tell(trial.number, state=TrialState.FAIL)
-
-
-def _ended(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Without those that were interrupted."""
-    interrupted = study.user_attrs
-    return [
-        trial
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state.is_finished() and f"interrupted-{trial.number}" not in interrupted
-    ]
-
-
-def _run_trial(
-    study: "optuna.Study",
-    space: "Mapping[str, optuna.distributions.BaseDistribution]",
-    experiment: str,
-    number: int,
-    seed: int,
-    score: str,
-    run: SweepRun,
-) -> None:
-    import optuna
-
-    study.sampler = optuna.samplers.TPESampler(seed=seed + number)
-    trial = study.ask(dict(space))
-    trial.set_user_attr("experiment", experiment)
-    if _score_of(experiment, score) is not None and _AGAIN not in trial.user_attrs:
-        trial.study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        raise SweepError(
-            f"there is an experiment {experiment} already, of another sweep; name this one otherwise, or remove that with "
-            f"`dvc exp remove {experiment}` and delete {FOLDER}"
+def _check(name: str, trials: int, space: Space) -> None:
+    if not _NAME.fullmatch(name) or name.endswith(".lock"):
+        raise ParamsError(
+            f"{name!r} cannot name experiments; use letters and digits, with single '-', '_' or '.' between"
         )
-    print(f"{experiment}: {_values(trial.params)}", flush=True)
-    log = repository_root() / FOLDER / f"{experiment}.log"
-    pruned = _score_of(experiment, score) is None and not _run_experiment(experiment, trial, log, run)
-    found = _score_of(experiment, score)
-    if pruned:
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        print(f"{experiment}: stopped early")
-    elif found is None:
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        print(f"{experiment}: failed, or has no {score}; {log} has what it printed", file=sys.stderr)
-    else:
-        study.tell(trial, found)
-        print(f"{experiment}: {score} {found:.4f}, best so far {study.best_value:.4f}")
-        run.log_trial(number, experiment, {"score": found, "best_score": study.best_value})
-    with tempfile.TemporaryDirectory() as folder:
-        run.log_history(study, Path(folder))
+    if trials < 1:
+        raise ParamsError(f"--trials is {trials}; at least one is needed")
+    if trials > space.combinations:
+        raise ParamsError(
+            f"--trials is {trials}, but there are {space.combinations:g} combinations of these values; run them all with "
+            "`dvc exp run --queue -S ...`, or name ranges"
+        )
+    if not space.params.tracking.enabled:
+        raise TrackingError(
+            "a sweep stops bad trials by their curves in MLflow, and tracking is off; set tracking.enabled: true in params.yaml"
+        )
 
 
-def _run_experiment(experiment: str, trial: "optuna.Trial", log: Path, run: SweepRun) -> bool:
-    """Whether it came to its end, be it a failure, rather than being stopped early."""
-    changes = [argument for key, value in trial.params.items() for argument in ("-S", f"{key}={value}")]
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", experiment, *changes]
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+@dataclass(frozen=True)
+class _Sweep:
+    name: str
+    space: Space
+    score: Score
+    code: Mapping[str, str]
+    study: "Study"
+    history: SweepHistory
+    logs: Path
+
+    @classmethod
+    def of(cls, name: str, space: Space, score: Score, identity: Mapping[str, object], folder: Path) -> "_Sweep":
+        from nerveseg.sweep_study import open_study
+
+        file = folder / f"{name}.db"
+        if not file.exists() and (taken := experiments(f"{name}-*")):
+            raise ParamsError(
+                f"there are experiments called {', '.join(taken)} already; take another name, or `dvc exp remove` them"
+            )
+        store = open_store(space.params.tracking.experiment)
+        warmup = space.params.unet.epochs // 3  # Dice on val is not steady before
+        study = open_study(file, minimise=score.lower_is_better, warmup=warmup, identity=identity)
+        shown = {"score": score.name, **{key: str(values) for key, values in space.varied.items()}, **space.fixed}
+        history = SweepHistory(store, name, shown, study.user_attrs.get("mlflow_run"))
+        study.set_user_attr("mlflow_run", history.run)
+        return cls(name, space, score, code(), study, history, folder / name)
+
+    def run(self, trials: int) -> int:
+        from nerveseg.sweep_study import ended
+
+        self._announce(trials)
+        status = "FAILED"
         try:
-            while process.poll() is None:
-                if _report(trial, run.curve(experiment)) and trial.should_prune():
-                    return False
-                time.sleep(POLL)
+            while ended(self.study) < trials:
+                self._run_next()
+                self._log()
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            print("\ninterrupted; the same command goes on with this trial")
+            return INTERRUPTED
         finally:
-            _stop(process)
-    _report(trial, run.curve(experiment))  # later trials are held against the whole of it
-    return True
+            self.history.end(status)
+        return self._conclude()
 
+    def _announce(self, trials: int) -> None:
+        from nerveseg.sweep_study import ended
 
-def _report(trial: "optuna.Trial", curve: Mapping[int, float]) -> bool:
-    """Whether the training has begun."""
-    known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    for epoch, value in curve.items():
-        if epoch not in known:
-            trial.report(value, epoch)
-    return bool(curve)
+        for key, values in self.space.varied.items():
+            print(f"{key}: {values}")
+        done = f", of which {there} have ended" if (there := ended(self.study)) else ""
+        aim = "lowest" if self.score.lower_is_better else "highest"
+        print(f"looking for the {aim} {self.score.name} in {trials} trials{done}")
+        if not self.score.on_val:
+            print(
+                f"{self.score.name} is of the test frames: for parameters chosen by it, it is no score of unseen people"
+            )
 
+    def _run_next(self) -> None:
+        from optuna.trial import TrialState
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End DVC and its stage, as Ctrl-C does; those that do not listen are killed."""
-    for way in (signal.SIGINT, signal.SIGKILL):
-        if process.poll() is None:
-            os.killpg(process.pid, way)
+        from nerveseg.sweep_study import next_trial
+
+        if code() != self.code:
+            raise ParamsError(
+                f"the commit, the parameters or the code changed while the sweep {self.name} ran, and its trials would not "
+                "compare; undo that and type the same command to go on, or begin a sweep of another name"
+            )
+        trial = next_trial(self.study, self.space.params.seed)
+        tried = self.space.suggest(trial)
+        print(f"{self._experiment(trial)}: {_shown(tried)} ... ", end="", flush=True)
+        if (epoch := self._train(trial, tried)) is not None:
+            self.study.tell(trial, state=TrialState.PRUNED)
+            print(f"stopped after epoch {epoch}: below the median of the earlier trials", flush=True)
+            return
+        try:
+            value = self._value(trial)
+        except DatasetError as error:
+            self.study.tell(trial, state=TrialState.FAIL)
+            print(f"failed: {error}", flush=True)
+            return
+        self.study.tell(trial, value)
+        best = " (best so far)" if self.study.best_trial.number == trial.number else ""
+        print(f"{self.score.name} {value:.4f}{best}", flush=True)
+
+    def _train(self, trial: "Trial", tried: Mapping[str, str]) -> int | None:
+        """Run the experiment, if it has not ended before; the epoch after which it was stopped, None where it was not."""
+        experiment, since = self._experiment(trial), _start_of(trial)
+        if experiment not in experiments(experiment):
+            process = start(experiment, {**self.space.fixed, **tried}, self._log_of(trial))
             try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                continue
-
-
-def _score_of(experiment: str, score: str) -> float | None:
-    """Of a finished experiment; None where there is none of this name, or no such score in it."""
-    listed = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=False
-    )
-    ref = next((ref for ref in listed.stdout.split() if ref.rpartition("/")[2] == experiment), None)
-    if ref is None:
+                while process.running(POLL):
+                    if (epoch := self._falls_behind(trial)) is not None:
+                        process.stop()
+                        return epoch
+            except BaseException:
+                process.stop()
+                raise
+            finally:
+                self.history.tag_trial(experiment, trial.number, since)
+        for epoch, dice in self._new_points(trial):
+            trial.report(dice, epoch)
         return None
-    if score == CURVE:
-        history = _committed(ref, _HISTORY)
-        return None if history is None else float(pd.read_csv(io.StringIO(history))[CURVE].max())
-    metrics = _committed(ref, _METRICS)
-    value: Any = None if metrics is None else json.loads(metrics)
-    for key in score.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return float(value) if isinstance(value, int | float) else None
+
+    def _falls_behind(self, trial: "Trial") -> int | None:
+        """The epoch after which it did, asked epoch by epoch, however many came since the last look."""
+        from nerveseg.sweep_study import reported
+
+        known = reported(self.study, trial.number)
+        if known and trial.should_prune():  # the sweep was killed after this answer
+            return max(known)
+        for epoch, dice in self._new_points(trial):
+            trial.report(dice, epoch)
+            if trial.should_prune():
+                return epoch
+        return None
+
+    def _new_points(self, trial: "Trial") -> list[tuple[int, float]]:
+        """The curve's points that the study has not got, mirrored where low is good."""
+        from nerveseg.sweep_study import reported
+
+        last = max(reported(self.study, trial.number), default=-1)
+        curve = self.history.curve(self._experiment(trial), _start_of(trial))
+        sign = -1.0 if self.score.lower_is_better else 1.0
+        return [(epoch, sign * dice) for epoch, dice in curve.items() if epoch > last]
+
+    def _value(self, trial: "Trial") -> float:
+        commit = experiments(self._experiment(trial)).get(self._experiment(trial))
+        if commit is None:
+            log = self._log_of(trial)
+            raise DatasetError(f"{reason_of_failure(log)} (all of it: {os.path.relpath(log)})")
+        return self.score.of(commit)
+
+    def _log(self) -> None:
+        from nerveseg.sweep_study import trials_table
+
+        table = trials_table(self.study, self.score.name)
+        scores = table.set_index("trial")[self.score.name].dropna()
+        best = scores.cummin() if self.score.lower_is_better else scores.cummax()
+        self.history.update(self.study, table, {"score": _by_trial(scores), "best_score": _by_trial(best)})
+
+    def _conclude(self) -> int:
+        from nerveseg.sweep_study import trials_table
+
+        table = trials_table(self.study, self.score.name)
+        counts = table["state"].value_counts()
+        done = table[table["state"] == "complete"]
+        done = done.sort_values(self.score.name, ascending=self.score.lower_is_better, kind="stable").head(SHOWN)
+        if not done.empty:
+            done.insert(0, "experiment", [f"{self.name}-{number}" for number in done["trial"]])
+            shown = done.drop(columns=["trial", "state", "epochs"])
+            print(f"\n{shown.to_string(index=False, float_format='{:.4g}'.format)}\n")
+        told = {"complete": "with a score", "pruned": "stopped early", "fail": "failed"}
+        print(", ".join(f"{counts.get(state, 0)} {words}" for state, words in told.items()))
+        print("nothing to choose from" if done.empty else f"next: dvc exp apply {done['experiment'].iloc[0]}")
+        return 1 if done.empty else 0
+
+    def _experiment(self, trial: "Trial") -> str:
+        return f"{self.name}-{trial.number}"
+
+    def _log_of(self, trial: "Trial") -> Path:
+        return self.logs / f"{trial.number}.log"
 
 
-def _committed(ref: str, path: str) -> str | None:
-    shown = subprocess.run(["git", "show", f"{ref}:./{path}"], capture_output=True, text=True, check=False)
-    return shown.stdout if shown.returncode == 0 else None
+def _by_trial(column: "pd.Series[float]") -> dict[int, float]:
+    return {int(str(number)): float(value) for number, value in column.items()}
 
 
-def _tell(study: "optuna.Study", name: str, score: str) -> bool:
-    rows = [
-        {
-            "experiment": trial.user_attrs["experiment"],
-            "state": {"COMPLETE": "done", "PRUNED": "stopped early", "FAIL": "failed"}[trial.state.name],
-            score: trial.value if trial.state.name == "COMPLETE" else float("nan"),
-            **trial.params,
-        }
-        for trial in _ended(study)
-    ]
-    table = pd.DataFrame(rows).sort_values(score, ascending=False, kind="stable")
-    print(table.to_string(index=False, na_rep="", float_format="{:.6g}".format))
-    if not (any_done := bool(table[score].notna().any())):
-        print(f"no trial of {name} has a score", file=sys.stderr)
-    else:
-        print(f"next: dvc exp apply {table['experiment'].iloc[0]}")
-    return any_done
+def _start_of(trial: "Trial") -> float:
+    return trial.datetime_start.timestamp() if trial.datetime_start else 0.0
 
 
-def _values(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in params.items())
+def _shown(tried: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{key} {float(text):.4g}" if _is_decimal(text) else f"{key} {text}" for key, text in tried.items()
+    )
+
+
+def _is_decimal(text: str) -> bool:
+    return bool(re.fullmatch(r"\d+\.\d+(e-?\d+)?", text))

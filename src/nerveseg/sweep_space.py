@@ -1,87 +1,214 @@
-"""Which values a sweep may try: ranges in the style of `dvc exp run -S`.
+"""The values that a sweep may try, written as `dvc exp run -S` takes them: `key=a,b,c` is a choice, `key=value` alone is
+the same in every trial, and `key=a..b`, which DVC does not know, is a range.
 
-lr=1e-4,3e-4,1e-3     one of these
-augment.gamma=0.1..0.5    uniform between both ends, included; whole numbers where both ends are
-lr=log:1e-4..1e-2     uniform in the logarithm
+A range of a parameter that is an integer holds integers. A range whose ends are positive and ten or more times apart is
+drawn log-uniformly, any other uniformly. All values are checked against `params.yaml` before the first trial: each end of
+each range with each choice, and each integer of a range for itself.
 """
 
+import math
 import re
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from nerveseg.errors import NervesegError, ParamsError
-from nerveseg.params import load_params
+from nerveseg.errors import ParamsError
+from nerveseg.params import Params, checked_params, read_params
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    from optuna import Trial
 
-_RANGE = re.compile(r"(?P<log>log:)?(?P<low>[^,]+?)\.\.(?P<high>[^,]+)")
-_WHOLE = re.compile(r"[+-]?\d+")
-
-
-class SweepError(NervesegError):
-    """A sweep cannot be run as asked."""
+_RANGE = re.compile(r"(.+?)\.\.(.+)")
+_LOG_FROM = 10.0  # times that the ends of a range are apart
+_MOST_CHECKED = 2000  # combinations of values, and integers of a range
 
 
-def search_space(settings: Sequence[str], params: Path) -> "dict[str, BaseDistribution]":
-    """What Optuna draws from, by the parameters' names.
+@dataclass(frozen=True)
+class Choice:
+    """The values of one key as text for `-S`, and as what the text means."""
 
-    Args:
-        settings: as the module says.
-        params: the file params.yaml, in which each name must be, and which must take each choice and both ends of each range.
+    texts: tuple[str, ...]
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(self.texts)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Both ends belong to it; integers where both are."""
+
+    low: float
+    high: float
+
+    @property
+    def log(self) -> bool:
+        return self.low > 0 and self.high / self.low >= _LOG_FROM
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        return (self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}, {'log-uniform' if self.log else 'uniform'}"
+
+
+@dataclass(frozen=True)
+class Space:
+    """What each trial has alike, as text for `-S`, what differs between trials, and `params.yaml` with the former."""
+
+    fixed: Mapping[str, str]
+    varied: Mapping[str, Choice | Range]
+    params: Params
+
+    @property
+    def combinations(self) -> float:
+        """How many different trials there are; infinite with a range that is not of integers."""
+        return math.prod(map(_size, self.varied.values()))
+
+    def suggest(self, trial: "Trial") -> dict[str, str]:
+        """What the trial tries, as text for `-S`; the same each time that it is asked for a trial."""
+        tried = {}
+        for key, values in self.varied.items():
+            if isinstance(values, Choice):
+                tried[key] = str(trial.suggest_categorical(key, values.texts))
+            elif isinstance(values.low, int) and isinstance(values.high, int):
+                tried[key] = str(trial.suggest_int(key, values.low, values.high, log=values.log))
+            else:
+                tried[key] = repr(trial.suggest_float(key, values.low, values.high, log=values.log))
+        return tried
+
+
+def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
+    """The space that several `key=values` span.
 
     Raises:
-        SweepError: a setting cannot be read.
-        ParamsError: a name or a value is none that the params allow.
+        ParamsError: one is not to be understood, names an unknown key or a value that the params refuse, or no key has
+            more than one value.
     """
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    content = read_params(path)
+    parsed = dict(_parsed(given))
+    fixed = {key: choice for key, choice in parsed.items() if isinstance(choice, Choice) and len(choice.texts) == 1}
+    varied = {key: values for key, values in sorted(parsed.items()) if key not in fixed}
+    base = _with(content, {key: choice.values[0] for key, choice in fixed.items()})
+    unvaried = checked_params(base, " ".join([str(path), *(f"-S {key}={choice}" for key, choice in fixed.items())]))
+    if not varied:
+        raise ParamsError("a sweep needs values to choose from; name some, for example -S 'lr=1e-4..1e-2'")
+    for combination in islice(product(*(values.values for values in varied.values())), _MOST_CHECKED):
+        _checked(base, dict(zip(varied, combination, strict=True)))
+    first = {key: values.values[0] for key, values in varied.items()}
+    params = _checked(base, first)
+    for key, values in varied.items():
+        if isinstance(values, Range):
+            varied[key] = _of_the_keys_type(key, values, params)
+            for value in _inside(varied[key]):
+                _checked(base, {**first, key: value})
+    return Space({key: choice.texts[0] for key, choice in fixed.items()}, varied, unvaried)
 
-    space: dict[str, BaseDistribution] = {}
-    for setting in settings:
-        name, equals, values = setting.partition("=")
-        if not (name and equals and values) or name in space:
-            raise SweepError(
-                f"-S {setting!r} was found; expected each parameter once, as lr=1e-4,1e-3 or lr=log:1e-4..1e-2"
-            )
-        found = _RANGE.fullmatch(values)
-        if found is None:
-            choices = values.split(",")
-            _check(name, choices, params)
-            space[name] = CategoricalDistribution(choices)
-            continue
-        ends = [found["low"], found["high"]]
-        _check(name, ends, params)
-        logarithmic = bool(found["log"])
+
+def _parsed(given: Sequence[str]) -> Iterator[tuple[str, Choice | Range]]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # what DVC reads -S with
+    from hydra.core.override_parser.types import ChoiceSweep, OverrideType, QuotedString
+    from hydra.errors import HydraException
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, QuotedString):
+            return value.text
+        return [plain(item) for item in value] if isinstance(value, list) else value
+
+    seen = set()
+    for text in given:
         try:
-            if all(_WHOLE.fullmatch(end) for end in ends):
-                space[name] = IntDistribution(int(ends[0]), int(ends[1]), log=logarithmic)
-            else:
-                space[name] = FloatDistribution(float(ends[0]), float(ends[1]), log=logarithmic)
-        except ValueError as error:
-            raise SweepError(
-                f"-S {setting!r} is no range ({error}); expected two numbers, the lower one first"
+            (override,) = OverridesParser.create().parse_overrides([text])
+        except HydraException:
+            raise ParamsError(
+                f"-S {text!r} is not key=values; write for example 'lr=1e-4..1e-2' or 'lr=1e-4,1e-3'"
             ) from None
-    return space
+        key = override.key_or_group
+        if key in seen:
+            raise ParamsError(f"-S names {key} more than once; give all of its values in one")
+        seen.add(key)
+        value = override.value()
+        if override.type is not OverrideType.CHANGE or (
+            override.is_sweep_override() and not isinstance(value, ChoiceSweep)
+        ):
+            raise ParamsError(f"-S {text!r} is neither a choice (key=a,b,c) nor a range (key=a..b); write one of them")
+        if isinstance(value, ChoiceSweep):
+            texts = tuple(dict.fromkeys(map(str, override.sweep_string_iterator())))
+            yield key, Choice(texts, tuple(_unique([plain(item) for item in value.list])))
+        elif found := _as_range(text, value):
+            yield key, found
+        else:
+            yield key, Choice((override.get_value_element_as_str(),), (plain(value),))
 
 
-def _check(name: str, values: Sequence[str], params: Path) -> None:
-    for value in values:
-        content = yaml.safe_load(params.read_text(encoding="utf-8"))
-        *sections, key = name.split(".")
-        section: Any = content
+def _unique(values: Sequence[Any]) -> list[Any]:
+    return [value for number, value in enumerate(values) if value not in values[:number]]
+
+
+def _as_range(text: str, value: object) -> Range | None:
+    ends = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if ends is None:
+        return None
+    try:
+        low, high = (_number(end) for end in ends.groups())
+    except ValueError:
+        return None  # a text with dots in it; whether it is one that is allowed, the params say
+    if not low < high:
+        raise ParamsError(f"-S {text!r}: the range goes from {low:g} to {high:g}; its first end must be the lower one")
+    whole = isinstance(low, int) and isinstance(high, int)
+    return Range(low, high) if whole else Range(float(low), float(high))
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _of_the_keys_type(key: str, values: Range, params: Params) -> Range:
+    value: Any = params
+    for part in key.split("."):
+        value = getattr(value, part)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ParamsError(f"{key} is not a number, so it has no range; name its values, as -S '{key}=a,b'")
+    if isinstance(value, float):
+        return Range(float(values.low), float(values.high))
+    return values  # the params took both ends for integers
+
+
+def _inside(values: Choice | Range) -> Sequence[int]:
+    if isinstance(values, Range) and isinstance(values.low, int) and isinstance(values.high, int):
+        return range(values.low, values.high + 1)[:_MOST_CHECKED]
+    return ()
+
+
+def _size(values: Choice | Range) -> float:
+    if isinstance(values, Choice):
+        return len(values.texts)
+    return values.high - values.low + 1 if isinstance(values.low, int) else math.inf
+
+
+def _checked(base: Mapping[str, Any], tried: Mapping[str, Any]) -> Params:
+    shown = " ".join(f"-S {key}={value}" for key, value in tried.items())
+    return checked_params(_with(base, tried), shown)
+
+
+def _with(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    changed = deepcopy(dict(content))
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        section: Any = changed
         for part in sections:
             section = section.get(part) if isinstance(section, dict) else None
         if not isinstance(section, dict):
-            raise ParamsError(f"{params}: {name} is not a parameter; expected a key of it, as lr or unet.base_filters")
-        section[key] = yaml.safe_load(value)
-        with tempfile.TemporaryDirectory() as folder:
-            changed = Path(folder) / params.name
-            changed.write_text(yaml.safe_dump(content), encoding="utf-8")
-            try:
-                load_params(changed)
-            except ParamsError as error:
-                raise ParamsError(str(error).replace(str(changed), f"-S {name}={value}")) from None
+            raise ParamsError(f"-S {key} names no section of params.yaml; write it as it stands there, as unet.epochs")
+        section[name] = value
+    return changed

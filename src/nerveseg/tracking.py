@@ -66,14 +66,18 @@ class StageRun:
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
         """The data behind this run; `digest` has at most 36 characters (DVC's `md5` has), `context` is a split."""
 
-    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> None:
+    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:  # noqa: ARG002
         """A trained model, registered as the new challenger.
 
         Args:
             save: writes a folder in MLflow's format, which does not exist yet.
             name: of the logged model.
             card: its description in the registry, Markdown.
+
+        Returns:
+            The registered version's tag `nerveseg.key`; empty where tracking is off.
         """
+        return ""
 
 
 class _MlflowRun(StageRun):
@@ -177,7 +181,8 @@ class _MlflowRun(StageRun):
         for run in (self._run, self._parent):
             self._tell("dataset", run, facts=facts, context=context)
 
-    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> None:
+    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:
+        key = uuid.uuid4().hex
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model"
             save(path)
@@ -185,7 +190,7 @@ class _MlflowRun(StageRun):
                 "model",
                 self._run,
                 path,
-                key=uuid.uuid4().hex,
+                key=key,
                 name=name,
                 card=card,
                 registered=self._model_name,
@@ -195,6 +200,7 @@ class _MlflowRun(StageRun):
                 time=_now(),
                 step=0,
             )
+        return key
 
 
 @contextmanager

@@ -188,7 +188,7 @@ class Sender:
                     name,
                     source,
                     self._id(message.run),
-                    tags=message.content["tags"],
+                    tags={**message.content["tags"], KEY_TAG: message.content["key"]},
                     description=message.content["card"],
                     model_id=model_id,
                 )

@@ -15,7 +15,7 @@ from nerveseg.evaluation.gate import judge
 from nerveseg.params import Params
 from nerveseg.reporting.gate_table import as_text, conclusion
 from nerveseg.shipped_cases import cases_of
-from nerveseg.tracking_messages import CHALLENGER
+from nerveseg.tracking_messages import CHALLENGER, KEY_TAG
 from nerveseg.tracking_models import store_of
 from nerveseg.tracking_store import failing_clearly, opened
 
@@ -72,16 +72,32 @@ def promote(params: Params, version: int | None = None) -> Promotion:
         return Promotion(passed, "\n".join(filter(None, [table, f"{name} version {version} {became}"])))
 
 
-def promote_where_asked(params: Params) -> None:
+def promote_where_asked(params: Params, model: str) -> None:
     """Where `tracking.promote` is set: promote what `evaluate` has just registered, and print what became of it. A refusal is
     no error, and neither is a store that fails: the scores are there.
+
+    Args:
+        params: all of them.
+        model: what `log_model` returned for it; the challenger may be another experiment's by now.
     """
     if not (params.tracking.enabled and params.tracking.promote):
         return
     try:
-        print(promote(params).told)
+        print(promote(params, _version_of(params.tracking.model_name, model)).told)
     except NervesegError as error:
         print(f"not promoted: {error}")
+
+
+def _version_of(name: str, model: str) -> int:
+    store = store_of(f"models:/{name}@{CHALLENGER}")
+    with failing_clearly(store), opened(store) as client:
+        found = client.search_model_versions(f"name='{name}' and tags.`{KEY_TAG}` = '{model}'")
+    if found:
+        return int(found[0].version)
+    raise ModelError(
+        f"MLflow has not heard of this version of {name} yet; send it what waits on disk with `nerveseg sync`, and then type "
+        "`nerveseg promote`"
+    )
 
 
 def _outcome(now: pd.DataFrame, champion: int | None, params: Params) -> tuple[bool, str, str]:

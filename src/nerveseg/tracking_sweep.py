@@ -1,96 +1,147 @@
-"""A sweep in MLflow: one run with the score of every trial, and the curve of the trial that is running.
+"""What a sweep tells MLflow and asks it: one run per sweep with the history of its trials, and the curve of a running one.
 
-Its tag `nerveseg.sweep` is its name; the parent run of each trial has that tag too, and `nerveseg.trial`.
+The run has each trial's `score` and the `best_score` so far by step, which is the trial's number, the parameters'
+importances, the trials as `trials.csv`, and Optuna's pictures. Trials are found from it and it from them by the tag
+`nerveseg.sweep`. A store that fails costs a warning, not the sweep.
 """
 
-import time
+import logging
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nerveseg.tracking_store import failing_clearly, open_store
+import pandas as pd
+
+from nerveseg.tracking_store import Store, failing_clearly, reason_of
 
 if TYPE_CHECKING:
-    import optuna
     from mlflow.entities import Run
+    from optuna import Study
 
 SWEEP_TAG, TRIAL_TAG = "nerveseg.sweep", "nerveseg.trial"
-CURVE = "val_dice"
-_TRAINING = "train_unet"
+CURVE = "val_dice"  # of the stage train_unet
+_PARENT = "mlflow.parentRunId"
+_LOG = logging.getLogger(__name__)
 
 
-class SweepRun:
-    """The run of a sweep; one that was interrupted goes on.
+class SweepHistory:
+    """The run of one sweep: the one of the id `run`, where it is still there, else a new one.
 
     Raises:
-        TrackingError: the store cannot be used, here and in each method.
+        TrackingError: the store cannot be used.
     """
 
-    def __init__(self, experiment: str, name: str) -> None:
-        self._store, self._name = open_store(experiment), name
-        self._client = self._store.client
-        with failing_clearly(self._store.uri):
-            runs = self._runs({SWEEP_TAG: name})
-            found = next((run for run in runs if TRIAL_TAG not in run.data.tags), None)
-            created = found or self._client.create_run(self._store.experiment_id, tags={SWEEP_TAG: name}, run_name=name)
-            self._run: str = created.info.run_id
-            self._client.update_run(self._run, status="RUNNING")
+    def __init__(self, store: Store, name: str, params: Mapping[str, str], run: str | None) -> None:
+        self._store, self._client, self._name = store, store.client, name
+        self._warned = False
+        with failing_clearly(store.uri):
+            self.run: str = run if run and self._is_there(run) else self._create(params)
+            self._client.update_run(self.run, status="RUNNING")
 
-    def curve(self, trial: str) -> dict[int, float]:
-        """Dice on val by epoch, as far as the training of a trial has come; empty where it has not begun."""
-        with failing_clearly(self._store.uri):
-            runs = self._runs({"dvc.exp_name": trial, "dvc.stage": _TRAINING})
-            if not runs:
-                return {}
-            points = self._client.get_metric_history(runs[0].info.run_id, CURVE)
-            return {point.step: point.value for point in points}
+    def curve(self, experiment: str, since: float) -> dict[int, float]:
+        """The U-Net's Dice on val by epoch, as far as the experiment's training since that time (seconds) has come; where
+        it was started more than once, what was logged last.
+        """
+        points: dict[int, float] = {}
+        with self._or_warn():
+            for run in self._runs(experiment, since):
+                if run.data.tags.get("dvc.stage") == "train_unet":
+                    history = self._client.get_metric_history(run.info.run_id, CURVE)
+                    points |= {int(point.step): float(point.value) for point in history}
+        return dict(sorted(points.items()))
 
-    def log_trial(self, number: int, trial: str, values: Mapping[str, float]) -> None:
-        with failing_clearly(self._store.uri):
-            for key, value in values.items():
-                self._client.log_metric(self._run, key, value, step=number)
-            for run in self._runs({"dvc.exp_name": trial}):
-                if "mlflow.parentRunId" not in run.data.tags:
+    def tag_trial(self, experiment: str, number: int, since: float) -> None:
+        """Let the experiment's own run say that it is a trial of this sweep."""
+        with self._or_warn():
+            for run in self._runs(experiment, since):
+                if _PARENT not in run.data.tags:
                     self._client.set_tag(run.info.run_id, SWEEP_TAG, self._name)
                     self._client.set_tag(run.info.run_id, TRIAL_TAG, str(number))
 
-    def log_history(self, study: "optuna.Study", folder: Path) -> None:
-        """A table of all trials and Optuna's pictures of them, written into a folder first."""
-        study.trials_dataframe().to_csv(folder / "trials.csv", index=False)
-        if study.get_trials(deepcopy=False, states=_complete()):
-            _draw(study, folder)
-        with failing_clearly(self._store.uri):
-            self._client.log_artifacts(self._run, str(folder))
+    def update(self, study: "Study", table: pd.DataFrame, curves: Mapping[str, Mapping[int, float]]) -> None:
+        """Log what is not logged yet of `curves`, by name and trial, and renew table, importances and pictures."""
+        with self._or_warn(), tempfile.TemporaryDirectory() as folder:
+            for key, values in curves.items():
+                logged = {point.step for point in self._client.get_metric_history(self.run, key)}
+                for step in sorted(values.keys() - logged):
+                    self._client.log_metric(self.run, key, values[step], step=step)
+            for key, value in _importances(study).items():
+                self._client.log_metric(self.run, f"importance.{key}", value, step=len(table))
+            table.to_csv(Path(folder) / "trials.csv", index=False)
+            _draw(study, Path(folder))
+            self._client.log_artifacts(self.run, folder)
 
     def end(self, status: str) -> None:
-        with failing_clearly(self._store.uri):
-            self._client.set_terminated(self._run, status, int(time.time() * 1000))
+        with self._or_warn():
+            self._client.set_terminated(self.run, status)
 
-    def _runs(self, tags: Mapping[str, str]) -> "list[Run]":
-        """The latest first."""
-        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    def _runs(self, experiment: str, since: float) -> "list[Run]":
         return list(
-            self._client.search_runs([self._store.experiment_id], wanted, order_by=["attributes.start_time DESC"])
+            self._client.search_runs(
+                [self._store.experiment_id],
+                f"tags.`dvc.exp_name` = '{experiment}' and attributes.start_time >= {int(since * 1000)}",
+                order_by=["attributes.start_time"],
+            )
         )
 
+    def _is_there(self, run: str) -> bool:
+        from mlflow.exceptions import MlflowException
 
-def _complete() -> "tuple[optuna.trial.TrialState, ...]":
-    from optuna.trial import TrialState
+        try:
+            return bool(self._client.get_run(run).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
 
-    return (TrialState.COMPLETE,)
+    def _create(self, params: Mapping[str, str]) -> str:
+        tags = {SWEEP_TAG: self._name}
+        run: str = self._client.create_run(self._store.experiment_id, tags=tags, run_name=self._name).info.run_id
+        for key, value in params.items():
+            self._client.log_param(run, key, value)
+        return run
+
+    @contextmanager
+    def _or_warn(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            if not self._warned:
+                _LOG.warning("MLflow failed; without it no trial is stopped early: %s", reason_of(error))
+            self._warned = True
 
 
-def _draw(study: "optuna.Study", folder: Path) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-    from optuna.visualization import matplotlib as pictures
+def _importances(study: "Study") -> dict[str, float]:
+    """Of each parameter that differs, between 0 and 1; none before there is enough to tell."""
+    from optuna.importance import get_param_importances
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # these pictures are called experimental
-        for name, draw in (("history", pictures.plot_optimization_history), ("slice", pictures.plot_slice)):
+        warnings.simplefilter("error", UserWarning)  # "too small to compute importances"
+        try:
+            return get_param_importances(study)
+        except (UserWarning, ValueError, RuntimeError):  # the others: no trial has ended, or all ended alike
+            return {}
+
+
+def _draw(study: "Study", folder: Path) -> None:
+    import matplotlib.pyplot as plt
+    from optuna.visualization import matplotlib as pictures
+
+    plt.switch_backend("Agg")
+    drawings: dict[str, Any] = {
+        "history": pictures.plot_optimization_history,
+        "slice": pictures.plot_slice,
+    }
+    if any(trial.intermediate_values for trial in study.trials):
+        drawings["curves"] = pictures.plot_intermediate_values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "experimental", and what a single trial lacks
+        for name, draw in drawings.items():
             draw(study)
-            plt.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
+            plt.gcf().savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
             plt.close("all")
