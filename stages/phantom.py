@@ -21,7 +21,7 @@ def phantom() -> None:
     workers = min(os.cpu_count() or 1, MOST_WORKERS, params.phantom.subjects)
     with stage_run("phantom", params) as run, fresh_folder(OUTPUT) as folder:
         frames, nerves = write_phantom(folder, params.phantom, params.seed, workers)
-        run.log_scores({"frames": frames, "prevalence": nerves / frames})
+        run.log_facts({"frames": frames, "prevalence": nerves / frames})
         print(f"{OUTPUT}: {frames} frames of {params.phantom.subjects} subjects, {nerves} with a nerve")
 
 

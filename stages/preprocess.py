@@ -35,8 +35,8 @@ def preprocess() -> None:
         write_csv(folder / "conflicts.csv", inventory.conflicts)
 
         run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "preprocessing", manifest)
-        run.log_scores({f"frames.{split}": count for split, count in info.frames.items()})
-        run.log_scores({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
+        run.log_facts({f"frames.{split}": count for split, count in info.frames.items()})
+        run.log_facts({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
         print(inventory)
         print(f"{info.source}: " + ", ".join(f"{count} frames for {split}" for split, count in info.frames.items()))
         for warning in inventory.warnings:

@@ -51,7 +51,7 @@ def train_gan() -> None:
         arms.segmenter(refinement.arm).save(folder)
         refinement.write(folder)
         kept = {f"{name}_kept_epoch": kept_epoch(history, name) for name in refiners}
-        run.log_scores(
+        run.log_facts(
             {
                 **kept,
                 "used": refinement.used,

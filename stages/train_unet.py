@@ -61,7 +61,7 @@ def train_unet() -> None:
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)
         best = {"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()}
-        run.log_scores(best)
+        run.log_facts(best)
     checkpoint.remove()
     print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.cutoffs}")
 

@@ -43,7 +43,7 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
     refined = "under the refiner of poor frames" if metrics["gan"]["used"] else "as it is, without a refiner"
     kind = "An ensemble of refined U-Nets" if model == "ensemble" else f"A U-Net ({params.unet.encoder}), {refined}"
     degraded = metrics["degraded"]
-    return f"""# {params.tracking.model_name}
+    return f"""{_headline(metrics[model], bounds)}
 
 {kind}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.
 
@@ -61,6 +61,8 @@ Tested on {counts["frames"]} frames of {counts["subjects"]} subjects whom traini
 
 On frames degraded on purpose (eight ways, severity 3), Dice of frames with a nerve: {_degraded(degraded)}.
 
+`control` and `adversarial` are the U-Net under a refiner that was trained without and with a critic, `unet_untuned` has a threshold of 0.5.
+
 ## Use
 
 For research on the segmentation of nerves. It is **not a medical device**: do not use it on patients, nor to guide a needle.
@@ -77,6 +79,14 @@ For research on the segmentation of nerves. It is **not a medical device**: do n
 
 Code, and weights made of simulated frames: Apache-2.0. Weights made of other data stand under what that data allows.
 """
+
+
+def _headline(scores: Mapping[str, Any], bounds: Mapping[str, float | None]) -> str:
+    """What the registry shows of a version in its table."""
+    between = " to ".join(_told(bounds[f"dice_nerve_{end}"]) for end in ("low", "high"))
+    return (
+        f"Dice of frames with a nerve {_told(scores['dice_nerve'])} ({between}), of all frames {_told(scores['dice'])}"
+    )
 
 
 def _told(value: float | None) -> str:

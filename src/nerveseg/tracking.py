@@ -54,8 +54,11 @@ class StageRun:
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """One point of each curve."""
 
+    def log_facts(self, facts: Mapping[str, Any]) -> None:
+        """Numbers that the stage came to, on its own run alone: another stage may call its own alike."""
+
     def log_scores(self, scores: Mapping[str, Any]) -> None:
-        """The numbers in `scores`, nested keys joined by dots, on the stage's run and on its parent."""
+        """The numbers of `metrics.json`, nested keys joined by dots, on the stage's run and on its parent."""
 
     def log_artifact(self, path: Path | str, folder: str = "") -> None:
         """A file, or a folder with its name, below `folder`."""
@@ -157,6 +160,9 @@ class _MlflowRun(StageRun):
         self._tell("metrics", self._run, values=dict(_flatten_numbers(curves)), time=_now(), step=epoch)
         self._state = replace(self._state, epoch=epoch)
         self._remember()
+
+    def log_facts(self, facts: Mapping[str, Any]) -> None:
+        self._tell("metrics", self._run, values=dict(_flatten_numbers(facts)), time=_now(), step=0)
 
     def log_scores(self, scores: Mapping[str, Any]) -> None:
         numbers = dict(_flatten_numbers(scores))

@@ -1,5 +1,6 @@
 """Which execution of the pipeline this process belongs to: what DVC, git and the system say about it."""
 
+import getpass
 import os
 import socket
 import subprocess
@@ -67,8 +68,16 @@ def origin() -> dict[str, str]:
         "mlflow.source.git.commit": commit,
         "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc.exp_baseline_rev": baseline,
+        "mlflow.user": os.environ.get("MLFLOW_TRACKING_USERNAME", "") or _system_user(),
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in some containers
+        return ""
 
 
 def _git(*arguments: str) -> str:

@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nerveseg.tracking_store import Store
+from nerveseg.tracking_store import Store, public
 from nerveseg.tracking_story import STAGE_TAG, UNKNOWN, description, overall
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
 CHALLENGER = "challenger"
+_REGISTERED = (
+    "Outlines nerves in ultrasound frames of any size. The alias `champion` is served; `challenger` was registered last, and takes "
+    "its place by `nerveseg promote`, if it passes the gate."
+)
 KEY_TAG = "nerveseg.key"
 NO_FILES = Path()
 _BATCH = 100  # parameters; MLflow's limit for one request, lower than that for scores
@@ -131,7 +135,7 @@ class Sender:
     def _told(self, message: Message) -> None:
         """The end of a parent, for now: its description and its status say what became of its stages, told in this `order`; `time`."""
         run = self._client.get_run(self._id(message.run))
-        told = description(run.info.run_id, run.data.tags, message.content["order"])
+        told = description(run.info.run_id, public(self._store.uri), run.data.tags, message.content["order"])
         self._client.set_tag(run.info.run_id, "mlflow.note.content", told)
         self._client.set_terminated(run.info.run_id, overall(run.data.tags), message.content["time"])
 
@@ -174,7 +178,7 @@ class Sender:
 
         name, client = message.content["registered"], self._client
         try:
-            client.create_registered_model(name)
+            client.create_registered_model(name, description=_REGISTERED)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

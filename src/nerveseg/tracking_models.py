@@ -122,5 +122,8 @@ def _location(client: "MlflowClient", uri: str, asked: re.Match[str]) -> str:
         wanted = f"alias {asked['alias']!r}" if asked["alias"] else f"version {version}"
         shown = ", ".join(f"{alias} (version {number})" for alias, number in aliases.items()) or "none"
         kept = ("..., " if len(versions) > _SHOWN else "") + (", ".join(map(str, versions[-_SHOWN:])) or "none")
-        raise ModelError(f"{uri}: {name} has no {wanted}; found aliases: {shown}; versions: {kept}; name one of these")
+        made = ", or make the challenger the champion with `nerveseg promote`" if asked["alias"] == "champion" else ""
+        raise ModelError(
+            f"{uri}: {name} has no {wanted}; found aliases: {shown}; versions: {kept}; name one of these{made}"
+        )
     return client.get_model_version_download_uri(name, str(version))

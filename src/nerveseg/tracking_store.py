@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_SECONDS = 120.0
+_KIND = {
+    "mlflow.experimentKind": "custom_model_development"
+}  # MLflow shows runs with curves then, not traces of agents
 _SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
 
 # Defaults; what the user has set stays. MLflow's own would keep asking a server that is down for minutes;
@@ -172,7 +175,7 @@ def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None)
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        return str(client.create_experiment(name, artifact_location=artifacts, tags=_KIND))
     except MlflowException as error:  # on a server another process may have been faster
         if error.error_code == "RESOURCE_ALREADY_EXISTS" and (found := client.get_experiment_by_name(name)):
             return str(found.experiment_id)

@@ -44,11 +44,12 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
     return {name: CACHED if name in behind else UNKNOWN for name in stages} | {stage: RUNNING}
 
 
-def description(run_id: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
-    """Markdown for a run's page, with the stages in this order."""
+def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
+    """Markdown for a run's page in the store of this address, with the stages in this order."""
     states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
     lines = [f"- {stage}: {states[stage]}" for stage in dict.fromkeys([*order, *states]) if stage in states]
     again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
+    again += [f"export MLFLOW_TRACKING_URI={store}"]
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
     if f"nerveseg.{PATCH}" in tags:
         again += [f"git apply {REPRODUCE}/{PATCH}"]
