@@ -52,6 +52,7 @@ def test_a_stage_is_a_run_nested_in_the_run_of_its_execution(repo, params):
 def test_runs_carry_parameters_and_where_they_come_from(repo, params, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "lively-o'hare")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "c0ffee")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
     with stage_run("evaluate", params):
         pass
 
@@ -65,8 +66,36 @@ def test_runs_carry_parameters_and_where_they_come_from(repo, params, monkeypatc
         assert one.data.params["lr"] == str(params.lr)
         assert one.data.params["unet.encoder_weights"] == "null"
         assert one.data.params["evaluate.severities"] == "[1, 2, 3, 4, 5]"
+        assert one.data.tags["mlflow.user"] == "ada"
     assert stage.data.tags["dvc.stage"] == "evaluate"
     assert "dvc.stage" not in parent.data.tags
+
+
+def test_without_a_login_a_run_is_the_system_s_user_s(repo, params, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "grace")
+    with stage_run("evaluate", params):
+        pass
+    [(parent, _)] = runs_of(repo)
+    assert parent.data.tags["mlflow.user"] == "grace"
+
+
+def test_facts_of_a_stage_stay_on_its_own_run_and_scores_reach_the_parent(repo, params):
+    for stage, parameters in (("train_unet", 4_900_000), ("train_gan", 270_000)):
+        with stage_run(stage, params) as tracked:
+            tracked.log_facts({"parameters": parameters, "gan": {"used": True}})
+    with stage_run("evaluate", params) as tracked:
+        tracked.log_scores({"gan": {"dice": 0.5}})
+    [(parent, stages)] = runs_of(repo)
+    assert scores_of(parent) == {"gan.dice": 0.5}
+    assert scores_of(stages["train_unet"]) == {"parameters": 4_900_000, "gan.used": 1.0}
+    assert scores_of(stages["train_gan"])["parameters"] == 270_000
+
+
+def test_mlflow_shows_the_experiment_as_one_of_trainings(repo, params):
+    with stage_run("evaluate", params):
+        pass
+    tags = client_of(repo).get_experiment_by_name("nerveseg").tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_changes_that_are_not_committed_show_in_the_name_but_the_pipelines_own_do_not(repo):
