@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from nerveseg.data.preparation import prepare_dataset
+from nerveseg.digests import digest_of
 from nerveseg.ensemble import Ensemble
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.metrics import summarise
@@ -25,7 +26,6 @@ from nerveseg.outputs import fresh_folder, write_json
 from nerveseg.params import Params, load_params
 from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter
-from nerveseg.training.checkpoints import digest_of
 from nerveseg.training.distribution import use_threads
 from trainings import asked_changes, changed, score, train
 

@@ -39,6 +39,7 @@ from nerveseg.arms import Arms
 from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards, whole_batches
 from nerveseg.data.rounds import write_rounds
+from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import BASE, REPORTED, ablation_table
 from nerveseg.evaluation.held_out import HeldOut
@@ -46,7 +47,7 @@ from nerveseg.outputs import fresh_folder, write_csv, write_json
 from nerveseg.params import DegradationParams, Params, load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.training import refiners as refiners_module
-from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.choice import choose
 from nerveseg.training.diagnosis import remarks_on
 from nerveseg.training.distribution import make_deterministic, use_threads

@@ -16,12 +16,13 @@ import yaml
 
 from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards
 from nerveseg.data.rounds import write_rounds
+from nerveseg.digests import digest_of
 from nerveseg.evaluation.scoring import case_table
 from nerveseg.models.unet import build_unet
 from nerveseg.params import Params
 from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
-from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
 from nerveseg.training.supervised import SupervisedTraining, steps_per_epoch
 

@@ -5,7 +5,8 @@ champion where `tracking.promote` is set and it passes the gate.
 and model; `intervals.csv` each score with its 95 % interval; `strata.csv` the scores by presence, size of the nerve and
 subject; `thresholds.csv` those at other thresholds; `calibration.csv` how often pixels of a probability are nerve;
 `robustness.csv` the ablation, on clean and on degraded frames:
-the U-Net and each refiner of it. With an ensemble named in `evaluate.ensemble` that is scored too, and registered instead.
+the U-Net and each refiner of it. With an ensemble named in `evaluate.ensemble` that is scored too, and ships instead of `gan`.
+What ships is scored last, as `exported`, and `export` in `metrics.json` says by how much it differs from what was trained.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,7 @@ from numpy.typing import NDArray
 
 from nerveseg.arms import Arms
 from nerveseg.data.records import DatasetInfo, read_records, shards
-from nerveseg.ensemble import load_predictor
-from nerveseg.errors import told_plainly
+from nerveseg.errors import ModelError, told_plainly
 from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
@@ -28,19 +28,22 @@ from nerveseg.evaluation.intervals import interval_table
 from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.evaluation.scoring import threshold_table
 from nerveseg.evaluation.strata import strata_table
+from nerveseg.loading import load_predictor
 from nerveseg.model_card import model_card
 from nerveseg.outputs import write_csv, write_json
 from nerveseg.params import FRESH, Params, load_params
-from nerveseg.predictor import Predictor, check_unseen, subject_keys
+from nerveseg.predictor import Predictor
 from nerveseg.refinement import Refinement
 from nerveseg.registration import save_served
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_promotion import promote_where_asked
 from nerveseg.training.distribution import make_deterministic
+from nerveseg.unseen import check_unseen, subject_keys
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
-UNET, GAN = Path("models/unet"), Path("models/gan")
+UNET, GAN, EXPORTED = Path("models/unet"), Path("models/gan"), Path("models/exported")
+SHIPPED = "exported"
 
 
 def evaluate() -> None:
@@ -65,6 +68,7 @@ def evaluate() -> None:
         metrics = test.metrics(all_cases, reliability, bounds)
         metrics["degraded"] = degraded_scores(robustness)
         metrics["gan"] = {"used": refinement.used, **metrics["gan"]}
+        metrics["export"] = _differences(metrics[SHIPPED], metrics[list(models)[-2]])
         write_csv(METRICS / "cases.csv", cases)
         write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
         write_csv(METRICS / "calibration.csv", reliability)
@@ -72,12 +76,12 @@ def evaluate() -> None:
         write_csv(METRICS / "intervals.csv", bounds)
         write_csv(METRICS / "robustness.csv", robustness)
         write_json(METRICS / "metrics.json", metrics)
+        _check(metrics["export"], params.export.max_difference)
         run.log_scores(metrics)
         for path in sorted(METRICS.glob("*.csv")):
             run.log_artifact(path, "metrics")
-        shipped = list(models)[-1]
-        save = partial(save_served, predictor=folders[shipped], cases=cases[cases["model"] == shipped])
-        card = model_card(shipped, metrics, info, params)
+        save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED])
+        card = model_card(SHIPPED, metrics, info, params)
         version = run.log_model(partial(save, card=card), params.tracking.model_name, card)
         promote_where_asked(params, version)
         shown = pd.DataFrame({key: metrics[key] for key in [*models, "baseline_empty", "baseline_mean_mask"]})
@@ -86,7 +90,25 @@ def evaluate() -> None:
 
 def _folders(ensemble: str) -> dict[str, Path]:
     """Of each model by its name, the one that ships last."""
-    return {"unet": UNET, "gan": GAN} | ({} if ensemble == FRESH else {"ensemble": Path(ensemble)})
+    named = {} if ensemble == FRESH else {"ensemble": Path(ensemble)}
+    return {"unet": UNET, "gan": GAN, **named, SHIPPED: EXPORTED}
+
+
+def _differences(exported: Mapping[str, float | None], trained: Mapping[str, float | None]) -> dict[str, float]:
+    """By how much the exported model's Dice is higher than that of the trained one."""
+    pairs = {key: (exported[key], trained[key]) for key in ("dice", "dice_nerve")}
+    return {
+        f"{key}_change": now - before for key, (now, before) in pairs.items() if now is not None and before is not None
+    }
+
+
+def _check(differences: Mapping[str, float], allowed: float) -> None:
+    if far := {key: change for key, change in differences.items() if abs(change) > allowed}:
+        told = ", ".join(f"{key} {change:+.4f}" for key, change in far.items())
+        raise ModelError(
+            f"on the test frames {EXPORTED} differs from what was trained by more than export.max_difference {allowed:g} ({told}); "
+            "set export.precision to float32, or allow more, and type `dvc repro` again"
+        )
 
 
 def _models(folders: Mapping[str, Path], subjects: set[str]) -> dict[str, Predictor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nerveseg.arms import Arms
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
+from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
 from nerveseg.models.refiner import learnt
 from nerveseg.outputs import fresh_folder, write_csv
@@ -16,7 +17,7 @@ from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
 from nerveseg.training.adversarial import kept_epoch
-from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.choice import choose
 from nerveseg.training.diagnosis import remarks_on
 from nerveseg.training.distribution import keras_policy, make_deterministic, use_threads

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
+from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import Params, load_params
-from nerveseg.predictor import check_unseen, subject_keys
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train, subjects_behind
 from nerveseg.tracking import stage_run
-from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
 from nerveseg.training.supervised import EpochCallback, SupervisedTraining, steps_per_epoch
+from nerveseg.unseen import check_unseen, subject_keys
 
 if TYPE_CHECKING:
     import tensorflow as tf

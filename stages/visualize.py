@@ -29,6 +29,7 @@ from nerveseg.training.distribution import make_deterministic
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented.png")
 METRICS, OUTPUT = Path("metrics"), Path("reports")
 TABLES = ("robustness", "thresholds", "calibration", "intervals", "unet_history", "gan_history")
+EXPORTED = "exported"
 MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
 FIGURES = {
     "comparison.png": ("Comparison", "The best, the median and the worst frames by the Dice of the model that ships: frame, annotation, U-Net, the model that ships, and where its mask is right or wrong."),
@@ -52,6 +53,7 @@ def visualize() -> None:
     with stage_run("visualize", params) as run, fresh_folder(OUTPUT) as folder:
         metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
         scores = pd.read_csv(METRICS / "cases.csv", dtype={"frame": str, "subject": str})
+        scores = scores[scores["model"] != EXPORTED]  # its pictures would be those of the trained model
         robust, thresholds, reliability, bounds, unet_history, gan_history = (
             pd.read_csv(METRICS / f"{name}.csv") for name in TABLES
         )

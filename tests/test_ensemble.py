@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT, simulated_frame
-from nerveseg.ensemble import Ensemble, load_predictor, median_cutoffs
+from nerveseg.ensemble import Ensemble, median_cutoffs
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.loading import load_predictor
 from nerveseg.models.unet import build_unet
 from nerveseg.params import load_params
-from nerveseg.predictor import check_unseen, subject_keys
 from nerveseg.segmenter import Segmenter, SegmenterConfig
+from nerveseg.unseen import check_unseen, subject_keys
 from summation_order import races
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})

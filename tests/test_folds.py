@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from nerveseg.cli import main
-from nerveseg.ensemble import Ensemble, load_predictor
+from nerveseg.ensemble import Ensemble
 from nerveseg.errors import DatasetError, ModelError
 from nerveseg.folds import experiment_runs, groups_of, report, write_ensemble
+from nerveseg.loading import load_predictor
 from test_ensemble import member
 from test_pipeline import ENVIRONMENT
 

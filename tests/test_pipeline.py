@@ -19,12 +19,14 @@ from conftest import ROOT, write_params
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.ensemble import Ensemble
 from nerveseg.params import load_params
-from nerveseg.predictor import subject_keys
 from nerveseg.segmenter import Segmenter
+from nerveseg.unseen import subject_keys
 from odd_files import dicom
 
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
-STAGES = ("phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize")
+STAGES = ("phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "evaluate", "visualize")
+MODELS = ["unet", "gan", "exported"]
+BASELINES = ["baseline_empty", "baseline_mean_mask"]
 SCORES = {
     "dice",
     "iou",
@@ -97,10 +99,10 @@ def metrics(workspace):
 
 def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(workspace):
     scores = metrics(workspace)
-    assert set(scores) == {"unet", "gan", "baseline_empty", "baseline_mean_mask", "intervals", "counts", "degraded"}
+    assert set(scores) == {*MODELS, *BASELINES, "intervals", "counts", "degraded", "export"}
     shipped = json.loads((workspace / "models" / "gan" / "refinement.json").read_text())["arm"]
     assert scores["gan"].pop("used") is (shipped != "unet")
-    for model in ("unet", "gan"):
+    for model in MODELS:
         assert set(scores[model]) == SCORES | OF_MODELS
         shares = {key: value for key, value in scores[model].items() if key not in LENGTHS and value is not None}
         assert all(0 <= value <= 1 for value in shares.values())
@@ -125,16 +127,16 @@ def test_every_table_has_its_rows(workspace):
     robustness = pd.read_csv(folder / "robustness.csv")
     assert set(robustness["model"]) == ROBUST
     assert len(robustness) == 4 * (1 + 8 + 1), "models; clean, eight degradations at one severity, all of them"
-    assert len(pd.read_csv(folder / "thresholds.csv")) == 2 * 19
+    assert len(pd.read_csv(folder / "thresholds.csv")) == len(MODELS) * 19
     strata = pd.read_csv(folder / "strata.csv")
-    assert set(strata["model"]) == {"unet", "gan", "baseline_empty", "baseline_mean_mask"}
+    assert set(strata["model"]) == {*MODELS, *BASELINES}
     assert strata.groupby(["model", "stratum"])["frames"].sum()["unet"].to_dict() == {
         "presence": metrics(workspace)["counts"]["frames"],
         "size": metrics(workspace)["counts"]["frames_with_nerve"],
         "subject": metrics(workspace)["counts"]["frames"],
     }
     bounds = pd.read_csv(folder / "intervals.csv").set_index(["model", "score"])
-    for model in ("unet", "gan", "baseline_empty", "baseline_mean_mask"):
+    for model in [*MODELS, *BASELINES]:
         for score, value in metrics(workspace)[model].items():
             if score in SCORES:
                 assert bounds.loc[(model, score), "mean"] == pytest.approx(
@@ -181,7 +183,8 @@ def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(worksp
 
 
 def test_no_output_knows_where_or_when_it_was_made(workspace):
-    for path in [*(workspace / "metrics").iterdir(), *(workspace / "models").rglob("*.json")]:
+    written = [(workspace / "models").rglob(f"*.{kind}") for kind in ("json", "xml")]
+    for path in [*(workspace / "metrics").iterdir(), *written[0], *written[1]]:
         assert str(workspace) not in path.read_text()
     assert str(workspace) not in (workspace / "reports" / "index.html").read_text()
 
@@ -199,7 +202,7 @@ def test_the_registered_challenger_and_the_champion_segment_as_the_model_of_the_
     client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
     champion = client.get_model_version_by_alias("nerveseg", "champion")
     assert (int(champion.version), champion.tags["nerveseg.gate"].split(",")[0]) == (1, "passed: the first champion")
-    for model in ("models/gan", "models:/nerveseg@challenger", "models:/nerveseg@champion"):
+    for model in ("models/exported", "models:/nerveseg@challenger", "models:/nerveseg@champion"):
         out = tmp_path / model.rpartition("/")[2]
         succeed(
             workspace, sys.executable, "-m", "nerveseg.cli", "predict", *map(str, frames), "--out", str(out), "--model", model
@@ -228,7 +231,7 @@ def experiment(workspace):
 def test_an_experiment_with_another_learning_rate_trains_again_but_prepares_nothing_again(workspace, experiment):
     for stage in ("phantom", "preprocess", "augment"):
         assert f"Stage '{stage}' didn't change, skipping" in experiment["out"]
-    for stage in ("train_unet", "train_gan", "evaluate", "visualize"):
+    for stage in ("train_unet", "train_gan", "export", "evaluate", "visualize"):
         assert f"Running stage '{stage}'" in experiment["out"]
     assert experiment["lr"] == pytest.approx(1e-5)
     assert experiment["metrics"] != metrics(workspace)
@@ -236,7 +239,7 @@ def test_an_experiment_with_another_learning_rate_trains_again_but_prepares_noth
 
 
 def test_an_experiment_that_was_run_before_is_served_from_the_cache(experiment):
-    for stage in ("train_unet", "train_gan", "evaluate", "visualize"):
+    for stage in ("train_unet", "train_gan", "export", "evaluate", "visualize"):
         assert f"Stage '{stage}' is cached - skipping run" in experiment["back"]
 
 
@@ -252,7 +255,7 @@ def test_each_execution_is_one_parent_run_with_its_stages_nested(workspace, expe
             stages[found.data.tags["mlflow.parentRunId"]].add(found.info.run_name)
     first, second = sorted(parents.values(), key=lambda found: found.info.start_time)
     assert stages[first.info.run_id] == set(STAGES)
-    assert stages[second.info.run_id] == {"train_unet", "train_gan", "evaluate", "visualize"}
+    assert stages[second.info.run_id] == {"train_unet", "train_gan", "export", "evaluate", "visualize"}
     assert first.data.metrics["unet.dice"] == pytest.approx(metrics(workspace)["unet"]["dice"])
     assert first.data.params["lr"] == "0.01"
     assert second.info.run_name == "slow"
@@ -322,7 +325,9 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     scores = metrics(work)
     del scores["gan"]["used"]
     assert scores["ensemble"] == pytest.approx(scores["gan"])
-    assert len(list((workspace / "mlartifacts").glob("**/predictor/ensemble.json"))) == 1
+    assert scores["exported"]["dice"] == pytest.approx(scores["ensemble"]["dice"], abs=0.002)
+    exported = [json.loads(path.read_text()) for path in (workspace / "mlartifacts").glob("**/predictor/exported.json")]
+    assert sorted(len(content["flips"]) for content in exported) == [1] * (len(exported) - 1) + [2]
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == ROBUST | {"ensemble"}
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]
@@ -379,7 +384,7 @@ def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_
     assert "going on after epoch" in succeed(other, "dvc", "repro")
     assert (other / "metrics" / "metrics.json").read_bytes() == (workspace / "metrics" / "metrics.json").read_bytes()
     assert not (other / "mlflow.db").exists()
-    for output in ("models/unet", "models/gan", "metrics", "reports"):
+    for output in ("models/unet", "models/gan", "models/exported", "metrics", "reports"):
         for path in sorted(path for path in (workspace / output).rglob("*") if path.is_file()):
             assert (other / path.relative_to(workspace)).read_bytes() == path.read_bytes(), path
 

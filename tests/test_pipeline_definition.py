@@ -10,7 +10,7 @@ from nerveseg.params import Params, Section, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-FIXED_ORDER = ["phantom", "preprocess", "augment", "train_unet", "train_gan", "evaluate", "visualize"]
+FIXED_ORDER = ["phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "evaluate", "visualize"]
 
 
 def module_path(name: str) -> Path | None:

@@ -24,11 +24,13 @@ from PIL import Image
 
 from conftest import ROOT, simulated_frame
 from nerveseg import cli
-from nerveseg.ensemble import load_predictor
+from nerveseg.export import export
+from nerveseg.loading import load_predictor
 from nerveseg.predictor import Prediction
 from nerveseg.registration import example, save_served
 from nerveseg.served import ServedPredictor
 from nerveseg.tracking_models import PREDICTOR
+from test_export import FLOAT, VAL
 from test_segmenter import segmenter
 from tracked_repository import PATIENCE, free_port
 
@@ -39,9 +41,9 @@ LIMIT_MB = 1
 def folder(tmp_path_factory) -> Path:
     """A model as it is registered."""
     root = tmp_path_factory.mktemp("served")
-    (root / "gan").mkdir()
-    segmenter(2).save(root / "gan")
-    save_served(root / "model", root / "gan", pd.DataFrame({"frame": ["1_1"]}), "A card.")
+    (root / "exported").mkdir()
+    export(segmenter(2), root / "exported", FLOAT, VAL)
+    save_served(root / "model", root / "exported", pd.DataFrame({"frame": ["1_1"]}), "A card.")
     return root / "model"
 
 

@@ -223,7 +223,8 @@ def test_a_registered_model_brings_its_cases_its_card_its_requirements_and_where
         assert (folder / "code" / "nerveseg" / "served.py").is_file()
         assert not list((folder / "code").rglob("__pycache__"))
         pinned = dict(line.split("==") for line in (folder / "requirements.txt").read_text().splitlines())
-        assert pinned["tensorflow"] == metadata.version("tensorflow")
+        assert pinned["openvino"] == metadata.version("openvino")
+        assert not {"tensorflow", "tensorflow-io", "segmentation-models"} & set(pinned)
         described = Model.load(folder)
         registered = client.get_model_version("nerveseg", "1")
         assert registered.description == "A card."

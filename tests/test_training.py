@@ -16,7 +16,7 @@ from nerveseg.errors import ModelError
 from nerveseg.models.losses import dice, presence_loss, segmentation_loss
 from nerveseg.models.unet import build_unet
 from nerveseg.training import checkpoints, distribution
-from nerveseg.training.checkpoints import Checkpoint, digest_of
+from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy
 from nerveseg.training.supervised import HISTORY_COLUMNS, SupervisedTraining, steps_per_epoch
 from summation_order import races
@@ -92,29 +92,6 @@ def test_the_network_is_left_with_the_weights_of_its_best_epoch(data, tiny):
     _, val, info = data
     weights, history, _ = train_unet(data, tiny)
     assert mean_val_dice(tiny, weights, val, info) == pytest.approx(history["val_dice"].max(), abs=1e-6)
-
-
-def test_the_digest_follows_the_code(tmp_path, monkeypatch):
-    package = tmp_path / "package" / "training"
-    package.mkdir(parents=True)
-    monkeypatch.setattr(checkpoints, "PACKAGE", package.parent)
-    digests = set()
-    for code in ("decay = 0.99", "decay = 0.9"):
-        (package / "supervised.py").write_text(code)
-        digests.add(digest_of({}, []))
-    (package / "supervised.py").rename(package / "other.py")
-    digests.add(digest_of({}, []))
-    assert len(digests) == 3
-
-
-def test_the_digest_follows_params_and_inputs(tmp_path):
-    path = tmp_path / "input"
-    path.write_bytes(b"one")
-    first = digest_of({"lr": 1e-3}, [path])
-    assert first == digest_of({"lr": 1e-3}, [path])
-    assert first != digest_of({"lr": 1e-4}, [path])
-    path.write_bytes(b"two")
-    assert first != digest_of({"lr": 1e-3}, [path])
 
 
 HISTORY = pd.DataFrame({"epoch": [1.0], "loss": [0.1 + 0.2]})

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Mask, Size
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, search_cutoffs
+from nerveseg.evaluation.cutoff_search import search_cutoffs
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.outputs import write_json
 from nerveseg.params import PostprocessParams

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from nerveseg.data.inventory import take_inventory
-from nerveseg.data.summary import summary, text
 from nerveseg.errors import ModelError, told_plainly
 from nerveseg.params import Params, load_params
 from nerveseg.tracking_execution import repository_root
@@ -18,6 +16,9 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used, one
     frame stands under several subjects, or no frame is left, else 0.
     """
+    from nerveseg.data.inventory import take_inventory
+    from nerveseg.data.summary import summary, text
+
     params = load_params()
     target = (params.preprocess.height, params.preprocess.width)
     inventory = take_inventory(directory, params.data, repository_root(), target, clear_names=clear_names)
@@ -29,10 +30,10 @@ def predict(paths: Sequence[Path], output: Path, model: str, *, kaggle: bool) ->
     """Segment images and loops (`write_predictions`) with the model in a folder, of a config file in one, or of an MLflow
     URI; 1 where a file could not be read, else 0.
     """
-    from nerveseg.ensemble import folder_of, load_predictor
+    from nerveseg.digests import digest_of
+    from nerveseg.loading import folder_of, load_predictor
     from nerveseg.prediction_files import write_predictions
     from nerveseg.tracking_models import downloaded, is_uri
-    from nerveseg.training.checkpoints import digest_of
 
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
         predictor, identity = load_predictor(folder), digest_of({}, [folder])
@@ -144,9 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     predicting.add_argument(
         "--model",
-        default="models/gan",
+        default="models/exported",
         help="folder of a model or the config file in it, or a registered model, as models:/nerveseg@champion or "
-        "models:/nerveseg/3 (default: models/gan)",
+        "models:/nerveseg/3 (default: models/exported)",
     )
     predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
     folding = commands.add_parser("folds", help="mean and spread over the folds and seeds of DVC experiments")

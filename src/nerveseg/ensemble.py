@@ -15,11 +15,12 @@ import tensorflow as tf
 
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.loading import ENSEMBLE_NAME
 from nerveseg.outputs import write_json
 from nerveseg.predictor import Predictor
-from nerveseg.segmenter import CONFIG_NAME, Segmenter
+from nerveseg.segmenter import Segmenter
 
-ENSEMBLE_NAME, MEMBERS = "ensemble.json", "members"
+MEMBERS = "members"
 
 
 class Ensemble(Predictor):
@@ -50,7 +51,8 @@ class Ensemble(Predictor):
         means = {key: tf.reduce_mean(tf.stack([each[key] for each in said]), 0) for key in ("probability", "presence")}
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
         subjects = frozenset().union(*(member.subjects for member in members.values()))
-        super().__init__(tf.keras.Model(frames, means), size, cutoffs, subjects)
+        self.network = tf.keras.Model(frames, means)
+        super().__init__(tf.function(self.network, reduce_retracing=True), size, cutoffs, subjects)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -75,28 +77,6 @@ class Ensemble(Predictor):
             folder.mkdir(parents=True)
             member.save(folder)
         write_json(directory / ENSEMBLE_NAME, {"members": list(self.members)})
-
-
-def load_predictor(directory: Path) -> Predictor:
-    """The ensemble or the segmenter in a folder.
-
-    Raises:
-        ModelError: the folder holds neither.
-    """
-    return Ensemble.load(directory) if (directory / ENSEMBLE_NAME).exists() else Segmenter.load(directory)
-
-
-def folder_of(model: Path) -> Path:
-    """The folder of a model, which the config file in it may stand for.
-
-    Raises:
-        ModelError: there is no such config file.
-    """
-    if model.name not in (ENSEMBLE_NAME, CONFIG_NAME) or model.is_dir():
-        return model
-    if not model.is_file():
-        raise ModelError(f"{model} was not found; name the folder of a trained model, or run `dvc repro` to get one")
-    return model.parent
 
 
 def median_cutoffs(cutoffs: list[Cutoffs]) -> Cutoffs:

@@ -102,7 +102,8 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
         ModelError: there is more than one group, a group of one, a model is neither in the cache nor in the remote, or
             the folder cannot be written or holds something else.
     """
-    from nerveseg.ensemble import ENSEMBLE_NAME, Ensemble
+    from nerveseg.ensemble import Ensemble
+    from nerveseg.loading import ENSEMBLE_NAME
     from nerveseg.segmenter import Segmenter
 
     output = output.resolve()

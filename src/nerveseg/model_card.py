@@ -41,7 +41,9 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
         others = (_told(metrics[baseline].get(key)) for baseline in ("baseline_mean_mask", "baseline_empty"))
         rows.append(f"| {name} | {_told(metrics[model].get(key))} | {interval} | {' | '.join(others)} |")
     refined = "under the refiner of poor frames" if metrics["gan"]["used"] else "as it is, without a refiner"
-    kind = "An ensemble of refined U-Nets" if model == "ensemble" else f"A U-Net ({params.unet.encoder}), {refined}"
+    kind = "An ensemble of refined U-Nets" if "ensemble" in metrics else f"A U-Net ({params.unet.encoder}), {refined}"
+    if params.export.precision == "int8":
+        kind += ", in int8"
     degraded = metrics["degraded"]
     return f"""{_headline(metrics[model], bounds)}
 

@@ -264,6 +264,11 @@ class PostprocessParams(Section):
     flip: bool
 
 
+class ExportParams(Section):
+    precision: Literal["int8", "float32"]
+    max_difference: Annotated[float, Field(gt=0.0, le=0.1)]
+
+
 class EvaluateParams(Section):
     ensemble: RelativeFolder
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...]
@@ -309,6 +314,7 @@ class Params(Section):
     degradation: DegradationParams
     gan: GanParams
     postprocess: PostprocessParams
+    export: ExportParams
     evaluate: EvaluateParams
     visualize: VisualizeParams
     gate: GateParams

@@ -29,16 +29,11 @@ _REQUIREMENTS = (
     "mlflow",
     "numpy",
     "opencv-python-headless",
+    "openvino",
     "pandas",
     "pillow",
     "pydantic",
     "pydicom",
-    "pyyaml",
-    "scikit-learn",
-    "segmentation-models",
-    "tensorflow",
-    "tensorflow-io",
-    "tf-keras",
 )
 
 
@@ -47,7 +42,7 @@ def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> 
 
     Args:
         path: of the folder; it does not exist yet.
-        predictor: folder of a trained segmenter or ensemble.
+        predictor: folder of an exported model.
         cases: rows of the model in `metrics/cases.csv`.
         card: what a reader should know of it, Markdown.
     """

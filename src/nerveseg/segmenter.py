@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Mask
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs, search_cutoffs
+from nerveseg.evaluation.cutoff_search import search_cutoffs
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.loading import SEGMENTER_NAME
 from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.models.unet import LOGITS, PRESENCE, build_unet
 from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
 from nerveseg.predictor import Predictor
 
-CONFIG_NAME = "segmenter.json"
 UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.npz"
 
 
@@ -30,7 +31,7 @@ UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.npz"
 class SegmenterConfig:
     """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
     from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, the cut-offs found
-    on val, and the keys of the subjects that it has learnt from (`predictor.subject_keys`).
+    on val, and the keys of the subjects that it has learnt from (`unseen.subject_keys`).
     """
 
     height: int
@@ -45,7 +46,7 @@ class SegmenterConfig:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        path = directory / CONFIG_NAME
+        path = directory / SEGMENTER_NAME
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             parts = {"unet": UNetParams(**content["unet"]), "cutoffs": Cutoffs(**content["cutoffs"])}
@@ -61,7 +62,7 @@ class SegmenterConfig:
 
     def write(self, directory: Path) -> None:
         content = asdict(self) | {"unet": self.unet.model_dump()}
-        (directory / CONFIG_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (directory / SEGMENTER_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 class Segmenter(Predictor):
@@ -73,8 +74,9 @@ class Segmenter(Predictor):
         self.refiner = refiner
         frames = tf.keras.Input((config.height, config.width, 1), name="frames")
         (estimate,) = estimates_of(frames, unet, [refiner], flip=config.flip)
-        network = tf.keras.Model(frames, estimate)
-        super().__init__(network, (config.height, config.width), config.cutoffs, frozenset(config.subjects))
+        self.network = tf.keras.Model(frames, estimate)
+        run = tf.function(self.network, reduce_retracing=True)
+        super().__init__(run, (config.height, config.width), config.cutoffs, frozenset(config.subjects))
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -27,8 +27,8 @@ from nerveseg.data.dicom import is_dicom
 from nerveseg.data.frames import read_frame
 from nerveseg.data.images import MAX_PIXELS
 from nerveseg.data.letterbox import Frame
-from nerveseg.ensemble import load_predictor
 from nerveseg.errors import BadFileError
+from nerveseg.loading import load_predictor
 from nerveseg.predictor import Prediction, Predictor
 
 FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"

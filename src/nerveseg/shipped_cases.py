@@ -1,6 +1,6 @@
 """The cases of the model that ships: here, of a commit, of a model in MLflow's registry.
 
-They are the rows of the last model in `metrics/cases.csv` (`evaluate` scores what ships last: `gan`, or `ensemble`), a frame
+They are the rows of the last model in `metrics/cases.csv` (`evaluate` scores what ships last, as `exported`), a frame
 each, with `frame` and `subject` as text. Each registered model keeps a copy of that file.
 """
 

@@ -94,7 +94,7 @@ def _failing_clearly(uri: str, store: str) -> Iterator[None]:
     except Exception as error:  # each kind of artifact store raises its own library's
         raise ModelError(
             f"{uri}: MLflow's store {public(store)} cannot be used ({reason_of(error)}); start the server or correct "
-            "MLFLOW_TRACKING_URI, or name the folder of a model instead, as models/gan"
+            "MLFLOW_TRACKING_URI, or name the folder of a model instead, as models/exported"
         ) from error
 
 

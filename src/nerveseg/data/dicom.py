@@ -1,6 +1,7 @@
 """DICOM files: single frames and cine loops, and a subject that does not tell the patient.
 
-The header is read by pydicom and checked, then tensorflow-io decodes the pixels. The patient's identity leaves this
+The header is read by pydicom and checked. It decodes the pixels as well, as they are, as JPEG, JPEG 2000 or run-lengths; what it
+cannot decode here, lossless JPEG, JPEG-LS and palettes, tensorflow-io does, which brings TensorFlow with it. The patient's identity leaves this
 module only as a keyed digest (HMAC-SHA256, RFC 2104): without the salt nobody can go back from a subject to a patient
 by trying every number of a hospital.
 """
@@ -49,6 +50,7 @@ _TAGS = [
     "CineRate",
     "RecommendedDisplayFrameRate",
 ]
+DARK_IS_HIGH = "MONOCHROME1"  # photometric interpretation (PS3.3, section C.7.6.3)
 TISSUE, CENTIMETRES = 1, 3  # region spatial format of 2D images, and their physical unit (PS3.3, section C.8.5.5)
 
 
@@ -203,16 +205,12 @@ def _is_deflated(path: Path) -> bool:
 
 
 def _decoded(path: Path) -> tuple[NDArray[np.uint16], int]:
-    """Pixels as stored, (N, H, W, 1 or 3), and the bits of a grey level."""
-    import tensorflow as tf
-    import tensorflow_io as tfio
-
+    """Pixels as stored, (N, H, W, 1 or 3), bright where the picture is, and the bits of a grey level."""
     content = bytes_of(path)
     header = read_header(path, content)
-    try:
-        pixels = tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
-    except tf.errors.OpError as error:
-        raise BadFileError(path, f"its pixels cannot be decoded ({error.message})", "export it uncompressed") from None
+    pixels = _by_pydicom(path, content, header)
+    if pixels is None:
+        pixels = _by_tensorflow_io(path, content)
     if (
         pixels.ndim != 4
         or pixels.shape[:3] != (header.frames, header.height, header.width)
@@ -221,6 +219,42 @@ def _decoded(path: Path) -> tuple[NDArray[np.uint16], int]:
         found = f"its pixels decode to {'x'.join(map(str, pixels.shape))}, but its header announces {header!r}"
         raise BadFileError(path, found, "export it again, uncompressed")
     return pixels, header.bits
+
+
+def _by_pydicom(path: Path, content: bytes, header: Header) -> NDArray[np.uint16] | None:
+    """None where it cannot, or would give what is no grey level nor colour."""
+    import pydicom
+    from pydicom.pixels import get_decoder
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = pydicom.dcmread(io.BytesIO(content))
+            syntax, kind = found.file_meta.TransferSyntaxUID, str(found.PhotometricInterpretation)
+            able = not syntax.is_compressed or get_decoder(syntax).is_available
+            if not able or not kind.startswith(("MONOCHROME", "RGB", "YBR")):
+                return None
+            pixels = found.pixel_array
+        except NotImplementedError:  # a compression that it has not heard of
+            return None
+        except Exception as error:  # noqa: BLE001 - damaged pixels break pydicom and its decoders in many ways
+            raise BadFileError(
+                path, f"its pixels cannot be decoded ({type(error).__name__})", "export it uncompressed"
+            ) from None
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.size % (header.frames * header.height * header.width):
+        return None
+    pixels = pixels.reshape(header.frames, header.height, header.width, -1).astype(np.uint16)
+    return np.uint16(2**header.bits - 1) - pixels if kind == DARK_IS_HIGH else pixels
+
+
+def _by_tensorflow_io(path: Path, content: bytes) -> NDArray[np.uint16]:
+    import tensorflow as tf
+    import tensorflow_io as tfio
+
+    try:
+        return tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
+    except tf.errors.OpError as error:
+        raise BadFileError(path, f"its pixels cannot be decoded ({error.message})", "export it uncompressed") from None
 
 
 def salt_of(directory: Path) -> bytes:

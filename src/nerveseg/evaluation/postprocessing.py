@@ -4,17 +4,15 @@ where a nerve in the frame is unlikely.
 A threshold is a number, or `expected`: each frame has its own then, that of the mask with the highest expected Dice.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.evaluation.metrics import count
-from nerveseg.params import PostprocessParams, Threshold
+if TYPE_CHECKING:
+    from nerveseg.params import Threshold
 
 Probability = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -36,7 +34,7 @@ class Cutoffs:
     frame. `presence`: from which a frame shows a nerve at all.
     """
 
-    threshold: Threshold = 0.5
+    threshold: "Threshold" = 0.5
     min_area: float = 0.0
     presence: float = 0.0
 
@@ -45,7 +43,7 @@ class Cutoffs:
         probability = estimate.probability
         if estimate.presence < self.presence:
             return np.zeros(probability.shape, np.bool_)
-        return remove_small_regions(_above(probability, self.threshold), self.min_area * probability.size)
+        return remove_small_regions(above(probability, self.threshold), self.min_area * probability.size)
 
 
 def confidence(estimate: Estimate, mask: Mask) -> float:
@@ -65,7 +63,7 @@ def confidence(estimate: Estimate, mask: Mask) -> float:
     return float(estimate.presence * 2.0 * drawn / (np.count_nonzero(mask) + everything))
 
 
-def _above(probability: Probability, threshold: Threshold) -> Mask:
+def above(probability: Probability, threshold: "Threshold") -> Mask:
     mask: Mask = probability >= (expected_dice_threshold(probability) if threshold == "expected" else threshold)
     return mask
 
@@ -95,37 +93,3 @@ def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:
     keep[0] = False
     kept: Mask = keep[labels]
     return kept
-
-
-def search_cutoffs(
-    estimates: Iterable[Estimate], truths: Iterable[Mask], params: PostprocessParams
-) -> tuple[Cutoffs, float]:
-    """The cut-offs with the highest mean Dice.
-
-    Args:
-        estimates: of the frames of val, at their own size.
-        truths: their annotated masks.
-        params: the values to try, and whether all frames count (`challenge`) or those with a nerve (`dice_nerve`).
-
-    Returns:
-        The best ones, of equal ones the first in the order of params, and their mean Dice.
-    """
-    dices = []
-    for estimate, truth in zip(estimates, truths, strict=True):
-        if params.score == "challenge" or truth.any():
-            given = [count(truth, mask).dice for mask in _masks(estimate.probability, params)]
-            withheld = 0.0 if truth.any() else 1.0
-            shown = estimate.presence >= np.array(params.presences)
-            dices.append(np.where(shown, np.array(given)[:, np.newaxis], withheld))
-    means = np.mean(dices, axis=0)
-    best, presence = np.unravel_index(int(np.argmax(means)), means.shape)
-    threshold, min_area = list(product(params.thresholds, params.min_areas))[best]
-    return Cutoffs(threshold, min_area, params.presences[presence]), float(means[best, presence])
-
-
-def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask]:
-    """One for each threshold and smallest area, in the order of their product."""
-    for threshold in params.thresholds:
-        mask = _above(probability, threshold)
-        for min_area in params.min_areas:
-            yield remove_small_regions(mask, min_area * probability.size)

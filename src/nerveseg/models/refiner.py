@@ -22,11 +22,11 @@ import tensorflow as tf
 from nerveseg.errors import ModelError
 from nerveseg.models.unet import LOGITS, PRESENCE, build_unet, computing_in
 from nerveseg.params import UNetParams
+from nerveseg.refinement import LEAST_POOR
 
 layers = tf.keras.layers
 POOR = "poor"
 STRIDE = 2  # of what corrects the frame
-LEAST_POOR = 0.5  # probability of a poor frame, from which the U-Net is corrected at all
 OUTER = 4  # times the height of a map that learns is at least that of the frame
 COPY = "copy_of_unet"
 LOGIT_LIMIT = 8.0  # of what the refiner sees: the U-Net is over-confident

@@ -24,6 +24,7 @@ from nerveseg.reporting.layers import HEAT
 METHODS = {
     "unet": "U-Net",
     "gan": "Shipped",
+    "exported": "Shipped, exported",
     "baseline_mean_mask": "Average mask",
     "baseline_empty": "Empty mask",
 }

@@ -6,9 +6,7 @@ content is checked when it is read, and the finished stage leaves none behind. I
 where the stage runs in a copy of it that DVC makes for a queued experiment and deletes after it.
 """
 
-import hashlib
 import io
-import json
 import logging
 import os
 import zipfile
@@ -27,22 +25,8 @@ from nerveseg.tracking_execution import repository_root
 State = list[NDArray[Any]]  # the values of a list of variables, in its order
 Weights = list[NDArray[np.float32]]
 FOLDER = Path(".nerveseg/checkpoints")
-PACKAGE = Path(__file__).resolve().parents[1]
 _HISTORY = "history"
 _LOG = logging.getLogger(__name__)
-
-
-def digest_of(params: Mapping[str, Any], inputs: Sequence[Path]) -> str:
-    """Hexadecimal digest of some parameters, of the bytes of some files and folders, of this package's code and of
-    TensorFlow's version.
-    """
-    digest = hashlib.sha256(json.dumps([params, tf.__version__], sort_keys=True).encode())
-    content = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    for path in [*content, *sorted(PACKAGE.rglob("*.py"))]:
-        if path.is_file():
-            digest.update(path.name.encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
 
 
 class Checkpoint:

@@ -1,0 +1,123 @@
+"""How fast the model that ships predicts, beside the same network in TensorFlow and in PyTorch, in turns.
+
+    python bench/inference.py --peers /path/to/python/with/torch [--rounds 5] [--cores 2] [FRAME ...]
+
+Each contestant is a process of its own that stays loaded: `models/exported`, `models/gan` (TensorFlow; U-Net and refiner), and
+the plain U-Net alone in PyTorch, eager and compiled. In each round all measure one after the other: frames a second in
+batches of 16, and one frame of 580x420 after the other from the bytes of a PNG to the outline. Prints medians over the
+rounds, the 99th percentile of all single frames, memory after the last round, how long it took from the start of the process
+to the first outline, and the share of what the cores can multiply in float32, by the operations of the U-Net.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pandas as pd
+import psutil  # type: ignore[import-untyped]
+
+from nerveseg.params import load_params
+from training import matrix_product
+
+import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+
+HERE = Path(__file__).parent
+MEGABYTE = 2**20
+
+
+def filters_of_the_u_net() -> list[int]:
+    """Channels by level of the plain U-Net of `params.yaml`."""
+    unet = load_params().unet
+    return [min(unet.max_filters, unet.base_filters * 2**level) for level in range(unet.depth + 1)]
+
+
+def operations(filters: list[int], height: int, width: int) -> int:
+    """Of one frame: two for each multiplication and addition of the convolutions, behind a stem that halves the size."""
+    pixels = [height * width // 4 ** (level + 1) for level in range(len(filters))]
+    total = pixels[0] * 9 * filters[0]
+    for level, (before, now) in enumerate(zip([filters[0], *filters[:-1]], filters, strict=True)):
+        total += pixels[level] * 9 * (before + now) * now
+    for level, (now, below) in enumerate(pairwise(filters)):
+        total += pixels[level] * 9 * (now + below + now) * now
+    return 2 * (total + pixels[0] * filters[0] * 4)
+
+
+def peak() -> float:
+    """Operations a second of a matrix product in float32; convolutions by Winograd's method can seem to surpass it."""
+    return matrix_product(tf.float32, 1)
+
+
+class Contestant:
+    """A process that measures when it is told to; it is ready when this is made."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._given, self._said = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
+        self.ready: float = self._answer()["ready"]
+        self.rounds: list[dict[str, list[float]]] = []
+
+    def measure(self) -> None:
+        self._given.write("\n")
+        self._given.flush()
+        self.rounds.append(self._answer())
+
+    def end(self) -> float:
+        """Its memory, in megabytes."""
+        memory = psutil.Process(self._process.pid).memory_info().rss / MEGABYTE
+        self._given.close()
+        self._process.wait()
+        return float(memory)
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._said.readline()
+        if not line:
+            raise SystemExit(f"error: {' '.join(self._command)} ended; see above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("frames", nargs="*", metavar="FRAME")
+    parser.add_argument("--peers", help="a Python with PyTorch and OpenCV")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    os.sched_setaffinity(0, range(given.cores))
+    filters = filters_of_the_u_net()
+    frames = ["--frames", *given.frames]
+    commands = {
+        name: [sys.executable, str(HERE / "inference_ours.py"), f"models/{name}", *frames]
+        for name in ("exported", "gan")
+    }
+    if given.peers:
+        for mode in ("eager", "compiled"):
+            channels = map(str, filters)
+            commands[f"PyTorch, {mode}"] = [given.peers, str(HERE / "inference_torch.py"), mode, *channels, *frames]
+    running = {name: Contestant(command) for name, command in commands.items()}
+    for _ in range(given.rounds):
+        for contestant in running.values():
+            contestant.measure()
+    size = load_params().preprocess
+    work, most = operations(filters, size.height, size.width), peak()
+    rows = []
+    for name, contestant in running.items():
+        memory = contestant.end()
+        rate = float(np.median([np.median(each["rates"]) for each in contestant.rounds]))
+        seconds = 1000 * np.concatenate([each["seconds"] for each in contestant.rounds])
+        p50, p99 = np.quantile(seconds, [0.5, 0.99])
+        rows.append([name, rate, p50, p99, contestant.ready, memory, f"{rate * work / most:.0%}"])
+    columns = ["", "batch of 16, frames/s", "one, p50 ms", "p99 ms", "ready s", "MB", "of the peak"]
+    print(f"{given.cores} cores, {most / 1e9:.0f} GFLOP/s in float32; the U-Net takes {work / 1e9:.2f} GFLOP a frame")
+    print(pd.DataFrame(rows, columns=columns).round(2).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

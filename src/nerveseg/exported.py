@@ -1,0 +1,178 @@
+"""A trained model as it ships: compiled for the processor at hand by OpenVINO, without TensorFlow.
+
+On disk it is a folder: `exported.json` beside the networks of each training behind the model, in OpenVINO's format: `unet.xml`
+and, where a refiner ships, `refiner.xml` and `judge.xml`, which says whether a frame is poor. A refiner leaves a frame that
+seems good to the U-Net, to the bit, so that frames which are judged poor alone are shown to it. `nerveseg.export` writes it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.predictor import Predictor
+from nerveseg.refinement import LEAST_POOR
+
+if TYPE_CHECKING:
+    import openvino
+
+EXPORTED_NAME = "exported.json"
+UNET_FILE, JUDGE_FILE, REFINER_FILE = "unet.xml", "judge.xml", "refiner.xml"
+LOGITS, PRESENCE, POOR = "logits", "presence", "poor"
+Maps = NDArray[np.float32]
+# One frame at a time is answered by all cores, as is a batch; float32 because bfloat16 would make other numbers elsewhere.
+_COMPILED_FOR = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+
+
+@dataclass(frozen=True)
+class ExportedConfig:
+    """Input size in pixels, the cut-offs, the keys of the subjects that it has learnt from (`unseen.subject_keys`), in which
+    arithmetic it computes, and of each training behind it whether the mirrored frame is looked at as well.
+    """
+
+    height: int
+    width: int
+    cutoffs: Cutoffs
+    subjects: tuple[str, ...]
+    precision: str
+    flips: tuple[bool, ...]
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            ModelError: it is not there, or cannot be read.
+        """
+        path = directory / EXPORTED_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            parts = {"cutoffs": Cutoffs(**content["cutoffs"])}
+            return cls(**content | parts | {key: tuple(content[key]) for key in ("subjects", "flips")})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{path} is no exported model of this version ({error}); make it again with `dvc repro export`"
+            ) from None
+
+    def write(self, directory: Path) -> None:
+        (directory / EXPORTED_NAME).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+class ExportedPredictor(Predictor):
+    """One training, or the mean of several, compiled; it may be asked by several threads at once."""
+
+    def __init__(self, config: ExportedConfig, members: Sequence["Member"]) -> None:
+        self.config = config
+        super().__init__(_Mean(members), (config.height, config.width), config.cutoffs, frozenset(config.subjects))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read and compile a folder that `export` wrote.
+
+        Raises:
+            ModelError: the folder holds no exported model, or a damaged one.
+        """
+        import openvino
+
+        config = ExportedConfig.read(directory)
+        core = openvino.Core()
+        return cls(config, [Member.load(core, member_folder(directory, n), f) for n, f in enumerate(config.flips)])
+
+
+def member_folder(directory: Path, number: int) -> Path:
+    """Where the networks of one training lie in an exported model."""
+    return directory / f"member_{number}"
+
+
+class Member:
+    """The networks of one training, compiled.
+
+    Args:
+        unet: gives `logits` (N, H, W, 1) and `presence` (N, 1), a logit too, of grey levels.
+        refinement: the judge, which gives `poor`, the logit of a frame being a degraded one, (N, 1), and the refiner, which
+            corrects logits and presence; or None.
+        flip: whether the mirrored frame is looked at as well.
+    """
+
+    def __init__(
+        self,
+        unet: "openvino.CompiledModel",
+        refinement: "tuple[openvino.CompiledModel, openvino.CompiledModel] | None",
+        *,
+        flip: bool,
+    ) -> None:
+        self._unet, self._refinement, self._flip = unet, refinement, flip
+
+    @classmethod
+    def load(cls, core: "openvino.Core", directory: Path, flip: bool) -> Self:  # noqa: FBT001 - its only one
+        unet, judge, refiner = (directory / name for name in (UNET_FILE, JUDGE_FILE, REFINER_FILE))
+        refinement = (compiled(core, judge), compiled(core, refiner)) if refiner.exists() else None
+        return cls(compiled(core, unet), refinement, flip=flip)
+
+    def __call__(self, levels: Maps) -> tuple[Maps, Maps]:
+        """`probability` and `presence` of grey levels, as a predictor's network gives them."""
+        looks = [self._look(levels)]
+        if self._flip:
+            mirrored, presence = self._look(np.ascontiguousarray(levels[:, :, ::-1]))
+            looks.append((mirrored[:, :, ::-1], presence))
+        return estimate_of(looks)
+
+    def _look(self, levels: Maps) -> tuple[Maps, Maps]:
+        """`logits` and `presence`, the logit of a nerve in the frame."""
+        logits, presence = infer(self._unet, {"frames": levels}, [LOGITS, PRESENCE])
+        if self._refinement is not None:
+            judge, refiner = self._refinement
+            (judged,) = infer(judge, {"frames": levels}, [POOR])
+            if (poor := _sigmoid(judged[:, 0]) >= LEAST_POOR).any():
+                given = {"frames": levels[poor], "unet_logits": logits[poor], "unet_presence": presence[poor]}
+                logits[poor], presence[poor] = infer(refiner, given, [LOGITS, PRESENCE])
+        return logits, presence
+
+
+def estimate_of(looks: Sequence[tuple[Maps, Maps]]) -> tuple[Maps, Maps]:
+    """`probability` (N, H, W, 1) and `presence` (N, 1) of one or two looks at frames, each logits of these shapes: as
+    `segmenter.estimates_of`.
+    """
+    probability, presence = (np.mean([_sigmoid(look[i]) for look in looks], axis=0) for i in range(2))
+    return probability, np.sqrt(presence * probability.max((1, 2)))
+
+
+class _Mean:
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._members = members
+
+    def __call__(self, levels: Maps) -> Mapping[str, Maps]:
+        said = [member(levels) for member in self._members]
+        probability, presence = (np.mean([each[i] for each in said], axis=0) for i in range(2))
+        return {"probability": probability, "presence": presence}
+
+
+def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvino.CompiledModel":
+    """A network, or the one in a file, for the processor at hand.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    try:
+        return core.compile_model(network, "CPU", _COMPILED_FOR)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ModelError(f"{network} cannot be loaded ({reason}); make it again with `dvc repro export`") from None
+
+
+def infer(network: "openvino.CompiledModel", inputs: Mapping[str, Maps], outputs: Sequence[str]) -> list[Maps]:
+    """Those outputs, in the order of their names; a network may have more names for one."""
+    request = network.create_infer_request()  # one a call: a server asks from several threads
+    request.infer(dict(inputs), share_inputs=True)
+    return [request.get_tensor(name).data.copy() for name in outputs]
+
+
+def _sigmoid(logits: Maps) -> Maps:
+    """Without the warning that large logits would cost."""
+    return np.float32(0.5) * (np.float32(1.0) + np.tanh(np.float32(0.5) * logits))

@@ -1,0 +1,191 @@
+"""Exported models against the trained ones that they were made of, which compute with TensorFlow."""
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, kaggle_frames, simulated_frame
+from nerveseg.data.letterbox import Letterbox
+from nerveseg.ensemble import Ensemble
+from nerveseg.errors import ModelError
+from nerveseg.evaluation.metrics import count
+from nerveseg.export import Annotated, export
+from nerveseg.exported import ExportedPredictor
+from nerveseg.loading import load_predictor, load_trained
+from nerveseg.models.refiner import POOR
+from nerveseg.params import ExportParams
+from nerveseg.segmenter import Segmenter
+from test_segmenter import FRAMES, segmenter
+
+FLOAT, INT8 = (ExportParams(precision=precision, max_difference=0.002) for precision in ("float32", "int8"))
+DRAWN = [simulated_frame((48, 80), nerve=number % 3 > 0, seed=number) for number in range(12)]
+VAL = Annotated(np.stack([Letterbox.fit((48, 80), (32, 64)).frame(frame) for frame, _ in DRAWN]), [m for _, m in DRAWN])
+TOLERANCE = 1e-4  # of probabilities; float32 sums in another order
+
+
+@pytest.fixture
+def exported(tmp_path):
+    def exporting(model, params=FLOAT, name="exported"):
+        (tmp_path / name).mkdir()
+        export(model, tmp_path / name, params, VAL)
+        return load_predictor(tmp_path / name)
+
+    return exporting
+
+
+def judging(model: Segmenter, logit: float) -> Segmenter:
+    """The same with a judge that calls every frame poor with this logit."""
+    layer = model.refiner.get_layer(POOR)
+    weights, bias = layer.get_weights()
+    layer.set_weights([0 * weights, bias + logit])
+    return model
+
+
+def assert_alike(one, other, frames=FRAMES):
+    for ours, theirs in zip(one.predict(frames), other.predict(frames), strict=True):
+        assert np.allclose(ours.probability, theirs.probability, atol=TOLERANCE)
+        assert ours.presence == pytest.approx(theirs.presence, abs=TOLERANCE)
+        assert np.count_nonzero(ours.mask != theirs.mask) <= 2  # pixels at the threshold
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("poor", [None, -3.0, 0.3, 3.0])
+def test_in_float32_an_exported_model_says_what_the_trained_one_says(exported, flip, poor):
+    model = segmenter(flip=flip) if poor is None else judging(segmenter(4, flip=flip), poor)
+    assert_alike(exported(model), model)
+
+
+def test_poor_frames_of_a_batch_alone_are_refined(exported):
+    model = segmenter(4)
+    layer = model.refiner.get_layer(POOR)
+    weights, _ = layer.get_weights()
+    layer.set_weights([np.random.default_rng(1).normal(size=weights.shape), np.zeros(1)])
+    levels = VAL.levels
+    said = model.unet(levels, training=False)
+    logits = model.refiner([levels, said["logits"], said["presence"]], training=False)[POOR].numpy()
+    layer.set_weights([layer.get_weights()[0], -np.array([np.median(logits)])])  # half of them
+    frames = [frame for frame, _ in DRAWN]
+    found = exported(model)
+    plain = exported(Segmenter(replace(model.config, refiner_filters=0), model.unet), name="plain")
+    assert_alike(found, model, frames)
+    same = [
+        np.array_equal(one.probability, other.probability)
+        for one, other in zip(found.predict(frames), plain.predict(frames), strict=True)
+    ]
+    assert 0 < sum(same) < len(frames)
+
+
+def test_an_ensemble_is_exported_as_the_mean_of_its_members(exported):
+    ensemble = Ensemble({"a": judging(segmenter(4), 2.0), "b": segmenter(flip=True)})
+    found = exported(ensemble)
+    assert_alike(found, ensemble)
+    assert (found.cutoffs, found.subjects, found.size) == (ensemble.cutoffs, ensemble.subjects, ensemble.size)
+
+
+def test_in_int8_dice_on_val_stays_within_what_is_allowed(exported):
+    model = segmenter(4)
+    found = exported(model, INT8)
+    frames = [frame for frame, _ in DRAWN]
+    dices = [
+        np.mean([count(truth, each.mask).dice for truth, each in zip(VAL.truths, by.predict(frames), strict=True)])
+        for by in (model, found)
+    ]
+    assert dices[1] == pytest.approx(dices[0], abs=INT8.max_difference)
+
+
+def test_int8_makes_the_u_net_smaller_and_says_how_much_of_it_is(tmp_path):
+    facts = {}
+    for params in (FLOAT, INT8):
+        folder = tmp_path / params.precision
+        folder.mkdir()
+        facts[params.precision] = export(segmenter(), folder, params, VAL)
+    small, large = (tmp_path / name / "member_0" / "unet.bin" for name in ("int8", "float32"))
+    assert small.stat().st_size < 0.6 * large.stat().st_size
+    assert facts["float32"]["int8_layers"] == 0
+    assert facts["int8"]["int8_layers"] == facts["int8"]["layers"] == facts["float32"]["layers"] == 11
+
+
+def test_layers_go_back_to_float32_where_int8_costs_too_much(tmp_path):
+    facts = export(segmenter(), tmp_path, ExportParams(precision="int8", max_difference=1e-9), VAL)
+    assert facts["int8_layers"] < facts["layers"]
+
+
+@pytest.mark.parametrize("params", [FLOAT, INT8])
+def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path, params):
+    segmenter(4).save(tmp_path)
+    script = (
+        "import sys, pathlib; sys.path[:0] = sys.argv[2:]; import test_export as t\n"
+        "folder = pathlib.Path(sys.argv[1]); folder.mkdir(); trained = t.load_trained(folder.parent)\n"
+        f"t.export(trained, folder, t.{'FLOAT' if params is FLOAT else 'INT8'}, t.VAL)"
+    )
+    contents = []
+    for name in ("one", "other"):
+        paths = [str(ROOT / "src"), str(ROOT / "tests")]
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / name), *paths], check=True)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert len(contents[0]) == 7
+    assert contents[0] == contents[1]
+
+
+def test_predicting_imports_no_tensorflow_and_is_ready_at_once(exported, tmp_path):
+    exported(segmenter(4))
+    folder = kaggle_frames(tmp_path / "frames", subjects=[1])
+    script = (
+        "import sys; from nerveseg import cli\n"
+        "try: cli.main()\n"
+        "finally: assert not {'tensorflow', 'tf_keras', 'sklearn', 'mlflow'} & set(sys.modules)"
+    )
+    command = ["predict", str(folder), "--out", str(tmp_path / "masks"), "--model", str(tmp_path / "exported")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "masks").glob("*_mask.png"))) == 4
+
+
+def test_several_threads_may_ask_at_once(exported):
+    model = exported(segmenter(4))
+    alone = [model.predict([frame])[0].probability for frame in FRAMES]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda n: model.predict([FRAMES[n % 3]])[0].probability, range(60)))
+    for number, found in enumerate(together):
+        assert np.allclose(found, alone[number % 3], atol=TOLERANCE)
+
+
+def test_what_is_exported_is_loaded_as_such_and_the_trained_one_as_that(exported, tmp_path):
+    model = segmenter()
+    assert isinstance(exported(model), ExportedPredictor)
+    model.save(tmp_path)
+    assert isinstance(load_trained(tmp_path), Segmenter)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda folder: (folder / "exported.json").write_text("{}"), r"exported\.json is no exported model"),
+        (lambda folder: shutil.rmtree(folder / "member_0"), r"unet\.xml cannot be loaded"),
+        (lambda folder: (folder / "member_0" / "unet.bin").write_bytes(b""), r"unet\.xml cannot be loaded"),
+        (lambda folder: (folder / "member_0" / "unet.xml").write_text("<net"), r"unet\.xml cannot be loaded"),
+    ],
+)
+def test_a_damaged_export_says_how_to_make_it_again(exported, tmp_path, damage, told):
+    exported(segmenter())
+    damage(tmp_path / "exported")
+    with pytest.raises(ModelError, match=told + ".*make it again with `dvc repro export`"):
+        load_predictor(tmp_path / "exported")
+
+
+def test_nothing_tells_the_makers_of_the_runtime_what_is_done_with_it():
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); import nerveseg.export\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "print(telemetry_utils.tm.__name__, [name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "[]"]
