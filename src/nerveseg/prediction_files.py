@@ -1,6 +1,7 @@
 """Predictions as files: of each frame a mask and an overlay, of each cine loop a film, and a table of all.
 
 A source, which is an image or a DICOM loop, is done as a whole: once its files stand, its rows go into a journal beside them.
+Files are written by threads while the next frames are predicted, which keeps all cores busy.
 A run that was interrupted and is started again with the same model finds there what is done of sources that did not change
 since, and goes on with the others; at the end the journal makes room for `predictions.csv`.
 """
@@ -8,10 +9,11 @@ since, and goes on with the others; at the end the journal makes room for `predi
 import json
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -33,6 +35,7 @@ COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "c
 JOURNAL = ".predictions.jsonl"
 VERMILLION = (213, 94, 0)  # red, green, blue: predictions have this colour in the report, too
 CONTOUR, LEVELS = 255, 255  # index of the contour's colour in the palette of a film; grey levels before it
+IN_FLIGHT = 256  # frames whose files are being written, at most, beside those of one source
 FRAME_TIME = 50.0  # milliseconds, of loops that do not say theirs
 Row = dict[str, Any]
 
@@ -72,12 +75,11 @@ def write_predictions(
         raise DatasetError(f"{output} cannot be made ({error.strerror}); choose another folder for --out") from None
     journal = _Journal(output / JOURNAL, identity)
     failed = 0
-    with tqdm(sources, desc="predicting", unit="file") as progress:
+    todo = [path for path in sources if not journal.knows(path)]
+    with _Writing(journal) as writing, tqdm(todo, desc="predicting", unit="file") as progress:
         for path in progress:
-            if journal.knows(path):
-                continue
             try:
-                journal.add(path, _predicted(path, output, predictor))
+                writing.add(path, *_predicted(path, output, predictor, writing.threads))
             except DatasetError as error:
                 progress.write(f"skipped: {error}", file=sys.stderr)
                 failed += 1
@@ -121,6 +123,38 @@ class _Journal:
         self._path.unlink()
 
 
+class _Writing:
+    """Sources whose files threads are writing; they come into the journal in their order, once their files stand.
+
+    At its end it waits for all of them, after an error and Ctrl-C as well: what was predicted is not done again.
+    """
+
+    def __init__(self, journal: _Journal) -> None:
+        self.threads = ThreadPoolExecutor(os.cpu_count())
+        self._journal, self._open = journal, deque[tuple[Path, list[Row], list[Future[None]]]]()
+
+    def add(self, path: Path, rows: list[Row], files: list[Future[None]]) -> None:
+        self._open.append((path, rows, files))
+        while len(self._open) > 1 and sum(len(waiting) for _, waiting, _ in self._open) > IN_FLIGHT:
+            self._finish_oldest()
+
+    def _finish_oldest(self) -> None:
+        path, rows, files = self._open.popleft()
+        for file in files:
+            file.result()
+        self._journal.add(path, rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            while self._open:
+                self._finish_oldest()
+        finally:
+            self.threads.shutdown(cancel_futures=True)
+
+
 def _parsed(line: str) -> dict[str, Any]:
     """What a line of the journal says; nothing where it was cut off."""
     try:
@@ -135,20 +169,27 @@ def _state(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _predicted(path: Path, output: Path, predictor: Predictor) -> list[Row]:
+def _predicted(
+    path: Path, output: Path, predictor: Predictor, threads: Executor
+) -> tuple[list[Row], list[Future[None]]]:
+    """The rows of a source, and the files of it that threads are writing."""
     frames, _ = read_frames(path)
     starts = range(0, len(frames), BATCH_SIZE)
     predictions = (found for start in starts for found in predictor.predict([*frames[start : start + BATCH_SIZE]]))
-    rows, masks = [], []
+    rows, masks, files = [], [], []
     for number, (frame, found) in enumerate(zip(frames, predictions, strict=True), start=1):
         name = f"{path.stem}_{number}" if len(frames) > 1 else path.stem
-        write_image(output / f"{name}_mask.png", found.mask)
-        write_image(output / f"{name}_overlay.png", overlay(frame, found.mask))
+        files.append(threads.submit(_write_frame, output / name, frame, found.mask))
         rows.append(_row(path, number, found))
         masks.append(found.mask)
     if len(frames) > 1:
-        write_film(output / f"{path.stem}.gif", frames, masks, _frame_time(path))
-    return rows
+        files.append(threads.submit(write_film, output / f"{path.stem}.gif", frames, masks, _frame_time(path)))
+    return rows, files
+
+
+def _write_frame(stem: Path, frame: Frame, mask: Mask) -> None:
+    write_image(stem.with_name(f"{stem.name}_mask.png"), mask)
+    write_image(stem.with_name(f"{stem.name}_overlay.png"), overlay(frame, mask))
 
 
 def _row(path: Path, number: int, found: Prediction) -> Row:
