@@ -126,3 +126,21 @@ def data(tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
 def repo(tmp_path, monkeypatch) -> Path:
     """A small repository that reports to MLflow, as the working directory."""
     return made_repository(tmp_path / "repo", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser; tests that need it are skipped where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "bench"))
+        from browsers import chromium as path_of
+    if not (path := path_of()):
+        if os.environ.get("REQUIRE_CHROMIUM"):
+            pytest.fail("no Chromium was found on the PATH, and REQUIRE_CHROMIUM is set")
+        pytest.skip("no Chromium on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()

@@ -3,7 +3,6 @@ REQUIRE_CHROMIUM is set, as `.ci/run` does.
 """
 
 import io
-import os
 import re
 import socket
 import time
@@ -14,9 +13,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from matplotlib.colors import to_rgb
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-from conftest import ROOT, simulated_frame
+from conftest import simulated_frame
 from nerveseg.reporting.canvas import GREEN, LOOKS, TRUTH, VERMILLION
 from nerveseg.reporting.case_browser import Gallery, Rung
 from nerveseg.reporting.charts import Chart, Series
@@ -69,21 +67,6 @@ def address(cases, tmp_path_factory):
         [Chart("by-size", "Dice by size", "Choose a point", "Area", "Dice", series)],
     )
     return (folder / "index.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "bench"))
-        from browsers import chromium as path_of
-    if not (path := path_of()):
-        if os.environ.get("REQUIRE_CHROMIUM"):
-            pytest.fail("no Chromium was found on the PATH, and REQUIRE_CHROMIUM is set")
-        pytest.skip("no Chromium on the PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -107,6 +107,30 @@ def serve(model: str, port: int, limit: float) -> int:
     return 0
 
 
+def watch(source: str, model: str, port: int) -> int:
+    """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
+    from nerveseg.loading import folder_of, load_predictor
+    from nerveseg.tracking_models import downloaded, is_uri
+    from nerveseg.watch import Watch
+    from nerveseg.watch_page import page
+    from nerveseg.watch_sources import frames_of
+
+    with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
+        predictor = load_predictor(folder)
+    watching = Watch(predictor, frames_of(source))
+    with page(watching, port) as address:
+        print(f"{source} is outlined at {address} (Ctrl-C ends it)", flush=True)
+        try:
+            watching.run()
+        except KeyboardInterrupt:
+            watching.stop()
+        _, _, state = watching.wait(-1)
+    print(
+        f"{state.shown} frames shown, {state.dropped} dropped; {state.delay:.1f} ms from a frame to its outline (median of the last)"
+    )
+    return 0
+
+
 def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
     """Run a sweep to its end; 1 where no trial of it has a score, 130 where it was interrupted, else 0."""
     from nerveseg.sweep import sweep as run_sweep
@@ -189,12 +213,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="val_dice",
         help="what makes a trial good: the best Dice on val (%(default)s, the default), or a key of metrics/metrics.json",
     )
+    watching = commands.add_parser("watch", help="outline live frames on a page of this machine")
+    watching.add_argument("source", help="a video or cine loop, a folder that grows, or the number of a capture device")
+    watching.add_argument("--model", default="models/exported", help="as for predict (default: %(default)s)")
+    watching.add_argument("--port", type=int, default=5002, help="of 127.0.0.1 (default: %(default)s)")
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
     predicting.set_defaults(run=lambda given: predict(given.paths, given.out, given.model, kaggle=given.kaggle))
     folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))
     gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
     promoting.set_defaults(run=lambda given: promote(given.version))
     serving.set_defaults(run=lambda given: serve(given.model, given.port, given.limit))
+    watching.set_defaults(run=lambda given: watch(given.source, given.model, given.port))
     sweeping.set_defaults(run=lambda given: sweep(given.name, given.trials, given.values, given.score))
     syncing.set_defaults(run=lambda _: sync())
     given = parser.parse_args(arguments)

@@ -1,0 +1,253 @@
+"""Live frames: which are shown and dropped, where they come from, and the page that shows them."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import ROOT, simulated_frame
+from nerveseg.errors import BadFileError, DatasetError, ServingError
+from nerveseg.export import export
+from nerveseg.predictor import Prediction
+from nerveseg.watch import Watch
+from nerveseg.watch_page import page
+from nerveseg.watch_sources import frames_of
+from odd_files import dicom
+from test_export import FLOAT, VAL
+from test_segmenter import segmenter
+from tracked_repository import PATIENCE, free_port
+
+FRAME, MASK = simulated_frame((48, 80), nerve=True, seed=1)
+
+
+class Slow:
+    """Calls the ellipse a nerve, after some seconds; notes what it was asked for."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds, self.asked = seconds, []
+
+    def predict(self, frames):
+        time.sleep(self.seconds)
+        self.asked += [int(frame[0, 0]) for frame in frames]
+        return [Prediction(MASK.astype(np.float32), MASK, 0.75, 0.5) for _ in frames]
+
+
+def numbered(count, seconds):
+    """Frames whose first pixel is their number, at this interval."""
+    for number in range(count):
+        frame = FRAME.copy()
+        frame[0, 0] = number
+        yield frame
+        time.sleep(seconds)
+
+
+def test_every_frame_is_shown_where_there_is_time_for_it():
+    model = Slow()
+    state = Watch(model, numbered(10, 0.05)).run()
+    assert model.asked == list(range(10))
+    assert (state.shown, state.dropped, state.ended) == (10, 0, True)
+    assert (state.presence, state.confidence, state.area) == (0.75, 0.5, MASK.sum())
+
+
+def test_frames_are_dropped_rather_than_shown_late_and_are_counted():
+    model = Slow(0.1)
+    state = Watch(model, numbered(30, 0.02)).run()
+    assert state.shown == len(model.asked) < 12
+    assert state.shown + state.dropped == 30
+    assert model.asked == sorted(model.asked)
+    assert model.asked[-1] == 29, "the last one is shown"
+    assert 100 <= state.delay < 300, "no frame waited for more than the one before it"
+
+
+def test_an_error_of_the_source_ends_the_watch_and_is_told():
+    def breaking():
+        yield FRAME
+        raise DatasetError("the cable was pulled")
+
+    with pytest.raises(DatasetError, match="the cable was pulled"):
+        Watch(Slow(), breaking()).run()
+
+
+def test_it_stops_when_it_is_told_to_though_the_source_goes_on():
+    watch = Watch(Slow(), numbered(10**9, 0.01))
+    threading.Timer(0.3, watch.stop).start()
+    assert watch.run().shown > 3
+
+
+def video(path, frames, rate):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (80, 48))
+    for frame in frames:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
+    writer.release()
+    return path
+
+
+def test_a_video_comes_at_its_own_speed(tmp_path):
+    path = video(tmp_path / "loop.avi", [FRAME] * 10, 20)
+    began = time.monotonic()
+    found = list(frames_of(str(path)))
+    assert 0.4 < time.monotonic() - began < 1.5
+    assert [(frame.shape, frame.dtype) for frame in found] == [((48, 80), np.uint8)] * 10
+    assert np.abs(found[0].astype(int) - FRAME).mean() < 6
+
+
+def test_a_cine_loop_of_dicom_comes_at_its_own_speed(tmp_path):
+    path = tmp_path / "loop.dcm"
+    path.write_bytes(dicom(np.stack([FRAME, FRAME[::-1]]), FrameTime="300"))
+    began = time.monotonic()
+    found = list(frames_of(str(path)))
+    assert 0.3 <= time.monotonic() - began < 1.5
+    assert np.array_equal(found, [FRAME, FRAME[::-1]])
+
+
+def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_ones_when_they_are_whole(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("nerveseg.watch_sources.WRITTEN_IN", 0.5)
+    for number in (1, 2, 10):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full_like(FRAME, number))
+    frames = frames_of(str(tmp_path))
+    assert next(frames)[0, 0] == 10
+    whole = cv2.imencode(".png", np.full_like(FRAME, 11))[1].tobytes()
+    (tmp_path / "11.png").write_bytes(whole[:30])
+    threading.Timer(0.2, (tmp_path / "11.png").write_bytes, [whole]).start()
+    assert next(frames)[0, 0] == 11
+    (tmp_path / "12.png").write_bytes(whole[:30])
+    cv2.imwrite(str(tmp_path / "13.png"), np.full_like(FRAME, 13))
+    assert next(frames)[0, 0] == 13
+    threading.Timer(0.8, cv2.imwrite, [str(tmp_path / "14.png"), np.full_like(FRAME, 14)]).start()
+    assert next(frames)[0, 0] == 14
+    assert "skipped: " in (told := capsys.readouterr().err)
+    assert "12.png" in told
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "told"),
+    [
+        ("none.mp4", DatasetError, "none.mp4 was not found; name a video, a folder, or the number"),
+        ("7", DatasetError, "capture device 7 cannot be opened"),
+        ("broken.mp4", BadFileError, "no video that can be read here"),
+    ],
+)
+def test_a_source_that_is_none_is_told(tmp_path, monkeypatch, source, error, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(error, match=told):
+        frames_of(source)
+
+
+@contextmanager
+def watched(frames, model=None):
+    watch = Watch(model or Slow(), frames)
+    with page(watch, free_port()) as address:
+        thread = threading.Thread(target=watch.run)
+        thread.start()
+        yield int(address.rpartition(":")[2])
+        watch.stop()
+        thread.join(PATIENCE)
+
+
+def ask(port, path, host=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("GET", path, headers={} if host is None else {"Host": host})
+    return connection.getresponse()
+
+
+def test_the_page_shows_pictures_and_tells_their_state():
+    with watched(numbered(200, 0.02)) as port:
+        assert b"<title>nerveseg watch</title>" in ask(port, "/").read()
+        pictures = ask(port, "/frames")
+        assert pictures.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+        assert pictures.readline() == b"--frame\r\n"
+        assert pictures.readline() == b"Content-Type: image/jpeg\r\n"
+        size = int(pictures.readline().split()[1])
+        pictures.readline()
+        shown = cv2.imdecode(np.frombuffer(pictures.read(size), np.uint8), cv2.IMREAD_COLOR)
+        assert shown.shape == (48, 80, 3)
+        assert (shown[..., 2].astype(int) - shown[..., 0] > 60).any(), "the outline is orange"
+        event = ask(port, "/state").readline()
+        state = json.loads(event.removeprefix(b"data: "))
+        assert state["presence"] == 0.75
+        assert state["shown"] >= 1
+
+
+def test_it_listens_on_this_machine_alone_and_answers_to_no_other_name():
+    with watched(numbered(200, 0.02)) as port:
+        assert ask(port, "/state", host="evil.example:80").status == 403
+        assert ask(port, "/", host=f"localhost:{port}").status == 200
+        assert ask(port, "/etc/passwd").status == 404
+        with (
+            pytest.raises(ServingError, match=f"port {port} of 127.0.0.1 cannot be used"),
+            page(SimpleNamespace(), port),
+        ):
+            pass
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    export(segmenter(4), folder, FLOAT, VAL)
+    return folder
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "nerveseg.cli", "watch", *map(str, arguments)]
+
+
+def test_the_command_says_at_its_end_how_many_frames_it_dropped(exported, tmp_path):
+    path = video(tmp_path / "loop.avi", [FRAME] * 20, 30)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        command(path, "--model", exported, "--port", free_port()), env=environment, capture_output=True, text=True,
+        check=True, timeout=PATIENCE,
+    )  # fmt: skip
+    first, last = done.stdout.splitlines()
+    assert first.startswith(f"{path} is outlined at http://127.0.0.1:")
+    shown, dropped = int(last.split()[0]), int(last.split(", ")[1].split()[0])
+    assert shown + dropped == 20
+    assert shown > 1
+
+
+def test_ctrl_c_ends_the_command_without_an_error(exported, tmp_path):
+    cv2.imwrite(str(tmp_path / "1.png"), FRAME)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    port = free_port()
+    with subprocess.Popen(
+        command(tmp_path, "--model", exported, "--port", port), env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        process.stdout.readline()
+        states = ask(port, "/state")
+        while b'"shown": 1' not in states.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    assert "1 frames shown, 0 dropped" in out
+
+
+def test_the_page_in_a_browser_tells_what_is_seen(chromium):
+    heard = []
+    with watched(numbered(250, 0.02)) as port:
+        tab = chromium.new_page()
+        tab.on("pageerror", lambda error: heard.append(str(error)))
+        tab.on("console", lambda message: heard.append(message.text))
+        tab.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
+        tab.get_by_text("a nerve is outlined").wait_for()
+        assert tab.inner_text("#presence") == "0.75"
+        end = time.monotonic() + PATIENCE
+        while tab.evaluate("document.querySelector('img').naturalWidth") != 80:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        tab.get_by_text("the source has ended").wait_for()
+    assert heard == []
