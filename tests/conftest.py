@@ -1,6 +1,7 @@
 """Small data made on the spot: frames of filtered noise in which a bright ellipse is the nerve."""
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from tracked_repository import made_repository
 ROOT = Path(__file__).resolve().parents[1]
 for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE", "TF_CONFIG"):
     os.environ.pop(variable, None)
+# A shell makes what it starts in the background deaf to Ctrl-C, and what that starts in turn.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 use_threads(2)  # as the stages do: what is computed side by side would else share the cores now so, now otherwise
 
 TINY = {

@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT, write_params
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.ensemble import Ensemble
+from nerveseg.loading import load_predictor
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.unseen import subject_keys
@@ -268,11 +269,11 @@ def test_the_registered_challenger_predicts_as_the_model_of_the_pipeline(workspa
     import mlflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
-    segmenter = Segmenter.load(workspace / "models" / "gan")
+    shipped = load_predictor(workspace / "models" / "exported")
     frames = list(np.random.default_rng(0).integers(0, 255, (2, 40, 70)).astype(np.uint8))
     request = pd.DataFrame({"frame": [frame.tolist() for frame in frames]})
     registered = mlflow.pyfunc.load_model("models:/nerveseg/1").predict(request, params={"arrays": True})
-    for found, expected in zip(registered, segmenter.predict(frames), strict=True):
+    for found, expected in zip(registered, shipped.predict(frames), strict=True):
         assert np.array_equal(found["mask"], expected.mask)
         assert np.array_equal(np.float32(found["probability"]), expected.probability)
         assert (found["height"], found["width"]) == (40, 70)
@@ -354,7 +355,7 @@ def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace):
     path = workspace / "metrics" / "cases.csv"
     before = path.read_text()
     worse = pd.read_csv(path, dtype={"subject": str})
-    worse.loc[(worse["model"] == "gan") & worse["has_nerve"], "dice"] -= 0.02
+    worse.loc[(worse["model"] == "exported") & worse["has_nerve"], "dice"] -= 0.02
     worse.to_csv(path, index=False)
     done = run(workspace, *gate)
     path.write_text(before)

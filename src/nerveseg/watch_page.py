@@ -19,9 +19,7 @@ from nerveseg.watch import Watch
 HOST = "127.0.0.1"
 PAGE = Path(__file__).with_name("watch.html")
 BOUNDARY = "frame"
-_POLICY = (
-    "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
+_POLICY = "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @contextmanager
