@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, cast
@@ -58,9 +59,11 @@ class Contestant:
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
+        began = time.monotonic()
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._given, self._said = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
-        self.ready: float = self._answer()["ready"]
+        self._answer()
+        self.ready = time.monotonic() - began
         self.rounds: list[dict[str, list[float]]] = []
 
     def measure(self) -> None:

@@ -4,18 +4,15 @@ It is given the folder, `--frames`, and files with frames.
 """
 
 import sys
-import time
+import tempfile
+from pathlib import Path
 
-BEGAN = time.time()
-import tempfile  # noqa: E402
-from pathlib import Path  # noqa: E402
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from inference_turns import Frames, take_turns  # noqa: E402
-from nerveseg.data.frames import read_frame  # noqa: E402
-from nerveseg.loading import load_predictor  # noqa: E402
-from nerveseg.prediction_files import contour as outline  # noqa: E402
+from inference_turns import Frames, take_turns
+from nerveseg.data.frames import read_frame
+from nerveseg.loading import load_predictor
+from nerveseg.prediction_files import contour as outline
 
 
 def main() -> None:
@@ -32,7 +29,7 @@ def main() -> None:
             path.write_bytes(file)
             return outline(model.predict([read_frame(path)])[0].mask)
 
-        take_turns(BEGAN, batch, contour)
+        take_turns(batch, contour)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,15 @@ It is given `eager` or `compiled`, the channels by level, `--frames`, and files 
 """
 
 import sys
-import time
 from itertools import pairwise
 
-BEGAN = time.time()
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from torch import nn  # noqa: E402
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from inference_turns import HEIGHT, WIDTH, Frames, take_turns  # noqa: E402
+from inference_turns import HEIGHT, WIDTH, Frames, take_turns
 
 
 def twice(given: int, filters: int) -> nn.Sequential:
@@ -63,7 +61,7 @@ def main() -> None:
         mask = (cv2.resize(probability, frame.shape[::-1]) >= 0.5).astype(np.uint8)
         return cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
 
-    take_turns(BEGAN, batch, contour)
+    take_turns(batch, contour)
 
 
 if __name__ == "__main__":

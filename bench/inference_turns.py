@@ -19,11 +19,10 @@ HEIGHT, WIDTH = 96, 128
 Frames = NDArray[np.uint8]  # (N, height, width)
 
 
-def take_turns(ready: float, batch: Callable[[Frames], object], contour: Callable[[bytes], object]) -> None:
-    """Tell how long it took to get ready, in seconds, and answer each line of the standard input with a round.
+def take_turns(batch: Callable[[Frames], object], contour: Callable[[bytes], object]) -> None:
+    """Outline one frame and say so, and answer each line of the standard input with a round.
 
     Args:
-        ready: when the process began, of `time.time()`.
         batch: predicts letterboxed frames, uint8 (N, height, width).
         contour: from the bytes of a PNG to the outline in it.
     """
@@ -35,7 +34,7 @@ def take_turns(ready: float, batch: Callable[[Frames], object], contour: Callabl
     inputs = np.stack([cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in given])
     inputs = np.resize(inputs, (BATCH, HEIGHT, WIDTH))
     contour(files[0])
-    _tell({"ready": time.time() - ready})
+    _tell({"ready": True})
     batch(inputs)
     for _ in sys.stdin:
         rates, seconds = [], []
