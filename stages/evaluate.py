@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from nerveseg.arms import Arms
 from nerveseg.data.records import DatasetInfo, read_records, shards
-from nerveseg.errors import ModelError, told_plainly
+from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
+from nerveseg.evaluation.fidelity import changes, check_changes
 from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.intervals import interval_table
 from nerveseg.evaluation.postprocessing import Estimate
@@ -68,7 +69,7 @@ def evaluate() -> None:
         metrics = test.metrics(all_cases, reliability, bounds)
         metrics["degraded"] = degraded_scores(robustness)
         metrics["gan"] = {"used": refinement.used, **metrics["gan"]}
-        metrics["export"] = _differences(metrics[SHIPPED], metrics[list(models)[-2]])
+        metrics["export"] = changes(metrics[SHIPPED], metrics[list(models)[-2]])
         write_csv(METRICS / "cases.csv", cases)
         write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
         write_csv(METRICS / "calibration.csv", reliability)
@@ -76,7 +77,7 @@ def evaluate() -> None:
         write_csv(METRICS / "intervals.csv", bounds)
         write_csv(METRICS / "robustness.csv", robustness)
         write_json(METRICS / "metrics.json", metrics)
-        _check(metrics["export"], params.export.max_difference)
+        check_changes(metrics["export"], params.export.max_difference)
         run.log_scores(metrics)
         for path in sorted(METRICS.glob("*.csv")):
             run.log_artifact(path, "metrics")
@@ -92,23 +93,6 @@ def _folders(ensemble: str) -> dict[str, Path]:
     """Of each model by its name, the one that ships last."""
     named = {} if ensemble == FRESH else {"ensemble": Path(ensemble)}
     return {"unet": UNET, "gan": GAN, **named, SHIPPED: EXPORTED}
-
-
-def _differences(exported: Mapping[str, float | None], trained: Mapping[str, float | None]) -> dict[str, float]:
-    """By how much the exported model's Dice is higher than that of the trained one."""
-    pairs = {key: (exported[key], trained[key]) for key in ("dice", "dice_nerve")}
-    return {
-        f"{key}_change": now - before for key, (now, before) in pairs.items() if now is not None and before is not None
-    }
-
-
-def _check(differences: Mapping[str, float], allowed: float) -> None:
-    if far := {key: change for key, change in differences.items() if abs(change) > allowed}:
-        told = ", ".join(f"{key} {change:+.4f}" for key, change in far.items())
-        raise ModelError(
-            f"on the test frames {EXPORTED} differs from what was trained by more than export.max_difference {allowed:g} ({told}); "
-            "set export.precision to float32, or allow more, and type `dvc repro` again"
-        )
 
 
 def _models(folders: Mapping[str, Path], subjects: set[str]) -> dict[str, Predictor]:

@@ -6,14 +6,11 @@ A run that was interrupted and is started again with the same model finds there 
 since, and goes on with the others; at the end the journal makes room for `predictions.csv`.
 """
 
-import json
-import os
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -29,15 +26,14 @@ from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.data.mask_codes import encode_rle
 from nerveseg.errors import DatasetError
 from nerveseg.outputs import write_csv
+from nerveseg.prediction_journal import Journal, Row, Writing
 from nerveseg.predictor import BATCH_SIZE, Prediction, Predictor
 
 COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "centroid_column", "pixels"]
 JOURNAL = ".predictions.jsonl"
 VERMILLION = (213, 94, 0)  # red, green, blue: predictions have this colour in the report, too
 CONTOUR, LEVELS = 255, 255  # index of the contour's colour in the palette of a film; grey levels before it
-IN_FLIGHT = 256  # frames whose files are being written, at most, beside those of one source
 FRAME_TIME = 50.0  # milliseconds, of loops that do not say theirs
-Row = dict[str, Any]
 
 
 def write_predictions(
@@ -73,10 +69,10 @@ def write_predictions(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{output} cannot be made ({error.strerror}); choose another folder for --out") from None
-    journal = _Journal(output / JOURNAL, identity)
+    journal = Journal(output / JOURNAL, identity)
     failed = 0
     todo = [path for path in sources if not journal.knows(path)]
-    with _Writing(journal) as writing, tqdm(todo, desc="predicting", unit="file") as progress:
+    with Writing(journal) as writing, tqdm(todo, desc="predicting", unit="file") as progress:
         for path in progress:
             try:
                 writing.add(path, *_predicted(path, output, predictor, writing.threads))
@@ -90,83 +86,6 @@ def write_predictions(
         write_csv(output / "submission.csv", submission.sort_values("img"))
     journal.remove()
     return len(table), failed
-
-
-class _Journal:
-    """A line for the predictor, and one for each source that is done, with its size and time of change."""
-
-    def __init__(self, path: Path, identity: str) -> None:
-        self._path, self._done = path, dict[str, tuple[list[int], list[Row]]]()
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        if lines and _parsed(lines[0]) == {"predictor": identity}:
-            entries = (_parsed(line) for line in lines[1:])
-            self._done = {entry["file"]: (entry["state"], entry["rows"]) for entry in entries if entry}
-            whole = [{"predictor": identity}, *(entry for line in lines[1:] if (entry := _parsed(line)))]
-        else:
-            whole = [{"predictor": identity}]
-        path.write_text("".join(f"{json.dumps(entry)}\n" for entry in whole), encoding="utf-8")
-
-    def knows(self, path: Path) -> bool:
-        return self._done.get(str(path), ([], []))[0] == _state(path)
-
-    def add(self, path: Path, rows: list[Row]) -> None:
-        self._done[str(path)] = _state(path), rows
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"file": str(path), "state": _state(path), "rows": rows}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def rows(self, path: Path) -> list[Row]:
-        return self._done.get(str(path), ([], []))[1]
-
-    def remove(self) -> None:
-        self._path.unlink()
-
-
-class _Writing:
-    """Sources whose files threads are writing; they come into the journal in their order, once their files stand.
-
-    At its end it waits for all of them, after an error and Ctrl-C as well: what was predicted is not done again.
-    """
-
-    def __init__(self, journal: _Journal) -> None:
-        self.threads = ThreadPoolExecutor(os.cpu_count())
-        self._journal, self._open = journal, deque[tuple[Path, list[Row], list[Future[None]]]]()
-
-    def add(self, path: Path, rows: list[Row], files: list[Future[None]]) -> None:
-        self._open.append((path, rows, files))
-        while len(self._open) > 1 and sum(len(waiting) for _, waiting, _ in self._open) > IN_FLIGHT:
-            self._finish_oldest()
-
-    def _finish_oldest(self) -> None:
-        path, rows, files = self._open.popleft()
-        for file in files:
-            file.result()
-        self._journal.add(path, rows)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            while self._open:
-                self._finish_oldest()
-        finally:
-            self.threads.shutdown(cancel_futures=True)
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    """What a line of the journal says; nothing where it was cut off."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
-
-
-def _state(path: Path) -> list[int]:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
 
 
 def _predicted(

@@ -248,9 +248,13 @@ def _by_pydicom(path: Path, content: bytes, header: Header) -> NDArray[np.uint16
 
 
 def _by_tensorflow_io(path: Path, content: bytes) -> NDArray[np.uint16]:
-    import tensorflow as tf
-    import tensorflow_io as tfio
-
+    try:
+        import tensorflow as tf
+        import tensorflow_io as tfio
+    except ImportError:  # a server of a registered model has what that needs, and no more
+        raise BadFileError(
+            path, "pixels in a form that tensorflow-io alone decodes, which is not installed", "export it uncompressed"
+        ) from None
     try:
         return tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
     except tf.errors.OpError as error:
