@@ -7,13 +7,14 @@ file (`image`); a request that cannot be answered gets HTTP 400 and one sentence
 
 import base64
 import binascii
-import io
+import os
 import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mlflow
 import numpy as np
 import pandas as pd
@@ -21,7 +22,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
-from PIL import Image
 
 from nerveseg.data.dicom import is_dicom
 from nerveseg.data.frames import read_frame
@@ -34,6 +34,8 @@ from nerveseg.predictor import Prediction, Predictor
 FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"
 ARTIFACT = "predictor"
 WHITE, SIXTEEN_BITS = 255, 65535
+# Maps are mostly runs of equal bytes: that takes half of the room of the default, and a third of the time.
+_QUICKLY = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # `registration` has the schema
 
 
@@ -123,10 +125,16 @@ def _from_file(value: object) -> Frame:
         content = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError(f"{IMAGE} is no base64 ({error}); encode the bytes of the file, without a prefix") from None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "frame.png"  # an image is told by its content, DICOM by its name
-        path.write_bytes(content)
-        return read_frame(path.rename(path.with_suffix(".dcm")) if is_dicom(path) else path)
+    descriptor, name = tempfile.mkstemp(".png")  # an image is told by its content, DICOM by its name
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        if is_dicom(path):
+            path = path.rename(path.with_suffix(".dcm"))
+        return read_frame(path)
+    finally:
+        path.unlink()
 
 
 def _told(prediction: Prediction, *, arrays: bool) -> dict[str, Any]:
@@ -146,19 +154,18 @@ def _told(prediction: Prediction, *, arrays: bool) -> dict[str, Any]:
 
 
 def _mask(mask: NDArray[np.bool_], *, arrays: bool) -> str | list[list[int]]:
-    return mask.astype(int).tolist() if arrays else _png(np.where(mask, WHITE, 0).astype(np.uint8))
+    return mask.astype(int).tolist() if arrays else _png(np.multiply(mask, WHITE, dtype=np.uint8))
 
 
 def _probability(probability: NDArray[np.float32], *, arrays: bool) -> str | list[list[float]]:
     if arrays:
         return probability.astype(float).tolist()
-    return _png(np.round(probability.astype(np.float64) * SIXTEEN_BITS).astype(np.uint16))
+    return _png((probability * np.float32(SIXTEEN_BITS) + np.float32(0.5)).astype(np.uint16))
 
 
 def _png(pixels: NDArray[Any]) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-    return base64.b64encode(file.getvalue()).decode()
+    _, content = cv2.imencode(".png", pixels, _QUICKLY)
+    return base64.b64encode(content.tobytes()).decode()
 
 
 mlflow.models.set_model(ServedPredictor())
