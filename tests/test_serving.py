@@ -30,6 +30,7 @@ from nerveseg.predictor import Prediction
 from nerveseg.registration import example, save_served
 from nerveseg.served import ServedPredictor
 from nerveseg.tracking_models import PREDICTOR
+from processes import started
 from test_export import FLOAT, VAL
 from test_segmenter import segmenter
 from tracked_repository import PATIENCE, free_port
@@ -54,9 +55,7 @@ def running(*command: str):
         "PYTHONPATH": str(ROOT / "src"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as server:
+    with started(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
         try:
             end = time.monotonic() + PATIENCE
             while not answers(int(command[-1])):

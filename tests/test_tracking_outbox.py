@@ -1,7 +1,6 @@
 """A store that fails, and comes back."""
 
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from nerveseg.params import Params, load_params
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_journal import FOLDER, Journal, journals
 from nerveseg.tracking_messages import Message
+from processes import started
 from test_tracking import warnings_of
 from tracked_repository import client_of, free_port, runs_of, scores_of
 
@@ -186,14 +186,11 @@ def test_a_journal_that_another_process_writes_is_left_alone(repo, params, capsy
     writing = (
         "from nerveseg.tracking_journal import Journal; held = Journal.fresh('a'); print('begun', flush=True); input()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", writing], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
+    with started([sys.executable, "-c", writing], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == "begun\n"
         with pytest.raises(SystemExit):
             cli.main(["sync"])
         assert "1 wait on" in capsys.readouterr().out
-        other.send_signal(signal.SIGKILL)
     tracking_outbox.sync("nerveseg")
     assert journals() == []
 

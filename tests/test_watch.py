@@ -23,6 +23,7 @@ from nerveseg.watch import Watch
 from nerveseg.watch_page import page
 from nerveseg.watch_sources import frames_of
 from odd_files import dicom
+from processes import started
 from test_export import FLOAT, VAL
 from test_segmenter import segmenter
 from tracked_repository import PATIENCE, free_port
@@ -90,6 +91,30 @@ def test_it_stops_when_it_is_told_to_though_the_source_goes_on():
     watch = Watch(Slow(), numbered(10**9, 0.01))
     threading.Timer(0.3, watch.stop).start()
     assert watch.run().shown > 3
+
+
+def test_ctrl_c_is_heard_though_it_did_not_wake_the_wait_for_a_frame():
+    asleep = threading.Event()
+
+    def nothing():
+        asleep.wait()
+        yield from ()
+
+    def interrupt():  # handled by this thread; the main one is only told, and sleeps on
+        time.sleep(0.3)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    watch = Watch(Slow(), nothing())
+    giving_up = threading.Timer(20, watch.stop)
+    giving_up.start()
+    threading.Thread(target=interrupt).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            watch.run()
+        assert giving_up.is_alive(), "it was heard only when something else ended the wait"
+    finally:
+        giving_up.cancel()
+        asleep.set()
 
 
 def video(path, frames, rate):
@@ -160,9 +185,11 @@ def watched(frames, model=None):
     with page(watch, free_port()) as address:
         thread = threading.Thread(target=watch.run)
         thread.start()
-        yield int(address.rpartition(":")[2])
-        watch.stop()
-        thread.join(PATIENCE)
+        try:
+            yield int(address.rpartition(":")[2])
+        finally:
+            watch.stop()
+            thread.join(PATIENCE)
 
 
 def ask(port, path, host=None):
@@ -230,14 +257,10 @@ def test_ctrl_c_ends_the_command_without_an_error(exported, tmp_path):
     cv2.imwrite(str(tmp_path / "1.png"), FRAME)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     port = free_port()
-    with subprocess.Popen(
-        command(tmp_path, "--model", exported, "--port", port), env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        process.stdout.readline()
-        states = ask(port, "/state")
-        while b'"shown": 1' not in states.readline():
-            pass
+    line = command(tmp_path, "--model", exported, "--port", port)
+    with started(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert "is outlined at" in process.stdout.readline()
+        assert any(b'"shown": 1' in event for event in ask(port, "/state"))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")

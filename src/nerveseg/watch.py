@@ -18,6 +18,7 @@ from nerveseg.prediction_files import overlay
 from nerveseg.predictor import Predictor
 
 QUALITY = 85  # of the JPEG pictures, of 100
+CTRL_C_SEEN_WITHIN = 0.5  # seconds
 RECENT = 100  # frames behind what is told of the speed
 
 
@@ -61,7 +62,9 @@ class _Newest:
     def take(self) -> tuple[Frame, float] | None:
         """Waits for the next one; None where there will be no more."""
         with self.changed:
-            self.changed.wait_for(lambda: self.waiting is not None or self.ended)
+            # Python sees Ctrl-C between two waits; one that came as the last began would wait for a frame to be seen.
+            while not self.changed.wait_for(lambda: self.waiting is not None or self.ended, CTRL_C_SEEN_WITHIN):
+                pass
             taken, self.waiting = self.waiting, None
             return taken
 
