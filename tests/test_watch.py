@@ -37,10 +37,13 @@ class Slow:
     def __init__(self, seconds=0.0):
         self.seconds, self.asked = seconds, []
 
-    def predict(self, frames):
-        time.sleep(self.seconds)
-        self.asked += [int(frame[0, 0]) for frame in frames]
-        return [Prediction(MASK.astype(np.float32), MASK, 0.75, 0.5) for _ in frames]
+    def live(self):
+        def predict(frame):
+            time.sleep(self.seconds)
+            self.asked.append(int(frame[0, 0]))
+            return Prediction(MASK.astype(np.float32), MASK, 0.75, 0.5)
+
+        return predict
 
 
 def numbered(count, seconds):

@@ -27,7 +27,7 @@ from nerveseg.data.mask_codes import encode_rle
 from nerveseg.errors import DatasetError
 from nerveseg.outputs import write_csv
 from nerveseg.prediction_journal import Journal, Row, Writing
-from nerveseg.predictor import BATCH_SIZE, Prediction, Predictor
+from nerveseg.predictor import Prediction, Predictor
 
 COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "centroid_column", "pixels"]
 JOURNAL = ".predictions.jsonl"
@@ -93,8 +93,7 @@ def _predicted(
 ) -> tuple[list[Row], list[Future[None]]]:
     """The rows of a source, and the files of it that threads are writing."""
     frames, _ = read_frames(path)
-    starts = range(0, len(frames), BATCH_SIZE)
-    predictions = (found for start in starts for found in predictor.predict([*frames[start : start + BATCH_SIZE]]))
+    predictions = predictor.predict_loop([*frames])
     rows, masks, files = [], [], []
     for number, (frame, found) in enumerate(zip(frames, predictions, strict=True), start=1):
         name = f"{path.stem}_{number}" if len(frames) > 1 else path.stem

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nerveseg.cine import Said, Trail, steadied
 from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, confidence
 
@@ -60,17 +61,41 @@ class Predictor:
         """What the network says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes` (height,
         width), one at a time: at the size of the frames, the maps of a whole test set may not fit in memory.
         """
-        outputs = in_batches(self._run, inputs)
-        yield from laid_over(outputs, sizes, self.size)
+        yield from laid_over(in_batches(self._run, inputs), sizes, self.size)
 
     def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict frames of any size, uint8 (H, W)."""
-        if not frames:
-            return []
-        inputs = np.stack([Letterbox.fit(frame.shape, self.size).frame(frame) for frame in frames])
+        inputs = self._inputs(frames)
         estimates = self.estimates(inputs, (frame.shape for frame in frames))
-        masked = ((found, self.cutoffs.mask(found)) for found in estimates)
-        return [Prediction(found.probability, mask, found.presence, confidence(found, mask)) for found, mask in masked]
+        return [self._prediction(estimate) for estimate in estimates]
+
+    def predict_loop(self, frames: Sequence[Frame]) -> Iterator[Prediction]:
+        """Predict the frames of one cine loop, uint8 (H, W), in their order; each is steadied by those around it (`cine`)."""
+        inputs = self._inputs(frames)
+        said = steadied(inputs, [*each_said(in_batches(self._run, inputs))])
+        return (self._over(frame, each) for frame, each in zip(frames, said, strict=True))
+
+    def live(self) -> Callable[[Frame], Prediction]:
+        """What predicts frames, uint8 (H, W), as they arrive; each is steadied by those before it (`cine`)."""
+        trail = Trail()
+
+        def predict(frame: Frame) -> Prediction:
+            inputs = self._inputs([frame])
+            (said,) = each_said(in_batches(self._run, inputs))
+            return self._over(frame, trail.add(inputs[0], said))
+
+        return predict
+
+    def _inputs(self, frames: Sequence[Frame]) -> NDArray[np.uint8]:
+        fitted = [Letterbox.fit(frame.shape, self.size).frame(frame) for frame in frames]
+        return np.reshape(fitted, (len(frames), *self.size)).astype(np.uint8, copy=False)
+
+    def _over(self, frame: Frame, said: Said) -> Prediction:
+        return self._prediction(over(frame.shape, said, self.size))
+
+    def _prediction(self, found: Estimate) -> Prediction:
+        mask = self.cutoffs.mask(found)
+        return Prediction(found.probability, mask, found.presence, confidence(found, mask))
 
 
 def in_batches(run: Callable[[NDArray[np.float32]], Output], inputs: NDArray[np.uint8]) -> list[Output]:
@@ -79,9 +104,19 @@ def in_batches(run: Callable[[NDArray[np.float32]], Output], inputs: NDArray[np.
     return [run(levels[start : start + BATCH_SIZE]) for start in range(0, len(levels), BATCH_SIZE)]
 
 
+def each_said(outputs: Sequence[Mapping[str, ArrayLike]]) -> Iterator[Said]:
+    """Batches of `probability` and `presence`, frame by frame."""
+    for batch in outputs:
+        probabilities, presences = np.asarray(batch["probability"])[..., 0], np.asarray(batch["presence"])[:, 0]
+        for probability, presence in zip(probabilities, presences, strict=True):
+            yield Said(probability, float(presence))
+
+
 def laid_over(outputs: Sequence[Mapping[str, ArrayLike]], sizes: Iterable[Size], size: Size) -> Iterator[Estimate]:
     """Batches of `probability` and `presence` as estimates at the sizes of their frames; `size` is the network's."""
-    maps = (probability for batch in outputs for probability in np.asarray(batch["probability"])[..., 0])
-    presences = (presence for batch in outputs for presence in np.asarray(batch["presence"])[:, 0])
-    for probability, presence, of_frame in zip(maps, presences, sizes, strict=True):
-        yield Estimate(Letterbox.fit(of_frame, size).restore(probability), float(presence))
+    return (over(of_frame, said, size) for said, of_frame in zip(each_said(outputs), sizes, strict=True))
+
+
+def over(of_frame: Size, said: Said, size: Size) -> Estimate:
+    """What is said of a letterboxed frame, over the frame itself."""
+    return Estimate(Letterbox.fit(of_frame, size).restore(said.probability), said.presence)

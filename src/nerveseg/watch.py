@@ -73,7 +73,7 @@ class Watch:
     """Segments the newest frame of a source, over and over, until the source ends or `stop` is called."""
 
     def __init__(self, predictor: Predictor, frames: Iterator[Frame]) -> None:
-        self._predictor, self._frames = predictor, frames
+        self._predict, self._frames = predictor.live(), frames
         self._newest, self._stopped = _Newest(), False
         self._changed = threading.Condition()
         self._picture, self._state, self._number = b"", State(), 0
@@ -118,7 +118,7 @@ class Watch:
         self._newest.end(error)
 
     def _segment(self, frame: Frame, arrived: float) -> None:
-        (found,) = self._predictor.predict([frame])
+        found = self._predict(frame)
         outlined = time.monotonic()
         _, encoded = cv2.imencode(".jpg", overlay(frame, found.mask), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         self._times.append((outlined, outlined - arrived))

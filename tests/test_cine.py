@@ -1,0 +1,139 @@
+"""Outlines over the frames of a cine loop: steadier than frame by frame, where the tissue is, and anew where it is another place."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from nerveseg.cine import KEPT_IN_LOOPS, KEPT_LIVE, Said, Trail, steadied
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.predictor import Predictor
+
+SIZE = (64, 96)
+LENGTH = 40
+
+
+def tissue(seed: int, shift: float = 0.0) -> np.ndarray:
+    """Speckle that was moved to the right."""
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal(SIZE).astype(np.float32), (0, 0), 2.0)
+    moved = cv2.warpAffine(
+        noise / noise.std(), np.float32([[1, 0, shift], [0, 1, 0]]), SIZE[::-1], borderMode=cv2.BORDER_REFLECT
+    )
+    return np.clip(100 + 30 * moved, 0, 255).astype(np.uint8)
+
+
+def nerve(column: float) -> np.ndarray:
+    """A soft disc in a map of probability."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    return 1 / (1 + np.exp(np.hypot(rows - 32, columns - column) - 10))
+
+
+def live(frames, said) -> list[Said]:
+    trail = Trail()
+    return [trail.add(frame, each) for frame, each in zip(frames, said, strict=True)]
+
+
+def loop(frames, said) -> list[Said]:
+    return steadied(np.stack(frames), said)
+
+
+def centre(probability: np.ndarray) -> float:
+    return float((probability * np.arange(SIZE[1])).sum() / probability.sum())
+
+
+BOTH = pytest.mark.parametrize("steady", [live, loop])
+
+
+@BOTH
+@settings(max_examples=20, deadline=None)
+@given(probability=arrays(np.float32, SIZE, elements=st.floats(0, 1, width=32)), presence=st.floats(0, 1))
+def test_what_is_said_of_each_frame_alike_stays(steady, probability, presence):
+    for probability_then, presence_then in steady([tissue(1)] * 4, [Said(probability, presence)] * 4):
+        assert np.allclose(probability_then, probability, atol=1e-6)
+        assert presence_then == pytest.approx(presence)
+
+
+@pytest.mark.parametrize(
+    ("steady", "left"),
+    [  # of a variance under weights w: sum of squares over the square of the sum
+        (live, (1 - KEPT_LIVE) / (1 + KEPT_LIVE)),
+        (loop, ((1 - KEPT_IN_LOOPS) / (1 + KEPT_IN_LOOPS)) ** 2 * (1 + KEPT_IN_LOOPS**2) / (1 - KEPT_IN_LOOPS**2)),
+    ],
+)
+def test_flicker_falls_to_what_the_weights_leave_of_it(steady, left):
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(0, 1, (60, *SIZE)).astype(np.float32)
+    found = steady([tissue(1)] * 60, [Said(each, float(each[0, 0])) for each in noise])
+    middle = np.stack([each.probability for each in found[25:-25]])
+    assert middle.var() / noise.var() == pytest.approx(left, rel=0.1)
+
+
+@BOTH
+def test_a_nerve_that_moves_is_not_trailed(steady):
+    columns = [30 + 0.8 * number for number in range(LENGTH)]
+    frames = [tissue(1, column) for column in columns]
+    found = steady(frames, [Said(nerve(column), 1.0) for column in columns])
+    behind = [column - centre(each.probability) for column, each in zip(columns, found, strict=True)]
+    assert np.abs(behind).max() < 0.8, "a frame's way"
+    held_still = live([tissue(1)] * LENGTH, [Said(nerve(column), 1.0) for column in columns])
+    assert columns[-1] - centre(held_still[-1].probability) > 1.1, "without motion it would have been"
+
+
+@BOTH
+def test_another_place_begins_anew(steady):
+    rng = np.random.default_rng(1)
+    said = [Said(rng.uniform(0, 1, SIZE).astype(np.float32), number / 10) for number in range(6)]
+    first, second = [tissue(1)] * 3, [tissue(2)] * 3
+    together = steady(first + second, said)
+    apart = steady(first, said[:3]) + steady(second, said[3:])
+    for one, other in zip(together, apart, strict=True):
+        assert np.allclose(one.probability, other.probability, atol=1e-6)
+        assert one.presence == pytest.approx(other.presence)
+
+
+def test_a_loop_played_backwards_is_steadied_the_same():
+    rng = np.random.default_rng(2)
+    frames = [tissue(1, number) for number in range(8)]
+    said = [Said(rng.uniform(0, 1, SIZE).astype(np.float32), rng.uniform()) for _ in frames]
+    for one, other in zip(loop(frames, said), loop(frames[::-1], said[::-1])[::-1], strict=True):
+        assert np.allclose(one.probability, other.probability, atol=1e-6)
+
+
+def test_frames_without_any_structure_are_no_error():
+    said = [Said(nerve(20), 0.5)] * 3
+    found = loop([np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8), tissue(1)], said)
+    assert np.isfinite([each.probability for each in found]).all()
+
+
+def flickering() -> Predictor:
+    """Says of every other frame that nothing is there, as many times as it is asked."""
+    asked = iter(range(10**6))
+
+    def run(levels):
+        shown = [0.9 * nerve(40) * (next(asked) % 2) for _ in levels]
+        return {"probability": np.stack(shown)[..., np.newaxis], "presence": np.ones((len(levels), 1))}
+
+    return Predictor(run, SIZE, Cutoffs(0.25), frozenset())
+
+
+def test_masks_of_a_loop_and_of_a_live_picture_do_not_come_and_go():
+    frames = [cv2.resize(tissue(1), (192, 128)) for _ in range(20)]
+    alone = [each.mask.any() for each in flickering().predict(frames)]
+    assert alone == [False, True] * 10
+    together = [*flickering().predict_loop(frames)]
+    assert {each.mask.shape for each in together} == {(128, 192)}
+    assert all(each.mask.any() for each in together)
+    predict = flickering().live()
+    assert [predict(frame).mask.any() for frame in frames] == [False] + [True] * 19
+
+
+def test_a_loop_of_one_frame_is_predicted_as_the_frame():
+    model = Predictor(lambda _: {"probability": nerve(40)[np.newaxis, ..., np.newaxis], "presence": np.ones((1, 1))}, SIZE,
+                      Cutoffs(0.5), frozenset())  # fmt: skip
+    frame = cv2.resize(tissue(1), (120, 80))
+    (one,), (other,) = model.predict([frame]), [*model.predict_loop([frame])]
+    assert np.array_equal(one.probability, other.probability)
+    assert np.array_equal(one.mask, other.mask)
+    assert [*model.predict_loop([])] == []
