@@ -1,12 +1,16 @@
-"""How fast the model that ships predicts, beside the same network in TensorFlow and in PyTorch, in turns.
+"""How fast the model that ships predicts, beside the same network in TensorFlow and in PyTorch and beside others, in turns.
 
     python bench/inference.py --peers /path/to/python/with/torch [--rounds 5] [--cores 2] [FRAME ...]
 
 Each contestant is a process of its own that stays loaded: `models/exported`, `models/gan` (TensorFlow; U-Net and refiner), and
-the plain U-Net alone in PyTorch, eager and compiled. In each round all measure one after the other: frames a second in
-batches of 16, and one frame of 580x420 after the other from the bytes of a PNG to the outline. Prints medians over the
-rounds, the 99th percentile of all single frames, memory after the last round, how long it took from the start of the process
-to the first outline, and the share of what the cores can multiply in float32, by the operations of the U-Net.
+in PyTorch, eager and compiled, the plain U-Net alone, segmentation_models.pytorch's U-Net on resnet34, nnU-Net's
+PlainConvUNet and MONAI's residual UNet. In each round all measure one after the other: frames a second in batches of 16, and
+one frame of 580x420 after the other from the bytes of a PNG to the outline. Prints parameters and size on disk, medians over
+the rounds, the 99th percentile of all single frames, memory after the last round, how long it took from the start of the
+process to the first outline, and for the U-Net the share of what the cores can multiply in float32, by its operations.
+
+The Python of `--peers` has torch, torchvision of the same build, opencv-python-headless, segmentation-models-pytorch,
+dynamic-network-architectures and monai.
 """
 
 import argparse
@@ -15,7 +19,7 @@ import os
 import subprocess
 import sys
 import time
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -30,6 +34,7 @@ import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which 
 
 HERE = Path(__file__).parent
 MEGABYTE = 2**20
+PEERS = ("smp", "nnu-net", "monai")
 
 
 def filters_of_the_u_net() -> list[int]:
@@ -71,12 +76,13 @@ class Contestant:
         self._given.flush()
         self.rounds.append(self._answer())
 
-    def end(self) -> float:
-        """Its memory, in megabytes."""
+    def end(self) -> tuple[float, float, float]:
+        """Millions of parameters, megabytes on disk, and megabytes of memory."""
         memory = psutil.Process(self._process.pid).memory_info().rss / MEGABYTE
         self._given.close()
+        size = self._answer()
         self._process.wait()
-        return float(memory)
+        return size["parameters"] / 1e6, size["bytes"] / MEGABYTE, memory
 
     def _answer(self) -> dict[str, Any]:
         line = self._said.readline()
@@ -89,7 +95,7 @@ class Contestant:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("frames", nargs="*", metavar="FRAME")
-    parser.add_argument("--peers", help="a Python with PyTorch and OpenCV")
+    parser.add_argument("--peers", help="a Python with PyTorch and the peers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     given = parser.parse_args()
@@ -101,9 +107,10 @@ def main() -> None:
         for name in ("exported", "gan")
     }
     if given.peers:
-        for mode in ("eager", "compiled"):
-            channels = map(str, filters)
-            commands[f"PyTorch, {mode}"] = [given.peers, str(HERE / "inference_torch.py"), mode, *channels, *frames]
+        networks = {"u-net": [str(channels) for channels in filters]} | {peer: [] for peer in PEERS}
+        for (name, channels), mode in product(networks.items(), ("eager", "compiled")):
+            words = [mode, name, *channels, *frames]
+            commands[f"{name}, {mode}"] = [given.peers, str(HERE / "inference_torch.py"), *words]
     running = {name: Contestant(command) for name, command in commands.items()}
     for _ in range(given.rounds):
         for contestant in running.values():
@@ -112,12 +119,14 @@ def main() -> None:
     work, most = operations(filters, size.height, size.width), peak()
     rows = []
     for name, contestant in running.items():
-        memory = contestant.end()
+        parameters, disk, memory = contestant.end()
         rate = float(np.median([np.median(each["rates"]) for each in contestant.rounds]))
         seconds = 1000 * np.concatenate([each["seconds"] for each in contestant.rounds])
         p50, p99 = np.quantile(seconds, [0.5, 0.99])
-        rows.append([name, rate, p50, p99, contestant.ready, memory, f"{rate * work / most:.0%}"])
-    columns = ["", "batch of 16, frames/s", "one, p50 ms", "p99 ms", "ready s", "MB", "of the peak"]
+        share = "" if name.startswith(PEERS) else f"{rate * work / most:.0%}"
+        rows.append([name, parameters, disk, rate, p50, p99, contestant.ready, memory, share])
+    sizes, speeds = ["parameters, M", "on disk, MB"], ["batch of 16, frames/s", "one, p50 ms", "p99 ms", "ready s"]
+    columns = ["", *sizes, *speeds, "memory, MB", "of the peak"]
     print(f"{given.cores} cores, {most / 1e9:.0f} GFLOP/s in float32; the U-Net takes {work / 1e9:.2f} GFLOP a frame")
     print(pd.DataFrame(rows, columns=columns).round(2).to_string(index=False))
 

@@ -3,20 +3,38 @@
 It is given the folder, `--frames`, and files with frames.
 """
 
+import math
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from inference_turns import Frames, take_turns
+from inference_turns import Frames, describe, take_turns
 from nerveseg.data.frames import read_frame
+from nerveseg.exported import ExportedPredictor
 from nerveseg.loading import load_predictor
 from nerveseg.prediction_files import contour as outline
+from nerveseg.predictor import Predictor
+
+if TYPE_CHECKING:
+    from nerveseg.segmenter import Segmenter
+
+
+def parameters(model: Predictor, directory: Path) -> int:
+    """Of all its networks; of an exported one, what it holds in constants, batch normalisation folded."""
+    if not isinstance(model, ExportedPredictor):
+        return int(cast("Segmenter", model).network.count_params())
+    import openvino
+
+    nodes = [node for file in directory.rglob("*.xml") for node in openvino.Core().read_model(file).get_ops()]
+    return sum(math.prod(node.get_output_shape(0)) for node in nodes if node.get_type_name() == "Constant")
 
 
 def main() -> None:
-    model = load_predictor(Path(sys.argv[1]))
+    directory = Path(sys.argv[1])
+    model = load_predictor(directory)
 
     def batch(frames: Frames) -> object:
         said = model._run(frames[..., np.newaxis].astype(np.float32))  # noqa: SLF001 - measured from inside
@@ -30,6 +48,8 @@ def main() -> None:
             return outline(model.predict([read_frame(path)])[0].mask)
 
         take_turns(batch, contour)
+    size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    describe(parameters(model, directory), size)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""The plain U-Net of `params.yaml` in PyTorch, eager or compiled, as a contestant of `inference.py`; run by a Python that has it.
+"""A network in PyTorch, eager or compiled, as a contestant of `inference.py`; run by a Python that has it.
 
-It is given `eager` or `compiled`, the channels by level, `--frames`, and files with frames.
+It is given `eager` or `compiled`, the network's name, `--frames`, and files with frames. `u-net` is the plain one of
+`params.yaml`, and its name is followed by its channels by level. The others are what a user would pick instead, each from
+its own package. Weights are random.
 """
 
+import io
 import sys
 from itertools import pairwise
 
@@ -12,7 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from inference_turns import HEIGHT, WIDTH, Frames, take_turns
+from inference_turns import HEIGHT, WIDTH, Frames, describe, take_turns
+
+
+def normalised(frames: torch.Tensor) -> torch.Tensor:
+    """Of grey levels."""
+    return (frames - 60.0) / 40.0
 
 
 def twice(given: int, filters: int) -> nn.Sequential:
@@ -25,7 +33,7 @@ def twice(given: int, filters: int) -> nn.Sequential:
 class UNet(nn.Module):
     """A stem of stride 2, levels of so many channels, logits of 2x2 pixels and a head for presence."""
 
-    def __init__(self, filters: list[int]) -> None:
+    def __init__(self, *filters: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(1, filters[0], 3, 2, 1, bias=False), nn.BatchNorm2d(filters[0]), nn.ReLU())
         pairs = list(zip([filters[0], *filters[:-1]], filters, strict=True))
@@ -35,7 +43,7 @@ class UNet(nn.Module):
         self.presence = nn.Linear(filters[-1], 1)
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features, skips = self.stem((frames - 60.0) / 40.0), []
+        features, skips = self.stem(normalised(frames)), []
         for level, down in enumerate(self.down):
             features = down(nn.functional.max_pool2d(features, 2) if level else features)
             skips.append(features)
@@ -45,11 +53,69 @@ class UNet(nn.Module):
         return torch.sigmoid(nn.functional.pixel_shuffle(self.logits(features), 2)), torch.sigmoid(presence)
 
 
+class Peer(nn.Module):
+    """A network of another package, which gives logits, made to give probabilities."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor]:
+        return (torch.sigmoid(self.network(normalised(frames))),)
+
+
+def smp() -> Peer:
+    import segmentation_models_pytorch
+
+    return Peer(segmentation_models_pytorch.Unet("resnet34", encoder_weights=None, in_channels=1, classes=1))
+
+
+def nnu_net() -> Peer:
+    """Five stages, without deep supervision."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    network = PlainConvUNet(
+        input_channels=1,
+        n_stages=5,
+        features_per_stage=(32, 64, 128, 256, 512),
+        conv_op=nn.Conv2d,
+        kernel_sizes=3,
+        strides=(1, 2, 2, 2, 2),
+        n_conv_per_stage=(2, 2, 2, 2, 2),
+        num_classes=1,
+        n_conv_per_stage_decoder=(2, 2, 2, 2),
+        conv_bias=True,
+        norm_op=nn.InstanceNorm2d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+    )
+    return Peer(network)
+
+
+def monai() -> Peer:
+    """Residual, five levels."""
+    from monai.networks.nets import UNet
+
+    return Peer(UNet(2, 1, 1, channels=(32, 64, 128, 256, 512), strides=(2, 2, 2, 2), num_res_units=2))
+
+
+NETWORKS = {"u-net": UNet, "smp": smp, "nnu-net": nnu_net, "monai": monai}
+
+
+def saved(network: nn.Module) -> int:
+    """How many bytes its weights take in a file."""
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    return file.tell()
+
+
 def main() -> None:
-    mode, *words = sys.argv[1 : sys.argv.index("--frames")]
+    mode, name, *channels = sys.argv[1 : sys.argv.index("--frames")]
     torch.manual_seed(0)
-    network = UNet([int(word) for word in words]).eval().to(memory_format=torch.channels_last)
-    run = torch.compile(network) if mode == "compiled" else network
+    network = NETWORKS[name](*map(int, channels)).eval().to(memory_format=torch.channels_last)
+    # One frame and a batch get a program each: one for any size is slower.
+    run = torch.compile(network, dynamic=False) if mode == "compiled" else network
 
     def batch(frames: Frames) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -62,6 +128,7 @@ def main() -> None:
         return cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
 
     take_turns(batch, contour)
+    describe(sum(weights.numel() for weights in network.parameters()), saved(network))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What each contestant of `inference.py` does: get ready, then measure a round whenever it is told to.
+"""What each contestant of `inference.py` does: get ready, measure a round whenever it is told to, and say how large it is.
 
 It runs in a process of its own, with nothing but numpy and OpenCV beside what it measures, so that PyTorch can be in another
 environment.
@@ -48,6 +48,11 @@ def take_turns(batch: Callable[[Frames], object], contour: Callable[[bytes], obj
             seconds.append(time.perf_counter() - began)
             number += 1
         _tell({"rates": rates, "seconds": seconds})
+
+
+def describe(parameters: int, size: int) -> None:
+    """Say how many parameters the model has, and how many bytes it takes on disk; last, so that counting takes no part."""
+    _tell({"parameters": parameters, "bytes": size})
 
 
 def _tell(content: dict[str, object]) -> None:
