@@ -255,7 +255,7 @@ class StoppedError(Exception):
 def stopping_after(monkeypatch, count):
     """Predicting is interrupted after so many frames; what was predicted is counted on."""
     seen = []
-    real = Segmenter.predict
+    real = Segmenter.predict_loop
 
     def counted(self, frames):
         if len(seen) == count:
@@ -263,7 +263,7 @@ def stopping_after(monkeypatch, count):
         seen.extend(frames)
         return real(self, frames)
 
-    monkeypatch.setattr(Segmenter, "predict", counted)
+    monkeypatch.setattr(Segmenter, "predict_loop", counted)
     return seen
 
 
