@@ -101,10 +101,14 @@ def test_a_loop_played_backwards_is_steadied_the_same():
         assert np.allclose(one.probability, other.probability, atol=1e-6)
 
 
-def test_frames_without_any_structure_are_no_error():
-    said = [Said(nerve(20), 0.5)] * 3
-    found = loop([np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8), tissue(1)], said)
+def test_black_frames_are_of_one_place_and_of_another_than_tissue():
+    said = [Said(nerve(20), presence) for presence in (0.0, 1.0, 0.5)]
+    black = np.zeros(SIZE, np.uint8)
+    found = loop([black, black, tissue(1)], said)
     assert np.isfinite([each.probability for each in found]).all()
+    assert [each.presence for each in found] == pytest.approx(
+        [KEPT_IN_LOOPS / (1 + KEPT_IN_LOOPS), 1 / (1 + KEPT_IN_LOOPS), 0.5]
+    )
 
 
 def flickering() -> Predictor:
