@@ -93,15 +93,15 @@ def _predicted(
 ) -> tuple[list[Row], list[Future[None]]]:
     """The rows of a source, and the files of it that threads are writing."""
     frames, _ = read_frames(path)
-    predictions = predictor.predict_loop([*frames])
     rows, masks, files = [], [], []
-    for number, (frame, found) in enumerate(zip(frames, predictions, strict=True), start=1):
-        name = f"{path.stem}_{number}" if len(frames) > 1 else path.stem
-        files.append(threads.submit(_write_frame, output / name, frame, found.mask))
+    for number, found in enumerate(predictor.predict_loop([*frames]), start=1):
         rows.append(_row(path, number, found))
         masks.append(found.mask)
-    if len(frames) > 1:
+    if len(frames) > 1:  # first, since it takes longest and is written by one thread
         files.append(threads.submit(write_film, output / f"{path.stem}.gif", frames, masks, _frame_time(path)))
+    for number, (frame, mask) in enumerate(zip(frames, masks, strict=True), start=1):
+        name = f"{path.stem}_{number}" if len(frames) > 1 else path.stem
+        files.append(threads.submit(_write_frame, output / name, frame, mask))
     return rows, files
 
 
