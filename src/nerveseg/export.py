@@ -2,8 +2,8 @@
 
 Int8 comes of post-training quantisation by NNCF with its control of accuracy: ranges and biases are fitted on val frames,
 and where Dice on val comes to differ by too much, the layers that matter most go back to float32, one after the other. What
-judges a frame poor stays float32, small as it is: at its threshold the refiner begins to speak. So does the refiner, to which
-poor frames alone are shown.
+judges a frame poor is quantised likewise, but without that control: it changes its mind about frames alone that are at its threshold.
+The refiner, to which poor frames alone are shown, stays float32.
 """
 
 import logging
@@ -87,8 +87,11 @@ def _export_member(member: Segmenter, folder: Path, params: ExportParams, val: A
         unet = _in_int8(unet, params, val, member)
     _write(unet, folder / UNET_FILE)
     if member.refiner is not None:
-        judge = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
-        _write(_converted(judge, ["frames"], [POOR]), folder / JUDGE_FILE)
+        judging = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
+        judge = _converted(judging, ["frames"], [POOR])
+        if params.precision == INT8:
+            judge = nncf.quantize(judge, _dataset(val), subset_size=len(val.frames), fast_bias_correction=False)
+        _write(judge, folder / JUDGE_FILE)
         refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
         _write(refiner, folder / REFINER_FILE)
     layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
@@ -117,16 +120,19 @@ def _in_int8(network: openvino.Model, params: ExportParams, val: Annotated, memb
         mean = max(abs(float(part.mean())) for part in (change, change[nerve]) if part.size)
         return 1.0 - mean, [1.0 - abs(float(of_frame)) for of_frame in change]
 
-    frames = nncf.Dataset([{"frames": levels[np.newaxis]} for levels in val.levels])
     return nncf.quantize_with_accuracy_control(
         network,
-        frames,
-        frames,
+        _dataset(val),
+        _dataset(val),
         agreement,
         max_drop=SHARE_FOR_VAL * params.max_difference,
         subset_size=len(val.frames),
         fast_bias_correction=False,
     )
+
+
+def _dataset(val: Annotated) -> nncf.Dataset:
+    return nncf.Dataset([{"frames": levels[np.newaxis]} for levels in val.levels])
 
 
 def _dice(network: openvino.CompiledModel, val: Annotated, cutoffs: Cutoffs) -> NDArray[np.float64]:
