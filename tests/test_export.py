@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import openvino
 import pytest
 
 from conftest import ROOT, kaggle_frames, simulated_frame
@@ -15,7 +16,7 @@ from nerveseg.ensemble import Ensemble
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.metrics import count
 from nerveseg.export import Annotated, export
-from nerveseg.exported import ExportedPredictor
+from nerveseg.exported import JUDGE_FILE, ExportedPredictor, compiled, infer
 from nerveseg.loading import load_predictor, load_trained
 from nerveseg.models.refiner import POOR
 from nerveseg.params import ExportParams
@@ -108,6 +109,28 @@ def test_int8_makes_the_u_net_smaller_and_says_how_much_of_it_is(tmp_path):
     assert small.stat().st_size < 0.6 * large.stat().st_size
     assert facts["float32"]["int8_layers"] == 0
     assert facts["int8"]["int8_layers"] == facts["int8"]["layers"] == facts["float32"]["layers"] == 11
+
+
+def test_the_judge_in_int8_changes_its_mind_at_its_threshold_alone(tmp_path):
+    model = segmenter(4)
+    layer = model.refiner.get_layer(POOR)
+    layer.set_weights([np.random.default_rng(1).normal(size=weights.shape) for weights in layer.get_weights()])
+    gains = np.linspace(0.1, 1.0, len(VAL.frames))[:, np.newaxis, np.newaxis]
+    val = Annotated((VAL.frames * gains).astype(np.uint8), VAL.truths)
+    judged, sizes = [], []
+    for params in (FLOAT, INT8):
+        folder = tmp_path / params.precision
+        folder.mkdir()
+        export(model, folder, params, val)
+        judge = folder / "member_0" / JUDGE_FILE
+        sizes.append(judge.with_suffix(".bin").stat().st_size)
+        judged.append(infer(compiled(openvino.Core(), judge), {"frames": val.levels}, [POOR])[0][:, 0])
+    trusted, quick = (each - np.median(judged[0]) for each in judged)  # as if half of them were poor
+    assert sizes[1] < sizes[0]
+    assert trusted.std() > 0
+    flipped = (trusted >= 0) != (quick >= 0)
+    assert (np.abs(trusted[flipped]) < 0.2 * trusted.std()).all()
+    assert np.corrcoef(trusted, quick)[0, 1] > 0.98
 
 
 def test_layers_go_back_to_float32_where_int8_costs_too_much(tmp_path):
