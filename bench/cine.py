@@ -52,6 +52,7 @@ class Speckle(np.random.Generator):
     def begin_frame(self) -> None:
         self._number = 0
 
+    # numpy's own takes more kinds of arguments than the phantom gives.
     def standard_normal(self, size: tuple[int, ...], dtype: Any = np.float32) -> NDArray[np.float32]:  # type: ignore[override]
         fresh: NDArray[np.float32] = super().standard_normal(size, dtype)
         field = self._fields.get(self._number)

@@ -25,7 +25,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]  # it comes without types
 
 from nerveseg.params import load_params
 from training import matrix_product
