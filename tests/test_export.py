@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import openvino
 import pytest
+import tensorflow as tf
 
 from conftest import ROOT, kaggle_frames, simulated_frame
 from nerveseg.data.letterbox import Letterbox
@@ -112,6 +113,7 @@ def test_int8_makes_the_u_net_smaller_and_says_how_much_of_it_is(tmp_path):
 
 
 def test_the_judge_in_int8_changes_its_mind_at_its_threshold_alone(tmp_path):
+    tf.keras.utils.set_random_seed(1)
     model = segmenter(4)
     layer = model.refiner.get_layer(POOR)
     layer.set_weights([np.random.default_rng(1).normal(size=weights.shape) for weights in layer.get_weights()])
