@@ -22,7 +22,7 @@ from nerveseg.data.records import DatasetInfo, batches, shards
 from nerveseg.errors import DatasetError
 from nerveseg.evaluation.metrics import summarise
 from nerveseg.models.unet import build_unet
-from nerveseg.outputs import fresh_folder, write_csv, write_json
+from nerveseg.outputs import fresh_folder, read_csv, write_csv, write_json
 from nerveseg.params import AugmentParams, Params
 from nerveseg.training.distribution import keras_policy, training_strategy
 from nerveseg.training.supervised import SupervisedTraining
@@ -100,7 +100,7 @@ class Study:
     def results(self) -> pd.DataFrame:
         path = self.folder / "results.csv"
         columns = ["arm", "seed", "knobs", "epochs", "val_dice", *SCORES, "minutes"]
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=columns)
+        return read_csv(path) if path.is_file() else pd.DataFrame(columns=columns)
 
     def has(self, arm: Arm, seed: int) -> bool:
         done = self.results
@@ -144,7 +144,7 @@ class Study:
     def _by_subject(self, arm: Arm, seeds: Sequence[int]) -> tuple["pd.Series[float]", "pd.Series[float]"]:
         """Mean Dice of frames with a nerve by subject over all seeds, and by seed over all frames."""
         paths = {seed: self.folder / "cases" / f"{arm.name}-{seed}.csv" for seed in seeds}
-        cases = pd.concat([pd.read_csv(path).assign(seed=seed) for seed, path in paths.items()])
+        cases = pd.concat([read_csv(path).assign(seed=seed) for seed, path in paths.items()])
         cases = cases[cases["has_nerve"]]
         return cases.groupby("subject")["dice"].mean(), cases.groupby("seed")["dice"].mean()
 

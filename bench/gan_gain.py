@@ -43,7 +43,7 @@ from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import BASE, REPORTED, ablation_table
 from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.outputs import fresh_folder, write_csv, write_json
+from nerveseg.outputs import fresh_folder, read_csv, write_csv, write_json
 from nerveseg.params import DegradationParams, Params, load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.training import refiners as refiners_module
@@ -158,7 +158,7 @@ def compare(folder: Path, source: Path, params: Params, seed: int, folds: int = 
     if not table.is_file():
         write_csv(table, _refined(given, folds))
         write_json(table.with_suffix(".json"), params.gan.model_dump() | {"folds": folds})
-    return pd.read_csv(table)
+    return read_csv(table)
 
 
 def _refined(given: Seed, folds: int) -> pd.DataFrame:

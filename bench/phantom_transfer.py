@@ -29,7 +29,7 @@ from nerveseg.data.records import DatasetInfo
 from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.metrics import summarise
-from nerveseg.outputs import fresh_folder, write_csv
+from nerveseg.outputs import fresh_folder, read_csv, write_csv
 from nerveseg.params import FRESH, Params, load_params
 from nerveseg.segmenter import Segmenter
 from trainings import score, train, use_threads
@@ -65,7 +65,7 @@ class Transfer:
     @property
     def results(self) -> pd.DataFrame:
         path = self.folder / "results.csv"
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=COLUMNS)
+        return read_csv(path) if path.is_file() else pd.DataFrame(columns=COLUMNS)
 
     def run(self, seed: int, counts: list[int]) -> None:
         """Whatever of one seed is missing."""

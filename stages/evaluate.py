@@ -31,7 +31,7 @@ from nerveseg.evaluation.scoring import threshold_table
 from nerveseg.evaluation.strata import strata_table
 from nerveseg.loading import load_predictor
 from nerveseg.model_card import model_card
-from nerveseg.outputs import write_csv, write_json
+from nerveseg.outputs import read_csv, write_csv, write_json
 from nerveseg.params import FRESH, Params, load_params
 from nerveseg.predictor import Predictor
 from nerveseg.refinement import Refinement
@@ -98,7 +98,7 @@ def _folders(ensemble: str) -> dict[str, Path]:
 def _models(folders: Mapping[str, Path], subjects: set[str]) -> dict[str, Predictor]:
     """By name; none has learnt from a test subject."""
     models = {name: load_predictor(folder) for name, folder in folders.items()}
-    keys = subject_keys(pd.read_csv(PROCESSED / "manifest.csv", dtype={"subject": str}))
+    keys = subject_keys(read_csv(PROCESSED / "manifest.csv"))
     for name, model in models.items():
         check_unseen(model.subjects, {subject: keys[subject] for subject in sorted(subjects)}, folders[name])
     return models

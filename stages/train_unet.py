@@ -16,7 +16,7 @@ from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
 from nerveseg.models.unet import build_unet
-from nerveseg.outputs import fresh_folder, write_csv
+from nerveseg.outputs import fresh_folder, read_csv, write_csv
 from nerveseg.params import Params, load_params
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train, subjects_behind
 from nerveseg.tracking import stage_run
@@ -45,7 +45,7 @@ def train_unet() -> None:
         )
         return
     with stage_run("train_unet", params, checkpoint.run_record) as run, fresh_folder(OUTPUT) as folder:
-        manifest = pd.read_csv(PROCESSED / "manifest.csv", dtype={"frame": str, "subject": str})
+        manifest = read_csv(PROCESSED / "manifest.csv")
         keys = manifest.assign(key=manifest["subject"].map(subject_keys(manifest)))
         before = subjects_behind(params.unet.init_from)
         check_unseen(

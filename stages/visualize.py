@@ -5,12 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import copyfile
 
-import pandas as pd
-
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.errors import told_plainly
 from nerveseg.examination import examine
-from nerveseg.outputs import fresh_folder
+from nerveseg.outputs import fresh_folder, read_csv
 from nerveseg.params import load_params
 from nerveseg.refinement import Refinement
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
@@ -52,10 +50,10 @@ def visualize() -> None:
     make_deterministic(params.seed)
     with stage_run("visualize", params) as run, fresh_folder(OUTPUT) as folder:
         metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
-        scores = pd.read_csv(METRICS / "cases.csv", dtype={"frame": str, "subject": str})
+        scores = read_csv(METRICS / "cases.csv")
         scores = scores[scores["model"] != EXPORTED]  # its pictures would be those of the trained model
         robust, thresholds, reliability, bounds, unet_history, gan_history = (
-            pd.read_csv(METRICS / f"{name}.csv") for name in TABLES
+            read_csv(METRICS / f"{name}.csv") for name in TABLES
         )
         dice_distribution(scores, folder / "dice.png", dpi)
         robustness(robust, metrics, folder / "robustness.png", dpi)

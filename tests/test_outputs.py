@@ -1,7 +1,17 @@
+import ast
+import csv
+
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nerveseg.outputs import fresh_folder, write_csv, write_json
+from conftest import ROOT
+from nerveseg.outputs import fresh_folder, read_csv, write_csv, write_json
+
+TAKEN_FOR_MISSING = ["NA", "N/A", "nan", "NaN", "-nan", "None", "null", "NULL", "<NA>", "#N/A", "n/a", ""]
+TAKEN_FOR_NUMBERS = ["007", "1e5", "1_000", "inf", "-1", "0x1f", "1.0", "True", "FALSE", "12345678901234567890"]
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
 def test_a_folder_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path):
@@ -32,7 +42,7 @@ def test_a_table_and_json_keep_every_digit_and_leave_no_other_file(tmp_path):
     value = 0.1 + 0.2
     write_csv(tmp_path / "a.csv", pd.DataFrame({"x": [value]}))
     write_json(tmp_path / "a.json", {"x": value})
-    assert pd.read_csv(tmp_path / "a.csv", float_precision="round_trip")["x"][0] == value
+    assert read_csv(tmp_path / "a.csv")["x"][0] == value
     assert str(value) in (tmp_path / "a.json").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.json"]
 
@@ -41,3 +51,46 @@ def test_json_that_other_programs_cannot_read_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert not (tmp_path / "a.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [*TAKEN_FOR_MISSING, *TAKEN_FOR_NUMBERS, " a ", "a\rb", "a\r\nb", '"', "a,b", "\ufeffa"]
+)
+def test_a_name_is_read_as_it_was_written_whatever_it_looks_like(tmp_path, name):
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"frame": [name], "subject": [name], "part": [name], "dice": [0.5]}))
+    assert read_csv(tmp_path / "a.csv").to_dict("records") == [
+        {"frame": name, "subject": name, "part": name, "dice": 0.5}
+    ]
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, st.floats(allow_nan=False)), min_size=1))
+def test_what_a_table_holds_is_what_is_read_and_what_python_reads(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("table") / "a.csv"
+    write_csv(path, pd.DataFrame(rows, columns=["frame", "subject", "x"]))
+    assert list(read_csv(path).itertuples(index=False, name=None)) == rows
+    with path.open(encoding="utf-8", newline="") as file:
+        assert [tuple(row[:2]) for row in csv.reader(file)][1:] == [row[:2] for row in rows]
+
+
+def test_a_number_that_is_not_there_is_nan_beside_a_subject_called_nan(tmp_path):
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"subject": ["nan", "b"], "hd95": [float("nan"), 1.5]}))
+    table = read_csv(tmp_path / "a.csv")
+    assert table["subject"].tolist() == ["nan", "b"]
+    assert table["hd95"].isna().tolist() == [True, False]
+
+
+def test_a_table_that_git_gave_other_line_endings_is_read_alike(tmp_path):
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"subject": ["NA", "b"], "dice": [0.25, 0.5]}))
+    (tmp_path / "b.csv").write_bytes((tmp_path / "a.csv").read_bytes().replace(b"\n", b"\r\n"))
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv"), read_csv(tmp_path / "b.csv"))
+
+
+def test_nobody_reads_a_table_in_another_way():
+    callers = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("src", "stages", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"read_csv", "read_table", "DictReader"}
+    }
+    assert callers == {"src/nerveseg/outputs.py"}

@@ -1,13 +1,33 @@
-"""What a stage writes appears only when it is whole: folders, tables, JSON."""
+"""What a stage writes appears only when it is whole: folders, tables, JSON. Tables are read as they were written."""
 
+import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
+
+# Columns of our tables, and of subjects.csv, that are text whatever they look like: a subject may be called NA or 007.
+_TEXT = (
+    "frame",
+    "subject",
+    "split",
+    "digest",
+    "file",
+    "other",
+    "reason",
+    "remedy",
+    "remark",
+    "model",
+    "stratum",
+    "part",
+    "degradation",
+    "arm",
+    "knobs",
+)
 
 
 @contextmanager
@@ -34,7 +54,30 @@ def write_text(path: Path, text: str) -> None:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table; numbers keep all of their digits."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    lines = _Lines()
+    table.to_csv(lines, index=False, lineterminator="\r\n")
+    write_text(path, lines.getvalue())
+
+
+def read_csv(source: Path | IO[Any]) -> pd.DataFrame:
+    """Read a table as `write_csv` wrote it: names stay text, `NA`, `1e5` and `007` included; an empty number is NaN."""
+    table = pd.read_csv(
+        source,
+        dtype=dict.fromkeys(_TEXT, str),
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+        index_col=False,
+        encoding="utf-8-sig",
+    )
+    return table.fillna(dict.fromkeys(_TEXT, ""))
+
+
+class _Lines(io.StringIO):
+    """Ends each row with a line feed alone. Python quotes a cell with a carriage return only where rows end with one."""
+
+    def write(self, row: str) -> int:
+        return super().write(row.removesuffix("\r\n") + "\n")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

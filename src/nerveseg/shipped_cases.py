@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from nerveseg.errors import ComparisonError
+from nerveseg.outputs import read_csv
 from nerveseg.tracking_models import CASES, downloaded, is_uri
 
 PATH = Path("metrics/cases.csv")
@@ -47,8 +48,7 @@ def cases_of(base: str) -> pd.DataFrame:
 
 def _shipped(content: str, source: str) -> pd.DataFrame:
     try:
-        names = dict.fromkeys(("frame", "subject", "model"), str)
-        table = pd.read_csv(io.StringIO(content), dtype=names, keep_default_na=False, na_values=[""])  # "NA" is a name
+        table = read_csv(io.StringIO(content))
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise ComparisonError(f"{source} is no table of cases ({error}); make it again with `dvc repro`") from None
     if table.empty or "model" not in table:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-import pandas as pd
 from flatten_dict import flatten
 
 from nerveseg.errors import DatasetError, ParamsError
+from nerveseg.outputs import read_csv
 
 METRICS = "metrics/metrics.json"
 ON_VAL = {
@@ -55,7 +55,7 @@ class Score:
             raise DatasetError(f"its commit {commit[:7]} has no {path}")
         try:
             if self.on_val:
-                value = float(pd.read_csv(io.StringIO(shown.stdout))[self.name].max())
+                value = float(read_csv(io.StringIO(shown.stdout))[self.name].max())
             else:
                 value = float(flatten(json.loads(shown.stdout), reducer="dot")[self.name])
         except (ValueError, KeyError, TypeError) as error:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import pandas as pd
-
 from nerveseg.data.dicom import keyed_subject
 from nerveseg.data.layouts import natural_key
 from nerveseg.data.listing import SUBJECTS_FILE
 from nerveseg.errors import DatasetError
+from nerveseg.outputs import read_csv
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def _listed(path: Path) -> dict[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # further columns are nobody's business
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+            table = read_csv(path)
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"{path} cannot be read ({error}); expected CSV with the columns frame and subject"

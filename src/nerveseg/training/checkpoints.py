@@ -20,6 +20,7 @@ import psutil  # type: ignore[import-untyped]
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from nerveseg.outputs import read_csv
 from nerveseg.tracking_execution import repository_root
 
 State = list[NDArray[Any]]  # the values of a list of variables, in its order
@@ -64,7 +65,7 @@ class Checkpoint:
         """The history and the states by name; None where there is none, or only a damaged one, which is told."""
         try:
             with np.load(self.path) as stored:
-                history = pd.read_csv(io.BytesIO(stored[_HISTORY].tobytes()), float_precision="round_trip")
+                history = read_csv(io.BytesIO(stored[_HISTORY].tobytes()))
                 states: dict[str, State] = {}
                 for key in stored.files:  # in the order in which they were written
                     if key != _HISTORY:
