@@ -1,7 +1,11 @@
+import difflib
+import shutil
 from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
+from flatten_dict import flatten
 
 from conftest import ROOT
 from nerveseg.errors import ParamsError
@@ -24,6 +28,42 @@ def changed(tmp_path):
         return path
 
     return write
+
+
+def after_dvc(tmp_path, *overrides):
+    """The lines that `dvc exp run -S` takes out of the committed file, and those that it puts in."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, list(overrides))
+    before, after = (file.read_text().splitlines() for file in (ROOT / "params.yaml", path))
+    changes = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+    return [[line[1:] for line in changes if line[0] == sign] for sign in "-+"]
+
+
+def test_an_experiment_changes_the_lines_of_its_keys_and_no_other(tmp_path):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    keys = [key for key, value in flatten(content, reducer="dot").items() if not isinstance(value, list)]
+    left, came = after_dvc(tmp_path, *(f"{key}=12345" for key in keys))
+    assert len(left) == len(came) == len(keys)
+    for old, new in zip(left, came, strict=True):
+        assert (comment_of(old), new.split(":")[0]) == (comment_of(new), old.split(":")[0])
+
+
+def test_an_experiment_that_changes_lists_keeps_all_else(tmp_path):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    keys = [key for key, value in flatten(content, reducer="dot").items() if isinstance(value, list)]
+    left, came = after_dvc(tmp_path, "data.spacing_mm=[7.5]", *(f"{key}=[7.5]" for key in keys))
+    assert all(
+        line.startswith("  - ") or line.partition(":")[2].strip().startswith("[]")
+        for line in left
+        if "spacing" not in line
+    )
+    assert came.count("  - 7.5") == len(keys) + 1
+    assert [comment_of(line) for line in left if ":" in line] == [comment_of(line) for line in came if ":" in line]
+
+
+def comment_of(line):
+    return line.partition("#")[2]
 
 
 def test_the_committed_params_are_valid():
