@@ -15,8 +15,8 @@ from nerveseg.data.preparation import prepare_dataset
 from nerveseg.errors import told_plainly
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
+from nerveseg.repository import repository_root
 from nerveseg.tracking import stage_run
-from nerveseg.tracking_execution import repository_root
 
 OUTPUT = Path("data/processed")
 

@@ -56,7 +56,8 @@ def origin(tmp_path, environment):
     (work / "data" / "phantom").mkdir(parents=True)
     (work / "data" / "phantom" / "1_1.tif").write_bytes(b"simulated")
     shutil.copytree(ROOT / ".ci", work / ".ci")
-    shutil.copy(ROOT / "params.yaml", work)
+    for name in ("params.yaml", ".gitattributes"):
+        shutil.copy(ROOT / name, work)
     for folder in ("scores", "metrics"):
         (work / folder).mkdir()
         for name in ("cases.csv", "metrics.json"):
@@ -178,6 +179,40 @@ def test_the_base_is_run_on_this_machine_once_and_its_scores_of_here_are_what_is
     assert attempt(clone, ".ci/compare", "main").returncode == 0
     assert attempt(clone, ".ci/compare", base).returncode == 1
     assert succeed(clone, "git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_under_git_s_own_variables_the_user_s_branch_and_what_is_staged_stay_as_they_are(clone, monkeypatch, hook):
+    """As in a hook, also in one that runs when pushing from a linked worktree."""
+    folder = clone
+    if hook:
+        folder = clone.parent / "linked"
+        succeed(clone, "git", "worktree", "add", "-q", str(folder))
+        script = clone / ".git" / "hooks" / "pre-push"
+        script.write_text(f"#!/bin/sh\n.ci/base HEAD > {clone.parent}/base\n")
+        script.chmod(0o755)
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "# staged\n")
+    succeed(folder, "git", "add", "params.yaml")
+    state = [("rev-parse", "HEAD"), ("symbolic-ref", "HEAD"), ("diff", "--cached"), ("status", "--porcelain")]
+    before = [succeed(folder, "git", *words) for words in state]
+    if hook:
+        succeed(folder, "git", "push", "-q", "origin", "HEAD:refs/heads/pushed")
+        base = (clone.parent / "base").read_text()
+    else:
+        with monkeypatch.context() as patch:
+            patch.setenv("GIT_DIR", str(clone / ".git"))
+            patch.setenv("GIT_INDEX_FILE", str(clone / ".git" / "index"))
+            base = succeed(clone, ".ci/base", "HEAD")
+    assert [succeed(folder, "git", *words) for words in state] == before
+    assert succeed(clone, "git", "log", "-1", "--format=%s", base.strip()) == "HEAD as this machine runs it"
+
+
+def test_the_base_of_a_clone_under_autocrlf_is_the_same_as_any_other_s(clone, origin, tmp_path, monkeypatch):
+    (tmp_path / "config").write_text("[core]\n\tautocrlf = true\n[commit]\n\tgpgSign = true\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    succeed(tmp_path, "git", "clone", "-q", str(origin), "windows")
+    base = succeed(tmp_path / "windows", ".ci/base", "HEAD")
+    assert succeed(tmp_path / "windows", "git", "diff", "--stat", "HEAD", base) == ""
 
 
 def test_a_base_whose_pipeline_fails_prints_no_commit(clone):

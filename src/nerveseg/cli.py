@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nerveseg.errors import ModelError, told_plainly
 from nerveseg.params import Params, load_params
-from nerveseg.tracking_execution import repository_root
+from nerveseg.repository import repository_root
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:

@@ -31,6 +31,10 @@ class BadFileError(DatasetError):
         return type(self), (self.path, self.reason, self.remedy)
 
 
+class RepositoryError(NervesegError):
+    """Git cannot say what it was asked: it is missing, refuses, or there is no such thing in the repository."""
+
+
 class ComparisonError(NervesegError):
     """Two models were not scored on the same test frames, or one not at all: which is better cannot be said."""
 

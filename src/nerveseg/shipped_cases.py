@@ -5,13 +5,13 @@ each, with `frame` and `subject` as text. Each registered model keeps a copy of 
 """
 
 import io
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 
-from nerveseg.errors import ComparisonError
+from nerveseg.errors import ComparisonError, RepositoryError
 from nerveseg.outputs import read_csv
+from nerveseg.repository import git
 from nerveseg.tracking_models import CASES, downloaded, is_uri
 
 PATH = Path("metrics/cases.csv")
@@ -34,15 +34,20 @@ def cases_of(base: str) -> pd.DataFrame:
     if is_uri(base):
         with downloaded(base, CASES) as file:
             return _shipped(file.read_text(encoding="utf-8"), f"{CASES} of {base}")
-    if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}") is None:
+    try:
+        git("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
+    except RepositoryError as error:
         raise ComparisonError(
             f"{base} is neither a commit, branch or tag of this repository nor a model of MLflow's, as "
-            "models:/nerveseg@champion; correct it (`git branch --all` lists the branches; `git fetch` brings those of others)"
-        )
-    if (content := _git("show", f"{base}:./{PATH}")) is None:
+            "models:/nerveseg@champion; correct it (`git branch --all` lists the branches; `git fetch` brings those of "
+            f"others). {error}"
+        ) from None
+    try:
+        content = git("cat-file", "blob", f"{base}:./{PATH}")
+    except RepositoryError:
         raise ComparisonError(
             f"{base} has no {PATH}; run `dvc repro` there and commit it, or name a commit that has it"
-        )
+        ) from None
     return _shipped(content, f"{PATH} of {base}")
 
 
@@ -54,11 +59,3 @@ def _shipped(content: str, source: str) -> pd.DataFrame:
     if table.empty or "model" not in table:
         raise ComparisonError(f"{source} has no row of a model; make it again with `dvc repro`")
     return table[table["model"] == table["model"].iloc[-1]]
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from nerveseg.errors import DatasetError, ParamsError, TrackingError
+from nerveseg.repository import repository_root
 from nerveseg.sweep_experiments import code, experiments
 from nerveseg.sweep_score import Score, score_named
 from nerveseg.sweep_space import Space, read_space
 from nerveseg.sweep_trial import reason_of_failure, start
-from nerveseg.tracking_execution import repository_root
 from nerveseg.tracking_store import open_store
 from nerveseg.tracking_sweep import SweepHistory
 

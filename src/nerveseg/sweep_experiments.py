@@ -1,9 +1,11 @@
 """What Git says of a sweep's experiments, and of the code that they run; read from where DVC keeps it, in milliseconds."""
 
 import hashlib
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from nerveseg.errors import DatasetError
+from nerveseg.errors import DatasetError, RepositoryError
+from nerveseg.repository import changes, git
 
 _READ_BY_THE_PIPELINE = ("params.yaml", "dvc.yaml", "src", "stages", "data", "models")
 
@@ -14,21 +16,24 @@ def code() -> dict[str, str]:
     Raises:
         DatasetError: there is no commit.
     """
-    changes = _git("diff", "HEAD", "--", *_READ_BY_THE_PIPELINE)
-    digest = hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else "none"
-    return {"commit": _git("rev-parse", "HEAD"), "changes": digest}
+    with _in_a_repository():
+        patch = changes(_READ_BY_THE_PIPELINE, new_files=False)
+        digest = hashlib.sha256(patch).hexdigest()[:12] if patch else "none"
+        return {"commit": git("rev-parse", "HEAD"), "changes": digest}
 
 
 def experiments(pattern: str) -> dict[str, str]:
     """The commits of those experiments of the commit that is checked out whose names match, by name."""
-    head = _git("rev-parse", "HEAD")
-    refs = f"refs/exps/{head[:2]}/{head[2:]}/{pattern}"
-    listed = _git("for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", refs)
+    with _in_a_repository():
+        head = git("rev-parse", "HEAD")
+        refs = f"refs/exps/{head[:2]}/{head[2:]}/{pattern}"
+        listed = git("for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", refs)
     return dict(line.split() for line in listed.splitlines())
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DatasetError(f"a sweep needs a DVC repository with a commit ({done.stderr.strip() or 'git failed'})")
-    return done.stdout.strip()
+@contextmanager
+def _in_a_repository() -> Iterator[None]:
+    try:
+        yield
+    except RepositoryError as error:
+        raise DatasetError(f"a sweep needs a DVC repository with a commit ({error})") from None

@@ -7,15 +7,15 @@ is a key of `metrics/metrics.json`, a score of the test frames: parameters that 
 import io
 import json
 import math
-import subprocess
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from flatten_dict import flatten
 
-from nerveseg.errors import DatasetError, ParamsError
+from nerveseg.errors import DatasetError, ParamsError, RepositoryError
 from nerveseg.outputs import read_csv
+from nerveseg.repository import git
 
 METRICS = "metrics/metrics.json"
 ON_VAL = {
@@ -50,14 +50,15 @@ class Score:
             DatasetError: the commit has none.
         """
         path = ON_VAL.get(self.name, METRICS)
-        shown = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, text=True, check=False)
-        if shown.returncode:
-            raise DatasetError(f"its commit {commit[:7]} has no {path}")
+        try:
+            content = git("cat-file", "blob", f"{commit}:./{path}")
+        except RepositoryError as error:
+            raise DatasetError(f"its commit {commit[:7]} has no {path} ({error})") from None
         try:
             if self.on_val:
-                value = float(read_csv(io.StringIO(shown.stdout))[self.name].max())
+                value = float(read_csv(io.StringIO(content))[self.name].max())
             else:
-                value = float(flatten(json.loads(shown.stdout), reducer="dot")[self.name])
+                value = float(flatten(json.loads(content), reducer="dot")[self.name])
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path} of its commit {commit[:7]} has no number {self.name} ({error!r})") from None
         if not math.isfinite(value):

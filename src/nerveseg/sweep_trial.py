@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from nerveseg.tracking_execution import repository_root
+from nerveseg.repository import repository_root
 
 GRACE = 60.0  # seconds for a stage to end after Ctrl-C, before it is killed
 

@@ -10,6 +10,7 @@ a second.
 """
 
 import json
+import logging
 import re
 import sys
 import tempfile
@@ -26,6 +27,7 @@ import numpy as np
 import pandas as pd
 from flatten_dict import flatten
 
+from nerveseg.errors import RepositoryError
 from nerveseg.params import Params
 from nerveseg.tracking_execution import execution, execution_name, origin
 from nerveseg.tracking_messages import KEY_TAG, NO_FILES, Message
@@ -45,6 +47,7 @@ from nerveseg.tracking_system import SystemMetrics
 from nerveseg.tracking_unfinished import Unfinished, digest_of_run, this_process
 
 EXECUTION_TAG = "nerveseg.execution"
+_LOG = logging.getLogger(__name__)
 _LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
 
 
@@ -133,7 +136,11 @@ class _MlflowRun(StageRun):
 
     def _log_reproduction(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            changed = reproduction(Path(folder))
+            try:
+                changed = reproduction(Path(folder))
+            except RepositoryError as error:
+                _LOG.warning("the run in MLflow has no commit or no patch of what is not committed: %s", error)
+                changed = False
             self._tell("artifact", self._parent, Path(folder), folder=REPRODUCE)
         if changed:
             self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})

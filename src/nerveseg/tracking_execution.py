@@ -3,29 +3,13 @@
 import getpass
 import os
 import socket
-import subprocess
-from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from nerveseg.errors import RepositoryError
+from nerveseg.repository import git
+
 _WRITTEN_BY_PIPELINE = (":!dvc.lock", ":!metrics", ":!reports")  # changes here do not make a commit dirty
-
-
-def repository_root() -> Path:
-    """The root of the user's repository, also where a stage runs in DVC's copy of it."""
-    # DVC points DVC_ROOT at the parent repository, not at the copy under .dvc/tmp/exps (dvc 3.67, queue/base.py).
-    if dvc_root := os.environ.get("DVC_ROOT"):
-        return Path(dvc_root).resolve()
-    here = Path.cwd()
-    around = [here, *here.parents]
-    for folder in around:
-        if folder.name == "exps" and folder.parts[-3:] == (".dvc", "tmp", "exps"):
-            return folder.parents[2]
-    for mark in (".dvc", ".git"):
-        for folder in around:
-            if (folder / mark).exists():
-                return folder
-    return here
 
 
 def execution() -> str:
@@ -73,6 +57,15 @@ def origin() -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
+def why_without_commit() -> str:
+    """The reason why Git names no commit here; empty where it does."""
+    try:
+        git("rev-parse", "--verify", "HEAD")
+    except RepositoryError as error:
+        return str(error)
+    return ""
+
+
 def _system_user() -> str:
     try:
         return getpass.getuser()
@@ -82,7 +75,6 @@ def _system_user() -> str:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return git(*arguments).strip()
+    except RepositoryError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

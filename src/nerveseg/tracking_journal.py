@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nerveseg.outputs import write_text
-from nerveseg.tracking_execution import repository_root
+from nerveseg.repository import repository_root
 from nerveseg.tracking_messages import NO_FILES, Message, Sender, is_final
 from nerveseg.tracking_store import reason_of, store_errors
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nerveseg.errors import ModelError, TrackingError
-from nerveseg.tracking_execution import repository_root
+from nerveseg.repository import repository_root
 from nerveseg.tracking_store import opened, public, reason_of, sqlite_file, store_uri
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 
 from nerveseg.errors import StoreUnreachableError, TrackingError
-from nerveseg.tracking_execution import repository_root
+from nerveseg.repository import repository_root
 from nerveseg.tracking_journal import FOLDER, Journal, deliver_journals, journals, refusals
 from nerveseg.tracking_messages import Message, Sender, is_final
 from nerveseg.tracking_store import failing_clearly, open_store, public, reason_of, store_errors, store_uri

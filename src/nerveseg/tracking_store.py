@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from nerveseg.errors import StoreUnreachableError, TrackingError
-from nerveseg.tracking_execution import repository_root
+from nerveseg.repository import repository_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,13 +7,13 @@ of the last stage, which DVC writes after it), and `uncommitted.patch` where the
 
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from nerveseg.repository import changes
 
 STAGE_TAG = "stage."
 CACHED, RAN, RUNNING, FAILED, KILLED = "cached", "ran", "running", "failed", "killed"
@@ -52,7 +52,7 @@ def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequenc
     again += [f"export MLFLOW_TRACKING_URI={store}"]
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
     if f"nerveseg.{PATCH}" in tags:
-        again += [f"git apply {REPRODUCE}/{PATCH}"]
+        again += [f"git apply --whitespace=nowarn {REPRODUCE}/{PATCH}"]
     again += [f"cp -R {REPRODUCE}/files/. .", "dvc repro"]
     text = ["**Stages**", "", *lines, "", "**Make it again**", "", "```", *again, "```"]
     if name := tags.get("dvc.exp_name"):
@@ -67,32 +67,19 @@ def overall(tags: Mapping[str, str]) -> str:
 
 
 def reproduction(folder: Path) -> bool:
-    """Fill a folder with what it takes to make this run again; whether the code was not that of the commit."""
+    """Fill a folder with what it takes to make this run again; whether the code was not that of the commit.
+
+    Raises:
+        RepositoryError: Git cannot say whether it was.
+    """
     files = folder / "files"
     files.mkdir()
     for name in ("params.yaml", "dvc.lock"):
         if Path(name).is_file():
             shutil.copy(name, files)
-    if patch := _uncommitted():
+    if patch := changes(_CODE, new_files=True):
         (folder / PATCH).write_bytes(patch)
     return bool(patch)
-
-
-def _uncommitted() -> bytes:
-    """Changes of the code against the commit as a patch, new files included; Git's own index stays as it is."""
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {"GIT_INDEX_FILE": f"{scratch}/index"}
-
-        def git(*arguments: str) -> bytes:
-            done = subprocess.run(["git", *arguments], capture_output=True, check=False, env=environment)
-            return done.stdout if done.returncode == 0 else b""
-
-        try:
-            git("read-tree", "HEAD")
-            git("add", "--", *(path for path in _CODE if Path(path).exists()))
-            return git("diff", "--cached", "--binary", "HEAD", "--", *_CODE)
-        except FileNotFoundError:
-            return b""
 
 
 def _paths(stage: Mapping[str, Any], *kinds: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nerveseg.outputs import read_csv
-from nerveseg.tracking_execution import repository_root
+from nerveseg.repository import repository_root
 
 State = list[NDArray[Any]]  # the values of a list of variables, in its order
 Weights = list[NDArray[np.float32]]

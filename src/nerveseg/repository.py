@@ -1,0 +1,125 @@
+"""The user's repository: where its root is, and what Git says about it.
+
+`git` gives the same answer whatever the user has configured (colours, external diffs, prefixes, pagers, hooks), in
+whatever language, and also inside a Git hook, where Git points GIT_DIR and GIT_INDEX_FILE at its own business.
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nerveseg.errors import RepositoryError
+
+# What survives of the user's GIT_* variables: where Git itself and its safe.directory are configured.
+_KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH")
+_KEPT += ("GIT_DISCOVERY_ACROSS_FILESYSTEM",)
+_SETTINGS = (
+    "core.quotePath=false",
+    "core.abbrev=auto",
+    "core.fsmonitor=false",
+    "core.safecrlf=false",
+    f"core.hooksPath={os.devnull}",
+    f"core.attributesFile={os.devnull}",
+    "status.relativePaths=false",
+    "diff.ignoreSubmodules=none",
+    "diff.suppressBlankEmpty=false",
+)
+_OPTIONS = ("--no-pager", *(word for setting in _SETTINGS for word in ("-c", setting)))
+# The form that `git apply` takes everywhere, also for binary files. `diff-index` reads no setting of how people like to see
+# a diff, and the options shut out what its attributes may ask for.
+_PATCH = (
+    *("diff-index", "--patch", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("--no-renames", "--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--submodule=short"),
+)
+
+
+def repository_root() -> Path:
+    """The root of the user's repository, also where a stage runs in DVC's copy of it."""
+    # DVC points DVC_ROOT at the parent repository, not at the copy under .dvc/tmp/exps (dvc 3.67, queue/base.py).
+    if dvc_root := os.environ.get("DVC_ROOT"):
+        return Path(dvc_root).resolve()
+    here = Path.cwd()
+    around = [here, *here.parents]
+    for folder in around:
+        if folder.name == "exps" and folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2]
+    for mark in (".dvc", ".git"):
+        for folder in around:
+            if (folder / mark).exists():
+                return folder
+    return here
+
+
+def git(*arguments: str, index: Path | None = None) -> str:
+    """What a command of Git's prints, without the line break at its end.
+
+    Bytes that are no UTF-8 come as surrogates, so that `.encode("utf-8", "surrogateescape")` gives them back.
+
+    Args:
+        arguments: of `git`.
+        index: a file to use instead of the user's index.
+
+    Raises:
+        RepositoryError: Git fails, or is not there.
+    """
+    environment = _environment() | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    try:
+        done = subprocess.run(
+            ["git", *_OPTIONS, *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            env=environment,
+        )
+    except OSError as error:
+        raise RepositoryError(f"git cannot be run ({error.strerror}); install Git, or put it on the PATH") from None
+    if done.returncode:
+        raise RepositoryError(_reason(done.stderr.decode("utf-8", "replace"), arguments))
+    return done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+def changes(paths: Sequence[str], *, new_files: bool) -> bytes:
+    """Changes of these files and folders against the commit, as a patch that `git apply` takes in any clone of it.
+
+    Git's own index stays as it is.
+
+    Args:
+        paths: from the working directory; those that neither are there nor were are left out.
+        new_files: whether files that Git does not follow, and does not ignore, are part of it.
+
+    Raises:
+        RepositoryError: there is no commit, or Git fails.
+    """
+    index = repository_root() / ".nerveseg" / f"index.{os.getpid()}"
+    index.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        git("read-tree", "HEAD", index=index)
+        known = git("ls-files", "--", *paths, index=index).splitlines()
+        for path in paths:
+            if any(name == path or name.startswith(f"{path}/") for name in known) or (
+                new_files and Path(path).exists()
+            ):
+                git("add", "--all" if new_files else "--update", "--", path, index=index)
+        patch = git(*_PATCH, "HEAD", "--", *paths, index=index)
+    finally:
+        index.unlink(missing_ok=True)
+    return f"{patch}\n".encode("utf-8", "surrogateescape") if patch else b""
+
+
+def _environment() -> Mapping[str, str]:
+    """Of a Git that speaks English and takes no lock that the user could run into."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
+    return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+def _reason(told: str, arguments: tuple[str, ...]) -> str:
+    if "dubious ownership" in told:
+        folder = told.partition("'")[2].partition("'")[0]
+        return (
+            f"Git refuses to read {folder}, which belongs to another user; if you trust it, type "
+            f"`git config --global --add safe.directory {folder}`"
+        )
+    if "not a git repository" in told:
+        return f"{Path.cwd()} is in no Git repository; go into one, or make one with `git init`"
+    return f"`git {arguments[0]}` failed: {next(iter(told.splitlines()), 'it gives no reason')}"
