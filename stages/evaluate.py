@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.arms import Arms
-from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.data.records import DatasetInfo, prepared, read_records, shards
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.baselines import mean_mask
@@ -98,7 +98,7 @@ def _folders(ensemble: str) -> dict[str, Path]:
 def _models(folders: Mapping[str, Path], subjects: set[str]) -> dict[str, Predictor]:
     """By name; none has learnt from a test subject."""
     models = {name: load_predictor(folder) for name, folder in folders.items()}
-    keys = subject_keys(read_csv(PROCESSED / "manifest.csv"))
+    keys = subject_keys(read_csv(prepared(PROCESSED).file("manifest.csv")))
     for name, model in models.items():
         check_unseen(model.subjects, {subject: keys[subject] for subject in sorted(subjects)}, folders[name])
     return models

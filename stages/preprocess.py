@@ -9,11 +9,9 @@ other.
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from nerveseg.data.preparation import prepare_dataset
 from nerveseg.errors import told_plainly
-from nerveseg.outputs import fresh_folder, write_csv
+from nerveseg.outputs import fresh_folder
 from nerveseg.params import load_params
 from nerveseg.repository import repository_root
 from nerveseg.tracking import stage_run
@@ -28,12 +26,6 @@ def preprocess() -> None:
             folder, params.data, params.split, params.preprocess, params.seed, repository_root()
         )
         manifest = inventory.manifest[inventory.manifest["split"] != ""]
-        quarantine = pd.DataFrame(inventory.quarantined, columns=["file", "reason", "remedy", "foreign"])
-        write_csv(folder / "manifest.csv", manifest)
-        write_csv(folder / "quarantine.csv", quarantine.drop(columns="foreign"))
-        write_csv(folder / "remarks.csv", inventory.remarks)
-        write_csv(folder / "conflicts.csv", inventory.conflicts)
-
         run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "preprocessing", manifest)
         run.log_facts({f"frames.{split}": count for split, count in info.frames.items()})
         run.log_facts({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
@@ -41,8 +33,10 @@ def preprocess() -> None:
         print(f"{info.source}: " + ", ".join(f"{count} frames for {split}" for split, count in info.frames.items()))
         for warning in inventory.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        if len(quarantine):
-            print(f"{len(quarantine)} files were not used; {OUTPUT / 'quarantine.csv'} says why and what to do")
+        if inventory.quarantined:
+            print(
+                f"{len(inventory.quarantined)} files were not used; {OUTPUT / 'quarantine.csv'} says why and what to do"
+            )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ epoch; epoch 0 is the U-Net as it came. Stopped, it goes on from its last whole 
 from pathlib import Path
 
 from nerveseg.arms import Arms
+from nerveseg.checked_files import LIST_NAME
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
@@ -34,10 +35,11 @@ def train_gan() -> None:
     use_threads(SIDE_BY_SIDE)
     make_deterministic(params.seed)
     rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
+    lists = [folder / LIST_NAME for folder in (AUGMENTED, PROCESSED, UNET)]  # digests of what is in there
     settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
     settings["degradation"] = params.degradation.model_dump()
     settings["policy"] = keras_policy(params.unet.precision)
-    checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*rounds, *val, UNET, Path(__file__)])}")
+    checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*lists, Path(__file__)])}")
     with stage_run("train_gan", params, checkpoint.run_record) as run, fresh_folder(OUTPUT) as folder:
         unet, info = Segmenter.load(UNET), DatasetInfo.read(PROCESSED)
         refiners, history = train_refiners(
@@ -49,8 +51,8 @@ def train_gan() -> None:
         remarks = remarks_on(history, params.gan.critic)
         refinement = choose(arms, frames, truths, params.postprocess, params.degradation, params.seed, remarks)
         arms.save(folder / "arms")
-        arms.segmenter(refinement.arm).save(folder)
         refinement.write(folder)
+        arms.segmenter(refinement.arm).save(folder)
         kept = {f"{name}_kept_epoch": kept_epoch(history, name) for name in refiners}
         run.log_facts(
             {

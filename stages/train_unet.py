@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nerveseg.data.records import DatasetInfo, annotated_frames, shards
+from nerveseg.checked_files import LIST_NAME
+from nerveseg.data.records import DatasetInfo, annotated_frames, prepared, shards
 from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
 from nerveseg.models.unet import build_unet
@@ -45,7 +46,7 @@ def train_unet() -> None:
         )
         return
     with stage_run("train_unet", params, checkpoint.run_record) as run, fresh_folder(OUTPUT) as folder:
-        manifest = read_csv(PROCESSED / "manifest.csv")
+        manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
         keys = manifest.assign(key=manifest["subject"].map(subject_keys(manifest)))
         before = subjects_behind(params.unet.init_from)
         check_unseen(
@@ -71,7 +72,8 @@ def _checkpoint(params: Params, strategy: "tf.distribute.Strategy") -> Checkpoin
     """Of the training with these params on this data."""
     settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump()}
     settings["policy"] = keras_policy(params.unet.precision)
-    inputs = [*shards(AUGMENTED, "round"), *shards(PROCESSED, "val"), Path(params.unet.init_from), Path(__file__)]
+    lists = [AUGMENTED / LIST_NAME, PROCESSED / LIST_NAME]  # digests of what is in there
+    inputs = [*lists, Path(params.unet.init_from), Path(__file__)]
     return Checkpoint(f"train_unet-{digest_of(settings, inputs)}", writes=is_chief(strategy))
 
 

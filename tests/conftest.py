@@ -84,6 +84,14 @@ def kaggle_frames(
     return folder
 
 
+def flip_a_bit(path: Path) -> None:
+    """In the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
 @pytest.fixture
 def kaggle_folder(tmp_path: Path) -> Callable[..., Path]:
     """Makes `kaggle_frames` in a temporary place."""

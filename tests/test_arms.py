@@ -7,6 +7,7 @@ import pytest
 
 from conftest import ROOT, simulated_frame
 from nerveseg.arms import Arms
+from nerveseg.checked_files import list_files
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.refiner import COPY, POOR, build_refiner, start_from
@@ -84,14 +85,15 @@ def test_a_refined_arm_gets_cut_offs_of_its_own_and_the_unet_keeps_its():
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"filters": 4, "cutoffs": {"control": {"depth": 1}}}'])
 def test_a_damaged_folder_of_arms_says_how_to_make_it_again(tmp_path, content):
     (tmp_path / "arms.json").write_text(content)
-    with pytest.raises(ModelError, match=r"arms\.json cannot be read .*; make it again with `dvc repro train_gan`"):
+    list_files(tmp_path)
+    with pytest.raises(ModelError, match=r"arms\.json cannot be used: .*; make it again with `dvc repro train_gan`"):
         Arms.load(tmp_path, unet())
 
 
 def test_missing_weights_of_an_arm_are_named(tmp_path):
     arms().save(tmp_path / "arms")
     (tmp_path / "arms" / "adversarial.npz").unlink()
-    with pytest.raises(ModelError, match=r"adversarial\.npz: weights cannot be loaded"):
+    with pytest.raises(ModelError, match=r"adversarial\.npz was not found; make it again with `dvc repro train_gan`"):
         Arms.load(tmp_path / "arms", unet())
 
 
@@ -137,8 +139,10 @@ def test_a_gain_in_one_score_is_not_paid_for_with_the_other():
 def test_a_refinement_comes_back_from_its_file_and_a_damaged_one_says_what_to_do(tmp_path):
     before = outcome(arms(), ["The critic guesses."])
     before.write(tmp_path)
+    list_files(tmp_path)
     after = Refinement.read(tmp_path)
     assert (after.arm, after.clean, list(after.remarks)) == (before.arm, before.clean, ["The critic guesses."])
     (tmp_path / "refinement.json").write_text(json.dumps({"arm": "unet"}))
-    with pytest.raises(ModelError, match=r"refinement\.json cannot be read .*`dvc repro train_gan`"):
+    list_files(tmp_path)
+    with pytest.raises(ModelError, match=r"refinement\.json cannot be used: .*`dvc repro train_gan`"):
         Refinement.read(tmp_path)

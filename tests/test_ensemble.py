@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT, simulated_frame
+from nerveseg.checked_files import list_files
 from nerveseg.ensemble import Ensemble, median_cutoffs
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
@@ -70,7 +72,7 @@ def test_a_folder_with_one_training_is_loaded_as_that(tmp_path):
 
 def test_cut_offs_are_medians_and_the_threshold_is_expected_where_that_of_most_is():
     three = [Cutoffs(0.2, 0.01, 0.5), Cutoffs(0.4, 0.0, 0.7), Cutoffs("expected", 0.003, 0.1)]
-    assert median_cutoffs(three) == Cutoffs(pytest.approx(0.3), 0.003, 0.5)
+    assert asdict(median_cutoffs(three)) == pytest.approx({"threshold": 0.3, "min_area": 0.003, "presence": 0.5})
     assert median_cutoffs([*three[1:], Cutoffs("expected")]).threshold == "expected"
 
 
@@ -79,9 +81,12 @@ def test_members_of_other_input_sizes_are_named():
         Ensemble({"a": member(1), "b": member(2, width=96)})
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"members": []}', '{"members": 3}'])
+@pytest.mark.parametrize(
+    "content", ["{", "{}", '{"members": []}', '{"members": [".."]}', '{"members": ["a/b"]}', '{"members": 3}']
+)
 def test_a_damaged_ensemble_says_how_to_make_it_again(tmp_path, content):
     (tmp_path / "ensemble.json").write_text(content)
+    list_files(tmp_path)
     with pytest.raises(ModelError, match=r"ensemble\.json .*make it again with `nerveseg folds`"):
         load_predictor(tmp_path)
 
@@ -94,9 +99,9 @@ def test_a_member_that_is_gone_is_named(tmp_path):
     assert json.loads((tmp_path / "ensemble.json").read_text())["members"] == ["a", "b"]
 
 
-def test_a_member_may_be_called_like_the_file_that_lists_them(tmp_path):
-    Ensemble({"ensemble.json": member(1), "b": member(2)}).save(tmp_path)
-    assert list(load_predictor(tmp_path).members) == ["ensemble.json", "b"]
+def test_a_member_may_be_called_like_the_files_that_list_them(tmp_path):
+    Ensemble({"ensemble.json": member(1), "files.json": member(2)}).save(tmp_path)
+    assert list(load_predictor(tmp_path).members) == ["ensemble.json", "files.json"]
 
 
 def test_a_file_is_no_folder_of_a_model(tmp_path):

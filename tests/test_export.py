@@ -11,7 +11,7 @@ import openvino
 import pytest
 import tensorflow as tf
 
-from conftest import ROOT, kaggle_frames, simulated_frame
+from conftest import ROOT, flip_a_bit, kaggle_frames, simulated_frame
 from nerveseg.data.letterbox import Letterbox
 from nerveseg.ensemble import Ensemble
 from nerveseg.errors import ModelError
@@ -193,14 +193,16 @@ def test_what_is_exported_is_loaded_as_such_and_the_trained_one_as_that(exported
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda folder: (folder / "exported.json").write_text("{}"), r"exported\.json is no exported model"),
-        (lambda folder: shutil.rmtree(folder / "member_0"), r"unet\.xml cannot be loaded"),
-        (lambda folder: (folder / "member_0" / "unet.bin").write_bytes(b""), r"unet\.xml cannot be loaded"),
-        (lambda folder: (folder / "member_0" / "unet.xml").write_text("<net"), r"unet\.xml cannot be loaded"),
+        (lambda folder: (folder / "exported.json").write_text("{}"), r"exported\.json is damaged or was changed"),
+        (lambda folder: (folder / "files.json").unlink(), r"files\.json was not found"),
+        (lambda folder: shutil.rmtree(folder / "member_0"), r"member_0/.* was not found"),
+        (lambda folder: (folder / "member_0" / "refiner.xml").unlink(), r"refiner\.xml was not found"),
+        (lambda folder: flip_a_bit(folder / "member_0" / "unet.bin"), r"unet\.bin is damaged or was changed"),
+        (lambda folder: (folder / "member_0" / "unet.xml").write_text("<net"), r"unet\.xml is damaged"),
     ],
 )
 def test_a_damaged_export_says_how_to_make_it_again(exported, tmp_path, damage, told):
-    exported(segmenter())
+    exported(segmenter(4))
     damage(tmp_path / "exported")
     with pytest.raises(ModelError, match=told + ".*make it again with `dvc repro export`"):
         load_predictor(tmp_path / "exported")

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
+from nerveseg.checked_files import list_files
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.ensemble import Ensemble
 from nerveseg.loading import load_predictor
@@ -304,6 +305,7 @@ def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_change
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     content = json.loads(config.read_text())
     config.write_text(json.dumps(content | {"subjects": list(subject_keys(manifest).values())}))
+    list_files(config.parent)
     done = run(work, "dvc", "repro", "train_unet")
     assert "models/pretrained has learnt from 2 of the test subjects" in done.stderr
     assert "epoch" not in done.stdout + done.stderr
@@ -311,7 +313,7 @@ def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_change
     assert "modified:           models/pretrained" in succeed(work, "dvc", "status", "train_unet")
     done = run(work, "dvc", "repro", "train_unet")
     assert done.returncode != 0
-    assert "models/pretrained/segmenter.json is not a segmenter of this version" in done.stderr
+    assert "models/pretrained/segmenter.json is damaged or was changed" in done.stderr
 
 
 def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores_as_that_model(workspace, tmp_path):
@@ -328,7 +330,7 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     assert scores["ensemble"] == pytest.approx(scores["gan"])
     assert scores["exported"]["dice"] == pytest.approx(scores["ensemble"]["dice"], abs=0.002)
     exported = [json.loads(path.read_text()) for path in (workspace / "mlartifacts").glob("**/predictor/exported.json")]
-    assert sorted(len(content["flips"]) for content in exported) == [1] * (len(exported) - 1) + [2]
+    assert sorted(len(content["members"]) for content in exported) == [1] * (len(exported) - 1) + [2]
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == ROBUST | {"ensemble"}
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]
@@ -336,6 +338,8 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     content = json.loads(config.read_text())
     content["subjects"].append(subject_keys(manifest)[tested])
     config.write_text(json.dumps(content))
+    list_files(config.parent)
+    list_files(work / "models" / "ensemble")
     done = run(work, "dvc", "repro", "evaluate")
     assert done.returncode != 0
     assert f"models/ensemble has learnt from 1 of the test subjects ({tested})" in done.stderr

@@ -82,7 +82,7 @@ def test_any_number_of_workers_writes_the_same_bytes(prepare, kaggle_folder, wor
 
 def test_nothing_is_left_beside_the_records(prepare, kaggle_folder):
     folder = prepare(kaggle_folder())[2]
-    assert {path.suffix for path in folder.iterdir()} == {".tfrecord", ".json"}
+    assert {path.suffix for path in folder.iterdir()} == {".tfrecord", ".json", ".csv"}
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import simulated_frame, write_pair, write_params
+from nerveseg.checked_files import list_files
 from training_workspace import checkpoint_of, make_workspace, outputs, start_training
 
 KILLS = 10
@@ -115,8 +116,9 @@ def test_a_checkpoint_of_other_params_or_data_is_not_taken_up(fresh, tmp_path, c
         text = (work / "params.yaml").read_text()
         (work / "params.yaml").write_text(text.replace("lr: 0.01", "lr: 0.02"))
     else:
-        rounds = sorted((work / "data" / "augmented").iterdir())
+        rounds = sorted((work / "data" / "augmented").glob("round-*"))
         shutil.copy(next((work / "data" / "processed").glob("train-*.tfrecord")), rounds[0])
+        list_files(rounds[0].parent)
     process = start_training(work)
     process.join(2 * (fresh.until_first + fresh.from_first) + 60)
     assert process.exitcode == 0, (work / "output.txt").read_text()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, simulated_frame
-from nerveseg.data.records import Record
+from nerveseg.data.records import Record, prepared
 from nerveseg.data.rounds import round_of, write_rounds
 from nerveseg.params import load_params
 
@@ -48,6 +48,7 @@ def test_rounds_written_by_several_processes_are_those_written_by_one(train, tmp
         folder = tmp_path / str(few)
         folder.mkdir()
         written[few] = [path.read_bytes() for path in write_rounds(folder, train, PARAMS, 5, 3)]
-        assert sorted(path.name for path in folder.iterdir()) == [f"round-00{number}.tfrecord" for number in range(3)]
+        names = [path.name for path in prepared(folder).files()]
+        assert names == [f"round-00{number}.tfrecord" for number in range(3)]
     assert written[0] == written[10**6]
     assert len(set(written[0])) == 3

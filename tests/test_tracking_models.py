@@ -162,7 +162,7 @@ def test_a_predictor_that_cannot_be_loaded_is_told_by_its_uri_and_not_by_a_tempo
     shutil.copytree(registry / "first", tmp_path / "broken" / PREDICTOR)
     (tmp_path / "broken" / PREDICTOR / "segmenter.json").write_text("{}")
     uri = register(client, tmp_path / "broken")
-    assert f"{uri}: segmenter.json is not a segmenter of this version" in refusal(frames, tmp_path, uri)
+    assert f"{uri}: segmenter.json is damaged or was changed" in refusal(frames, tmp_path, uri)
 
 
 def test_a_version_whose_files_are_gone_says_where_they_were(client, frames, tmp_path):

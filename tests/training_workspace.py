@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from conftest import ROOT
+from nerveseg.checked_files import list_files
 from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import read_records, shards, write_records
 from nerveseg.params import Params
@@ -29,11 +30,11 @@ def make_workspace(folder: Path, params: Params, frames: Path, rounds: int = 2) 
     prepared.mkdir(parents=True)
     augmented.mkdir()
     data = params.data.model_copy(update={"dir": str(frames)})
-    inventory, info = prepare_dataset(prepared, data, params.split, params.preprocess, params.seed, folder)
-    inventory.manifest.to_csv(prepared / "manifest.csv", index=False)
+    _, info = prepare_dataset(prepared, data, params.split, params.preprocess, params.seed, folder)
     train = list(read_records(shards(prepared, "train"), info))
     for number in range(rounds):
         write_records([augmented / f"round-{number}.tfrecord"], (record.serialise() for record in train))
+    list_files(augmented)
     shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
     return folder
 

@@ -1,32 +1,40 @@
 """The arms of the ablation: one U-Net as it is and under each refiner, in one network that runs the U-Net once for all.
 
 On disk it is a folder beside the U-Net's: `arms.json` with the cut-offs of each refined arm, and `NAME.npz` with what its
-refiner has learnt.
+refiner has learnt; `files.json` lists them (`checked_files`).
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 
+from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.data.letterbox import Mask, Size
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.cutoff_search import search_cutoffs
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
-from nerveseg.outputs import write_json
-from nerveseg.params import PostprocessParams
+from nerveseg.params import Count, PostprocessParams
 from nerveseg.predictor import in_batches, laid_over
 from nerveseg.refinement import UNET
 from nerveseg.segmenter import Segmenter, estimates_of
 
 CONFIG_NAME = "arms.json"
+
+
+@dataclass(frozen=True, config=STRICT)
+class ArmsConfig:
+    """First channels of the refiners, and the cut-offs of each refined arm by its name."""
+
+    filters: Count
+    cutoffs: dict[str, Cutoffs]
 
 
 class Arms:
@@ -72,10 +80,11 @@ class Arms:
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True)
-        cutoffs = {name: asdict(self.cutoffs[name]) for name in self.refiners}
-        write_json(directory / CONFIG_NAME, {"filters": self.filters, "cutoffs": cutoffs})
+        cutoffs = {name: self.cutoffs[name] for name in self.refiners}
+        write_typed(directory / CONFIG_NAME, ArmsConfig(self.filters, cutoffs))
         for name, refiner in self.refiners.items():
             save_learnt(refiner, directory / f"{name}.npz")
+        list_files(directory)
 
     @classmethod
     def load(cls, directory: Path, unet: Segmenter) -> Self:
@@ -84,17 +93,12 @@ class Arms:
         Raises:
             ModelError: the folder holds no arms, or weights that do not fit.
         """
-        path = directory / CONFIG_NAME
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            filters = content["filters"]
-            cutoffs = {name: Cutoffs(**values) for name, values in content["cutoffs"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{path} cannot be read ({error}); make it again with `dvc repro train_gan`") from None
+        folder = CheckedFolder(directory, ModelError, "make it again with `dvc repro train_gan`")
+        stored = folder.read(CONFIG_NAME, ArmsConfig)
         config = unet.config
         refiners = {}
-        for name in cutoffs:
+        for name in stored.cutoffs:
             size = (config.height, config.width, config.mean, config.deviation)
-            refiners[name] = start_from(build_refiner(config.unet, filters, *size), unet.unet)
-            load_learnt(refiners[name], directory / f"{name}.npz")
-        return cls(unet, refiners, filters, cutoffs)
+            refiners[name] = start_from(build_refiner(config.unet, stored.filters, *size), unet.unet)
+            load_learnt(refiners[name], folder.file(f"{name}.npz"))
+        return cls(unet, refiners, stored.filters, stored.cutoffs)

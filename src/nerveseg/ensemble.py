@@ -1,26 +1,34 @@
 """Several trainings as one predictor: the mean of what they say of a frame.
 
 On disk it is a folder: `ensemble.json`, the members in their order, beside `members/NAME` for each, as `Segmenter.save`
-wrote it. No frame is left that no member has learnt from, so cut-offs are not searched again: they are the medians of the
+wrote it, and the list of both (`checked_files`). No frame is left that no member has learnt from, so cut-offs are not searched again: they are the medians of the
 members' own.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Self
+from typing import Annotated, Self
 
 import tensorflow as tf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.loading import ENSEMBLE_NAME
-from nerveseg.outputs import write_json
 from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter
 
 MEMBERS = "members"
+
+
+@dataclass(frozen=True, config=STRICT)
+class EnsembleConfig:
+    """The names of the members, in their order, each of its folder in `members`."""
+
+    members: Annotated[tuple[Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")], ...], Field(min_length=1)]
 
 
 class Ensemble(Predictor):
@@ -61,22 +69,18 @@ class Ensemble(Predictor):
         Raises:
             ModelError: the folder holds no ensemble, or a member cannot be loaded.
         """
-        path = directory / ENSEMBLE_NAME
-        try:
-            names = json.loads(path.read_text(encoding="utf-8"))["members"]
-            folders = {str(name): directory / MEMBERS / str(name) for name in names}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{path} cannot be read ({error}); make it again with `nerveseg folds`") from None
-        if not folders:
-            raise ModelError(f"{path} names no member; make it again with `nerveseg folds`")
-        return cls({name: Segmenter.load(folder) for name, folder in folders.items()})
+        folder = CheckedFolder(directory, ModelError, "make it again with `nerveseg folds`")
+        names = folder.read(ENSEMBLE_NAME, EnsembleConfig).members
+        folder.files()
+        return cls({name: Segmenter.load(directory / MEMBERS / name) for name in names})
 
     def save(self, directory: Path) -> None:
         for name, member in self.members.items():
             folder = directory / MEMBERS / name
             folder.mkdir(parents=True)
             member.save(folder)
-        write_json(directory / ENSEMBLE_NAME, {"members": list(self.members)})
+        write_typed(directory / ENSEMBLE_NAME, EnsembleConfig(tuple(self.members)))
+        list_files(directory)
 
 
 def median_cutoffs(cutoffs: list[Cutoffs]) -> Cutoffs:

@@ -31,6 +31,7 @@ from nerveseg.exported import (
     REFINER_FILE,
     UNET_FILE,
     ExportedConfig,
+    ExportedMember,
     Maps,
     compiled,
     estimate_of,
@@ -79,9 +80,9 @@ def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, v
         for key, found in _export_member(member, folder, params, val).items():
             layers[key] += found
     height, width = model.size
-    flips = tuple(member.config.flip for member in members)
+    config = tuple(ExportedMember(member.config.flip, member.refiner is not None) for member in members)
     subjects = tuple(sorted(model.subjects))
-    ExportedConfig(height, width, model.cutoffs, subjects, params.precision, flips).write(directory)
+    ExportedConfig(height, width, model.cutoffs, subjects, params.precision, config).write(directory)
     return layers
 
 

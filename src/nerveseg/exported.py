@@ -1,21 +1,24 @@
 """A trained model as it ships: compiled for the processor at hand by OpenVINO, without TensorFlow.
 
 On disk it is a folder: `exported.json` beside the networks of each training behind the model, in OpenVINO's format: `unet.xml`
-and, where a refiner ships, `refiner.xml` and `judge.xml`, which says whether a frame is poor. A refiner leaves a frame that
+and, where a refiner ships, `refiner.xml` and `judge.xml`, which says whether a frame is poor; `files.json` lists them
+(`checked_files`). A refiner leaves a frame that
 seems good to the U-Net, to the bit, so that frames which are judged poor alone are shown to it. `nerveseg.export` writes it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.params import Side
 from nerveseg.predictor import Predictor
 from nerveseg.refinement import LEAST_POOR
 
@@ -30,18 +33,26 @@ Maps = NDArray[np.float32]
 _COMPILED_FOR = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
+class ExportedMember:
+    """Of one training: whether the mirrored frame is looked at as well, and whether a refiner ships with its U-Net."""
+
+    flip: bool
+    refined: bool
+
+
+@dataclass(frozen=True, config=STRICT)
 class ExportedConfig:
     """Input size in pixels, the cut-offs, the keys of the subjects that it has learnt from (`unseen.subject_keys`), in which
-    arithmetic it computes, and of each training behind it whether the mirrored frame is looked at as well.
+    arithmetic it computes, and the trainings behind it.
     """
 
-    height: int
-    width: int
+    height: Side
+    width: Side
     cutoffs: Cutoffs
     subjects: tuple[str, ...]
-    precision: str
-    flips: tuple[bool, ...]
+    precision: Literal["int8", "float32"]
+    members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -50,18 +61,12 @@ class ExportedConfig:
         Raises:
             ModelError: it is not there, or cannot be read.
         """
-        path = directory / EXPORTED_NAME
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            parts = {"cutoffs": Cutoffs(**content["cutoffs"])}
-            return cls(**content | parts | {key: tuple(content[key]) for key in ("subjects", "flips")})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f"{path} is no exported model of this version ({error}); make it again with `dvc repro export`"
-            ) from None
+        return _folder(directory).read(EXPORTED_NAME, cls)
 
     def write(self, directory: Path) -> None:
-        (directory / EXPORTED_NAME).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        """Complete a folder, in which the networks lie already."""
+        write_typed(directory / EXPORTED_NAME, self)
+        list_files(directory)
 
 
 class ExportedPredictor(Predictor):
@@ -80,9 +85,12 @@ class ExportedPredictor(Predictor):
         """
         import openvino
 
-        config = ExportedConfig.read(directory)
+        folder = _folder(directory)
+        config = folder.read(EXPORTED_NAME, ExportedConfig)
+        folder.files()
         core = openvino.Core()
-        return cls(config, [Member.load(core, member_folder(directory, n), f) for n, f in enumerate(config.flips)])
+        members = enumerate(config.members)
+        return cls(config, [Member.load(core, member_folder(directory, number), member) for number, member in members])
 
 
 def member_folder(directory: Path, number: int) -> Path:
@@ -110,10 +118,10 @@ class Member:
         self._unet, self._refinement, self._flip = unet, refinement, flip
 
     @classmethod
-    def load(cls, core: "openvino.Core", directory: Path, flip: bool) -> Self:  # noqa: FBT001 - its only one
+    def load(cls, core: "openvino.Core", directory: Path, config: ExportedMember) -> Self:
         unet, judge, refiner = (directory / name for name in (UNET_FILE, JUDGE_FILE, REFINER_FILE))
-        refinement = (compiled(core, judge), compiled(core, refiner)) if refiner.exists() else None
-        return cls(compiled(core, unet), refinement, flip=flip)
+        refinement = (compiled(core, judge), compiled(core, refiner)) if config.refined else None
+        return cls(compiled(core, unet), refinement, flip=config.flip)
 
     def __call__(self, levels: Maps) -> tuple[Maps, Maps]:
         """`probability` and `presence` of grey levels, as a predictor's network gives them."""
@@ -176,3 +184,7 @@ def infer(network: "openvino.CompiledModel", inputs: Mapping[str, Maps], outputs
 def _sigmoid(logits: Maps) -> Maps:
     """Without the warning that large logits would cost."""
     return np.float32(0.5) * (np.float32(1.0) + np.tanh(np.float32(0.5) * logits))
+
+
+def _folder(directory: Path) -> CheckedFolder:
+    return CheckedFolder(directory, ModelError, "make it again with `dvc repro export`")

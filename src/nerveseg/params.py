@@ -59,6 +59,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Decibels = Annotated[float, Field(ge=0.0, le=20.0)]
+Side = Annotated[int, Field(ge=1, le=1024)]  # of the network's input
+GreyLevel = Annotated[float, Field(ge=0.0, le=255.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 Strengths = Annotated[tuple[Positive, Positive, Positive, Positive, Positive], AfterValidator(_increasing)]
@@ -143,8 +145,8 @@ class SplitParams(Section):
 
 
 class PreprocessParams(Section):
-    width: Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
-    height: Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
+    width: Annotated[Side, Field(ge=32, multiple_of=32)]
+    height: Annotated[Side, Field(ge=32, multiple_of=32)]
     shards: Annotated[int, Field(ge=1, le=256)]
 
 

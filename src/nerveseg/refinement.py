@@ -3,30 +3,37 @@
 It is kept beside the shipped model as `refinement.json`, with what the training of the refiners was remarked for.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from nerveseg.checked_files import STRICT, CheckedFolder, write_typed
 from nerveseg.errors import ModelError
-from nerveseg.outputs import write_json
+from nerveseg.params import Share
 
 FILE_NAME = "refinement.json"
 UNET = "unet"  # the arm without a refiner
 LEAST_POOR = 0.5  # probability of a poor frame, from which a refiner corrects the U-Net at all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Refinement:
     """`arm` is what ships, `unet` where no refiner gained; `clean` and `degraded` are the scores of every arm on val, and
     `remarks` are sentences.
     """
 
     arm: str
-    clean: Mapping[str, float]
-    degraded: Mapping[str, float]
-    remarks: Sequence[str]
+    clean: dict[str, Share]
+    degraded: dict[str, Share]
+    remarks: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _scores_of_every_arm(self) -> Self:
+        if self.arm not in self.clean or self.clean.keys() != self.degraded.keys():
+            raise ValueError(f"clean and degraded must have the scores of the same arms, {self.arm} among them")
+        return self
 
     @property
     def used(self) -> bool:
@@ -39,12 +46,8 @@ class Refinement:
         return f"val, clean / degraded: {scores}; {shipped}"
 
     def write(self, directory: Path) -> None:
-        write_json(directory / FILE_NAME, asdict(self))
+        write_typed(directory / FILE_NAME, self)
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        path = directory / FILE_NAME
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelError(f"{path} cannot be read ({error}); make it again with `dvc repro train_gan`") from None
+        return CheckedFolder(directory, ModelError, "make it again with `dvc repro train_gan`").read(FILE_NAME, cls)

@@ -1,19 +1,21 @@
 """A trained model as one object: a U-Net, perhaps a refiner, and their cut-offs.
 
 On disk it is a folder: `segmenter.json` (what was built, on which grey levels, with which cut-offs) beside
-`unet.weights.h5` and, for a refined segmenter, `refiner.npz`.
+`unet.weights.h5` and, for a refined segmenter, `refiner.npz`; `files.json` lists them (`checked_files`).
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.data.letterbox import Mask
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.cutoff_search import search_cutoffs
@@ -21,48 +23,32 @@ from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.loading import SEGMENTER_NAME
 from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.models.unet import LOGITS, PRESENCE, build_unet
-from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
+from nerveseg.params import FRESH, PLAIN, GreyLevel, Positive, PostprocessParams, Side, UNetParams
 from nerveseg.predictor import Predictor
 
 UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.npz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SegmenterConfig:
     """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
     from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, the cut-offs found
     on val, and the keys of the subjects that it has learnt from (`unseen.subject_keys`).
     """
 
-    height: int
-    width: int
-    mean: float
-    deviation: float
+    height: Side
+    width: Side
+    mean: GreyLevel
+    deviation: Positive
     unet: UNetParams
-    refiner_filters: int = 0
+    refiner_filters: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
     subjects: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        path = directory / SEGMENTER_NAME
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            parts = {"unet": UNetParams(**content["unet"]), "cutoffs": Cutoffs(**content["cutoffs"])}
-            return cls(**content | parts | {"subjects": tuple(content["subjects"])})
-        except FileNotFoundError:
-            raise ModelError(f"{path} was not found; run `dvc repro` or `dvc pull` to get a trained model") from None
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}); name the folder of a trained model") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f"{path} is not a segmenter of this version ({error}); train again with `dvc repro`"
-            ) from None
-
-    def write(self, directory: Path) -> None:
-        content = asdict(self) | {"unet": self.unet.model_dump()}
-        (directory / SEGMENTER_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        return _folder(directory).read(SEGMENTER_NAME, cls)
 
 
 class Segmenter(Predictor):
@@ -85,21 +71,24 @@ class Segmenter(Predictor):
         Raises:
             ModelError: the folder holds no segmenter, or weights that do not fit it.
         """
-        config = SegmenterConfig.read(directory)
+        folder = _folder(directory)
+        config = folder.read(SEGMENTER_NAME, SegmenterConfig)
         size = (config.height, config.width, config.mean, config.deviation)
         unet = build_unet(config.unet, *size, pretrained=False)
-        load_weights(unet, directory / UNET_WEIGHTS)
+        load_weights(unet, folder.file(UNET_WEIGHTS))
         if not config.refiner_filters:
             return cls(config, unet)
         refiner = start_from(build_refiner(config.unet, config.refiner_filters, *size), unet)
-        load_learnt(refiner, directory / REFINER_WEIGHTS)
+        load_learnt(refiner, folder.file(REFINER_WEIGHTS))
         return cls(config, unet, refiner)
 
     def save(self, directory: Path) -> None:
-        self.config.write(directory)
+        """Write into a folder, and list what is in it."""
+        write_typed(directory / SEGMENTER_NAME, self.config)
         self.unet.save_weights(directory / UNET_WEIGHTS)
         if self.refiner is not None:
             save_learnt(self.refiner, directory / REFINER_WEIGHTS)
+        list_files(directory)
 
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
@@ -168,7 +157,7 @@ def network_to_train(
             f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
         )
     network = build_unet(params, height, width, mean, deviation, pretrained=False, policy=policy)
-    load_weights(network, directory / UNET_WEIGHTS)
+    load_weights(network, _folder(directory).file(UNET_WEIGHTS))
     return network
 
 
@@ -187,3 +176,7 @@ def load_weights(network: tf.keras.Model, path: Path) -> None:
         network.load_weights(path)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: weights cannot be loaded ({error}); train again with `dvc repro`") from None
+
+
+def _folder(directory: Path) -> CheckedFolder:
+    return CheckedFolder(directory, ModelError, "run `dvc repro` or `dvc pull` to get a trained model")

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from nerveseg.checked_files import list_files
 from nerveseg.data.dataset import hash_of
 from nerveseg.data.frames import read_frames
 from nerveseg.data.inspection import Prepared
@@ -24,6 +25,7 @@ from nerveseg.data.inventory import Inventory, left_out, refuse_too_many, take_i
 from nerveseg.data.records import DatasetInfo, serialised, with_original, write_records
 from nerveseg.data.splits import SPLITS, split_subjects
 from nerveseg.errors import DatasetError
+from nerveseg.outputs import write_csv
 from nerveseg.params import DataParams, PreprocessParams, SplitParams
 
 SPOOL = ".frames.tfrecord"
@@ -34,7 +36,8 @@ def prepare_dataset(
     output: Path, data: DataParams, split: SplitParams, preprocess: PreprocessParams, seed: int, home: Path,
     workers: int | None = None,
 ) -> tuple[Inventory, DatasetInfo]:  # fmt: skip
-    """Write the shards `train-*`, `val-*` and `test-*` and `dataset.json` of the folder `data.dir` into `output`.
+    """Write the shards `train-*`, `val-*` and `test-*`, `dataset.json`, the tables and their list of the folder `data.dir`
+    into `output`.
 
     Returns:
         The account of the data set, its subjects assigned to splits, and what `dataset.json` says.
@@ -48,6 +51,12 @@ def prepare_dataset(
         refuse_too_many(inventory, data.max_quarantined)
         inventory = assign_splits(inventory, split, seed, drop_conflicts=data.drop_conflicts)
         info = _pack(inventory, spool, output, preprocess)
+    quarantine = pd.DataFrame(inventory.quarantined, columns=["file", "reason", "remedy", "foreign"])
+    write_csv(output / "manifest.csv", inventory.manifest[inventory.manifest["split"] != ""])
+    write_csv(output / "quarantine.csv", quarantine.drop(columns="foreign"))
+    write_csv(output / "remarks.csv", inventory.remarks)
+    write_csv(output / "conflicts.csv", inventory.conflicts)
+    list_files(output)
     return inventory, info
 
 

@@ -10,56 +10,54 @@ A record holds one frame at the network's size and what belongs to it:
     spacing         height and width of a pixel of that size in millimetres; empty where they are not known
     original        uint8 (height, width): the frame as it was read; test records only
 
-Beside the shards stands `dataset.json`, a `DatasetInfo`. Records are read in the order in which they were
+Beside the shards stand `dataset.json`, a `DatasetInfo`, and the list of all files (`checked_files`). Records are read in the order in which they were
 written, shard after shard.
 """
 
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
+from nerveseg.checked_files import STRICT, CheckedFolder, write_typed
 from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
+from nerveseg.params import GreyLevel, Positive, Side
 
 INFO_NAME = "dataset.json"
 SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
 READ_AHEAD = 4  # batches
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=STRICT)
 class DatasetInfo:
     """Where the frames came from (`data.dir`), the network's input size in pixels, grey-level statistics of train
     (0..255), frames per split, and the SHA-256 over the digests of all frames.
     """
 
     source: str
-    height: int
-    width: int
-    mean: float
-    std: float
-    frames: dict[str, int]
+    height: Side
+    width: Side
+    mean: GreyLevel
+    std: Positive
+    frames: dict[str, Annotated[int, Field(ge=0)]]
     digest: str
 
     def write(self, directory: Path) -> None:
-        (directory / INFO_NAME).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_typed(directory / INFO_NAME, self)
 
     @classmethod
     def read(cls, directory: Path) -> "DatasetInfo":
-        path = directory / INFO_NAME
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise DatasetError(f"{path} was not found ({error.strerror}); run `dvc repro preprocess` first") from None
-        except (ValueError, TypeError) as error:
-            raise DatasetError(f"{path} is damaged ({error}); run `dvc repro --force preprocess`") from None
+        return prepared(directory).read(INFO_NAME, cls)
 
 
 @dataclass(frozen=True)
@@ -145,13 +143,18 @@ def write_records(paths: Sequence[Path], records: Iterable[bytes]) -> int:
     return count
 
 
+def prepared(directory: Path) -> CheckedFolder:
+    """A folder that `preprocess` or `augment` has written."""
+    return CheckedFolder(directory, DatasetError, "run `dvc repro` to make it again")
+
+
 def shards(directory: Path, prefix: str) -> list[Path]:
     """The files `prefix-*.tfrecord` of a folder, in order.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: there is none, or one is missing or damaged.
     """
-    found = sorted(directory.glob(f"{prefix}-*.tfrecord"))
+    found = prepared(directory).matching(f"{prefix}-*.tfrecord")
     if not found:
         raise DatasetError(f"{directory} holds no {prefix}-*.tfrecord; run `dvc repro` to make it")
     return found

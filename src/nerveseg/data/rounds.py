@@ -12,6 +12,7 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
+from nerveseg.checked_files import list_files
 from nerveseg.data.augmentation import variant
 from nerveseg.data.records import Record, write_records
 from nerveseg.params import AugmentParams
@@ -22,7 +23,7 @@ SHARES = 4  # of the rounds for each process, with each of which it is sent the 
 
 
 def write_rounds(folder: Path, train: Sequence[Record], params: AugmentParams, seed: int, count: int) -> list[Path]:
-    """Write the first `count` rounds into a folder, in a process for each core where there is much to do."""
+    """Write the first `count` rounds and their list into a folder, in a process for each core where there is much to do."""
     paths = [folder / f"round-{number:03d}.tfrecord" for number in range(count)]
     frames = [replace(record, truth=None, original=None) for record in train]
     workers = cpu_count() if count * len(train) > FEW else 1
@@ -32,6 +33,7 @@ def write_rounds(folder: Path, train: Sequence[Record], params: AugmentParams, s
     with tqdm(total=count, desc="augmenting", unit="round") as progress:
         for written in Parallel(workers, return_as="generator")(tasks):
             progress.update(written)
+    list_files(folder)
     return paths
 
 

@@ -4,15 +4,15 @@ where a nerve in the frame is unlikely.
 A threshold is a number, or `expected`: each frame has its own then, that of the mask with the highest expected Dice.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from nerveseg.params import Threshold
+from nerveseg.checked_files import STRICT
+from nerveseg.params import Amount, Threshold
 
 Probability = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -28,15 +28,15 @@ class Estimate(NamedTuple):
     presence: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Cutoffs:
     """`threshold`: the probability from which a pixel is nerve. `min_area`: of a connected region, as a share of the
     frame. `presence`: from which a frame shows a nerve at all.
     """
 
-    threshold: "Threshold" = 0.5
-    min_area: float = 0.0
-    presence: float = 0.0
+    threshold: Threshold = 0.5
+    min_area: Amount = 0.0
+    presence: Amount = 0.0
 
     def mask(self, estimate: Estimate) -> Mask:
         """The mask of one frame, bool (H, W)."""
@@ -63,7 +63,7 @@ def confidence(estimate: Estimate, mask: Mask) -> float:
     return float(estimate.presence * 2.0 * drawn / (np.count_nonzero(mask) + everything))
 
 
-def above(probability: Probability, threshold: "Threshold") -> Mask:
+def above(probability: Probability, threshold: Threshold) -> Mask:
     mask: Mask = probability >= (expected_dice_threshold(probability) if threshold == "expected" else threshold)
     return mask
 
