@@ -9,10 +9,10 @@ from pathlib import Path
 
 from nerveseg.data.records import DatasetInfo, Record, read_records, shards
 from nerveseg.data.rounds import in_round, write_rounds
-from nerveseg.errors import told_plainly
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import Params, load_params
 from nerveseg.reporting.pictures import montage
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 
 SOURCE = Path("data/processed")
@@ -22,7 +22,7 @@ PREVIEW = Path("data/augmented.png")
 
 def augment() -> None:
     params = load_params()
-    with stage_run("augment", params) as run, fresh_folder(OUTPUT) as folder:
+    with fresh_folder(OUTPUT) as folder, stage_run("augment", params) as run, undisturbed("augment", params):
         info = DatasetInfo.read(SOURCE)
         train = list(read_records(shards(SOURCE, "train"), info))
         rounds = params.augment.variants + 1
@@ -49,5 +49,5 @@ def _preview(train: list[Record], params: Params, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         augment()

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from nerveseg.arms import Arms
 from nerveseg.data.records import DatasetInfo, prepared, read_records, shards
-from nerveseg.errors import told_plainly
 from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
@@ -31,12 +30,13 @@ from nerveseg.evaluation.scoring import threshold_table
 from nerveseg.evaluation.strata import strata_table
 from nerveseg.loading import load_predictor
 from nerveseg.model_card import model_card
-from nerveseg.outputs import read_csv, write_csv, write_json
+from nerveseg.outputs import only_writer, read_csv, write_csv, write_json
 from nerveseg.params import FRESH, Params, load_params
 from nerveseg.predictor import Predictor
 from nerveseg.refinement import Refinement
 from nerveseg.registration import save_served
 from nerveseg.segmenter import Segmenter
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_promotion import promote_where_asked
 from nerveseg.training.distribution import make_deterministic
@@ -49,7 +49,7 @@ SHIPPED = "exported"
 
 def evaluate() -> None:
     params = load_params()
-    with stage_run("evaluate", params) as run:
+    with only_writer(METRICS / "metrics.json"), stage_run("evaluate", params) as run, undisturbed("evaluate", params):
         make_deterministic(params.seed)
         info, refinement = DatasetInfo.read(PROCESSED), Refinement.read(GAN)
         test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
@@ -122,5 +122,5 @@ def _ablation(test: HeldOut, models: Mapping[str, Predictor], params: Params) ->
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         evaluate()

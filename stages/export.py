@@ -5,11 +5,11 @@ of the ensemble in `evaluate.ensemble` where one is named. `evaluate` holds both
 from pathlib import Path
 
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
-from nerveseg.errors import told_plainly
 from nerveseg.export import Annotated, export
 from nerveseg.loading import load_trained
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import FRESH, load_params
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.training.distribution import make_deterministic
 
@@ -20,7 +20,7 @@ OUTPUT = Path("models/exported")
 def export_model() -> None:
     params = load_params()
     trained = GAN if params.evaluate.ensemble == FRESH else Path(params.evaluate.ensemble)
-    with stage_run("export", params) as run, fresh_folder(OUTPUT) as folder:
+    with fresh_folder(OUTPUT) as folder, stage_run("export", params) as run, undisturbed("export", params):
         make_deterministic(params.seed)
         info = DatasetInfo.read(PROCESSED)
         val = Annotated(*annotated_frames(shards(PROCESSED, "val"), info))
@@ -34,5 +34,5 @@ def export_model() -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         export_model()

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from nerveseg.data.phantom import write_phantom
-from nerveseg.errors import told_plainly
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import load_params
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 
 OUTPUT = Path("data/phantom")
@@ -19,12 +19,12 @@ MOST_WORKERS = 8  # each holds about 150 MB; the frames are the same with any nu
 def phantom() -> None:
     params = load_params()
     workers = min(os.cpu_count() or 1, MOST_WORKERS, params.phantom.subjects)
-    with stage_run("phantom", params) as run, fresh_folder(OUTPUT) as folder:
+    with fresh_folder(OUTPUT) as folder, stage_run("phantom", params) as run, undisturbed("phantom", params):
         frames, nerves = write_phantom(folder, params.phantom, params.seed, workers)
         run.log_facts({"frames": frames, "prevalence": nerves / frames})
         print(f"{OUTPUT}: {frames} frames of {params.phantom.subjects} subjects, {nerves} with a nerve")
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         phantom()

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from nerveseg.data.preparation import prepare_dataset
-from nerveseg.errors import told_plainly
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import load_params
 from nerveseg.repository import repository_root
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 
 OUTPUT = Path("data/processed")
@@ -21,7 +21,7 @@ OUTPUT = Path("data/processed")
 
 def preprocess() -> None:
     params = load_params()
-    with stage_run("preprocess", params) as run, fresh_folder(OUTPUT) as folder:
+    with fresh_folder(OUTPUT) as folder, stage_run("preprocess", params) as run, undisturbed("preprocess", params):
         inventory, info = prepare_dataset(
             folder, params.data, params.split, params.preprocess, params.seed, repository_root()
         )
@@ -40,5 +40,5 @@ def preprocess() -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         preprocess()

@@ -11,11 +11,11 @@ from nerveseg.arms import Arms
 from nerveseg.checked_files import LIST_NAME
 from nerveseg.data.records import DatasetInfo, annotated_frames, shards
 from nerveseg.digests import digest_of
-from nerveseg.errors import told_plainly
 from nerveseg.models.refiner import learnt
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.training.adversarial import kept_epoch
 from nerveseg.training.checkpoints import Checkpoint
@@ -40,7 +40,11 @@ def train_gan() -> None:
     settings["degradation"] = params.degradation.model_dump()
     settings["policy"] = keras_policy(params.unet.precision)
     checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*lists, Path(__file__)])}")
-    with stage_run("train_gan", params, checkpoint.run_record) as run, fresh_folder(OUTPUT) as folder:
+    with (
+        fresh_folder(OUTPUT) as folder,
+        stage_run("train_gan", params, checkpoint.run_record) as run,
+        undisturbed("train_gan", params),
+    ):
         unet, info = Segmenter.load(UNET), DatasetInfo.read(PROCESSED)
         refiners, history = train_refiners(
             unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch
@@ -66,5 +70,5 @@ def train_gan() -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         train_gan()

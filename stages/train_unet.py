@@ -15,11 +15,11 @@ import pandas as pd
 from nerveseg.checked_files import LIST_NAME
 from nerveseg.data.records import DatasetInfo, annotated_frames, prepared, shards
 from nerveseg.digests import digest_of
-from nerveseg.errors import told_plainly
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, read_csv, write_csv
 from nerveseg.params import Params, load_params
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train, subjects_behind
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
@@ -45,7 +45,11 @@ def train_unet() -> None:
             params, info, strategy, checkpoint, lambda epoch, row: print(f"epoch {epoch}: {row['loss']}", flush=True)
         )
         return
-    with stage_run("train_unet", params, checkpoint.run_record) as run, fresh_folder(OUTPUT) as folder:
+    with (
+        fresh_folder(OUTPUT) as folder,
+        stage_run("train_unet", params, checkpoint.run_record) as run,
+        undisturbed("train_unet", params),
+    ):
         manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
         keys = manifest.assign(key=manifest["subject"].map(subject_keys(manifest)))
         before = subjects_behind(params.unet.init_from)
@@ -95,5 +99,5 @@ def _train(
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         train_unet()

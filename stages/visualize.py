@@ -6,7 +6,6 @@ from pathlib import Path
 from shutil import copyfile
 
 from nerveseg.data.records import DatasetInfo, read_records, shards
-from nerveseg.errors import told_plainly
 from nerveseg.examination import examine
 from nerveseg.outputs import fresh_folder, read_csv
 from nerveseg.params import load_params
@@ -21,6 +20,7 @@ from nerveseg.reporting.selection import chosen
 from nerveseg.reporting.trust import trust
 from nerveseg.reporting.verdict import verdict
 from nerveseg.segmenter import Segmenter
+from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.training.distribution import make_deterministic
 
@@ -48,7 +48,7 @@ def visualize() -> None:
     params = load_params()
     dpi = params.visualize.dpi
     make_deterministic(params.seed)
-    with stage_run("visualize", params) as run, fresh_folder(OUTPUT) as folder:
+    with fresh_folder(OUTPUT) as folder, stage_run("visualize", params) as run, undisturbed("visualize", params):
         metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
         scores = read_csv(METRICS / "cases.csv")
         scores = scores[scores["model"] != EXPORTED]  # its pictures would be those of the trained model
@@ -96,5 +96,5 @@ def visualize() -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with stage_process():
         visualize()

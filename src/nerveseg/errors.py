@@ -3,9 +3,13 @@
 Each message names the file or key, what was found, what was expected and what to do.
 """
 
+import errno
+import io
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 
 class NervesegError(Exception):
@@ -35,6 +39,14 @@ class RepositoryError(NervesegError):
     """Git cannot say what it was asked: it is missing, refuses, or there is no such thing in the repository."""
 
 
+class BusyError(NervesegError):
+    """Another process writes the same output."""
+
+
+class DisturbedError(NervesegError):
+    """What a stage reads changed while it ran, so that DVC would credit its outputs to what they are not made of."""
+
+
 class ComparisonError(NervesegError):
     """Two models were not scored on the same test frames, or one not at all: which is better cannot be said."""
 
@@ -55,10 +67,69 @@ class ServingError(NervesegError):
     """A model cannot be served as asked."""
 
 
+class Terminated(KeyboardInterrupt):
+    """This process is to end, by SIGTERM; `str` says why. Whoever handles Ctrl-C handles it alike."""
+
+
+_OF_THE_MACHINE = {
+    errno.ENOSPC: "the disk is full; free some space, then run it again",
+    errno.EDQUOT: "your disk quota is used up; free some space, then run it again",
+    errno.EACCES: "permission denied; check its owner and permissions",
+    errno.EPERM: "the operation is not permitted; check its owner and permissions",
+    errno.EROFS: "the file system is read-only; write elsewhere, or mount it for writing",
+    errno.EMFILE: "too many files are open; raise the limit with `ulimit -n 4096`",
+    errno.EIO: "the disk reports an error; check it, then run it again",
+    errno.ENAMETOOLONG: "the name is too long for the file system; shorten it",
+}
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
-    """End the process with exit code 1 and the message alone where a user's mistake stopped the work."""
+    """End the process with the message alone where a user's mistake or the machine stopped the work.
+
+    The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 where whoever read the output has closed it (`| head`). What
+    the terminal's encoding lacks is printed as an escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        yield
-    except NervesegError as error:
-        sys.exit(f"error: {error}")
+        try:
+            yield
+        finally:
+            print(end="", flush=True)
+    except (Exception, KeyboardInterrupt) as error:
+        code, told = _code_and_words(error)
+        if not told:
+            raise
+        _end(code, told)
+
+
+def _end(code: int, told: str) -> NoReturn:
+    try:
+        print(end="", flush=True)
+    except (OSError, ValueError):  # Python flushes it once more at its end, which must not fail again
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # the terminal may be gone as well
+        print(f"error: {told}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _code_and_words(error: BaseException) -> tuple[int, str]:
+    """No words where the fault is ours."""
+    match error:
+        case NervesegError():
+            return 1, str(error)
+        case Terminated():
+            return 143, str(error)
+        case KeyboardInterrupt():
+            return 130, "interrupted"
+        case BrokenPipeError():
+            return 141, "what read the output has closed it before its end"
+        case MemoryError():
+            return 1, "memory ran out; close other programs, or lower the batch size or the number of workers"
+    full = os.strerror(errno.ENOSPC) in str(error)  # some libraries say it in words only
+    told = _OF_THE_MACHINE.get(getattr(error, "errno", None) or (errno.ENOSPC if full else 0), "")
+    file = getattr(error, "filename", None)
+    return 1, f"{file}: {told}" if told and file else told

@@ -1,7 +1,11 @@
 """What a stage writes appears only when it is whole: folders, tables, JSON. Tables are read as they were written."""
 
+import errno
+import fcntl
+import glob
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
+
+from nerveseg.errors import BusyError
 
 # Columns of our tables, and of subjects.csv, that are text whatever they look like: a subject may be called NA or 007.
 _TEXT = (
@@ -31,25 +37,95 @@ _TEXT = (
 
 
 @contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep every other process from writing `path` until the block ends.
+
+    The lock is POSIX's: it ends with its process however that ends, and processes that are forked from it do not hold it.
+    Where the folder around `path` cannot be written or knows no locks, as some network shares, nothing is locked.
+
+    Raises:
+        BusyError: another process writes it.
+    """
+    lock = path.absolute().with_name(f".{path.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = _locked(lock, path)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOLCK, errno.ENOTSUP):
+            raise
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)  # while it is held: who waits for it finds another file, or none, under its name
+        file.close()
+
+
+def _locked(lock: Path, path: Path) -> IO[str]:
+    while True:
+        file = lock.open("a+", encoding="utf-8")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise BusyError(f"another process (PID {holder}) is writing {path}; end it or wait") from None
+        except BaseException:
+            file.close()
+            raise
+        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            break
+        file.close()  # its holder removed it between our two steps
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+@contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """Fill a temporary sibling of `path`; it replaces `path` at the end, and is removed where the work failed."""
-    partial = path.with_name(f".{path.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    """Fill a temporary sibling of `path`; it replaces `path` at the end, and is removed where the work failed.
+
+    Raises:
+        BusyError: another process fills `path`.
+    """
+    with only_writer(path):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by processes that were killed
+            shutil.rmtree(left, ignore_errors=True)
+        partial = _partial(path)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Write a temporary sibling of `path`, a file of this process alone; it replaces `path` at the end."""
+    partial = _partial(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
+        partial.replace(path)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        partial.unlink(missing_ok=True)
         raise
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write UTF-8; bytes of a file's name that are none become escapes."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

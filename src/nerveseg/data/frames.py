@@ -15,6 +15,7 @@ from nerveseg.data.dicom import DICOM_SUFFIXES, read_loop
 from nerveseg.data.images import IMAGE_SUFFIXES, Page, bits_in_use, pages
 from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.errors import BadFileError, DatasetError
+from nerveseg.outputs import whole_file
 
 FRAME_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 WHITE = 255
@@ -74,9 +75,8 @@ def write_image(path: Path, pixels: Frame | Mask) -> None:
     encoded, content = cv2.imencode(path.suffix, values)
     if not encoded:
         raise DatasetError(f"{path}: OpenCV cannot write {path.suffix} files; use .png or .tif")
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content.tobytes())
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_bytes(content.tobytes())
 
 
 def _grey(page: Page, path: Path) -> tuple[Frame, str]:

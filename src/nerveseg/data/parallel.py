@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from nerveseg.errors import NervesegError
+from nerveseg.parent import end_with_the_pipeline
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -54,6 +55,7 @@ def in_order(
 
 
 def _apply(function: Callable[[Item], Sequence[Result]], items: Sequence[Item]) -> list[Result]:
+    end_with_the_pipeline()
     return [result for item in items for result in function(item)]
 
 

@@ -1,0 +1,85 @@
+"""End a process with the one that runs the pipeline: `dvc repro`, a queue's worker, a program that calls DVC.
+
+DVC starts a stage through a shell and does not end it when it is killed itself. A thread looks twice a second whether all
+processes from this one's parent up to DVC live; where one has ended, this process gets SIGTERM. Linux's PR_SET_PDEATHSIG is
+not enough: it knows neither the process beyond a shell nor macOS, and fires also when a thread of the parent ends.
+A stage that somebody started by hand runs on when their shell closes, as `nohup` promises.
+"""
+
+import os
+import signal
+import threading
+import time
+from functools import cache
+from types import FrameType
+
+import psutil  # type: ignore[import-untyped]
+
+from nerveseg.errors import Terminated
+
+INTERVAL = 0.5  # seconds
+GRACE = 30.0  # seconds to clean up after SIGTERM
+_ADOPTERS = ("init", "systemd", "launchd")  # they inherit the children of processes that have ended
+_DVC_STAGE = "DVC_STAGE"  # DVC gives it to the processes of a stage and does not have it itself
+_ended: list[str] = []
+
+
+@cache
+def end_with_the_pipeline() -> None:
+    """Watch, from now on, whether the pipeline that this process belongs to still runs."""
+    if _DVC_STAGE not in os.environ:
+        return
+    above = _up_to_dvc()
+    threading.Thread(target=_watch, args=(above, os.getppid()), daemon=True).start()
+
+
+def end_cleanly() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, with what must be cleaned up cleaned up, at most GRACE seconds."""
+    signal.signal(signal.SIGTERM, _raise)
+
+
+def _up_to_dvc() -> list[psutil.Process]:
+    chain: list[psutil.Process] = []
+    for process in psutil.Process().parents():
+        chain.append(process)
+        if not _belongs_to_a_stage(process):
+            break
+    return chain
+
+
+def _belongs_to_a_stage(process: psutil.Process) -> bool:
+    try:
+        return _DVC_STAGE in process.environ()
+    except (psutil.Error, OSError):  # another user's
+        return False
+
+
+def _watch(above: list[psutil.Process], parent: int) -> None:
+    while os.getppid() == parent and above and all(map(_lives, above)) and not _adopted(above[-1]):
+        time.sleep(INTERVAL)
+    _ended.append("`dvc` has ended, and this stage with it")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _adopted(executor: psutil.Process) -> bool:
+    """Whether DVC ended before the watch began. In a container it may be process 1 itself, of this process's group then."""
+    try:
+        adopter = executor.pid == 1 or executor.name() in _ADOPTERS
+        return adopter and os.getpgid(executor.pid) != os.getpgrp()
+    except (psutil.Error, OSError):
+        return False
+
+
+def _raise(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one would stop the cleaning up
+    last = threading.Timer(GRACE, os._exit, args=(143,))
+    last.daemon = True
+    last.start()
+    raise Terminated(_ended[-1] if _ended else "ended by SIGTERM")

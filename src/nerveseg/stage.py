@@ -1,0 +1,99 @@
+"""What all stages share: how their processes end, and that what they read stays as it was.
+
+DVC hashes the dependencies of a stage after its command. What changed meanwhile would be credited with outputs that were
+made of what was there before, in dvc.lock, in the run cache and in all that is made of them.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from flatten_dict import flatten
+
+from nerveseg.errors import DisturbedError, told_plainly
+from nerveseg.params import Params, checked_params, read_params
+from nerveseg.parent import end_cleanly, end_with_the_pipeline
+
+_REMEDY = "put it back, or run `dvc repro` again for the outputs of what is there now"
+
+
+@contextmanager
+def stage_process() -> Iterator[None]:
+    """Run a stage's script: it ends with the pipeline, cleans up when it is ended, and tells mistakes plainly."""
+    with told_plainly():
+        end_cleanly()
+        end_with_the_pipeline()
+        yield
+
+
+@contextmanager
+def undisturbed(stage: str, params: Params) -> Iterator[None]:
+    """Compare, at the end of the block, what dvc.yaml declares for the stage with what was there at its beginning.
+
+    `params` are those that the stage has read. A checkpoint must be removed after this block only: a training finds
+    it again where params and code are put back.
+
+    Raises:
+        DisturbedError: a parameter, a file of code or an input has changed.
+    """
+    declared = _declared(stage)
+    sections, before = _sections(declared), _fingerprints(declared)
+    if declared and checked_params(read_params(), "params.yaml") != params:
+        raise DisturbedError(f"params.yaml changed while {stage} started; run it again")
+    yield
+    changes = [
+        f"params.yaml: {key} changed from {old} to {new} while {stage} ran"
+        for key, old, new in _differences(sections, _sections(declared))
+    ]
+    changes += [f"{path} changed while {stage} ran" for path, _, _ in _differences(before, _fingerprints(declared))]
+    if changes:
+        raise DisturbedError("\n".join(f"{change}; {_REMEDY}" for change in changes))
+
+
+def _declared(stage: str) -> dict[str, list[str]]:
+    """Of the stage in dvc.yaml; nothing where there is none, since nothing is credited then."""
+    file = Path("dvc.yaml")
+    if not file.exists():
+        return {}
+    stages: dict[str, dict[str, list[str]]] = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+    return stages.get(stage, {})
+
+
+def _sections(declared: dict[str, list[str]]) -> dict[str, Any]:
+    """The parameters by their dotted names."""
+    if not declared:
+        return {}
+    names = declared.get("params", [])
+    every = flatten(read_params(), reducer="dot", keep_empty_types=(dict,))
+    return {key: value for key, value in every.items() if any(f"{key}.".startswith(f"{name}.") for name in names)}
+
+
+def _fingerprints(declared: dict[str, list[str]]) -> dict[str, Any]:
+    """Of code the content; of data, which may be large, the sizes and times of all files."""
+    every = flatten(read_params(), reducer="dot") if declared else {}
+    found: dict[str, Any] = {}
+    for dependency in declared.get("deps", []):
+        path = Path(re.sub(r"\$\{(.+?)\}", lambda name: str(every.get(name[1])), dependency))
+        if path.suffix in {".py", ".html", ".js"}:
+            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+        else:
+            files = path.rglob("*") if path.is_dir() else [path]
+            found |= {str(file): _stat(file) for file in files if not file.name.startswith(".")}
+    return found
+
+
+def _stat(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (0, 0) if path.is_dir() else (found.st_size, found.st_mtime_ns)
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    keys = sorted(before.keys() | after.keys())
+    return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
