@@ -10,11 +10,13 @@ from nerveseg.examination import examine
 from nerveseg.outputs import fresh_folder, read_csv
 from nerveseg.params import load_params
 from nerveseg.refinement import Refinement
+from nerveseg.reporting.canvas import LOOKS
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.charts import charts
 from nerveseg.reporting.degradation_gallery import degradation_gallery
 from nerveseg.reporting.pictures import comparison, heatmaps, overlays, uncertainties
 from nerveseg.reporting.plots import dice_distribution, robustness, threshold_curves, training_curves
+from nerveseg.reporting.provenance import CutoffRow, origin_of
 from nerveseg.reporting.report import write_report
 from nerveseg.reporting.selection import chosen
 from nerveseg.reporting.trust import trust
@@ -90,6 +92,8 @@ def visualize() -> None:
             [verdict(robust, refinement), *refinement.remarks],
             gallery.document(),
             charts(metrics, scores, robust, thresholds, unet_history),
+            origin_of(params.data.dir),
+            {LOOKS[name].label: CutoffRow.of(model.cutoffs, params.postprocess) for name, model in models.items()},
         )
         run.log_report(folder)
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")

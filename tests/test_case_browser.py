@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -86,6 +87,14 @@ def test_of_a_case_the_page_gets_its_scores_its_outlines_and_its_pictures():
     heat = cv2.imdecode(np.frombuffer(base64.b64decode(unet["heat"]), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert heat.shape == (24, 32)
     assert np.corrcoef(heat.ravel(), cv2.resize(cases[0].probabilities["unet"], (32, 24)).ravel())[0, 1] > 0.99
+
+
+def test_an_outline_that_a_cut_off_removed_is_no_miss():
+    frame, truth = simulated_frame((96, 128), nerve=True, seed=1)
+    case = as_case("3_1", frame, truth, {"unet": truth, "gan": np.zeros_like(truth)})
+    gallery = Gallery(scores([case]), Rung(1, 80))
+    list(gallery.passing([replace(case, withheld=frozenset({"gan"}))]))
+    assert gallery.document()["cases"][0]["models"]["gan"]["kind"] == "withheld"
 
 
 def test_frames_are_as_good_as_there_is_room_for():

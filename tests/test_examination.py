@@ -4,15 +4,17 @@ import pytest
 from scipy.stats import entropy
 
 from nerveseg.data.records import Record
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.examination import examine, uncertainty
 from nerveseg.predictor import Prediction
+from nerveseg.reporting.selection import outcome
 
 
 class Bright:
     """Calls a pixel nerve with the probability of its grey level, and sees nothing in the left half of a frame."""
 
-    def __init__(self, half=False):
-        self.half = half
+    def __init__(self, half=False, cutoffs=Cutoffs()):
+        self.half, self.cutoffs = half, cutoffs
 
     def predict(self, frames):
         maps = [frame.astype(np.float32) / 255 for frame in frames]
@@ -20,7 +22,7 @@ class Bright:
             maps = [
                 np.concatenate([0 * each[:, : each.shape[1] // 2], each[:, each.shape[1] // 2 :]], 1) for each in maps
             ]
-        return [Prediction(each, each > 0.5, 1.0, 1.0) for each in maps]
+        return [Prediction(each, self.cutoffs.mask(Estimate(each, 0.8)), 0.8, 1.0) for each in maps]
 
 
 def record(name, shape=(12, 16)):
@@ -58,3 +60,16 @@ def test_every_record_becomes_a_case_with_what_each_model_says_and_why_it_is_sho
         assert case.uncertainty.max() <= 1
     assert [case.rank for case in cases if case.rank] == ["worst"]
     assert cases[17].rank == "worst"
+
+
+@pytest.mark.parametrize("cutoffs", [Cutoffs(presence=0.9), Cutoffs(min_area=0.99), Cutoffs(threshold=1.1)])
+def test_a_nerve_that_a_cut_off_removed_is_told_from_one_that_was_not_seen(cutoffs):
+    scores = pd.DataFrame([("1", model, 0.0) for model in ("unet", "gan")], columns=["frame", "model", "dice"])
+    (case,) = examine([record("1")], {"unet": Bright(), "gan": Bright(cutoffs=cutoffs)}, scores, {})
+    assert not case.masks["gan"].any()
+    assert case.withheld == {"gan"}
+    assert outcome(True, 0, 0.0, withheld=True) == "withheld"
+
+
+def test_where_no_pixel_is_taken_for_nerve_nothing_was_removed():
+    assert not Cutoffs(presence=0.9).withholds(Estimate(np.full((4, 4), 0.49, np.float32), 0.1))

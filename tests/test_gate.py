@@ -210,6 +210,16 @@ def test_the_table_for_a_terminal_has_a_line_for_each_part_and_says_what_failed(
     assert as_text(verdict(cases(), cases()), "main").splitlines()[-1].startswith("passed against main: ")
 
 
+def test_a_subject_that_fell_by_more_than_its_margin_is_named_where_the_gate_passes():
+    fallen = cases()["frame"] == cases()["frame"][cases()["subject"] == "4"].iloc[0]
+    found = verdict(cases(), changed(cases(), fallen, -0.2))
+    assert found.passed
+    assert row(found.table, "subject", "4")["change"] < -0.03
+    last = as_text(found, "main").splitlines()[-1]
+    assert "nothing fell" not in last
+    assert last.endswith(f"fell subject 4 ({row(found.table, 'subject', '4')['change']:+.4f})")
+
+
 def test_markdown_folds_the_subjects_that_did_not_fall_and_keeps_names_from_being_markup():
     named = cases().assign(subject=lambda t: t["subject"].replace({"4": "a|<b>_c_"}))
     found = verdict(named, changed(named, named["subject"].str.startswith("a|"), -0.05))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Frame
 from nerveseg.data.records import Record
+from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.predictor import BATCH_SIZE, Prediction, Predictor
 from nerveseg.reporting.pictures import Case
 
@@ -39,9 +40,14 @@ def examine(
                 probabilities={model: found[i].probability for model, found in predicted.items()},
                 masks={model: found[i].mask for model, found in predicted.items()},
                 dice={model: float(dice[record.name, model]) for model in models},
+                withheld=frozenset(name for name, model in models.items() if _withheld(model, predicted[name][i])),
                 uncertainty=unsure[i],
                 rank=ranks.get(record.name, ""),
             )
+
+
+def _withheld(model: Predictor, found: Prediction) -> bool:
+    return model.cutoffs.withholds(Estimate(found.probability, found.presence))
 
 
 def uncertainty(

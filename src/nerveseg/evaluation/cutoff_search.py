@@ -42,3 +42,20 @@ def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask
         mask = above(probability, threshold)
         for min_area in params.min_areas:
             yield remove_small_regions(mask, min_area * probability.size)
+
+
+def at_the_edge(cutoffs: Cutoffs, params: PostprocessParams) -> list[str]:
+    """A sentence for each cut-off that is the last value of its grid: a better one may lie beyond. No remark is made of 0,
+    which removes nothing, nor of a grid with a single value, which is a choice.
+    """
+    grids: dict[str, tuple[float | str, list[float]]] = {
+        "thresholds": (cutoffs.threshold, [value for value in params.thresholds if not isinstance(value, str)]),
+        "min_areas": (cutoffs.min_area, list(params.min_areas)),
+        "presences": (cutoffs.presence, list(params.presences)),
+    }
+    found = []
+    for key, (value, grid) in grids.items():
+        for edge, named in ((min, "lowest"), (max, "highest")):
+            if len(set(grid)) > 1 and value != 0 and value == edge(grid):
+                found.append(f"{value:g} is the {named} value of postprocess.{key}; a better one may lie beyond it")
+    return found

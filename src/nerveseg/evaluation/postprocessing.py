@@ -16,6 +16,7 @@ from nerveseg.params import Amount, Threshold
 
 Probability = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+SEEN = 0.5  # probability from which a pixel is nerve rather than not
 LEVELS = 1024  # of probability, that are told apart when the mask with the highest expected Dice is sought
 
 
@@ -44,6 +45,10 @@ class Cutoffs:
         if estimate.presence < self.presence:
             return np.zeros(probability.shape, np.bool_)
         return remove_small_regions(above(probability, self.threshold), self.min_area * probability.size)
+
+    def withholds(self, estimate: Estimate) -> bool:
+        """Whether the mask is empty although the network takes some pixel for nerve, with a probability of `SEEN` or more."""
+        return bool(estimate.probability.max() >= SEEN) and not self.mask(estimate).any()
 
 
 def confidence(estimate: Estimate, mask: Mask) -> float:

@@ -89,7 +89,7 @@ class Gallery:
     def _of_model(self, case: Case, model: str) -> dict[str, Any]:
         row = self._scores[case.name, model]
         values = {measure: _short(row[measure]) for measure in MEASURED}
-        kind = outcome(row["has_nerve"], row["predicted_area"], row["dice"])
+        kind = outcome(row["has_nerve"], row["predicted_area"], row["dice"], withheld=model in case.withheld)
         layers = {"outline": svg_path(case.masks[model]), "heat": _map(case.probabilities[model])}
         return {**values, "kind": kind, **layers}
 

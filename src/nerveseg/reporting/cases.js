@@ -30,7 +30,7 @@
 
   const kindOrder = Object.keys(data.kinds);
   const columns = [
-    { id: "frame", head: "Frame", value: (item, index) => index, text: (item) => item.name },
+    { id: "frame", head: "Frame", value: (item) => item.name, text: (item) => item.name },
     { id: "subject", head: "Subject", value: (item) => item.subject, text: (item) => item.subject },
     { id: "nerve", head: "Nerve", value: (item) => item.area / (item.size[0] * item.size[1]),
       text: (item) => (item.nerve ? `${(100 * item.area / (item.size[0] * item.size[1])).toFixed(1)} %` : "none") },
@@ -75,7 +75,7 @@
 
   function arrange() {
     const column = columns.find((each) => each.id === sorted.column);
-    const keyed = data.cases.map((item, index) => [column.value(item, index), index]).filter(([, index]) => matches(data.cases[index]));
+    const keyed = data.cases.map((item, index) => [column.value(item), index]).filter(([, index]) => matches(data.cases[index]));
     keyed.sort(([one, first], [other, second]) => {
       if (one === null || other === null) return (one === null) - (other === null) || first - second; // unknown ones come last
       const difference = typeof one === "string" ? byName.compare(one, other) : one - other;

@@ -8,6 +8,7 @@ import pandas as pd
 from nerveseg.evaluation.gate import SUBJECT, Verdict
 
 _COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
+_NAMED = 3  # subjects in a sentence
 
 
 def as_text(verdict: Verdict, base: str) -> str:
@@ -26,9 +27,18 @@ def as_markdown(verdict: Verdict, base: str) -> str:
 
 
 def conclusion(verdict: Verdict, base: str) -> str:
-    if verdict.passed:
-        return f"passed against {base}: dice_nerve changed by {verdict.change:+.4f}, and nothing fell beyond its margin"
-    return f"failed against {base}: {'; '.join(verdict.reasons)}"
+    if not verdict.passed:
+        return f"failed against {base}: {'; '.join(verdict.reasons)}"
+    fell = verdict.table[verdict.table["change"] < -verdict.table["margin"]].sort_values("change")
+    told = f"passed against {base}: dice_nerve changed by {verdict.change:+.4f}, and "
+    if fell.empty:
+        return told + "nothing fell beyond its margin"
+    named = [f"{row['part']} ({row['change']:+.4f})" for row in fell.to_dict("records")]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return (
+        f"{told}no fall beyond a margin is certain; of few frames, and perhaps by chance, fell "
+        f"{'subject' if len(named) == 1 else 'subjects'} {', '.join(named[:_NAMED])}{more}"
+    )
 
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 A frame is uint8 (H, W); its masks are bool and its probabilities float, of the same shape. Frames of differing
 sizes may share a picture. The annotation is yellow in all of them, the U-Net sky blue and dashed, the refiner
-vermillion and dotted. A mask without a pixel is said in words: "no nerve".
+vermillion and dotted. A mask without a pixel is said in words: "no nerve", and whether a cut-off emptied it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,7 @@ class Case:
     dice: Mapping[str, float]
     uncertainty: npt.NDArray[np.float32]  # of the model that ships, in bits, 0..1
     rank: str = ""  # why it is shown: "best", "median", "worst"
+    withheld: frozenset[str] = frozenset()  # models that saw a nerve, and whose cut-offs left no mask
 
     def __post_init__(self) -> None:
         layers = {"truth": self.truth, "uncertainty": self.uncertainty}
@@ -61,7 +62,7 @@ def comparison(cases: Sequence[Case], path: Path | str, dpi: int, *, shipped: st
             caption(annotated, f"{100 * case.truth.mean():.1f} % of the frame" if case.truth.any() else "")
             fill(annotated, case.truth, TRUTH)
             for axes, model in zip(predicted, models, strict=True):
-                caption(axes, f"Dice {_score(case.dice[model])}")
+                caption(axes, _told(case, model))
                 fill(axes, case.masks[model], LOOKS[model].on_frame)
             differences(differing, case.truth, case.masks[shipped])
 
@@ -78,7 +79,9 @@ def overlays(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
             for name, mask in masks.items():
                 outline(axes, mask, *styles[name])
             caption(axes, case.title, "Dice: " + ", ".join(f"{LOOKS[m].label} {_score(case.dice[m])}" for m in models))
-            if empty := [name for name, mask in masks.items() if not mask.any()]:
+            withheld = {LOOKS[model].label for model in case.withheld}
+            blank = [name for name, mask in masks.items() if not mask.any()]
+            if empty := [f"{name} (removed by a cut-off)" if name in withheld else name for name in blank]:
                 say(axes, f"no nerve: {', '.join(empty)}")
 
 
@@ -93,7 +96,7 @@ def heatmaps(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
             caption(row[0], case.title)
             for axes, model in zip(row[1:], models, strict=True):
                 heat(axes, case.probabilities[model])
-                caption(axes, f"highest {case.probabilities[model].max():.2f}, Dice {_score(case.dice[model])}")
+                caption(axes, f"highest {case.probabilities[model].max():.2f}, {_told(case, model)}")
             for axes in row:
                 outline(axes, case.truth, TRUTH)
             if not case.truth.any():
@@ -110,7 +113,7 @@ def uncertainties(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
     with cells(path, dpi, rows, width=2.9, heads=heads, legend=legend, right=0.85) as placed:
         for case, (plain, differing, unsure) in zip(cases, placed, strict=True):
             caption(plain, case.title)
-            caption(differing, f"Dice {_score(case.dice[shipped])}")
+            caption(differing, _told(case, shipped))
             differences(differing, case.truth, case.masks[shipped])
             caption(unsure, f"highest {case.uncertainty.max():.2f} bits")
             heat(unsure, case.uncertainty)
@@ -137,6 +140,10 @@ def _rows(frames: Sequence[Frame], columns: int) -> list[list[Frame]]:
     if not frames:
         raise ValueError("a picture of frames needs at least one frame")
     return [list(frames[start : start + columns]) for start in range(0, len(frames), columns)]
+
+
+def _told(case: Case, model: str) -> str:
+    return f"Dice {_score(case.dice[model])}" + (", removed by a cut-off" if model in case.withheld else "")
 
 
 def _score(dice: float) -> str:

@@ -20,6 +20,7 @@ from nerveseg.reporting.canvas import GREEN, TRUTH, VERMILLION, YELLOW, replacin
 from nerveseg.reporting.charts import Chart
 from nerveseg.reporting.embedding import document, figure, script
 from nerveseg.reporting.layers import HEAT
+from nerveseg.reporting.provenance import CutoffRow
 
 METHODS = {
     "unet": "U-Net",
@@ -77,6 +78,8 @@ def write_report(
     findings: Sequence[str],
     browser: Mapping[str, Any] | None = None,
     charts: Sequence[Chart] = (),
+    origin: Sequence[str] = (),
+    cutoffs: Mapping[str, CutoffRow] | None = None,
 ) -> None:
     """Write the page.
 
@@ -88,6 +91,8 @@ def write_report(
         data: facts on the data set, digests among them.
         figures: title, caption and PNG of each, in the order of the page.
         findings: sentences on the refiner: whether it helped, what ships, and what its training was remarked for.
+        origin: sentences on the frames and the code behind the page (`origin_of`).
+        cutoffs: of each model, by its label.
         browser: the document of `case_browser.Gallery`; None for a page without cases, charts and scripts.
         charts: drawn in the browser.
     """
@@ -109,6 +114,8 @@ def write_report(
         ],
         counts=metrics.get("counts"),
         findings=findings,
+        origin=origin,
+        cutoffs=cutoffs or {},
         figures=[figure(title, caption, Path(png)) for title, caption, png in figures],
         data={key: _value(value) for key, value in data.items()},
         sections=_sections(params),

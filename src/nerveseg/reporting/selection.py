@@ -8,6 +8,7 @@ import pandas as pd
 POOR = 0.7  # Dice below which an outline is called poor
 KINDS = {  # of outcomes, the worst first: what it is called, and what it means
     "missed": "the nerve was missed",
+    "withheld": "the nerve was seen, and a cut-off removed its outline",
     "false alarm": "a nerve was drawn where none is annotated",
     "apart": "the outline lies apart from the nerve",
     "poor": f"the outline has a Dice below {POOR}",
@@ -16,12 +17,12 @@ KINDS = {  # of outcomes, the worst first: what it is called, and what it means
 }
 
 
-def outcome(has_nerve: bool, predicted_area: int, dice: float) -> str:  # noqa: FBT001
-    """The one of `KINDS` that a prediction belongs to."""
+def outcome(has_nerve: bool, predicted_area: int, dice: float, *, withheld: bool = False) -> str:  # noqa: FBT001
+    """The one of `KINDS` that a prediction belongs to; `withheld`: a cut-off left it without a mask (`Cutoffs.withholds`)."""
     if not has_nerve:
         return "false alarm" if predicted_area else "no nerve"
     if not predicted_area:
-        return "missed"
+        return "withheld" if withheld else "missed"
     if dice == 0:
         return "apart"
     return "poor" if dice < POOR else "good"

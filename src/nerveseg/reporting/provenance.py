@@ -1,0 +1,56 @@
+"""What a reader must know before believing a score: whose frames, which code, and which cut-offs made the masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nerveseg.errors import RepositoryError
+from nerveseg.evaluation.cutoff_search import at_the_edge
+from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.params import PostprocessParams
+from nerveseg.repository import git
+
+SIMULATED = Path("data/phantom")  # what the stage `phantom` writes
+MADE_BY = ("src", "stages", "dvc.yaml", "params.yaml")  # what decides the numbers, beside the data
+
+
+@dataclass(frozen=True)
+class CutoffRow:
+    """The cut-offs of one model in words, and what is to be remarked of them."""
+
+    threshold: str
+    min_area: str
+    presence: str
+    remarks: Sequence[str]
+
+    @classmethod
+    def of(cls, cutoffs: Cutoffs, params: PostprocessParams) -> "CutoffRow":
+        return cls(
+            "the threshold with the highest expected Dice, frame by frame"
+            if cutoffs.threshold == "expected"
+            else f"{cutoffs.threshold:g}",
+            f"{100 * cutoffs.min_area:g} % of the frame" if cutoffs.min_area else "any",
+            f"{cutoffs.presence:g}" if cutoffs.presence else "none",
+            at_the_edge(cutoffs, params),
+        )
+
+
+def origin_of(data_dir: str) -> list[str]:
+    """Sentences on the frames and the code behind a report."""
+    frames = (
+        "The frames are simulated: the scores show that the pipeline works, not how well it outlines nerves of people."
+        if Path(data_dir) == SIMULATED
+        else f"The frames come from {data_dir}."
+    )
+    return [frames, _code()]
+
+
+def _code() -> str:
+    """Of the last commit that touched code or params, so that a commit of the results themselves changes no report."""
+    paths = ("--", *(f":/{path}" for path in MADE_BY))
+    try:
+        commit = git("log", "-1", "--format=%h", *paths)
+        changed = git("status", "--porcelain", "--untracked-files=no", *paths)
+    except RepositoryError as error:
+        return f"This page cannot say which version of the code made it: {error}."
+    return f"Code and parameters are those of commit {commit}" + (", with uncommitted changes." if changed else ".")
