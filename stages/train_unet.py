@@ -15,6 +15,7 @@ import pandas as pd
 from nerveseg.checked_files import LIST_NAME
 from nerveseg.data.records import DatasetInfo, annotated_frames, prepared, shards
 from nerveseg.digests import digest_of
+from nerveseg.evaluation.cutoff_search import at_the_edge
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, read_csv, write_csv
 from nerveseg.params import Params, load_params
@@ -70,6 +71,8 @@ def train_unet() -> None:
         run.log_facts(best)
     checkpoint.remove()
     print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.cutoffs}")
+    for remark in at_the_edge(segmenter.cutoffs, params.postprocess):
+        print(f"remark: {remark}")
 
 
 def _checkpoint(params: Params, strategy: "tf.distribute.Strategy") -> Checkpoint:

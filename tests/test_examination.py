@@ -13,8 +13,8 @@ from nerveseg.reporting.selection import outcome
 class Bright:
     """Calls a pixel nerve with the probability of its grey level, and sees nothing in the left half of a frame."""
 
-    def __init__(self, half=False, cutoffs=Cutoffs()):
-        self.half, self.cutoffs = half, cutoffs
+    def __init__(self, half=False, cutoffs=None):
+        self.half, self.cutoffs = half, cutoffs or Cutoffs()
 
     def predict(self, frames):
         maps = [frame.astype(np.float32) / 255 for frame in frames]
@@ -62,7 +62,7 @@ def test_every_record_becomes_a_case_with_what_each_model_says_and_why_it_is_sho
     assert cases[17].rank == "worst"
 
 
-@pytest.mark.parametrize("cutoffs", [Cutoffs(presence=0.9), Cutoffs(min_area=0.99), Cutoffs(threshold=1.1)])
+@pytest.mark.parametrize("cutoffs", [Cutoffs(presence=0.9), Cutoffs(min_area=0.99), Cutoffs(threshold=1.0)])
 def test_a_nerve_that_a_cut_off_removed_is_told_from_one_that_was_not_seen(cutoffs):
     scores = pd.DataFrame([("1", model, 0.0) for model in ("unet", "gan")], columns=["frame", "model", "dice"])
     (case,) = examine([record("1")], {"unet": Bright(), "gan": Bright(cutoffs=cutoffs)}, scores, {})
