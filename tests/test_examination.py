@@ -62,7 +62,7 @@ def test_every_record_becomes_a_case_with_what_each_model_says_and_why_it_is_sho
     assert cases[17].rank == "worst"
 
 
-@pytest.mark.parametrize("cutoffs", [Cutoffs(presence=0.9), Cutoffs(min_area=0.99), Cutoffs(threshold=1.0)])
+@pytest.mark.parametrize("cutoffs", [Cutoffs(presence=0.9), Cutoffs(min_area=0.99)])
 def test_a_nerve_that_a_cut_off_removed_is_told_from_one_that_was_not_seen(cutoffs):
     scores = pd.DataFrame([("1", model, 0.0) for model in ("unet", "gan")], columns=["frame", "model", "dice"])
     (case,) = examine([record("1")], {"unet": Bright(), "gan": Bright(cutoffs=cutoffs)}, scores, {})
