@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from nerveseg.data.preparation import prepare_dataset
+from nerveseg.foreign_text import on_one_line
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import load_params
 from nerveseg.repository import repository_root
@@ -32,7 +33,7 @@ def preprocess() -> None:
         print(inventory)
         print(f"{info.source}: " + ", ".join(f"{count} frames for {split}" for split, count in info.frames.items()))
         for warning in inventory.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {on_one_line(warning)}", file=sys.stderr)
         if inventory.quarantined:
             print(
                 f"{len(inventory.quarantined)} files were not used; {OUTPUT / 'quarantine.csv'} says why and what to do"

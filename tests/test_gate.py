@@ -16,6 +16,7 @@ from nerveseg.evaluation.strata import strata_table
 from nerveseg.params import GateParams, load_params
 from nerveseg.reporting.gate_table import as_markdown, as_text
 from test_cli import run
+from test_foreign_text import COMMANDS, FOUND, LINKS, MARKS, tokens_of
 
 MARGINS = GateParams(margin=0.01, stratum_margin=0.03)
 SUBJECTS, FRAMES = 9, 6
@@ -224,7 +225,7 @@ def test_markdown_folds_the_subjects_that_did_not_fall_and_keeps_names_from_bein
     named = cases().assign(subject=lambda t: t["subject"].replace({"4": "a|<b>_c_"}))
     found = verdict(named, changed(named, named["subject"].str.startswith("a|"), -0.05))
     shown, folded = as_markdown(found, "my_branch").split("<details>")
-    assert shown.startswith("❌ failed against my\\_branch: dice of subject a\\|\\<b\\>\\_c\\_ fell by 0.0500")
+    assert shown.startswith("❌ failed against my\\_branch: dice of subject a\\|&#60;b&#62;\\_c\\_ fell by 0.0500")
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert [r.split(" | ")[0] for r in rows] == [
         "| stratum",
@@ -333,3 +334,21 @@ def test_the_gate_of_a_commit_imports_neither_tensorflow_nor_mlflow(repository):
     script += "import sys; assert not {'tensorflow', 'mlflow'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *MARKS, *LINKS])
+def test_no_name_leaves_its_cell_in_the_comment_nor_its_line_on_the_terminal(name):
+    rows = pd.DataFrame({"frame": ["1", "2"], "subject": [name, "b"], "has_nerve": True, "truth_area": 9, "frame_area": 99})
+    found = verdict(rows.assign(dice=0.9), rows.assign(dice=[0.5, 0.9]))
+    comment = tokens_of(as_markdown(found, name))
+    assert {token.type for token in comment if token.level == 0} <= {
+        "paragraph_open", "inline", "paragraph_close", "table_open", "table_close", "html_block", "text",
+        "text_special",
+    }  # fmt: skip
+    assert [token.content.strip().replace("\n", "") for token in comment if token.type == "html_block"] in (
+        [], ["<details><summary>1 subjects that fell by no more than the margin</summary>", "</details>"],
+    )  # fmt: skip
+    words = "".join(token.content for token in comment if token.type.startswith("text"))
+    assert not FOUND.search(words)
+    assert all(line.isprintable() for line in as_text(found, name).split("\n"))
+    assert len(as_text(found, name).split("\n")) == len(found.table) + 2

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from nerveseg.errors import ModelError, told_plainly
+from nerveseg.foreign_text import on_one_line
 from nerveseg.params import Params, load_params
 from nerveseg.repository import repository_root
 
@@ -53,7 +54,7 @@ def folds(names: Sequence[str], ensemble: Path | None) -> int:
     runs, left_out = experiment_runs(names)
     groups = groups_of(runs)
     for name, reason in left_out.items():
-        print(f"left out: {name} {reason}", file=sys.stderr)
+        print(f"left out: {on_one_line(name)} {on_one_line(reason)}", file=sys.stderr)
     if ensemble is None:
         print(report(groups))
         return 0

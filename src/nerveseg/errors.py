@@ -11,13 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from nerveseg.foreign_text import on_one_line, safe_terminal
+
 
 class NervesegError(Exception):
     """Base of every error that a user can mend; stages and the command line print it without a traceback."""
 
 
 class ParamsError(NervesegError):
-    """`params.yaml` is missing, unreadable, or holds an unknown key or an impossible value."""
+    """`params.yaml` is missing, unreadable, or holds unknown keys or impossible values, each of which is told in a line."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class DatasetError(NervesegError):
@@ -88,14 +93,15 @@ def told_plainly() -> Iterator[None]:
     """End the process with the message alone where a user's mistake or the machine stopped the work.
 
     The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 where whoever read the output has closed it (`| head`). What
-    the terminal's encoding lacks is printed as an escape.
+    the terminal's encoding lacks is printed as an escape, and so is what would be a command to it.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            yield
+            with safe_terminal():
+                yield
         finally:
             print(end="", flush=True)
     except (Exception, KeyboardInterrupt) as error:
@@ -120,7 +126,7 @@ def _code_and_words(error: BaseException) -> tuple[int, str]:
     """No words where the fault is ours."""
     match error:
         case NervesegError():
-            return 1, str(error)
+            return 1, "\n".join(map(on_one_line, error.args if isinstance(error, ParamsError) else [error]))
         case Terminated():
             return 143, str(error)
         case KeyboardInterrupt():
@@ -132,4 +138,4 @@ def _code_and_words(error: BaseException) -> tuple[int, str]:
     full = os.strerror(errno.ENOSPC) in str(error)  # some libraries say it in words only
     told = _OF_THE_MACHINE.get(getattr(error, "errno", None) or (errno.ENOSPC if full else 0), "")
     file = getattr(error, "filename", None)
-    return 1, f"{file}: {told}" if told and file else told
+    return 1, on_one_line(f"{file}: {told}" if told and file else told)

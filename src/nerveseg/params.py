@@ -376,7 +376,7 @@ def checked_params(content: Mapping[str, Any], source: str) -> Params:
         return Params.model_validate(content)
     except ValidationError as invalid:
         lines = [f"{source}: {_explain(problem)}" for problem in invalid.errors()]
-        raise ParamsError("\n".join(lines)) from None
+        raise ParamsError(*lines) from None
 
 
 def _explain(problem: Any) -> str:

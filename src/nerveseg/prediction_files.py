@@ -25,6 +25,7 @@ from nerveseg.data.layouts import natural_key
 from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.data.mask_codes import encode_rle
 from nerveseg.errors import DatasetError
+from nerveseg.foreign_text import on_one_line
 from nerveseg.outputs import write_csv
 from nerveseg.prediction_journal import Journal, Row, Writing
 from nerveseg.predictor import Prediction, Predictor
@@ -77,7 +78,7 @@ def write_predictions(
             try:
                 writing.add(path, *_predicted(path, output, predictor, writing.threads))
             except DatasetError as error:
-                progress.write(f"skipped: {error}", file=sys.stderr)
+                progress.write(f"skipped: {on_one_line(error)}", file=sys.stderr)
                 failed += 1
     table = pd.DataFrame([row for path in sources for row in journal.rows(path)], columns=COLUMNS)
     write_csv(output / "predictions.csv", table)

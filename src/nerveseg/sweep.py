@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from nerveseg.errors import DatasetError, ParamsError, TrackingError
+from nerveseg.foreign_text import on_one_line
 from nerveseg.repository import repository_root
 from nerveseg.sweep_experiments import code, experiments
 from nerveseg.sweep_score import Score, score_named
@@ -161,7 +162,7 @@ class _Sweep:
             value = self._value(trial)
         except DatasetError as error:
             self.study.tell(trial, state=TrialState.FAIL)
-            print(f"failed: {error}", flush=True)
+            print(f"failed: {on_one_line(error)}", flush=True)
             return
         self.study.tell(trial, value)
         best = " (best so far)" if self.study.best_trial.number == trial.number else ""

@@ -12,6 +12,7 @@ import pandas as pd
 
 from nerveseg.errors import ComparisonError, ModelError, NervesegError
 from nerveseg.evaluation.gate import judge
+from nerveseg.foreign_text import on_one_line
 from nerveseg.params import Params
 from nerveseg.reporting.gate_table import as_text, conclusion
 from nerveseg.shipped_cases import cases_of
@@ -85,7 +86,7 @@ def promote_where_asked(params: Params, model: str) -> None:
     try:
         print(promote(params, _version_of(params.tracking.model_name, model)).told)
     except NervesegError as error:
-        print(f"not promoted: {error}")
+        print(f"not promoted: {on_one_line(error)}")
 
 
 def _version_of(name: str, model: str) -> int:

@@ -17,6 +17,7 @@ from nerveseg.data.frames import FRAME_SUFFIXES, read_frame, read_frames
 from nerveseg.data.layouts import natural_key
 from nerveseg.data.letterbox import Frame
 from nerveseg.errors import BadFileError, DatasetError
+from nerveseg.foreign_text import on_one_line
 from nerveseg.prediction_files import FRAME_TIME
 
 LOOK = 0.02  # seconds between two looks at a folder
@@ -98,7 +99,7 @@ def _of_folder(folder: Path) -> Iterator[Frame]:
             except BadFileError as error:  # perhaps it is not written to its end
                 if time.monotonic() - appeared.setdefault(path, time.monotonic()) < WRITTEN_IN:
                     continue
-                print(f"skipped: {error}", file=sys.stderr)
+                print(f"skipped: {on_one_line(error)}", file=sys.stderr)
             seen.add(path)
         time.sleep(LOOK)
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from nerveseg.data.inventory import Inventory
 from nerveseg.data.layouts import Quarantined, natural_key
+from nerveseg.foreign_text import on_one_line
 
 SHOWN = 20  # files of each kind that the text names; JSON names all
 
@@ -46,8 +47,8 @@ def text(inventory: Inventory) -> str:
             "sizes: " + ", ".join(f"{width}x{height} ({count:,})" for (height, width), count in _sizes(manifest))
         )
     remarks = Counter(inventory.remarks["remark"].str.replace(r" as \S+$", " as another frame", regex=True))
-    lines += [f"{count:,} frames: {remark}" for remark, count in remarks.most_common()]
-    lines += [f"warning: {warning}" for warning in inventory.warnings]
+    lines += [f"{count:,} frames: {on_one_line(remark)}" for remark, count in remarks.most_common()]
+    lines += [f"warning: {on_one_line(warning)}" for warning in inventory.warnings]
     if inventory.manifest.empty and not inventory.bad:
         lines.append(
             "no frame was found; expected S_N.tif with S_N_mask.tif, x.png with x_mask.png, images/ with masks/, or DICOM"
@@ -55,12 +56,12 @@ def text(inventory: Inventory) -> str:
     lines += _files("cannot be used", inventory.bad)
     if foreign := [item for item in inventory.quarantined if item.foreign]:
         lines += _files("are no frames or masks", foreign)
-    return "\n".join(_printable(line) for part in lines for line in part.split("\n"))
+    return "\n".join(lines)
 
 
 def _files(what: str, items: list[Quarantined]) -> list[str]:
     lines = [f"{len(items):,} files {what}"]
-    lines += [f"  {item.file}: {item.reason}; {item.remedy}" for item in items[:SHOWN]]
+    lines += [f"  {on_one_line(f'{item.file}: {item.reason}; {item.remedy}')}" for item in items[:SHOWN]]
     if len(items) > SHOWN:
         lines.append(f"  ... and {len(items) - SHOWN:,} more: `nerveseg check --json` names all")
     return lines
@@ -81,11 +82,6 @@ def _area(manifest: pd.DataFrame) -> float | None:
     with_nerve = manifest[manifest["has_nerve"].astype(bool)]
     shares = with_nerve["mask_area"] / (with_nerve["height"] * with_nerve["width"])
     return float(shares.median()) if len(shares) else None
-
-
-def _printable(line: str) -> str:
-    """A line that cannot move the cursor or change colours, whatever a file is called."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
 
 
 def _plain(item: Quarantined) -> dict[str, str]:

@@ -6,6 +6,7 @@ Subjects are many: of them Markdown shows those that fell by more than the margi
 import pandas as pd
 
 from nerveseg.evaluation.gate import SUBJECT, Verdict
+from nerveseg.foreign_text import in_markdown, on_one_line
 
 _COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
 _NAMED = 3  # subjects in a sentence
@@ -13,7 +14,7 @@ _NAMED = 3  # subjects in a sentence
 
 def as_text(verdict: Verdict, base: str) -> str:
     """The whole table and what it comes to; `base` is what was compared with, as the user called it."""
-    return f"{_cells(verdict.table).to_string(index=False)}\n{conclusion(verdict, base)}"
+    return f"{_cells(verdict.table).to_string(index=False)}\n{on_one_line(conclusion(verdict, base))}"
 
 
 def as_markdown(verdict: Verdict, base: str) -> str:
@@ -21,7 +22,7 @@ def as_markdown(verdict: Verdict, base: str) -> str:
     quiet = (table["stratum"] == SUBJECT) & ~(table["change"] < -table["margin"])
     folded = f"<details><summary>{quiet.sum()} subjects that fell by no more than the margin</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
     sign = "✅" if verdict.passed else "❌"
-    return f"{sign} {_escaped(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n" + (
+    return f"{sign} {in_markdown(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n" + (
         f"\n{folded}\n" if quiet.any() else ""
     )
 
@@ -45,7 +46,7 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         [
             [
-                row["stratum"], row["part"], row["frames"], row["subjects"],
+                row["stratum"], on_one_line(row["part"]), row["frames"], row["subjects"],
                 *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+.4f}",
                 "" if pd.isna(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}",
                 f"failed, margin {row['margin']:g}" if row["failed"] else "",
@@ -58,11 +59,5 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
 
 def _pipes(table: pd.DataFrame) -> str:
     rows = [list(_COLUMNS), ["---"] * len(_COLUMNS), *_cells(table).astype(str).to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(map(_escaped, row))} |" for row in rows)
+    return "\n".join(f"| {' | '.join(map(in_markdown, row))} |" for row in rows)
 
-
-def _escaped(cell: str) -> str:
-    """Without what Markdown or HTML would take for its own in the name of a subject or a branch."""
-    for sign in "\\`*_|<>[]":
-        cell = cell.replace(sign, f"\\{sign}")
-    return cell
