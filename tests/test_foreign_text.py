@@ -112,7 +112,9 @@ def test_plain_words_stay_plain_in_markdown(name):
     assert in_markdown(name) == name
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+cmd", "-x", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", "=HYPERLINK()", "'=1"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+cmd", "-x", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", "=HYPERLINK()", "'=1"]
+)
 def test_a_spreadsheet_takes_no_name_for_a_formula(cell):
     assert in_spreadsheet(cell) == f"'{cell}"
 
@@ -149,7 +151,9 @@ def test_progress_bars_still_move_on_their_line(capsys):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_a_terminal_without_a_letter_shows_its_code_and_the_work_goes_on(encoding):
-    program = "from nerveseg.errors import *\nwith told_plainly():\n print('神経')\n raise DatasetError('нерв: \\udcff')"
+    program = (
+        "from nerveseg.errors import *\nwith told_plainly():\n print('神経')\n raise DatasetError('нерв: \\udcff')"
+    )
     done = subprocess.run([sys.executable, "-c", program], env={"PYTHONIOENCODING": encoding, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, check=False)  # fmt: skip
     assert done.returncode == 1
     assert done.stdout.decode(encoding).strip() in ("神経", "\\u795e\\u7d4c")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT
+from nerveseg.foreign_text import in_spreadsheet
 from nerveseg.outputs import fresh_folder, read_csv, write_csv, write_json
 
 TAKEN_FOR_MISSING = ["NA", "N/A", "nan", "NaN", "-nan", "None", "null", "NULL", "<NA>", "#N/A", "n/a", ""]
@@ -53,6 +54,22 @@ def test_json_that_other_programs_cannot_read_is_not_written(tmp_path):
     assert not (tmp_path / "a.json").exists()
 
 
+def test_a_name_is_no_formula_in_a_spreadsheet_and_is_read_as_it_was_written(tmp_path):
+    names = ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-x", "\t=1", "'=1", "'quoted", "-3", "a=b"]
+    parts = pd.Categorical(["=x", *"bcdefghi"])
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"frame": names, "part": parts, "change": -0.5, "text": None}))
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        shown = list(csv.DictReader(file))
+    assert [row["frame"] for row in shown] == [
+        "'=1+1", "'@SUM(A1)", "'+cmd|' /C calc'!A0", "'-x", "'\t=1", "''=1", "'quoted", "-3", "a=b"
+    ]  # fmt: skip
+    assert (shown[0]["part"], shown[0]["change"], shown[0]["text"]) == ("'=x", "-0.5", "")
+    back = read_csv(tmp_path / "a.csv")
+    assert back["frame"].tolist() == names
+    assert back["part"].tolist() == list(parts)
+    assert back["change"].tolist() == [-0.5] * len(names)
+
+
 @pytest.mark.parametrize(
     "name", [*TAKEN_FOR_MISSING, *TAKEN_FOR_NUMBERS, " a ", "a\rb", "a\r\nb", '"', "a,b", "\ufeffa"]
 )
@@ -69,7 +86,7 @@ def test_what_a_table_holds_is_what_is_read_and_what_python_reads(tmp_path_facto
     write_csv(path, pd.DataFrame(rows, columns=["frame", "subject", "x"]))
     assert list(read_csv(path).itertuples(index=False, name=None)) == rows
     with path.open(encoding="utf-8", newline="") as file:
-        assert [tuple(row[:2]) for row in csv.reader(file)][1:] == [row[:2] for row in rows]
+        assert [tuple(row[:2]) for row in csv.reader(file)][1:] == [tuple(map(in_spreadsheet, row[:2])) for row in rows]
 
 
 def test_a_number_that_is_not_there_is_nan_beside_a_subject_called_nan(tmp_path):

@@ -1,4 +1,4 @@
-"""Text that others wrote, made safe for the place where it is shown: names of subjects, files, branches and experiments, values
+r"""Text that others wrote, made safe for the place where it is shown: names of subjects, files, branches and experiments, values
 of params, and messages that quote them. (In HTML, Jinja's autoescape sees to it.)
 
     terminal     nothing moves the cursor, colours, hides or reorders what is beside it, or starts a line of its own
@@ -6,7 +6,7 @@ of params, and messages that quote them. (In HTML, Jinja's autoescape sees to it
     spreadsheet  nothing is computed: a cell that would begin a formula begins with an apostrophe, as OWASP advises ("CSV
                  Injection"), which our own reading takes off again
 
-In place of a character that cannot stand as it is its code point is shown, as `\\x1b`.
+In place of a character that cannot stand as it is its code point is shown, as `\x1b`.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ _TO_ESCAPE = re.compile(r"[\\`*_{}\[\]|~#!]")
 _TO_NAME = re.compile(f"[<>&@$^={_BREAK}]|:(?={_BREAK})")  # not every reader of Markdown lets these be escaped
 # What GitHub, GitLab and MLflow look for once entities have become characters: mentions, issues, emoji, addresses.
 _BEGINS_A_LINK = re.compile(r"[@#!~%&$:^*](?=\S)|(?<=www)(?=\.)|(?<=gh)(?=-\d)", re.IGNORECASE)
-_BEGINS_A_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four: full width, which Excel takes for the same
+# The last four are full width, which Excel takes for the same.
+_BEGINS_A_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +15,7 @@ from typing import IO, Any
 import pandas as pd
 
 from nerveseg.errors import BusyError
+from nerveseg.foreign_text import from_spreadsheet, in_spreadsheet
 
 # Columns of our tables, and of subjects.csv, that are text whatever they look like: a subject may be called NA or 007.
 _TEXT = (
@@ -129,9 +130,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table; numbers keep all of their digits."""
+    """Write a table; numbers keep all of their digits, and no text is a formula to a spreadsheet."""
     lines = _Lines()
-    table.to_csv(lines, index=False, lineterminator="\r\n")
+    _mapped(table, in_spreadsheet).to_csv(lines, index=False, lineterminator="\r\n")
     write_text(path, lines.getvalue())
 
 
@@ -146,7 +147,15 @@ def read_csv(source: Path | IO[Any]) -> pd.DataFrame:
         index_col=False,
         encoding="utf-8-sig",
     )
-    return table.fillna(dict.fromkeys(_TEXT, ""))
+    return _mapped(table.fillna(dict.fromkeys(_TEXT, "")), from_spreadsheet)
+
+
+def _mapped(table: pd.DataFrame, of_cell: Callable[[Any], Any]) -> pd.DataFrame:
+    """The table with each cell of its columns of text passed through a function."""
+    texts = [name for name, kind in table.dtypes.items() if kind.kind == "O"]
+    return table.assign(**{
+        str(name): pd.Series([of_cell(cell) for cell in table[name]], table.index, object) for name in texts
+    })  # fmt: skip
 
 
 class _Lines(io.StringIO):

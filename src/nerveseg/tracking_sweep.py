@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nerveseg.outputs import write_csv
 from nerveseg.tracking_store import Store, failing_clearly, reason_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class SweepHistory:
                     self._client.log_metric(self.run, key, values[step], step=step)
             for key, value in _importances(study).items():
                 self._client.log_metric(self.run, f"importance.{key}", value, step=len(table))
-            table.to_csv(Path(folder) / "trials.csv", index=False)
+            write_csv(Path(folder) / "trials.csv", table)
             _draw(study, Path(folder))
             self._client.log_artifacts(self.run, folder)
 

@@ -60,4 +60,3 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
 def _pipes(table: pd.DataFrame) -> str:
     rows = [list(_COLUMNS), ["---"] * len(_COLUMNS), *_cells(table).astype(str).to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(map(in_markdown, row))} |" for row in rows)
-
