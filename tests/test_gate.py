@@ -350,7 +350,7 @@ def test_no_name_leaves_its_cell_in_the_comment_nor_its_line_on_the_terminal(nam
     assert [token.content.strip().replace("\n", "") for token in comment if token.type == "html_block"] in (
         [], ["<details><summary>1 subjects that fell by no more than the margin</summary>", "</details>"],
     )  # fmt: skip
-    words = "".join(token.content for token in comment if token.type.startswith("text"))
+    words = " ".join("".join(part.content for part in token.children) for token in comment if token.type == "inline")
     assert not FOUND.search(words)
     assert all(line.isprintable() for line in as_text(found, name).split("\n"))
     assert len(as_text(found, name).split("\n")) == len(found.table) + 2
