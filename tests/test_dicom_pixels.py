@@ -11,8 +11,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
 from conftest import simulated_frame
-from nerveseg.data import dicom as reader
-from nerveseg.data.dicom import read_loop
+from nerveseg.data import dicom_pixels as reader
+from nerveseg.data.frames import read_frames
 from nerveseg.errors import BadFileError
 from odd_files import dicom
 
@@ -66,9 +66,9 @@ FILES = {
 def test_pydicom_and_tensorflow_io_see_the_same_frames(tmp_path, monkeypatch, kind):
     path = tmp_path / "loop.dcm"
     path.write_bytes(FILES[kind])
-    found, _ = read_loop(path)
+    found, _ = read_frames(path)
     monkeypatch.setattr(reader, "_by_pydicom", lambda *_: None)
-    expected, _ = read_loop(path)
+    expected, _ = read_frames(path)
     assert found.shape == expected.shape == GREY.shape
     assert np.abs(found.astype(int) - expected).max() <= 2  # they round colours and cosines each in its way
     if "JPEG" not in kind and "chrominance" not in kind and "colour" not in kind:
@@ -82,11 +82,11 @@ def test_what_pydicom_cannot_decode_here_is_told_where_tensorflow_io_is_not_inst
     with pytest.raises(
         BadFileError, match="tensorflow-io alone decodes, which is not installed; export it uncompressed"
     ):
-        read_loop(path)
+        read_frames(path)
 
 
 def test_damaged_pixels_are_told(tmp_path):
     path = tmp_path / "loop.dcm"
     path.write_bytes(compressed(dicom(GREY), JPEGBaseline8Bit, [b"\xff\xd8 no picture"] * 2))
     with pytest.raises(BadFileError, match="its pixels cannot be decoded"):
-        read_loop(path)
+        read_frames(path)

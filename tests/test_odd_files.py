@@ -112,7 +112,7 @@ QUARANTINED = {
     "NaN": (pair(encoded(NAN)), "not a number"),
     "an infinite pixel": (pair(encoded(np.where(np.isnan(NAN), np.inf, NAN))), "not a number or infinite"),
     "floats out of range": (pair(encoded(NAN[:2] * 9)), r"pixels from .* expected 0\.\.1 or 0\.\.255"),
-    "32-bit integers out of range": (pair(encoded(picture().astype(np.int32) * 9999)), "expected 8 or 16 bits"),
+    "32-bit integers out of range": (pair(encoded(picture().astype(np.int32) * 9999)), "expected none below 0, and 8 or 16 bits"),
     "a mask over half of the frame": (pair(mask=encoded(MOSTLY)), "covers 62% of the frame"),
     "a picture as a mask": (pair(mask=encoded(GRADIENT)), "which are no labels"),
     "a mask of fractions": (pair(mask=encoded(blob().astype(np.float32) / 510)), "no labels"),

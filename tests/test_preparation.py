@@ -5,6 +5,7 @@ import pytest
 from nerveseg.data import parallel
 from nerveseg.data.dicom import read_header
 from nerveseg.data.frames import read_frame
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.inventory import MANIFEST_COLUMNS
 from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, read_records, shards
@@ -169,17 +170,22 @@ def test_labels_that_no_mask_holds_are_named_as_the_cause(prepare, kaggle_folder
         prepare(kaggle_folder(), nerve_labels=(7,))
 
 
-def test_frames_of_fewer_bits_than_others_are_told(prepare, kaggle_folder):
+def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare, kaggle_folder):
     folder = kaggle_folder()
     wide = picture().astype(np.uint16)
     for number, pixels in enumerate((wide * 257, wide * 16), start=1):
         (folder / f"9_{number}.tif").write_bytes(encoded(pixels))
         (folder / f"9_{number}_mask.tif").write_bytes(encoded(blob()))
-    inventory = prepare(folder)[0]
-    assert inventory.remarks.to_numpy().tolist() == [
-        ["9_2", "16 bits a pixel, taken as 12, since no pixel is brighter"]
-    ]
-    assert any("1 frames of 16 bits were taken as of 12 or 8" in warning for warning in inventory.warnings)
+    inventory, info, output = prepare(folder)
+    told = "16 bits a pixel, taken as 16: black at 0, white at 65535"
+    remarks = dict(inventory.remarks.to_numpy().tolist())
+    assert remarks == {
+        "9_1": told,
+        "9_2": f"{told}; nothing in it is brighter than a sixteenth of white: is it of another machine?",
+    }
+    assert any("1 frames are dark beside others of more than 8 bits" in warning for warning in inventory.warnings)
+    assert info == DatasetInfo.read(output)
+    assert info.grey_range == GreyRange(integer=(0.0, 65535.0))
 
 
 def test_rows_of_subjects_csv_without_a_frame_are_told(prepare, kaggle_folder):

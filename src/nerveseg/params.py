@@ -55,6 +55,12 @@ def _increasing(strengths: tuple[float, ...]) -> tuple[float, ...]:
     return strengths
 
 
+def _black_below_white(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] >= pair[1]:
+        raise ValueError(f"is {list(pair)}; give the level that is black, then a greater one that is white")
+    return pair
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -64,6 +70,8 @@ GreyLevel = Annotated[float, Field(ge=0.0, le=255.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 Strengths = Annotated[tuple[Positive, Positive, Positive, Positive, Positive], AfterValidator(_increasing)]
+Level = Annotated[float, Field(allow_inf_nan=False)]
+BlackWhite = Annotated[tuple[Level, Level], AfterValidator(_black_below_white)]
 RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
 Subject = Annotated[str, BeforeValidator(str)]
 Threshold = Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -81,6 +89,7 @@ class DataParams(Section):
     max_quarantined: Share
     drop_conflicts: bool
     spacing_mm: tuple[Positive, Positive] | None
+    grey_range: BlackWhite | None
 
     @field_validator("subject_pattern")
     @classmethod

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nerveseg.data.dicom import read_header, subject_of
 from nerveseg.data.frames import check_frame, read_frames
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.images import IMAGE_SUFFIXES
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
@@ -25,8 +26,8 @@ from nerveseg.errors import BadFileError
 @dataclass(frozen=True)
 class Reading:
     """How files are read: the folder of the data set, the values of a mask that are nerve (`data.nerve_labels`), the
-    secret behind the subjects of DICOM files, how reports call files, and the size of a pixel of files that do not say it
-    (`data.spacing_mm`).
+    secret behind the subjects of DICOM files, how reports call files, the size of a pixel of files that do not say it
+    (`data.spacing_mm`), and black and white of those that do not say them.
     """
 
     directory: Path
@@ -34,6 +35,7 @@ class Reading:
     salt: bytes = field(repr=False)
     names: Names = field(default_factory=Names)
     spacing: Spacing | None = None
+    grey_range: GreyRange = field(default_factory=GreyRange)
 
     def name(self, path: Path) -> str:
         return self.names(path.relative_to(self.directory))
@@ -79,7 +81,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
     try:
         if source.frame.suffix.lower() not in IMAGE_SUFFIXES:
             header = read_header(source.frame)
-        frames, told = read_frames(source.frame)
+        frames, told = read_frames(source.frame, reading.grey_range)
         masks, remark = _union(source, reading)
         _check_sizes(source, frames, masks, reading)
     except BadFileError as error:

@@ -1,18 +1,22 @@
 """Reading and writing frames, as files of one image or as DICOM loops.
 
 A frame is uint8 of shape (H, W), grey levels 0..255. Files may be TIFF, PNG, JPEG or BMP, 8 or 16 bits or floating
-point, grey, palette or colour; or DICOM (`nerveseg.data.dicom`).
+point, grey, palette or colour; or DICOM (`nerveseg.data.dicom_pixels`). Where a file does not say which level is white, its
+source does (`nerveseg.data.grey_range`).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from nerveseg.data.dicom import DICOM_SUFFIXES, read_loop
-from nerveseg.data.images import IMAGE_SUFFIXES, Page, bits_in_use, pages
+from nerveseg.data.dicom import DICOM_SUFFIXES, read_header
+from nerveseg.data.dicom_pixels import read_loop
+from nerveseg.data.grey_range import EIGHT_BITS, Extremes, GreyRange, Stored, decided, frames_of
+from nerveseg.data.images import IMAGE_SUFFIXES, UPRIGHT, Page, is_plain, pages
 from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.outputs import whole_file
@@ -22,34 +26,53 @@ WHITE = 255
 SATURATED_SHARE = 0.5  # of the pixels of a frame at its brightest level: gain far too high, or no ultrasound at all
 
 
-def read_frame(path: Path) -> Frame:
-    """Read a file of a single frame.
+def grey_range_of(paths: Iterable[Path], known: GreyRange | None = None) -> GreyRange:
+    """Black and white of all files of one source, decided over all that do not say it themselves; what is known stays.
+
+    Files that cannot be read count for nothing: reading them tells.
+    """
+    if known and known.integer and known.floating:
+        return known
+    return decided((found for path in paths for found in extremes(path)), known)
+
+
+def extremes(path: Path) -> list[Extremes]:
+    """The lowest and the highest level of a file that does not say which is white; nothing of another."""
+    try:
+        if is_plain(path) if path.suffix.lower() in IMAGE_SUFFIXES else read_header(path).says_white:
+            return []
+        stored = _stored(path)
+        return [stored.extremes(path)] if stored.black_white is None else []
+    except BadFileError:
+        return []
+
+
+def read_frame(path: Path, grey_range: GreyRange | None = None) -> Frame:
+    """Read a file of a single frame, as `read_frames` does.
 
     Raises:
         BadFileError: the file cannot be read or decoded, or holds several frames.
     """
-    frames, _ = read_frames(path)
+    frames, _ = read_frames(path, grey_range)
     if len(frames) != 1:
         raise BadFileError(path, f"{len(frames)} frames, expected one", "export the frames singly")
     return frames[0]
 
 
-def read_frames(path: Path) -> tuple[NDArray[np.uint8], str]:
+def read_frames(path: Path, grey_range: GreyRange | None = None) -> tuple[NDArray[np.uint8], str]:
     """Read a frame, or the frames of a DICOM loop.
 
+    Args:
+        path: of the file.
+        grey_range: of its source, from `grey_range_of`; None: the file is a source by itself.
+
     Returns:
-        The frames, uint8 (N, H, W), and a remark on what was made of their grey levels; '' for nothing.
+        The frames, uint8 (N, H, W), and a remark on what was made of their pixels; '' for nothing.
 
     Raises:
-        BadFileError: the file cannot be read or decoded, or its pixels are no grey levels.
+        BadFileError: the file cannot be read or decoded, its pixels are no grey levels, or which of them is white is not known.
     """
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return read_loop(path)
-    found = pages(path)
-    frame, remark = _grey(next(found), path)
-    if next(found, None) is not None:
-        raise BadFileError(path, "more than one page, expected one frame", "export the frames singly, or as DICOM")
-    return frame[np.newaxis], remark
+    return frames_of(_stored(path), grey_range, path)
 
 
 def check_frame(frame: Frame, path: Path) -> None:
@@ -79,34 +102,40 @@ def write_image(path: Path, pixels: Frame | Mask) -> None:
         partial.write_bytes(content.tobytes())
 
 
-def _grey(page: Page, path: Path) -> tuple[Frame, str]:
-    mode = page.image.mode
-    if mode.startswith("I"):
-        return _from_integers(page.values, path)
-    if mode == "F":
-        return _from_floats(page.values, path), ""
-    return page.values if mode == "L" else np.asarray(page.image.convert("RGB").convert("L")), ""
+def _stored(path: Path) -> Stored:
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return read_loop(path)
+    found = pages(path)
+    stored = _of_page(next(found), path)
+    if next(found, None) is not None:
+        raise BadFileError(path, "more than one page, expected one frame", "export the frames singly, or as DICOM")
+    return stored
 
 
-def _from_integers(values: NDArray[Any], path: Path) -> tuple[Frame, str]:
-    """16 bits, of which 12 or 8 may be in use, as ultrasound machines store them; a file does not say how many."""
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise BadFileError(path, f"pixels from {low} to {high}, expected 8 or 16 bits", "export it with 8 bits")
-    bits, remark = bits_in_use(high)
-    return _eight_bits(values, 255.0 / (2**bits - 1)), remark
+def _of_page(page: Page, path: Path) -> Stored:
+    image = page.image
+    turned = page.orientation != UPRIGHT
+    remarks = (f"turned as its file says (orientation {page.orientation})",) * turned + _on_alpha(image)
+    if page.wide is not None:
+        return Stored(page.wide[np.newaxis], remarks=remarks)
+    if image.mode.startswith(("I", "F")):
+        declared = (0.0, 2.0**page.bits - 1) if page.bits < 16 else None
+        return Stored(page.values[np.newaxis], declared, page.white_is_zero, remarks)
+    if image.mode == "L":
+        return Stored(page.values[np.newaxis], EIGHT_BITS, remarks=remarks)
+    try:
+        grey = np.asarray(image.convert("RGB").convert("L"))
+    except ValueError:
+        raise BadFileError(path, f"colours of the kind {image.mode}", "export it in grey or RGB") from None
+    return Stored(grey[np.newaxis], EIGHT_BITS, remarks=remarks)
 
 
-def _from_floats(values: NDArray[Any], path: Path) -> Frame:
-    """Floating point from 0 to 1, or from 0 to 255."""
-    if not np.isfinite(values).all():
-        raise BadFileError(path, "pixels that are not a number or infinite", "export it with 8 bits")
-    low, high = float(values.min()), float(values.max())
-    if low < 0.0 or high > 255.0:
-        raise BadFileError(path, f"pixels from {low:g} to {high:g}, expected 0..1 or 0..255", "export it with 8 bits")
-    return _eight_bits(values, 255.0 if high <= 1.0 else 1.0)
-
-
-def _eight_bits(values: NDArray[Any], factor: float) -> Frame:
-    scaled: Frame = np.round(values.astype(np.float64) * factor).astype(np.uint8)
-    return scaled
+def _on_alpha(image: Image.Image) -> tuple[str, ...]:
+    """A remark where some pixels are transparent: what lies below them is anybody's guess."""
+    alpha = image.getbands()[-1] in ("A", "a")
+    opaque = (
+        np.asarray(image.getchannel(len(image.getbands()) - 1)).min() == 255
+        if alpha
+        else "transparency" not in image.info
+    )
+    return () if opaque else ("transparent pixels, taken as if they were not",)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerveseg.data.dataset import AnnotatedFrame, Reading, load
+from nerveseg.data.frames import extremes
+from nerveseg.data.grey_range import Extremes
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Letterbox, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask
@@ -42,6 +44,11 @@ class Prepared:
     truth: bytes
     sketch: bytes
     levels: tuple[int, int]
+
+
+def extremes_of(source: Source) -> list[Extremes]:
+    """What the frames of a source add to the decision on black and white, before any is prepared."""
+    return extremes(source.frame)
 
 
 def prepare(source: Source, reading: Reading, target: Size) -> list[list[Prepared | Quarantined]]:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from nerveseg.data.dataset import Reading
 from nerveseg.data.dicom import salt_of
-from nerveseg.data.images import FEWER_BITS
-from nerveseg.data.inspection import Prepared, prepare
+from nerveseg.data.grey_range import DIM, GreyRange, decided
+from nerveseg.data.inspection import Prepared, extremes_of, prepare
 from nerveseg.data.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.data.letterbox import Size
 from nerveseg.data.parallel import in_order
@@ -83,11 +83,10 @@ class Inventory:
             )
         if self.reading.labels and len(self.manifest) and not self.manifest["has_nerve"].any():
             told.append(f"no mask holds a value of data.nerve_labels ({', '.join(map(str, self.reading.labels))})")
-        fewer = int(self.remarks["remark"].str.contains(FEWER_BITS, regex=False).sum())
-        if 0 < fewer < len(self.manifest):
+        if dim := int(self.remarks["remark"].str.contains(DIM, regex=False).sum()):
             told.append(
-                f"{fewer:,} frames of 16 bits were taken as of 12 or 8, by their brightest pixel, and others were not: "
-                "if they come from one machine, export all with 8 bits"
+                f"{dim:,} frames are dark beside others of more than 8 bits, with which they share black and white: if they "
+                "come from another machine, export all with 8 bits"
             )
         if leaks := self.leaks:
             names = " and ".join(self.manifest["frame"].iloc[leaks[0]])
@@ -164,7 +163,9 @@ def take_inventory(
     layout = recognise(directory, None if clear_names else partial(salt_of, home))
     rules = SubjectRules.read(directory, data.subject_pattern, layout.names.salt)
     salt = layout.names.salt or (salt_of(home) if layout.name == DICOM else b"")
-    reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm)
+    said = GreyRange.said(data.grey_range)
+    grey_range = said if said.given else decided(in_order(extremes_of, layout.sources, workers))
+    reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm, grey_range)
     quarantined, rows, names = list(layout.quarantined), _Rows(), set[str]()
     progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
     for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nerveseg.data.dicom import read_labels
+from nerveseg.data.dicom_pixels import read_labels
 from nerveseg.data.images import IMAGE_SUFFIXES, Page, pages
 from nerveseg.data.letterbox import Mask
 from nerveseg.errors import BadFileError

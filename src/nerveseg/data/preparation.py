@@ -130,7 +130,9 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
     mean, deviation = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
     digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
     source = str(inventory.reading.directory)
-    info = DatasetInfo(source, params.height, params.width, mean, deviation, counts, digest)
+    info = DatasetInfo(
+        source, params.height, params.width, mean, deviation, counts, digest, inventory.reading.grey_range
+    )
     info.write(output)
     return info
 
@@ -169,7 +171,7 @@ def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory:
         (hash_of(frame).hexdigest(), frame)
         for source in inventory.layout.sources
         if source.name in wanted
-        for frame in read_frames(source.frame)[0]
+        for frame in read_frames(source.frame, inventory.reading.grey_range)[0]
     )
     for record, row in zip(records, rows, strict=True):
         frame = next((frame for digest, frame in frames if digest == inventory.pixels[row]), None)

@@ -17,7 +17,7 @@ written, shard after shard.
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +28,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, write_typed
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
@@ -41,7 +42,8 @@ READ_AHEAD = 4  # batches
 @checked_dataclass(frozen=True, config=STRICT)
 class DatasetInfo:
     """Where the frames came from (`data.dir`), the network's input size in pixels, grey-level statistics of train
-    (0..255), frames per split, and the SHA-256 over the digests of all frames.
+    (0..255), frames per split, the SHA-256 over the digests of all frames, and what was black and white in files that do not
+    say it.
     """
 
     source: str
@@ -51,6 +53,7 @@ class DatasetInfo:
     std: Positive
     frames: dict[str, Annotated[int, Field(ge=0)]]
     digest: str
+    grey_range: GreyRange = field(default_factory=GreyRange)
 
     def write(self, directory: Path) -> None:
         write_typed(directory / INFO_NAME, self)
