@@ -201,7 +201,7 @@ def prevalence(folder: Path) -> float:
 
 
 def _shows_nerve(source: Source) -> bool:
-    return any(mask.any() for path in source.masks for mask in read_masks(path, ())[0])
+    return any(found.mask.any() for path in source.masks for found in read_masks(path, ()))
 
 
 def _subject(name: str) -> str:

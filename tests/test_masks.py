@@ -1,10 +1,18 @@
+import io
+import struct
+import zlib
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from PIL import Image
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFilter
 
 from nerveseg.data.masks import read_masks
 from nerveseg.errors import BadFileError
-from odd_files import encoded, palette
+from odd_files import blob, encoded, palette
 
 LABELS = np.array([[0, 1, 2], [3, 0, 2]], np.uint8)
 RED, GREEN, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 0)
@@ -15,8 +23,8 @@ COLOURS = np.array([[BLACK, RED, GREEN], [RED, BLACK, (9, 9, 9)]], np.uint8)
 def nerve(tmp_path):
     def read(content, *labels, name="m.png"):
         (tmp_path / name).write_bytes(content)
-        (mask,), _ = read_masks(tmp_path / name, labels)
-        return mask.tolist()
+        (found,) = read_masks(tmp_path / name, labels)
+        return found.mask.tolist()
 
     return read
 
@@ -46,7 +54,7 @@ def test_colours_say_which_labels_are_nerve(nerve, kind):
 
 
 def test_what_is_transparent_is_no_nerve(nerve):
-    rgba = np.dstack([COLOURS, np.array([[255, 0, 255], [255, 255, 0]], np.uint8)])
+    rgba = np.dstack([COLOURS, np.array([[0, 0, 255], [255, 0, 0]], np.uint8)])
     assert nerve(encoded(rgba, "PNG")) == [[False, False, True], [True, False, False]]
 
 
@@ -80,3 +88,252 @@ def test_labels_cannot_be_told_apart_after_lossy_compression(nerve):
     soft = encoded(np.kron(LABELS, np.full((9, 9), 80, np.uint8)), "JPEG", quality=40)
     with pytest.raises(BadFileError, match="which are no labels"):
         nerve(soft, 2, name="m.jpg")
+
+
+SHAPE = (24, 40)
+WITHOUT_FIXTURES_ANEW = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def grey_png(values, bits, transparent=None, colours=b""):
+    """A PNG of grey levels with 1, 2, 4, 8 or 16 bits, or of a palette, by hand: Pillow writes no grey of 2 or 4."""
+    height, width = values.shape
+    each = (values[..., np.newaxis] >> np.arange(bits - 1, -1, -1)) & 1
+    rows = np.packbits(each.reshape(height, -1).astype(np.uint8), axis=1)
+    header = struct.pack(">IIBBBBB", width, height, bits, 3 * bool(colours), 0, 0, 0)
+    key = chunk(b"PLTE", colours) if colours else b""
+    key += b"" if transparent is None else chunk(b"tRNS", struct.pack(">H", transparent))
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + key + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def grey_tiff(values, bits):
+    """A TIFF of grey levels with 2 or 4 bits, black is zero."""
+    height, width = values.shape
+    each = (values[..., np.newaxis] >> np.arange(bits - 1, -1, -1)) & 1
+    rows = np.packbits(each.reshape(height, -1).astype(np.uint8), axis=1).tobytes()
+    tags = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1),
+            (278, 4, height), (279, 4, len(rows))]  # fmt: skip
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHI", tag, kind, 1) + struct.pack("<I", value) for tag, kind, value in tags
+    )
+    return b"II*\0" + struct.pack("<I", 8 + len(rows)) + rows + directory + b"\0" * 4
+
+
+def of_tifffile(pixels, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, **options)
+    return buffer.getvalue()
+
+
+def areas(tmp_path, content, *labels, name="m.png"):
+    (tmp_path / name).write_bytes(content)
+    (found,) = read_masks(tmp_path / name, labels)
+    return found.areas
+
+
+@WITHOUT_FIXTURES_ANEW
+@given(bits=st.sampled_from([1, 2, 4, 8, 16]), seed=st.integers(0, 99), kind=st.sampled_from(["png", "tif"]))
+def test_labels_are_the_numbers_that_the_file_stores_however_few_bits_it_has(nerve, bits, seed, kind):
+    """Image programs show grey levels of 2 bits as 0, 85, 170 and 255."""
+    stored = np.random.default_rng(seed).integers(0, min(2**bits, 6), SHAPE)
+    if kind == "tif" and bits in (2, 4):
+        content = grey_tiff(stored, bits)
+    elif kind == "tif" and bits > 4:
+        content = of_tifffile(stored.astype(f"uint{bits}"), photometric="minisblack")
+    else:
+        content = grey_png(stored, bits)
+    for label in np.unique(stored[stored > 0]):
+        assert nerve(content, int(label), name=f"m.{kind}") == (stored == label).tolist()
+
+
+@pytest.mark.parametrize("colours", [2, 16, 256])
+def test_labels_of_a_bitmap_are_the_numbers_of_its_palette(nerve, colours):
+    stored = np.arange(20, dtype=np.uint8).reshape(4, 5) % min(colours, 4)
+    image = Image.fromarray(stored, "P")
+    image.putpalette([channel for i in range(colours) for channel in (i, 255 - i, i)])
+    assert nerve(encoded(image, "BMP"), 1, name="m.bmp") == (stored == 1).tolist()
+
+
+def black_layer(opacity=255):
+    """Black everywhere, opaque on the nerve."""
+    return np.dstack([np.zeros((*blob().shape, 3), np.uint8), blob(value=opacity)])
+
+
+LAYERS = {
+    "RGBA": encoded(black_layer(), "PNG"),
+    "half opaque": encoded(black_layer(128), "PNG"),
+    "grey and alpha": encoded(black_layer()[..., 2:], "PNG"),
+    "white under alpha": encoded(np.dstack([np.full((*blob().shape, 3), 255, np.uint8), blob()]), "PNG"),
+    "TIFF with alpha": of_tifffile(black_layer(), photometric="rgb", extrasamples=["unassalpha"]),
+    "TIFF with premultiplied alpha": of_tifffile(black_layer(), photometric="rgb", extrasamples=["assocalpha"]),
+    "grey TIFF with alpha": of_tifffile(
+        black_layer()[..., 2:], photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
+    ),
+    "grey TIFF with premultiplied alpha": of_tifffile(
+        black_layer()[..., 2:], photometric="minisblack", planarconfig="contig", extrasamples=["assocalpha"]
+    ),
+    "one transparent grey level": grey_png(255 - blob().astype(int), 8, transparent=255),
+    "one transparent grey level of 2 bits": grey_png(3 - blob(value=3).astype(int), 2, transparent=3),
+    "a transparent palette entry": encoded(
+        Image.open(io.BytesIO(palette(blob(value=1), [BLACK] * 2))), "PNG", transparency=0
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_one_colour_on_a_transparent_layer_is_the_mask(tmp_path, kind):
+    path = tmp_path / ("m.tif" if "TIFF" in kind else "m.png")
+    path.write_bytes(LAYERS[kind])
+    (found,) = read_masks(path, ())
+    assert np.array_equal(found.mask, blob() > 0)
+    assert list(found.areas.values()) == [9 * 16]
+
+
+def test_a_black_layer_is_remarked_and_a_soft_brush_is_cut_in_the_middle(tmp_path):
+    layer = black_layer()
+    layer[..., 3] = np.asarray(Image.fromarray(layer[..., 3]).filter(ImageFilter.GaussianBlur(1.5)))
+    (tmp_path / "m.png").write_bytes(encoded(layer, "PNG"))
+    (found,) = read_masks(tmp_path / "m.png", ())
+    assert np.array_equal(found.mask, layer[..., 3] >= 127.5)
+    assert "black on a transparent layer, so that its alpha channel is the mask; " in found.remark
+    assert "cut at 127.5" in found.remark
+
+
+@pytest.mark.parametrize("alpha", [255, 200])
+def test_alpha_that_is_the_same_everywhere_says_nothing(nerve, alpha):
+    rgba = np.dstack([blob()] * 3 + [np.full_like(blob(), alpha)])
+    assert nerve(encoded(rgba, "PNG")) == (blob() > 0).tolist()
+
+
+def test_an_empty_layer_is_an_empty_mask(nerve):
+    assert not np.any(nerve(encoded(np.zeros((*SHAPE, 4), np.uint8), "PNG")))
+
+
+def with_alpha(colours, alpha):
+    return encoded(np.dstack([colours, alpha]).astype(np.uint8), "PNG")
+
+
+DRAWN = np.dstack([blob(), blob(value=0), blob(value=0)])
+SMALL = np.zeros((48, 80), np.uint8)
+SMALL[5:40, 5:60] = 255
+
+
+@pytest.mark.parametrize(
+    ("content", "labels", "told"),
+    [
+        (with_alpha(DRAWN, blob(value=0)), (), "its colours differ, but all of it is transparent"),
+        (with_alpha(DRAWN, SMALL), (), "black may be background or drawn"),
+        (encoded(black_layer(), "PNG"), (255,), "only its alpha channel marks anything"),
+        (with_alpha(0 * DRAWN, blob() // 2 + SMALL // 2), (), "degrees of opacity"),
+        (
+            of_tifffile(black_layer(), photometric="rgb", extrasamples=["unspecified"]), (),
+            "a further channel that may be the mask",
+        ),
+        (
+            of_tifffile(
+                black_layer()[..., 2:], photometric="minisblack", planarconfig="contig", extrasamples=["unspecified"]
+            ), (), "a further channel that may be the mask",
+        ),
+    ],
+)  # fmt: skip
+def test_alpha_that_may_mean_several_things_is_refused(nerve, content, labels, told):
+    with pytest.raises(BadFileError, match=told):
+        nerve(content, *labels, name="m.tif" if content[:2] == b"II" else "m.png")
+
+
+def test_a_canvas_with_transparent_margins_keeps_its_black_background(nerve):
+    seen = np.full_like(blob(), 255)
+    seen[:, :4] = 0
+    assert nerve(with_alpha(DRAWN, seen)) == (blob() > 0).tolist()
+
+
+def test_labels_of_colours_find_what_is_drawn_in_black(nerve):
+    assert nerve(encoded(black_layer(), "PNG"), "#000000") == (blob() > 0).tolist()
+    assert nerve(with_alpha(DRAWN, SMALL), "#ff0000") == (blob() > 0).tolist()
+
+
+@pytest.mark.parametrize("value", [1, 255, 256, 65535])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colours_of_16_bits_keep_their_small_numbers(nerve, value, channels):
+    """Pillow keeps the upper 8 bits alone."""
+    grey = np.where(blob() > 0, value, 0).astype(np.uint16)
+    content = of_tifffile(np.dstack([grey] * 3 + [np.full_like(grey, 65535)] * (channels - 3)), photometric="rgb",
+                          **({"extrasamples": ["unassalpha"]} if channels == 4 else {}))  # fmt: skip
+    assert nerve(content, name="m.tif") == nerve(content, value, name="m.tif") == (blob() > 0).tolist()
+
+
+def test_a_palette_entry_beyond_the_palette_is_told(nerve):
+    content = grey_png(blob(value=7).astype(int), 4, colours=bytes([*BLACK, *RED]))
+    for labels in ((), (7,), ("#ff0000",)):
+        with pytest.raises(BadFileError, match="palette entry 7, but its palette has 2 colours"):
+            nerve(content, *labels)
+
+
+def test_each_value_is_counted_also_those_that_are_no_nerve(tmp_path):
+    two = blob(value=1)
+    two[:4] = 2
+    colours = np.array([BLACK, RED, GREEN], np.uint8)[two]
+    expected = {1: 144, 2: 320}
+    assert areas(tmp_path, encoded(two, "PNG")) == areas(tmp_path, encoded(two, "PNG"), 1) == expected
+    assert areas(tmp_path, encoded(colours, "PNG")) == {"#ff0000": 144, "#00ff00": 320}
+    assert areas(tmp_path, palette(two, [BLACK, RED, GREEN])) == {"#ff0000": 144, "#00ff00": 320}
+    assert areas(tmp_path, encoded(Image.fromarray(blob()).convert("1"), "PNG")) == {1: 144}
+
+
+def ellipse(levels, size=(120, 160), smooth=0):
+    """A mask whose structures have these grey levels, drawn four times as large, so that edges are smooth where asked."""
+    scale = 4 if smooth else 1
+    image = Image.new("L", (size[1] * scale, size[0] * scale))
+    for place, level in enumerate(levels):
+        box = [(10 + 45 * place) * scale, 30 * scale, (40 + 45 * place) * scale, 80 * scale]
+        ImageDraw.Draw(image).ellipse(box, fill=level)
+    return image.resize(size[::-1], [Image.Resampling.NEAREST, Image.Resampling.BOX, Image.Resampling.LANCZOS][smooth])
+
+
+@WITHOUT_FIXTURES_ANEW
+@given(
+    smooth=st.integers(0, 2), quality=st.integers(30, 95), subsampling=st.integers(0, 2), top=st.integers(128, 255),
+    bits=st.sampled_from([2, 3, 8]), kind=st.sampled_from(["PNG", "JPEG", "colour JPEG"]),
+)  # fmt: skip
+def test_a_binary_mask_stays_one_after_smoothing_and_lossy_compression(
+    tmp_path, smooth, quality, subsampling, top, bits, kind
+):
+    image = ellipse([top], smooth=smooth)
+    if kind == "PNG":
+        levels = np.round(np.asarray(image) / top * (2**bits - 1)) * (top / (2**bits - 1))
+        content, drawn = encoded(levels.astype(np.uint8), "PNG"), 255 if top >= 240 else top
+    else:
+        image = image if kind == "JPEG" else Image.merge("RGB", [image, Image.new("L", image.size), image])
+        content, drawn = encoded(image, "JPEG", quality=quality, subsampling=subsampling), None
+    path = tmp_path / ("m.png" if kind == "PNG" else "m.jpg")
+    path.write_bytes(content)
+    (found,) = read_masks(path, ())
+    truth = np.asarray(ellipse([255], smooth=smooth)) >= 128
+    assert 2 * np.sum(found.mask & truth) / (np.sum(found.mask) + np.sum(truth)) > 0.96
+    assert len(found.areas) == 1
+    if smooth and kind == "PNG" and drawn == 255 and len(np.unique(levels)) > 2:
+        assert "cut at" in found.remark
+        assert set(found.areas) == {255}
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour"])
+@pytest.mark.parametrize("quality", [40, 90])
+def test_two_structures_are_no_binary_mask_after_lossy_compression(nerve, kind, quality):
+    if kind == "grey":
+        image = ellipse([255, 128])
+    else:
+        red, green = (np.asarray(ellipse(levels)) for levels in ([255, 0], [0, 255]))
+        image = Image.fromarray(np.dstack([red, green, 0 * red]))
+    with pytest.raises(BadFileError, match=r"as if two structures|several colours that lossy|which are no labels"):
+        nerve(encoded(image, "JPEG", quality=quality), name="m.jpg")
+
+
+@pytest.mark.parametrize("levels", list(pairwise([60, 128, 190, 255])))
+def test_two_grey_levels_with_areas_of_their_own_are_two_values(tmp_path, levels):
+    assert set(areas(tmp_path, encoded(ellipse(levels), "PNG"))) == set(levels)

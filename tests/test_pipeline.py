@@ -20,6 +20,7 @@ from nerveseg.checked_files import list_files
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.ensemble import Ensemble
 from nerveseg.loading import load_predictor
+from nerveseg.outputs import read_csv
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
 from nerveseg.unseen import subject_keys
@@ -422,19 +423,44 @@ def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
-def test_frames_of_one_s_own_run_by_a_change_of_params_alone(kaggle_folder, tmp_path):
+LOOK_LIKE_NOTHING = ["NA", "None", "null", "nan", "007", "1e5"]  # to readers of tables: missing, or numbers
+
+
+def test_frames_of_one_s_own_run_by_a_change_of_params_alone_whatever_they_are_called(kaggle_folder, tmp_path):
     """And a data set in which every frame shows a nerve has no specificity."""
     work = new_workspace(tmp_path / "work", tracking={"enabled": False})
-    source = kaggle_folder(frames=4)
-    for path in source.glob("*_[13]*.tif"):
-        path.unlink()
-    shutil.copytree(source, work / "data" / "raw" / "clinic")
-    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[5,6]")
-    assert "Kaggle layout, 12 pairs, 6 subjects" in out
+    own = work / "data" / "raw" / "clinic"
+    own.mkdir(parents=True)
+    lines = ["frame,subject"]
+    for path in sorted(kaggle_folder(frames=4).glob("*_[24]_mask.tif")):
+        subject, number, _ = path.stem.split("_")
+        named = LOOK_LIKE_NOTHING[int(subject) - 1]
+        frame = named if number == "2" else f"{number}/{named}"
+        (own / frame).parent.mkdir(exist_ok=True)
+        shutil.copy(path.with_name(f"{subject}_{number}.tif"), own / f"{frame}.tif")
+        shutil.copy(path, own / f"{frame}_mask.tif")
+        lines.append(f"{frame},{named}")
+    (own / "subjects.csv").write_text("\n".join(lines))
+    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[NA,'007']")
+    assert "12 pairs, 6 subjects" in out
     scores = metrics(work)
     assert scores["unet"]["presence_specificity"] is None
     assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2}
     assert not succeed(work, "git", "ls-files", "data/raw").strip()
+    succeed(work, "git", "add", "-A")
+    succeed(work, "git", "commit", "-qm", "own")
+    assert "passed" in succeed(work, sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD")
+    parts = read_csv(work / "metrics" / "strata.csv").query("stratum == 'subject'")["part"]
+    assert set(parts) == {"NA", "007"}
+    tested = read_csv(work / "metrics" / "cases.csv").query("model == 'exported'")
+    assert set(zip(tested["frame"], tested["subject"], strict=True)) == {
+        ("NA", "NA"), ("4/NA", "NA"), ("007", "007"), ("4/007", "007"),
+    }  # fmt: skip
+    page = (work / "reports" / "index.html").read_text()
+    cases = json.loads(re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)[1])["cases"]
+    assert {(case["name"], case["subject"]) for case in cases} == set(
+        zip(tested["frame"], tested["subject"], strict=True)
+    )
 
 
 def laid_out(layout: str, source: Path, target: Path) -> None:

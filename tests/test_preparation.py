@@ -1,6 +1,9 @@
+import re
+
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from nerveseg.data import parallel
 from nerveseg.data.dicom import read_header
@@ -11,6 +14,7 @@ from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.errors import DatasetError
 from odd_files import blob, dicom, encoded, paged, picture
+from test_cli import run
 
 
 @pytest.fixture
@@ -165,12 +169,71 @@ def test_a_split_without_a_nerve_is_an_error_that_names_it(prepare, kaggle_folde
 
 def test_labels_that_no_mask_holds_are_named_as_the_cause(prepare, kaggle_folder):
     with pytest.raises(
-        DatasetError, match=r"no mask shows a nerve; data\.nerve_labels is 7: is it what the masks hold\?"
+        DatasetError,
+        match=r"no mask shows a nerve; data\.nerve_labels is 7, but the masks hold 255 in 12 of the 12 frames",
     ):
         prepare(kaggle_folder(), nerve_labels=(7,))
 
 
+<<<<<<< HEAD
 def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare, kaggle_folder):
+=======
+def two_structures(folder):
+    """A vessel, 2, beside each nerve, 1."""
+    for path in folder.glob("*_mask.tif"):
+        mask = np.asarray(Image.open(path)) // 255
+        if mask.any():
+            mask[:3] = 2
+        path.write_bytes(encoded(mask))
+    return folder
+
+
+def test_several_values_are_no_nerve_before_somebody_said_which_and_check_agrees(prepare, kaggle_folder, capsys):
+    folder = two_structures(kaggle_folder())
+    told = (
+        r"the masks hold several values: 1 in 12 of the 12 frames that mark anything \(\d+\.\d% of the marked pixels\); 2 in 12 "
+        r"of .*; say in params\.yaml which of them are nerve, for example data\.nerve_labels: \[1\]"
+    )
+    with pytest.raises(DatasetError, match=told):
+        prepare(folder)
+    assert run("check", folder) == 1
+    assert re.search(f"error: {told}", capsys.readouterr().out)
+    inventory, *_ = prepare(folder, nerve_labels=(1,))
+    assert inventory.warnings == []
+    assert not inventory.unclear
+    assert inventory.manifest["mask_area"].max() < 48 * 80 / 10
+
+
+def test_several_values_are_asked_for_also_where_they_fill_the_frame(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for path in folder.glob("*_mask.tif"):
+        path.write_bytes(encoded(np.asarray(Image.open(path)) // 255 + 1))
+    with pytest.raises(DatasetError, match=r"several values: 1 in 12 .*; 2 in 12 of the 12"):
+        prepare(folder)
+
+
+def test_a_structure_a_file_is_several_values_too(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for path in folder.glob("[1-3]_*_mask.tif"):
+        path.write_bytes(encoded(np.asarray(Image.open(path)) // 255 * 2))
+    with pytest.raises(DatasetError, match=r"several values: 2 in 6 of the 12 .*; 255 in 6 of the 12"):
+        prepare(folder)
+
+
+def test_binary_masks_of_programs_that_write_white_in_other_ways_go_together_and_are_remarked(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for path in folder.glob("[1-3]_*_mask.tif"):
+        path.write_bytes(encoded(np.asarray(Image.open(path)) // 255))
+    assert any("each of these values was taken for nerve: 1 in 6" in told for told in prepare(folder)[0].warnings)
+
+
+def test_a_label_that_no_mask_holds_is_told_with_what_they_hold(prepare, kaggle_folder):
+    (told,) = prepare(two_structures(kaggle_folder()), nerve_labels=(1, 7))[0].warnings
+    assert told.startswith("no mask holds 7 of data.nerve_labels; they hold 1 in 12 of the 12")
+
+
+def test_frames_of_fewer_bits_than_others_are_told(prepare, kaggle_folder):
+>>>>>>> bd3b140 (Masks: alpha that is the mask is read, small numbers stay as stored, and several values ask which are nerve)
     folder = kaggle_folder()
     wide = picture().astype(np.uint16)
     for number, pixels in enumerate((wide * 257, wide * 16), start=1):

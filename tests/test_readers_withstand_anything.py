@@ -56,7 +56,7 @@ many = settings(
 def test_a_frame_and_a_mask_are_read_or_refused(tmp_path, suffix, content, labels):
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(content)
-    for read in (read_frames, lambda path: read_masks(path, labels)):
+    for read in (read_frames, lambda path: ([found.mask for found in read_masks(path, labels)], "")):
         with suppress(BadFileError):
             arrays, remark = read(path)
             assert all(array.ndim == 2 and array.size and array.dtype in (np.uint8, np.bool_) for array in arrays)

@@ -5,7 +5,8 @@ needs nothing but the source itself is here. Nothing on disk is ever changed.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from nerveseg.data.images import IMAGE_SUFFIXES
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.listing import Names
+from nerveseg.data.mask_values import ReadMask, Value
 from nerveseg.data.masks import check_mask, read_masks
 from nerveseg.errors import BadFileError
 
@@ -47,8 +49,8 @@ class AnnotatedFrame:
 
     `key` is its name in the data set, `name` the one that reports and records may show, and `files` are the frame's and
     the masks' as those may. `patient` stands for the person examined where a file says who it is, `spacing` is height and
-    width of a pixel in millimetres, None where they are not known, `remark` is what was done to frame or mask, '' for
-    nothing.
+    width of a pixel in millimetres, None where they are not known, `areas` are the values in its masks with their pixels,
+    those that are no nerve included, `remark` is what was done to frame or mask, '' for nothing.
     """
 
     key: str = field(repr=False)
@@ -58,6 +60,7 @@ class AnnotatedFrame:
     spacing: Spacing | None
     frame: Frame
     mask: Mask
+    areas: dict[Value, int]
     remark: str
 
     def digests(self) -> tuple[str, str]:
@@ -82,51 +85,58 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
         if source.frame.suffix.lower() not in IMAGE_SUFFIXES:
             header = read_header(source.frame)
         frames, told = read_frames(source.frame, reading.grey_range)
-        masks, remark = _union(source, reading)
-        _check_sizes(source, frames, masks, reading)
+        masks = _union(source, reading)
+        _check_sizes(source, frames, [found.mask for found in masks], reading)
     except BadFileError as error:
         yield from _quarantined(source, error, reading)
         return
     burned_in = (
         "text is burned into its pixels: look whether it names the patient" if header and header.burned_in else ""
     )
-    remark = "; ".join(filter(None, [told, remark, burned_in]))
     patient = subject_of(header, reading.salt) if header else None
     spacing = (header.spacing if header else None) or reading.spacing
     shown, name = [reading.name(path) for path in (source.frame, *source.masks)], reading.names(source.name)
-    for number, (frame, mask) in enumerate(zip(frames, masks, strict=True), start=1):
+    for number, (frame, found) in enumerate(zip(frames, masks, strict=True), start=1):
         suffix, part = (f"_{number}", f", frame {number}") if len(frames) > 1 else ("", "")
         try:
             check_frame(frame, source.frame)
-            check_mask(mask, source.masks[0])
+            if reading.labels or len(found.areas) == 1:  # of several, the inventory asks which are nerve
+                check_mask(found.mask, source.masks[0])
         except BadFileError as error:
             yield from _quarantined(source, error, reading, part)
         else:
             files = tuple(file + part for file in shown)
-            yield AnnotatedFrame(source.name + suffix, name + suffix, files, patient, spacing, frame, mask, remark)
+            remark = "; ".join(filter(None, [told, found.remark, burned_in]))
+            yield AnnotatedFrame(
+                source.name + suffix, name + suffix, files, patient, spacing, frame, found.mask, found.areas, remark
+            )
 
 
-def _union(source: Source, reading: Reading) -> tuple[list[Mask], str]:
-    """The masks of all frames of a source, several of one frame as their union, and a remark."""
-    remarks = []
-    united: list[Mask] = []
-    for path in source.masks:
-        masks, remark = read_masks(path, reading.labels)
-        if len(source.masks) > 1 and len(masks) == 1:
-            check_mask(masks[0], path)
-        if not united:
-            united = masks
-        elif [mask.shape for mask in masks] != [mask.shape for mask in united]:
+def _union(source: Source, reading: Reading) -> list[ReadMask]:
+    """The masks of all frames of a source, several of one frame as their union; all with the remarks of all."""
+    files = [read_masks(path, reading.labels) for path in source.masks]
+    for path, found in zip(source.masks, files, strict=True):
+        if [one.mask.shape for one in found] != [one.mask.shape for one in files[0]]:
             raise BadFileError(
-                path, f"{_described(masks)}, but {reading.name(source.masks[0])} holds {_described(united)}",
+                path, f"{_described(found)}, but {reading.name(source.masks[0])} holds {_described(files[0])}",
                 "export all masks of a frame at one size",
             )  # fmt: skip
-        else:
-            united = [mask | other for mask, other in zip(united, masks, strict=True)]
-        remarks += [remark] * bool(remark)
-    if len(source.masks) > 1:
-        remarks.append(f"union of {len(source.masks)} masks")
-    return united, "; ".join(dict.fromkeys(remarks))
+        if len(files) > 1 and len(found) == 1:
+            check_mask(found[0].mask, path)
+    remarks = [remark for found in files for remark in sorted({one.remark for one in found if one.remark})]
+    remarks += [f"union of {len(files)} masks"] * (len(files) > 1)
+    told = "; ".join(dict.fromkeys(remarks))
+    return [
+        ReadMask(np.logical_or.reduce([one.mask for one in of_frame]), _sum(one.areas for one in of_frame), told)
+        for of_frame in zip(*files, strict=True)
+    ]
+
+
+def _sum(areas: Iterable[dict[Value, int]]) -> dict[Value, int]:
+    total = Counter[Value]()
+    for of_mask in areas:
+        total.update(of_mask)
+    return dict(total)
 
 
 def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], reading: Reading) -> None:
@@ -153,8 +163,8 @@ def _quarantined(source: Source, error: BadFileError, reading: Reading, part: st
             yield Quarantined(reading.name(path) + part, f"its partner {name} cannot be used", f"mend {name}")
 
 
-def _described(masks: list[Mask]) -> str:
-    return f"{len(masks)} of {_size(masks[0].shape)} pixels"
+def _described(masks: list[ReadMask]) -> str:
+    return f"{len(masks)} of {_size(masks[0].mask.shape)} pixels"
 
 
 def _size(shape: Size) -> str:

@@ -63,13 +63,15 @@ def bytes_of(path: Path) -> bytes:
 @dataclass(frozen=True)
 class Page:
     """An image as Pillow opened it. `stored` are its grey levels, uint8 (H, W), where the file holds them as they are; `wide` its
-    colours of 16 bits, uint16 (H, W, 3), of which the image has 8; `orientation` is how it lay in the file, of EXIF's 1 to 8.
+    colours of 16 bits, uint16 (H, W, 3), of which the image has 8; `orientation` is how it lay in the file, of EXIF's 1 to 8;
+    `packing` is Pillow's name for how the file stores a pixel, such as `L;2` for grey levels of 2 bits.
     """
 
     image: Image.Image
     stored: NDArray[np.uint8] | None = None
     wide: NDArray[np.uint16] | None = None
     orientation: int = UPRIGHT
+    packing: str = ""
 
     @property
     def values(self) -> NDArray[Any]:
@@ -141,14 +143,19 @@ def _decoded(path: Path, image: Image.Image, content: bytes) -> Page:
         raise BadFileError(path, "a TIFF of signed 8-bit pixels", "export it with unsigned 8 bits")
     if stored is not None:
         return Page(image, stored)
-    wide, orientation = _is_wide(image), _orientation(image)  # before it is decoded and turned
+    wide, orientation, packing = _is_wide(image), _orientation(image), _packing(image)  # before it is decoded and turned
     image.load()
     orientation = max(orientation, _orientation(image))  # a PNG may say it after its pixels
     turned = orientation in range(UPRIGHT + 1, 9)
     colours = _wide(path, image, content, orientation) if wide else None
     if turned and image.format != "TIFF":  # there Pillow has done it
         ImageOps.exif_transpose(image, in_place=True)
-    return Page(image, None, colours, orientation if turned else UPRIGHT)
+    return Page(image, None, colours, orientation if turned else UPRIGHT, packing)
+
+
+def _packing(image: Image.Image) -> str:
+    args = image.tile[0][3] if image.tile else ""  # type: ignore[attr-defined]  # of an image from a file
+    return args if isinstance(args, str) else str((args or [""])[0])
 
 
 def _is_wide(image: Image.Image) -> bool:

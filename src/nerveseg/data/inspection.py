@@ -13,6 +13,7 @@ from nerveseg.data.grey_range import Extremes
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Letterbox, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask
+from nerveseg.data.mask_values import Value
 from nerveseg.data.sketches import sketch
 
 
@@ -25,7 +26,7 @@ class Prepared:
     letterboxed, uint8 (H, W) of the network's input, as bytes, which travel faster than arrays; `truth` is the mask as
     it was drawn, packed;
     `size` (height, width) and `mask_area`, in pixels, are those of the file, and `spacing` is that of `AnnotatedFrame`. `pixels` and `digest` are SHA-256 of the
-    frame and of frame and mask, `levels` the sum of the letterboxed grey levels and of their squares.
+    frame and of frame and mask, `areas` that of `AnnotatedFrame`, `levels` the sum of the letterboxed grey levels and of their squares.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Prepared:
     mask_area: int
     pixels: str
     digest: str
+    areas: dict[Value, int]
     remark: str
     frame: bytes
     mask: bytes
@@ -75,6 +77,7 @@ def _prepared(item: AnnotatedFrame, source: str, target: Size) -> Prepared:
         mask_area=area,
         pixels=pixels,
         digest=digest,
+        areas=item.areas,
         remark=item.remark,
         frame=frame.tobytes(),
         mask=mask.tobytes(),

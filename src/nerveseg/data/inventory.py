@@ -17,6 +17,7 @@ from nerveseg.data.grey_range import DIM, GreyRange, decided
 from nerveseg.data.inspection import Prepared, extremes_of, prepare
 from nerveseg.data.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.data.letterbox import Size
+from nerveseg.data.mask_values import ValuesInUse
 from nerveseg.data.parallel import in_order
 from nerveseg.data.similarity import conflicts, duplicates
 from nerveseg.data.subjects import SubjectRules
@@ -34,7 +35,8 @@ class Inventory:
     `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`). Its `split` is '' until `assign_splits`,
     and stays so for frames that are left out. For the same rows, `levels` has the sum of the letterboxed grey levels and
     of their squares, int64 (N, 2), `pixels` the digest of the frame, `sources` the name of the source and `files` those
-    that it came from. `copies` are groups of rows with the same pixels; `unknown` counts frames without a known subject,
+    that it came from. `mask_values` are those in their masks.
+    `copies` are groups of rows with the same pixels; `unknown` counts frames without a known subject,
     `unmatched` are the frames of `subjects.csv` that are not there.
     """
 
@@ -49,6 +51,7 @@ class Inventory:
     pixels: list[str]
     sources: list[str]
     files: list[tuple[str, ...]]
+    mask_values: ValuesInUse
     unknown: int
     unmatched: list[str]
 
@@ -60,6 +63,11 @@ class Inventory:
     def bad(self) -> list[Quarantined]:
         """The files that claimed to be frames or masks."""
         return [item for item in self.quarantined if not item.foreign]
+
+    @property
+    def unclear(self) -> str:
+        """Why it cannot be told which values in the masks are nerve; '' where it can."""
+        return "" if self.reading.labels else self.mask_values.unclear
 
     @property
     def leaks(self) -> list[list[int]]:
@@ -81,8 +89,7 @@ class Inventory:
                 f"{len(self.unmatched):,} frames of subjects.csv are not in the data set ({self.unmatched[0]}); it names "
                 "frames by their path without suffix, and without the folder images"
             )
-        if self.reading.labels and len(self.manifest) and not self.manifest["has_nerve"].any():
-            told.append(f"no mask holds a value of data.nerve_labels ({', '.join(map(str, self.reading.labels))})")
+        told += self.mask_values.remarks(self.reading.labels) if len(self.manifest) else []
         if dim := int(self.remarks["remark"].str.contains(DIM, regex=False).sum()):
             told.append(
                 f"{dim:,} frames are dark beside others of more than 8 bits, with which they share black and white: if they "
@@ -115,6 +122,7 @@ class _Rows:
     keys: set[str] = field(default_factory=set)
     sources: list[str] = field(default_factory=list)
     files: list[tuple[str, ...]] = field(default_factory=list)
+    mask_values: ValuesInUse = field(default_factory=ValuesInUse)
     unknown: int = 0
 
     def add(self, item: Prepared, subject: str | None) -> str:
@@ -132,6 +140,7 @@ class _Rows:
         self.keys |= {item.key, item.source}
         self.sources.append(item.source)
         self.files.append(item.files)
+        self.mask_values.add(item.areas)
         self.unknown += subject is None
         return whose
 
@@ -198,6 +207,7 @@ def take_inventory(
         pixels=rows.pixels,
         sources=rows.sources,
         files=rows.files,
+        mask_values=rows.mask_values,
         unknown=rows.unknown,
         unmatched=[layout.names(frame) for frame in rules.without_frame(rows.keys)],
     )
@@ -207,7 +217,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
     """Stop where the data set is not what its owner believes.
 
     Raises:
-        DatasetError: no frame can be used, or more than `greatest_share` of the images cannot.
+        DatasetError: nobody said which of several values in the masks are nerve, no frame can be used, or more than `greatest_share` of the images cannot.
     """
     directory, bad = inventory.reading.directory, inventory.bad
     reasons = Counter(item.reason for item in bad).most_common(3)
@@ -218,6 +228,8 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
             + (f": {often}" if often else "; expected frames S_N.tif with masks S_N_mask.tif, or images/ with masks/")
             + f"; `nerveseg check {directory}` lists them"
         )
+    if inventory.unclear:
+        raise DatasetError(f"{directory}: {inventory.unclear}")
     share = len(bad) / (len(bad) + sum(map(len, inventory.files)))  # each frame of a loop counts
     if share > greatest_share:
         raise DatasetError(

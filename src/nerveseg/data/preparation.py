@@ -103,7 +103,7 @@ def _why_empty(part: str, manifest: pd.DataFrame, inventory: Inventory) -> str:
     if not inventory.manifest["has_nerve"].any():
         labels = ", ".join(map(str, inventory.reading.labels))
         return "no mask shows a nerve" + (
-            f"; data.nerve_labels is {labels}: is it what the masks hold?" if labels else ""
+            f"; data.nerve_labels is {labels}, but the masks hold {inventory.mask_values}" if labels else ""
         )
     if not (manifest["split"] == part).any():
         return (
