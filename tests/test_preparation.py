@@ -175,9 +175,6 @@ def test_labels_that_no_mask_holds_are_named_as_the_cause(prepare, kaggle_folder
         prepare(kaggle_folder(), nerve_labels=(7,))
 
 
-<<<<<<< HEAD
-def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare, kaggle_folder):
-=======
 def two_structures(folder):
     """A vessel, 2, beside each nerve, 1."""
     for path in folder.glob("*_mask.tif"):
@@ -232,8 +229,7 @@ def test_a_label_that_no_mask_holds_is_told_with_what_they_hold(prepare, kaggle_
     assert told.startswith("no mask holds 7 of data.nerve_labels; they hold 1 in 12 of the 12")
 
 
-def test_frames_of_fewer_bits_than_others_are_told(prepare, kaggle_folder):
->>>>>>> bd3b140 (Masks: alpha that is the mask is read, small numbers stay as stored, and several values ask which are nerve)
+def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare, kaggle_folder):
     folder = kaggle_folder()
     wide = picture().astype(np.uint16)
     for number, pixels in enumerate((wide * 257, wide * 16), start=1):

@@ -143,7 +143,8 @@ def _decoded(path: Path, image: Image.Image, content: bytes) -> Page:
         raise BadFileError(path, "a TIFF of signed 8-bit pixels", "export it with unsigned 8 bits")
     if stored is not None:
         return Page(image, stored)
-    wide, orientation, packing = _is_wide(image), _orientation(image), _packing(image)  # before it is decoded and turned
+    packing, wide = _packing(image), _is_wide(image)  # before it is decoded, which asking for the orientation may do
+    orientation = _orientation(image)  # before it is turned
     image.load()
     orientation = max(orientation, _orientation(image))  # a PNG may say it after its pixels
     turned = orientation in range(UPRIGHT + 1, 9)

@@ -57,6 +57,10 @@ def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:
     named_colour = any(isinstance(label, str) for label in labels)
     if mode == "P":
         _check_palette(page, path)
+    if named_colour and mode.startswith(("I", "F")):
+        raise BadFileError(
+            path, "numbers of more than 8 bits, but data.nerve_labels names colours", "name the numbers that are nerve there"
+        )  # fmt: skip
     if named_colour or mode not in {"1", "L", "P", "I;16", "I;16B", "I", "F"}:
         return _from_colours(_channels(page), labels, path, page)
     if mode == "P" and not labels:

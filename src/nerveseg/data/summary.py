@@ -48,14 +48,9 @@ def text(inventory: Inventory) -> str:
             "sizes: " + ", ".join(f"{width}x{height} ({count:,})" for (height, width), count in _sizes(manifest))
         )
     remarks = Counter(inventory.remarks["remark"].str.replace(r" as \S+$", " as another frame", regex=True))
-<<<<<<< HEAD
     lines += [f"{count:,} frames: {on_one_line(remark)}" for remark, count in remarks.most_common()]
     lines += [f"warning: {on_one_line(warning)}" for warning in inventory.warnings]
-=======
-    lines += [f"{count:,} frames: {remark}" for remark, count in remarks.most_common()]
-    lines += [f"warning: {warning}" for warning in inventory.warnings]
-    lines += [f"error: {inventory.unclear}"] * bool(inventory.unclear)
->>>>>>> bd3b140 (Masks: alpha that is the mask is read, small numbers stay as stored, and several values ask which are nerve)
+    lines += [f"error: {on_one_line(inventory.unclear)}"] * bool(inventory.unclear)
     if inventory.manifest.empty and not inventory.bad:
         lines.append(
             "no frame was found; expected S_N.tif with S_N_mask.tif, x.png with x_mask.png, images/ with masks/, or DICOM"
