@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nerveseg.errors import ModelError
+from nerveseg.models.deterministic import deterministic
 from nerveseg.params import UNetParams
 
 layers = tf.keras.layers
@@ -33,7 +34,7 @@ def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: b
     }
     encoder, (height, width) = params.encoder, normalised.shape[1:3]
     try:
-        network = decoders[params.architecture](
+        theirs = decoders[params.architecture](
             encoder, input_shape=(height, width, 3), classes=1, activation="linear",
             encoder_weights=params.encoder_weights if pretrained else None,
         )  # fmt: skip
@@ -43,6 +44,7 @@ def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: b
         if "URL fetch failure" in str(error):  # how tf-keras reports a download that failed
             raise _no_weights(encoder, error) from None
         raise
+    network = deterministic(theirs)
     colours = layers.Concatenate(name="to_colours")([normalised] * 3)
     if params.encoder_weights == "imagenet":
         colours = _as_imagenet(segmentation_models.get_preprocessing(encoder))(colours)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from nerveseg.models.backbones import backbone_outputs
+from nerveseg.models.deterministic import BatchNormalization, UpSampling2D
 from nerveseg.params import PLAIN, UNetParams
 
 layers = tf.keras.layers
@@ -98,7 +99,7 @@ def contract_and_expand(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.T
         features = layers.MaxPooling2D()(features)
     features = deepest = _twice(features, filters[-1])
     for width, skip in reversed(list(zip(filters[:-1], skips, strict=True))):
-        features = layers.UpSampling2D(interpolation="nearest")(features)
+        features = UpSampling2D()(features)
         features = layers.Concatenate()([skip, features])
         features = _twice(features, width)
     return features, deepest
@@ -112,5 +113,5 @@ def _convolution(features: tf.Tensor, filters: int, size: int, strides: int = 1)
     features = layers.Conv2D(
         filters, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
     )(features)  # fmt: skip
-    features = layers.BatchNormalization(momentum=0.95)(features)
+    features = BatchNormalization(momentum=0.95)(features)
     return layers.ReLU()(features)
