@@ -118,9 +118,7 @@ def test_an_encoder_of_segmentation_models_and_a_refiner_of_it_have_none(decoder
         return tape.gradient(loss, network.trainable_variables)
 
     given = (images(2, size=size[:2]), images(2, size=size[:2]), tf.TensorSpec((2, 1)))
-    assert refused_in(gradients, *given)[0] == []
-    network.trainable = True
-    assert refused_in(gradients, *given)[0] == []
+    assert refused_in(gradients, *given)[0] == []  # the outer levels learn, the deeper ones are frozen
 
 
 @pytest.mark.parametrize("size", [(2, 2), (4, 4), (3, 2), (1, 8)])

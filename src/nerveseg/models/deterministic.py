@@ -12,10 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-layers = tf.keras.layers
 
-
-class UpSampling2D(layers.UpSampling2D):
+class UpSampling2D(tf.keras.layers.UpSampling2D):
     """Keras's, with a gradient of its own for `nearest`: each pixel's is the sum over those that it was copied to."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -24,7 +22,7 @@ class UpSampling2D(layers.UpSampling2D):
         height, width = inputs.shape[1:3]
         rows, columns = self.size
 
-        @tf.custom_gradient
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
         def copied(pixels: tf.Tensor) -> tuple[tf.Tensor, Any]:
             def summed(gradient: tf.Tensor) -> tf.Tensor:
                 channels = gradient.shape[-1]
@@ -38,7 +36,7 @@ class UpSampling2D(layers.UpSampling2D):
         return copied(inputs)
 
 
-class BatchNormalization(layers.BatchNormalization):
+class BatchNormalization(tf.keras.layers.BatchNormalization):
     """Keras's; in a training in which it is frozen, it is the affine map that it stands for."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, **options: Any) -> tf.Tensor:  # noqa: FBT001 - Keras's
@@ -49,12 +47,15 @@ class BatchNormalization(layers.BatchNormalization):
         return tf.cast(tf.cast(inputs, tf.float32) * scale + offset, inputs.dtype)
 
 
+OURS = {tf.keras.layers.UpSampling2D: UpSampling2D, tf.keras.layers.BatchNormalization: BatchNormalization}
+
+
 def deterministic(network: tf.keras.Model) -> tf.keras.Model:
     """A network of others' with these layers in place of Keras's, and the same weights."""
 
     def replaced(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-        kind = {layers.UpSampling2D: UpSampling2D, layers.BatchNormalization: BatchNormalization}.get(type(layer))
-        return (kind or type(layer)).from_config(layer.get_config())
+        kind: Any = OURS.get(type(layer), type(layer))
+        return kind.from_config(layer.get_config())
 
     same = tf.keras.models.clone_model(network, clone_function=replaced)
     for layer in network.layers:
