@@ -12,6 +12,7 @@ from nerveseg.cli import main
 from nerveseg.data.mask_codes import decode_rle
 from nerveseg.ensemble import Ensemble
 from nerveseg.segmenter import Segmenter
+from nerveseg.written import RECORD
 from odd_files import dicom, picture
 from test_segmenter import segmenter
 
@@ -158,9 +159,10 @@ def test_predict_skips_a_bad_file_does_the_others_and_says_so_in_its_exit_code(k
     assert "skipped: " in capsys.readouterr().err
 
 
-def test_predict_refuses_two_images_that_would_overwrite_each_other(kaggle_folder, model, tmp_path):
-    folder = kaggle_folder(subjects=[1])
-    assert "would overwrite" in str(run("predict", folder, folder / "1_1.tif", "--out", tmp_path, "--model", model))
+def test_predict_takes_a_file_once_that_is_named_twice(kaggle_folder, model, tmp_path):
+    folder, out = kaggle_folder(subjects=[1]), tmp_path / "out"
+    assert run("predict", folder, folder / "1_1.tif", "--out", out, "--model", model) == 0
+    assert len(pd.read_csv(out / "predictions.csv")) == 4
 
 
 def test_predict_without_a_model_says_what_to_run(kaggle_folder, tmp_path):
@@ -209,7 +211,7 @@ def test_predict_numbers_the_frames_of_a_loop_and_makes_a_film_of_it_at_its_spee
     assert run("predict", path, "--out", out, "--model", model) == 0
     assert pd.read_csv(out / "predictions.csv")["frame"].tolist() == [1, 2, 3]
     names = {f"cine_{number}_{kind}.png" for number in (1, 2, 3) for kind in ("mask", "overlay")}
-    assert {each.name for each in out.iterdir()} == names | {"cine.gif", "predictions.csv"}
+    assert {each.name for each in out.iterdir()} == names | {"cine.gif", "predictions.csv", RECORD}
     film = Image.open(out / "cine.gif")
     assert film.n_frames == 3
     for number in range(3):

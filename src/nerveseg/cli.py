@@ -11,6 +11,7 @@ from nerveseg.errors import ModelError, told_plainly
 from nerveseg.foreign_text import on_one_line
 from nerveseg.params import Params, load_params
 from nerveseg.repository import repository_root
+from nerveseg.wording import counted
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
@@ -33,13 +34,17 @@ def predict(paths: Sequence[Path], output: Path, model: str, *, kaggle: bool) ->
     """
     from nerveseg.digests import digest_of
     from nerveseg.loading import folder_of, load_predictor
-    from nerveseg.prediction_files import write_predictions
+    from nerveseg.prediction_files import check_outputs, write_predictions
+    from nerveseg.prediction_sources import sources_in
     from nerveseg.tracking_models import downloaded, is_uri
 
+    sources = sources_in(paths)
+    check_outputs(sources, output, kaggle=kaggle)
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
         predictor, identity = load_predictor(folder), digest_of({}, [folder])
-    done, failed = write_predictions(paths, output, predictor, identity, kaggle=kaggle)
-    print(f"{done} frames segmented into {output}" + (f", {failed} files skipped" if failed else ""))
+    done, failed = write_predictions(sources, output, predictor, identity, kaggle=kaggle)
+    skipped = f", {counted(failed, 'file')} skipped" if failed else ""
+    print(f"{counted(done, 'frame')} segmented into {output}{skipped}", *sources.told(), sep="\n")
     return 1 if failed else 0
 
 

@@ -3,12 +3,13 @@
 A source, which is an image or a DICOM loop, is done as a whole: once its files stand, its rows go into a journal beside them.
 Files are written by threads while the next frames are predicted, which keeps all cores busy.
 A run that was interrupted and is started again with the same model finds there what is done of sources that did not change
-since, and goes on with the others; at the end the journal makes room for `predictions.csv`.
+since, and goes on with the others; at the end the journal makes room for `predictions.csv`. No file is replaced but one that
+`predict` wrote (`written`).
 """
 
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
@@ -20,27 +21,49 @@ from PIL import Image
 from tqdm import tqdm
 
 from nerveseg.data.dicom import is_dicom, read_header
-from nerveseg.data.frames import FRAME_SUFFIXES, read_frames, write_image
-from nerveseg.data.layouts import natural_key
+from nerveseg.data.frames import read_frames, write_image
 from nerveseg.data.letterbox import Frame, Mask
+from nerveseg.data.listing import VIDEO, kind_of
 from nerveseg.data.mask_codes import encode_rle
-from nerveseg.errors import DatasetError
+from nerveseg.data.video import open_video, read_video
+from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.foreign_text import on_one_line
 from nerveseg.outputs import write_csv
 from nerveseg.prediction_journal import Journal, Row, Writing
+from nerveseg.prediction_sources import Source, Sources
 from nerveseg.predictor import Prediction, Predictor
+from nerveseg.wording import counted, some
+from nerveseg.written import Written
 
 COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "centroid_column", "pixels"]
-JOURNAL = ".predictions.jsonl"
+TABLE, SUBMISSION, JOURNAL = "predictions.csv", "submission.csv", ".predictions.jsonl"
 VERMILLION = (213, 94, 0)  # red, green, blue: predictions have this colour in the report, too
 CONTOUR, LEVELS = 255, 255  # index of the contour's colour in the palette of a film; grey levels before it
 FRAME_TIME = 50.0  # milliseconds, of loops that do not say theirs
 
 
+def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
+    """Refuse, before any network runs, what would go wrong at the end or destroy what is there.
+
+    Raises:
+        DatasetError: a file would be replaced that `predict` did not write, or that was changed since, or a submission is
+            asked for of what are no numbered images.
+    """
+    if kaggle:
+        _check_numbers(sources.found)
+    names = [name for source in sources.found for name in source.files] + [TABLE] + [SUBMISSION] * kaggle
+    if foreign := Written(output).foreign(names):
+        raise DatasetError(
+            f"{output / foreign[0]} is there already and is not as `nerveseg predict` left it, so it might be an annotation; "
+            f"choose another folder for --out, or move it away"
+            + (f", and {len(foreign) - 1:,} more" if foreign[1:] else "")
+        )
+
+
 def write_predictions(
-    paths: Sequence[Path], output: Path, predictor: Predictor, identity: str, *, kaggle: bool = False
+    sources: Sources, output: Path, predictor: Predictor, identity: str, *, kaggle: bool = False
 ) -> tuple[int, int]:
-    """Segment images and DICOM loops, or all of them in folders, into the folder `output`.
+    """Segment images and loops into the folder `output`.
 
     Writes for each frame `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`; for each loop of several
     frames `NAME.gif`, the overlays at the loop's speed, where the frames are called `NAME_1`, `NAME_2` and so on; and
@@ -48,7 +71,7 @@ def write_predictions(
     empty where there is no mask, and `pixels` is Kaggle's run-length encoding.
 
     Args:
-        paths: files and folders; of a folder the files in it whose suffix is an image's or DICOM's, but for masks.
+        sources: what to segment.
         output: made where it does not exist.
         predictor: what predicts.
         identity: of the predictor, the same only for an equal one.
@@ -58,57 +81,91 @@ def write_predictions(
         How many frames were segmented, and how many files could not be read. Each of these is named on stderr.
 
     Raises:
-        DatasetError: there is no image, two would write the same files, the folder cannot be made, or a name is no number
-            where a submission needs one.
+        DatasetError: as for `check_outputs`, or the folder cannot be made.
     """
-    sources = _sources(paths)
-    if kaggle and (odd := next((path for path in sources if not path.stem.isdecimal()), None)):
-        raise DatasetError(
-            f"{odd}: a submission to Kaggle names images by their number, 1.tif and so on; leave --kaggle out for others"
-        )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{output} cannot be made ({error.strerror}); choose another folder for --out") from None
-    journal = Journal(output / JOURNAL, identity)
-    failed = 0
-    todo = [path for path in sources if not journal.knows(path)]
+    check_outputs(sources, output, kaggle=kaggle)
+    written, journal = Written(output), Journal(output / JOURNAL, identity)
+    for item in sources.unusable:
+        print(f"skipped: {on_one_line(f'{item.path}: {item.reason}; {item.remedy}')}", file=sys.stderr)
+    failed, remarks = len(sources.unusable), defaultdict[str, list[Path]](list)
+    todo = [
+        source for source in sources.found if not (journal.knows(source.path) and all(map(written.owns, source.files)))
+    ]
     with Writing(journal) as writing, tqdm(todo, desc="predicting", unit="file") as progress:
-        for path in progress:
+        for source in progress:
             try:
-                writing.add(path, *_predicted(path, output, predictor, writing.threads))
+                rows, remark, files = _predicted(source, written, predictor, writing.threads)
             except DatasetError as error:
                 progress.write(f"skipped: {on_one_line(error)}", file=sys.stderr)
                 failed += 1
-    table = pd.DataFrame([row for path in sources for row in journal.rows(path)], columns=COLUMNS)
-    write_csv(output / "predictions.csv", table)
+            else:
+                writing.add(source.path, rows, files)
+                if remark:
+                    remarks[remark].append(source.path)
+    for remark, paths in remarks.items():
+        print(f"{counted(len(paths), 'file')}: {remark} ({on_one_line(some(paths, 3))})", file=sys.stderr)
+    done = [source.path for source in sources.found if journal.knows(source.path)]
+    table = pd.DataFrame([row for path in done for row in journal.rows(path)], columns=COLUMNS)
+    with written.new(TABLE) as path:
+        write_csv(path, table)
     if kaggle:
         submission = pd.DataFrame({"img": [int(Path(file).stem) for file in table["file"]], "pixels": table["pixels"]})
-        write_csv(output / "submission.csv", submission.sort_values("img"))
+        with written.new(SUBMISSION) as path:
+            write_csv(path, submission.sort_values("img"))
+    written.close()
     journal.remove()
     return len(table), failed
 
 
 def _predicted(
-    path: Path, output: Path, predictor: Predictor, threads: Executor
-) -> tuple[list[Row], list[Future[None]]]:
-    """The rows of a source, and the files of it that threads are writing."""
-    frames, _ = read_frames(path)
+    source: Source, written: Written, predictor: Predictor, threads: Executor
+) -> tuple[list[Row], str, list[Future[None]]]:
+    """The rows of a source, what was made of its grey levels, and the files of it that threads are writing."""
+    frames, remark, frame_time = read_loop_of(source.path)
+    if len(frames) != source.frames:
+        found = f"{len(frames)} frames, where {source.frames} were counted before"
+        raise BadFileError(source.path, found, "wait until it is written to its end, and run the command again")
     rows, masks, files = [], [], []
     for number, found in enumerate(predictor.predict_loop([*frames]), start=1):
-        rows.append(_row(path, number, found))
+        rows.append(_row(source.path, number, found))
         masks.append(found.mask)
     if len(frames) > 1:  # first, since it takes longest and is written by one thread
-        files.append(threads.submit(write_film, output / f"{path.stem}.gif", frames, masks, _frame_time(path)))
-    for number, (frame, mask) in enumerate(zip(frames, masks, strict=True), start=1):
-        name = f"{path.stem}_{number}" if len(frames) > 1 else path.stem
-        files.append(threads.submit(_write_frame, output / name, frame, mask))
-    return rows, files
+        files.append(
+            threads.submit(_write_film, written, f"{source.name}.gif", frames, masks, frame_time or FRAME_TIME)
+        )
+    for stem, frame, mask in zip(source.stems, frames, masks, strict=True):
+        files.append(threads.submit(_write_frame, written, stem, frame, mask))
+    return rows, remark, files
 
 
-def _write_frame(stem: Path, frame: Frame, mask: Mask) -> None:
-    write_image(stem.with_name(f"{stem.name}_mask.png"), mask)
-    write_image(stem.with_name(f"{stem.name}_overlay.png"), overlay(frame, mask))
+def read_loop_of(path: Path) -> tuple[NDArray[np.uint8], str, float | None]:
+    """The frames of an image, of a DICOM loop or of a video, uint8 (N, H, W); a remark on what was made of their grey levels,
+    '' for nothing; and milliseconds from one to the next, None where the file does not say.
+
+    Raises:
+        BadFileError: the file cannot be read.
+    """
+    if kind_of(path) == VIDEO:
+        return read_video(path), "", open_video(path)[1]
+    frames, remark = read_frames(path)
+    return frames, remark, read_header(path).frame_time if is_dicom(path) else None
+
+
+def _write_frame(written: Written, stem: str, frame: Frame, mask: Mask) -> None:
+    for kind, pixels in (("mask", mask), ("overlay", overlay(frame, mask))):
+        with written.new(f"{stem}_{kind}.png") as path:
+            write_image(path, pixels)
+
+
+def _write_film(
+    written: Written, name: str, frames: NDArray[np.uint8], masks: Sequence[Mask], frame_time: float
+) -> None:
+    with written.new(name) as path:
+        write_film(path, frames, masks, frame_time)
 
 
 def _row(path: Path, number: int, found: Prediction) -> Row:
@@ -138,7 +195,7 @@ def write_film(
     """An animation in GIF without loss but for the brightest grey level, which the contour's colour takes the place of.
 
     Args:
-        path: of the file, which appears only when it is whole.
+        path: of the file.
         frames: uint8 (H, W) each.
         masks: of the frames.
         frame_time: milliseconds from one frame to the next; GIF knows hundredths of a second.
@@ -149,37 +206,19 @@ def write_film(
         page = Image.fromarray(np.where(contour(mask), CONTOUR, np.minimum(frame, LEVELS - 1)).astype(np.uint8), "P")
         page.putpalette(palette)
         pages.append(page)
-    partial = path.with_name(f".{path.name}.part")
     pages[0].save(
-        partial, "GIF", save_all=True, append_images=pages[1:], duration=max(20.0, frame_time), loop=0, optimize=False
+        path, "GIF", save_all=True, append_images=pages[1:], duration=max(20.0, frame_time), loop=0, optimize=False
     )
-    partial.replace(path)
 
 
-def _frame_time(path: Path) -> float:
-    return (read_header(path).frame_time if is_dicom(path) else None) or FRAME_TIME
-
-
-def _sources(paths: Sequence[Path]) -> list[Path]:
-    found = [source for path in paths for source in _inside(path)]
-    if not found:
-        raise DatasetError(
-            f"no image in {', '.join(map(str, paths))}; name files or folders of TIFF, PNG, JPEG, BMP or DICOM"
-        )
-    stems = Counter(path.stem for path in found)
-    if twice := [stem for stem, count in stems.items() if count > 1]:
-        raise DatasetError(
-            f"several images are called {twice[0]}, and would overwrite each other's mask; predict them apart"
-        )
-    return found
-
-
-def _inside(path: Path) -> Iterator[Path]:
-    """A file itself, and the images and DICOM files in a folder, but for masks."""
-    if not path.is_dir():
-        yield path
-        return
-    for item in sorted(path.iterdir(), key=lambda item: natural_key(item.name)):
-        image = item.suffix.lower() in FRAME_SUFFIXES - {""} or (not item.suffix and is_dicom(item))
-        if item.is_file() and image and "_mask" not in item.stem:
-            yield item
+def _check_numbers(sources: Sequence[Source]) -> None:
+    numbered: dict[int, Path] = {}
+    for source in sources:
+        if not source.path.stem.isdecimal() or source.frames > 1:
+            raise DatasetError(
+                f"{source.path}: a submission to Kaggle names images by their number, 1.tif and so on; leave --kaggle out for others"
+            )
+        if (other := numbered.setdefault(int(source.path.stem), source.path)) != source.path:
+            raise DatasetError(
+                f"{other} and {source.path} have one number, which a submission may name once; remove one"
+            )

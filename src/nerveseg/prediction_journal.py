@@ -1,5 +1,5 @@
 """What is done of a prediction (`prediction_files`): sources whose files stand, so that a run that was interrupted goes on with the
-others, and those whose files threads are still writing.
+others, and those whose files threads are still writing. What was written at all, by this run and earlier ones, is in `written`.
 """
 
 import json

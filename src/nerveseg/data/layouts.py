@@ -11,13 +11,13 @@ A frame's name is its path without suffix and without the folder `images`; in Ka
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from nerveseg.data.images import IMAGE_SUFFIXES
-from nerveseg.data.listing import Names, Refused, list_files, stem_of
+from nerveseg.data.listing import Names, list_files, stem_of
 
 FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"})
 MASK_FOLDERS = frozenset({"masks", "mask", "labels", "label", "annotations", "annotation"})
@@ -57,6 +57,15 @@ class Layout:
     names: Names
 
 
+@dataclass(frozen=True)
+class Roles:
+    """Frames and masks by the key that belongs to both; `by_folder`: whether folders, not names, told most of them apart."""
+
+    frames: defaultdict[str, list[PurePath]]
+    masks: defaultdict[str, list[PurePath]]
+    by_folder: bool
+
+
 def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layout:
     """Sort the files of `directory`.
 
@@ -69,25 +78,41 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     """
     listing, names = list_files(directory, lambda dicom: Names(salt() if dicom and salt else None))
     quarantined = [Quarantined(names(item.path), item.reason, item.remedy, item.foreign) for item in listing.refused]
+    for path in listing.videos:
+        remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
+        quarantined.append(Quarantined(names(path), "a video", remedy, foreign=True))
+    roles = roles_of(_told_apart(listing.images, quarantined, names))
+    claimed = _keys([item.path for item in listing.refused if not item.foreign] + listing.videos)
+    sources = list(_paired(directory, roles.frames, roles.masks, claimed, quarantined, names))
+    sources = _named(directory, sources, quarantined, names)
+    kind = _kind(sources, by_folder=roles.by_folder)
+    return Layout(kind, sources, sorted(quarantined, key=lambda item: natural_key(item.file)), names)
+
+
+def roles_of(images: Sequence[PurePath]) -> Roles:
+    """Tell frames from masks by their names, their folders, and what else is there."""
     frames: dict[str, list[PurePath]] = defaultdict(list)
     masks: dict[str, list[PurePath]] = defaultdict(list)
-    folders = Counter[str]()
-    for path in listing.images:
-        is_mask, key, by_folder = _role(path)
+    by_folder = 0
+    for path in images:
+        is_mask, key, told_by_folder = _role(path)
         (masks if is_mask else frames)[key].append(path)
-        folders["by folder" if by_folder else "by name"] += 1
+        by_folder += 1 if told_by_folder else -1
+    for key in list(masks):  # x_mask_3.png beside x_mask_3_mask.png is a frame, unless there is an x.png
+        for path in [] if key in frames else list(masks[key]):
+            if (own := str(path.parent / stem_of(path))) in masks and own != key:
+                masks[key].remove(path)
+                frames[own].append(path)
+        if not masks[key]:
+            del masks[key]
     for key in list(masks):  # masks/x_mask.png may belong to a frame that is itself called x_mask
         if key not in frames and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
             masks[match["frame"]] += masks.pop(key)
     for key in sorted(frames):  # images/x_mask.png beside images/x.png is its mask, unless it has one of its own
         if key not in masks and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
             masks[match["frame"]] += frames.pop(key)
-            folders["by name"] += 2
-            folders["by folder"] -= 2
-    sources = list(_paired(directory, frames, masks, _keys(listing.refused), quarantined, names))
-    sources = _named(directory, sources, quarantined, names)
-    kind = _kind(sources, by_folder=folders["by folder"] > folders["by name"])
-    return Layout(kind, sources, sorted(quarantined, key=lambda item: natural_key(item.file)), names)
+            by_folder -= 4
+    return Roles(frames, masks, by_folder > 0)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
@@ -106,10 +131,22 @@ def _role(path: PurePath) -> tuple[bool, str, bool]:
     return match is not None, str(PurePath(*folders, match["frame"] if match else stem_of(path))), False
 
 
-def _keys(refused: list[Refused]) -> dict[str, PurePath]:
-    """The files that claimed to be frames and cannot be looked at, by the key of their masks."""
-    claimed = [(_role(item.path), item.path) for item in refused if not item.foreign]
-    return {key: path for (is_mask, key, _), path in claimed if not is_mask}
+def _told_apart(images: list[PurePath], quarantined: list[Quarantined], names: Names) -> list[PurePath]:
+    """The images whose names differ in more than case: others are one file on macOS and Windows."""
+    alike: dict[str, list[PurePath]] = defaultdict(list)
+    for path in images:
+        alike[str(path).casefold()].append(path)
+    for group in alike.values():
+        for one in group if len(group) > 1 else ():
+            reason = f"its name differs from {', '.join(names(other) for other in group if other != one)} only in case"
+            quarantined.append(Quarantined(names(one), reason, "rename or remove one of them"))
+    return [group[0] for group in alike.values() if len(group) == 1]
+
+
+def _keys(claimed: list[PurePath]) -> dict[str, PurePath]:
+    """Files that claim to be frames and are not used, by the key of their masks."""
+    found = [(_role(path), path) for path in claimed]
+    return {key: path for (is_mask, key, _), path in found if not is_mask}
 
 
 def _paired(

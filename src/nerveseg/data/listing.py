@@ -1,4 +1,6 @@
-"""A folder -> the files in it that may be images, and why the others cannot be; at most their first bytes are read.
+"""A folder -> the files in it that hold frames or masks, and why the others do not; of DICOM the header's start is read.
+
+`check`, `preprocess`, `predict` and `watch` choose their files here, so that no two of them disagree about what a frame is.
 
 Reports call a file by its path below the folder. Where a DICOM file is among them, paths often tell who was examined
 (`DOE_JANE/4711.dcm`), in more spellings than a check could know, so that there reports call every file and frame by a
@@ -9,18 +11,25 @@ import hashlib
 import hmac
 import os
 import re
-from collections import defaultdict
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from nerveseg.data.dicom import DICOM_SUFFIXES, is_dicom
 from nerveseg.data.images import IMAGE_SUFFIXES
+from nerveseg.data.video import VIDEO_SUFFIXES
 from nerveseg.errors import DatasetError
+from nerveseg.written import RECORD, Records
 
 SUBJECTS_FILE = "subjects.csv"
-DVC_CACHE = re.compile(r"files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
-KNOWN_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
+# A link that leaves the folder may lead a data set of somebody else's to any file of this machine. Links into a cache that
+# names files by their content are how DVC (of today, and before version 3) and git-annex keep a data set.
+CACHES = re.compile(r"/(files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}$|/\.git/annex/objects/")
+KNOWN_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES | VIDEO_SUFFIXES
+IMAGE, DICOM, VIDEO, IMAGELESS = "image", "DICOM", "video", "imageless"
+ALSO_IMAGES = frozenset({"Enhanced US Volume Storage", "Segmentation Storage", "Parametric Map Storage"})
+EXPECTED = "TIFF, PNG, JPEG, BMP, DICOM or a video"
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Names:
     def __call__(self, path: PurePath | str) -> str:
         text = str(path)
         if self.salt is None:
-            return text.encode(errors="backslashreplace").decode()
+            return os.fsencode(text).decode(errors="backslashreplace")
         suffix = suffix_of(PurePath(text))
         return "f" + hmac.new(self.salt, os.fsencode(text), hashlib.sha256).hexdigest()[:12] + suffix
 
@@ -49,9 +58,12 @@ class Refused:
 
 @dataclass(frozen=True)
 class Listing:
-    """Paths relative to the folder; `dicom`: whether a DICOM file is anywhere in it."""
+    """Paths relative to the folder: of frames and masks, of videos, and what is neither; `dicom`: whether a DICOM file is
+    anywhere in it.
+    """
 
     images: list[PurePath]
+    videos: list[PurePath]
     refused: list[Refused]
     dicom: bool
 
@@ -78,22 +90,21 @@ def list_files(directory: Path, names_for: Callable[[bool], Names]) -> tuple[Lis
             "or set data.dir in params.yaml to where they are"
         )
     refused: list[Refused] = []
-    paths = sorted(_files(directory, refused))
-    kinds = {path: _kind(directory / path) for path in paths}
-    names = names_for("DICOM" in kinds.values())
-    root = directory.resolve()
-    kept: dict[str, list[PurePath]] = defaultdict(list)
+    paths = sorted(
+        path for path in _files(directory, refused) if path != PurePath(SUBJECTS_FILE) and path.name != RECORD
+    )
+    kinds = {path: kind_of(directory / path) for path in paths}
+    dicom = not {DICOM, IMAGELESS}.isdisjoint(kinds.values())
+    root, records = directory.resolve(), Records()
+    fit: dict[str, list[PurePath]] = {IMAGE: [], DICOM: [], VIDEO: []}
     for path in paths:
-        if refusal := _refusal(directory, path, kinds[path], root):
-            refused += [refusal] if path != PurePath(SUBJECTS_FILE) else []
+        if refusal := refusal_of(directory / path, path, kinds[path], records) or unfit_link(
+            directory / path, path, root
+        ):
+            refused.append(refusal)
         else:
-            kept[str(path).casefold()].append(path)
-    for alike in kept.values():
-        for one in alike if len(alike) > 1 else ():
-            others = ", ".join(names(other) for other in alike if other != one)
-            refused.append(Refused(one, f"its name differs from {others} only in case", "rename or remove one of them"))
-    images = sorted(alike[0] for alike in kept.values() if len(alike) == 1)
-    return Listing(images, refused, "DICOM" in kinds.values()), names
+            fit[kinds[path]].append(path)
+    return Listing(sorted(fit[IMAGE] + fit[DICOM]), fit[VIDEO], refused, dicom), names_for(dicom)
 
 
 def suffix_of(path: PurePath) -> str:
@@ -122,37 +133,86 @@ def _files(directory: Path, refused: list[Refused]) -> Iterator[PurePath]:
         yield from (PurePath(os.path.relpath(folder, directory), name) for name in files)
 
 
-def _kind(path: Path) -> str:
-    """`DICOM`, `image` or, for all else, ''; by its name, and where that says nothing by its first bytes."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return "image"
-    return "DICOM" if (path.suffix and path.suffix.lower() in DICOM_SUFFIXES) or is_dicom(path) else ""
+def kind_of(path: Path) -> str:
+    """`IMAGE`, `VIDEO`, `DICOM`, `IMAGELESS` for DICOM without an image, or, for all else, ''; by its name, and where that
+    says nothing by its first bytes.
+    """
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return IMAGE
+    if suffix in VIDEO_SUFFIXES:
+        return VIDEO
+    if is_dicom(path):
+        return DICOM if _holds_image(path) else IMAGELESS
+    return DICOM if suffix and suffix in DICOM_SUFFIXES else ""
 
 
-def _refusal(directory: Path, path: PurePath, kind: str, root: Path) -> Refused | None:
-    """Why a file cannot be a frame or a mask, from its name and place alone."""
+def _holds_image(path: Path) -> bool:
+    """Whether a DICOM file is one of images, by its SOP class (PS3.4, annex B), or, where that is nobody's standard, by
+    whether it has rows of pixels. What cannot be read counts as one: its reader says what is wrong with it.
+    """
+    import pydicom
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kind = str(pydicom.filereader.read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
+            name = pydicom.uid.UID(kind).name
+            if name != kind and "Storage" in name:
+                return "Image" in name or name in ALSO_IMAGES
+            return "Rows" in pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows"])
+    except Exception:  # noqa: BLE001 - a damaged header breaks pydicom in many ways
+        return True
+
+
+def refusal_of(place: Path, path: PurePath, kind: str, records: Records) -> Refused | None:
+    """Why a file cannot be a frame or a mask, whatever is in it.
+
+    Args:
+        place: where it is.
+        path: how to call it.
+        kind: of the file (`kind_of`).
+        records: of what `predict` wrote.
+    """
+    if not is_text(path):
+        return Refused(
+            path, "its name is no text in UTF-8", "rename it: DVC stops at such a name, whatever the file holds"
+        )
     if path.name.startswith("."):
         return Refused(path, "a hidden file", "nothing, unless it should be a frame", foreign=True)
-    if not kind:
-        expected = "TIFF, PNG, JPEG, BMP or DICOM"
-        reason = f"no image by its name ({path.suffix or 'no suffix'}), expected {expected}"
-        return Refused(path, reason, "nothing, unless it should be a frame", foreign=True)
-    return _unfit(directory / path, path, root)
+    if records.name(place):
+        remedy = f"nothing, unless it should count as an annotation: then remove {RECORD} beside it"
+        return Refused(path, "written by nerveseg predict", remedy, foreign=True)
+    if kind == IMAGELESS:
+        return Refused(path, "a DICOM file without an image", "nothing, unless it should be a frame", foreign=True)
+    return None if kind else no_image(path)
 
 
-def _unfit(place: Path, path: PurePath, root: Path) -> Refused | None:
+def no_image(path: PurePath) -> Refused:
+    reason = f"no image by its name ({path.suffix or 'no suffix'}), expected {EXPECTED}"
+    return Refused(path, reason, "nothing, unless it should be a frame", foreign=True)
+
+
+def is_text(path: PurePath) -> bool:
+    """Whether a name can be written as UTF-8; others are bytes that Linux allows and that DVC cannot track."""
     try:
         str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def unfit_link(place: Path, path: PurePath, root: Path) -> Refused | None:
+    """Why a file is not to be opened where it is a link: one out of the data set, but for those into a cache, or to nothing."""
+    try:
         if place.is_symlink():
             target = place.resolve(strict=True)
-            if not target.is_relative_to(root) and not DVC_CACHE.search(target.as_posix()):
-                return Refused(path, "a link that leaves the folder", "copy the image itself")
+            if not target.is_relative_to(root) and not CACHES.search(target.as_posix()):
+                return Refused(path, "a link that leaves the folder", "put a copy of the file there")
         else:
             place.lstat()
-    except UnicodeEncodeError:
-        return Refused(path, "its name is no text in UTF-8", "rename it")
     except FileNotFoundError:
-        return Refused(path, "a link to nothing", "copy the image itself")
+        return Refused(path, "a link to nothing", "put a copy of the file there")
     except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads back to itself
         what = getattr(error, "strerror", None) or "a link that leads back to itself"
         return Refused(path, f"it cannot be looked at ({what})", "check its links and permissions")

@@ -9,12 +9,12 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Self
 
 from nerveseg.data.dicom import keyed_subject
 from nerveseg.data.layouts import natural_key
-from nerveseg.data.listing import SUBJECTS_FILE
+from nerveseg.data.listing import SUBJECTS_FILE, unfit_link
 from nerveseg.errors import DatasetError
 from nerveseg.outputs import read_csv
 
@@ -37,9 +37,9 @@ class SubjectRules:
             DatasetError: its `subjects.csv` is damaged, or gives a frame two subjects.
         """
         path = directory / SUBJECTS_FILE
-        if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
-            raise DatasetError(f"{path} is a link that leaves the folder; put a copy of the file there")
         found = path.is_symlink() or path.exists()
+        if found and (refusal := unfit_link(path, PurePath(SUBJECTS_FILE), directory.resolve())):
+            raise DatasetError(f"{path}: {refusal.reason}; {refusal.remedy}")
         return cls(_listed(path) if found else {}, re.compile(pattern), salt)
 
     def subject(self, source: str, frame: str, patient: str | None) -> str | None:
