@@ -70,7 +70,7 @@ def train_unet() -> None:
         best = {"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()}
         run.log_facts(best)
     checkpoint.remove()
-    print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs {segmenter.cutoffs}")
+    print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs: {segmenter.cutoffs}")
     for remark in at_the_edge(segmenter.cutoffs, params.postprocess):
         print(f"remark: {remark}")
 

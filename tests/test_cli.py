@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -307,3 +308,47 @@ def test_an_interrupted_predict_does_again_what_changed_since(kaggle_folder, mod
         named = model / "segmenter.json" if change == "config for its folder" else model
         assert run("predict", folder, "--out", tmp_path / "out", "--model", named) == 0
     assert len(seen) == {"model": 4, "file": 2, "config for its folder": 1}[change]
+
+
+def test_no_command_prints_the_help_and_version_the_version(capsys):
+    assert run() == 0
+    assert "COMMAND" in capsys.readouterr().out
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("nerveseg ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("predct", "there is no command `predct`; did you mean `predict`?"),
+        ("chek", "did you mean `check`?"),
+        ("frobnicate", "there is no command `frobnicate`; the commands are check, predict, "),
+    ],
+)
+def test_a_wrong_command_gets_a_suggestion(capsys, typed, told):
+    assert run(typed) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_commands_run_in_a_folder_of_the_repository_and_take_paths_from_there(
+    kaggle_folder, model, tmp_path, monkeypatch, capsys
+):
+    frames = kaggle_folder(subjects=[1])
+    (tmp_path / "dvc.yaml").touch()
+    shutil.copytree(model, tmp_path / "models" / "exported")
+    below = tmp_path / "notes" / "today"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert run("check", Path("..", "..", frames.relative_to(tmp_path))) == 0
+    monkeypatch.chdir(below)
+    assert run("predict", frames / "1_1.tif", "--out", "here") == 0  # by the model at the root
+    assert (below / "here" / "1_1_mask.png").exists()
+    assert "notes/today/here" in capsys.readouterr().out
+    monkeypatch.chdir(frames)
+    assert run("predict", "1_1.tif", "--out", below / "there", "--model", Path("..", model.name)) == 0
+    assert (below / "there" / "1_1_mask.png").exists()
+
+
+def test_a_command_outside_of_a_repository_says_that_it_needs_one(kaggle_folder, tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").unlink()
+    assert "params.yaml was not found" in run("check", kaggle_folder(subjects=[1]))

@@ -189,3 +189,70 @@ def test_stem_and_depth_of_the_plain_unet_bind_its_input_and_that_of_no_other_en
 def test_what_does_not_go_together_is_refused(changed, unet, message):
     with pytest.raises(ParamsError, match=message):
         load_params(of_unet(changed, 128, **unet))
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "value"),
+    [
+        ("seed", "010", 10),
+        ("seed", "1_2", 12),
+        ("seed", "+7", 7),
+        ("lr", "1e-05", 1e-5),
+        ("lr", ".5", 0.5),
+        ("lr", "'0.5'", 0.5),
+        ("tracking.enabled", "no", False),
+        ("tracking.enabled", "On", True),
+        ("tracking.experiment", "no", "no"),
+        ("tracking.experiment", "12:30", "12:30"),
+        ("tracking.experiment", "2024-01-05", "2024-01-05"),
+        ("tracking.experiment", "010", "010"),
+        ("tracking.experiment", "1_2", "1_2"),
+        ("tracking.experiment", "0x10", "0x10"),
+        ("split.test_subjects", "[7, '007', no, NA, 1_2, 12:30, 2024-01-05, 'null', on, 0x10]",
+         ("7", "007", "no", "NA", "1_2", "12:30", "2024-01-05", "null", "on", "0x10")),
+        ("unet.encoder_weights", "~", None),
+    ],
+)  # fmt: skip
+def test_a_value_is_what_was_typed_and_not_what_old_yaml_makes_of_it(with_typed, key, typed, value):
+    params = load_params(with_typed(key, typed))
+    for name in key.split("."):
+        params = getattr(params, name)
+    assert params == value
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "told"),
+    [
+        ("seed", "12:30", "seed is '12:30'; input should be a valid integer"),
+        ("seed", "0x10", "seed is '0x10'; input should be a valid integer"),
+        ("seed", "yes", "seed is 'yes'; input should be a valid integer"),
+        ("lr", "~", "lr is None; input should be a valid number"),
+        ("lr", ".nan", "lr is nan; input should be"),
+        ("lr", "2024-01-05", "lr is '2024-01-05'; input should be a valid number"),
+        ("tracking.enabled", "2", "tracking.enabled is 2; input should be a valid boolean"),
+        ("tracking.experiment", "1.10", "tracking.experiment is 1.1; input should be a valid string"),
+        ("split.test_subjects", "[1.10]", "a subject is 1.1 to YAML; put its name in quotes"),
+        ("split.test_subjects", "[~]", "a subject is None to YAML; put its name in quotes"),
+        ("split.test_subjects", "[true]", "a subject is True to YAML; put its name in quotes"),
+    ],
+)
+def test_a_value_that_cannot_be_what_was_meant_is_refused_by_its_key(with_typed, key, typed, told):
+    with pytest.raises(ParamsError) as refusal:
+        load_params(with_typed(key, typed))
+    assert told in str(refusal.value)
+
+
+@pytest.fixture
+def with_typed(tmp_path):
+    """Writes the committed params with the text of one key's value replaced."""
+
+    def write(key, typed):
+        lines = (ROOT / "params.yaml").read_text().splitlines()
+        section, _, name = key.rpartition(".")
+        start = lines.index(next(line for line in lines if line.startswith(f"{section}:"))) if section else 0
+        at = next(i for i in range(start, len(lines)) if lines[i].strip().startswith(f"{name}:"))
+        lines[at] = f"{'  ' if section else ''}{name}: {typed}"
+        (tmp_path / "params.yaml").write_text("\n".join(lines))
+        return tmp_path / "params.yaml"
+
+    return write

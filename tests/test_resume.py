@@ -123,3 +123,22 @@ def test_a_checkpoint_of_other_params_or_data_is_not_taken_up(fresh, tmp_path, c
     process.join(2 * (fresh.until_first + fresh.from_first) + 60)
     assert process.exitcode == 0, (work / "output.txt").read_text()
     assert "going on" not in (work / "output.txt").read_text()
+
+
+def test_a_training_whose_params_change_meanwhile_fails_and_goes_on_where_they_are_put_back(fresh, tmp_path):
+    work = shutil.copytree(fresh.work, tmp_path / "work")
+    (work / "dvc.yaml").write_text("stages: {train_unet: {params: [lr, unet]}}")
+    asked = (work / "params.yaml").read_text()
+    process = start_training(work)
+    while checkpoint_of(work) is None and process.is_alive():
+        time.sleep(0.01)
+    (work / "params.yaml").write_text(asked.replace("lr: 0.01", "lr: 0.02"))
+    process.join()
+    told = (work / "output.txt").read_text()
+    assert "params.yaml: lr changed from 0.01 to 0.02 while train_unet ran; " in told
+    assert not (work / "models" / "unet").exists()
+    (work / "params.yaml").write_text(asked)
+    process = start_training(work)
+    process.join()
+    assert "going on" in (work / "output.txt").read_text()
+    assert outputs(work) == fresh.outputs

@@ -1,17 +1,20 @@
 """The `nerveseg` command: what one does with a data set or a trained model outside of the pipeline."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib.metadata import version
 from pathlib import Path
 
 from nerveseg.errors import ModelError, told_plainly
 from nerveseg.foreign_text import on_one_line
+from nerveseg.invocation import Parser, Typed
 from nerveseg.params import Params, load_params
 from nerveseg.repository import repository_root
 from nerveseg.wording import counted
+
+EXPORTED = Path("models/exported")  # no text: argparse would take it for what was typed in the current folder
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
@@ -159,30 +162,35 @@ def sync() -> int:
     return 1 if refused else 0
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
-    commands = parser.add_subparsers(required=True, dest="command")
+def _parser(typed: Typed) -> Parser:
+    parser = Parser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
+    parser.add_argument("--version", action="version", version=f"nerveseg {version('nerveseg')}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
     checking = commands.add_parser("check", help="check a folder of frames and masks, and say what would be used")
-    checking.add_argument("directory", type=Path)
+    checking.add_argument("directory", type=typed.path)
     checking.add_argument("--json", action="store_true", help="print everything that was found as JSON")
     checking.add_argument(
         "--clear-names", action="store_true", help="call DICOM files by their paths, for your eyes only"
     )
     predicting = commands.add_parser("predict", help="segment images, DICOM loops, or folders of them")
-    predicting.add_argument("paths", type=Path, nargs="+")
+    predicting.add_argument("paths", type=typed.path, nargs="+")
     predicting.add_argument(
-        "--out", type=Path, required=True, help="folder for masks, overlays, films of loops, and predictions.csv"
+        "--out", type=typed.path, required=True, help="folder for masks, overlays, films of loops, and predictions.csv"
     )
     predicting.add_argument(
         "--model",
-        default="models/exported",
+        type=typed.model,
+        default=EXPORTED,
         help="folder of a model or the config file in it, or a registered model, as models:/nerveseg@champion or "
         "models:/nerveseg/3 (default: models/exported)",
     )
     predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
     folding = commands.add_parser("folds", help="mean and spread over the folds and seeds of DVC experiments")
     folding.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="by default all of this commit")
-    folding.add_argument("--ensemble", type=Path, metavar="DIR", help="write an ensemble of them instead of the table")
+    folding.add_argument(
+        "--ensemble", type=typed.path, metavar="DIR", help="write an ensemble of them instead of the table"
+    )
     gating = commands.add_parser("gate", help="fail where the scores fell against a commit or a registered model")
     gating.add_argument(
         "--base", required=True, metavar="REV", help="commit, branch or tag, or a model, as models:/nerveseg@champion"
@@ -196,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     serving = commands.add_parser("serve", help="answer frames over HTTP on this machine, with MLflow's scoring server")
     serving.add_argument(
         "--model",
+        type=typed.model,
         default="models:/nerveseg@champion",
         help="registered model, or the folder of one (default: %(default)s)",
     )
@@ -220,19 +229,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="what makes a trial good: the best Dice on val (%(default)s, the default), or a key of metrics/metrics.json",
     )
     watching = commands.add_parser("watch", help="outline live frames on a page of this machine")
-    watching.add_argument("source", help="a video or cine loop, a folder that grows, or the number of a capture device")
-    watching.add_argument("--model", default="models/exported", help="as for predict (default: %(default)s)")
+    watching.add_argument(
+        "source",
+        type=typed.source,
+        help="a video or cine loop, a folder that grows, or the number of a capture device",
+    )
+    watching.add_argument("--model", type=typed.model, default=EXPORTED, help="as for predict (default: %(default)s)")
     watching.add_argument("--port", type=int, default=5002, help="of 127.0.0.1 (default: %(default)s)")
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
-    predicting.set_defaults(run=lambda given: predict(given.paths, given.out, given.model, kaggle=given.kaggle))
+    predicting.set_defaults(run=lambda given: predict(given.paths, given.out, str(given.model), kaggle=given.kaggle))
     folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))
     gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
     promoting.set_defaults(run=lambda given: promote(given.version))
     serving.set_defaults(run=lambda given: serve(given.model, given.port, given.limit))
-    watching.set_defaults(run=lambda given: watch(given.source, given.model, given.port))
+    watching.set_defaults(run=lambda given: watch(given.source, str(given.model), given.port))
     sweeping.set_defaults(run=lambda given: sweep(given.name, given.trials, given.values, given.score))
     syncing.set_defaults(run=lambda _: sync())
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = _parser(Typed())
     given = parser.parse_args(arguments)
+    if given.run is None:
+        parser.print_help()
+        sys.exit(0)
     with told_plainly():
         sys.exit(given.run(given))
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn
 
 from nerveseg.foreign_text import on_one_line, safe_terminal
@@ -95,8 +96,10 @@ def told_plainly() -> Iterator[None]:
     The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 where whoever read the output has closed it (`| head`). What
     the terminal's encoding lacks is printed as an escape, and so is what would be a command to it.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this process, as some schedulers do
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -117,6 +120,8 @@ def _end(code: int, told: str) -> NoReturn:
     except (OSError, ValueError):  # Python flushes it once more at its end, which must not fail again
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if code == 1:
+        sys.exit(f"error: {told}")
     with suppress(OSError):  # the terminal may be gone as well
         print(f"error: {told}", file=sys.stderr)
     sys.exit(code)

@@ -1,7 +1,8 @@
 """`params.yaml` as frozen, typed objects.
 
 `load_params` reads and checks the whole file, so that a wrong key or value fails before any work starts.
-Numbers may come as strings: PyYAML reads `1e-05` as text, and `dvc exp run -S lr=1e-5` writes exactly that.
+Values mean what was typed, as DVC reads them and not as YAML 1.1 does: `no` is text for a key that takes text, `12:30` no
+number, 010 ten, and `1e-05`, which `dvc exp run -S lr=1e-5` writes, a number.
 A function that needs parameters takes its own section (`UNetParams`), never the whole.
 """
 
@@ -61,6 +62,31 @@ def _black_below_white(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _subject(name: object) -> str:
+    usable = isinstance(name, str | int) and not isinstance(name, bool)
+    if not usable:
+        raise ValueError(f"a subject is {name!r} to YAML; put its name in quotes, for example '1.10'")
+    return str(name)
+
+
+class _AsTyped(yaml.SafeLoader):
+    """Numbers, booleans and null in their usual spelling alone; all else is text, of which each key's type makes its value."""
+
+
+_AsTyped.yaml_implicit_resolvers = {}
+for _tag, _spelling, _first in (
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9]\d*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
+):
+    _AsTyped.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_spelling})$"), list(_first))
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -73,7 +99,7 @@ Strengths = Annotated[tuple[Positive, Positive, Positive, Positive, Positive], A
 Level = Annotated[float, Field(allow_inf_nan=False)]
 BlackWhite = Annotated[tuple[Level, Level], AfterValidator(_black_below_white)]
 RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
-Subject = Annotated[str, BeforeValidator(str)]
+Subject = Annotated[str, BeforeValidator(_subject)]
 Threshold = Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)]
 Label = Annotated[int, Field(ge=1, le=255)] | Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
@@ -361,7 +387,7 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_AsTyped)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise ParamsError(
             f"{path} was not found; run from the repository's root, or restore it with `git checkout {path.name}`"

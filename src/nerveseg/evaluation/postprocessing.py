@@ -39,6 +39,10 @@ class Cutoffs:
     min_area: Amount = 0.0
     presence: Amount = 0.0
 
+    def __str__(self) -> str:
+        threshold = self.threshold if isinstance(self.threshold, str) else f"{self.threshold:g}"
+        return f"threshold {threshold}, smallest region {self.min_area:g} of the frame, presence {self.presence:g}"
+
     def mask(self, estimate: Estimate) -> Mask:
         """The mask of one frame, bool (H, W)."""
         probability = estimate.probability

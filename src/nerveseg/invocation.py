@@ -1,0 +1,48 @@
+"""Where and how `nerveseg` was called: from a folder inside the repository, with a command misspelled."""
+
+import argparse
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Suggests the command that a wrong one may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            commands = re.findall(r"[\w-]+", wrong[2])
+            near = get_close_matches(wrong[1], commands, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"the commands are {', '.join(commands)}"
+            self.exit(2, f"error: there is no command `{wrong[1]}`; {hint}\n")
+        super().error(message)
+
+
+class Typed:
+    """What the user typed, seen from the root of the repository around the folder where they typed it.
+
+    Where there is one, making this goes there.
+    """
+
+    def __init__(self) -> None:
+        self._here = here = Path.cwd()
+        around = (folder for folder in [here, *here.parents] if (folder / "params.yaml").is_file())
+        self._root = next((folder for folder in around if folder == here or (folder / "dvc.yaml").is_file()), here)
+        os.chdir(self._root)
+
+    def path(self, text: str) -> Path:
+        path = Path(text)
+        if self._root == self._here or path.is_absolute():
+            return path
+        absolute = Path(os.path.abspath(self._here / path))  # noqa: PTH100 - resolve() would follow links, as DVC's are
+        return absolute.relative_to(self._root) if absolute.is_relative_to(self._root) else absolute
+
+    def model(self, text: str) -> str:
+        """The path of a folder, or a URI."""
+        return text if text.startswith("models:") or "://" in text else str(self.path(text))
+
+    def source(self, text: str) -> str:
+        """The path of frames, an address, or the number of a device."""
+        return text if text.isdigit() or "://" in text else str(self.path(text))
