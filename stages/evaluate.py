@@ -40,7 +40,7 @@ from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_promotion import promote_where_asked
 from nerveseg.training.distribution import make_deterministic
-from nerveseg.unseen import check_unseen, subject_keys
+from nerveseg.unseen import check_unseen
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
 UNET, GAN, EXPORTED = Path("models/unet"), Path("models/gan"), Path("models/exported")
@@ -55,7 +55,7 @@ def evaluate() -> None:
         test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         folders = _folders(params.evaluate.ensemble)
-        models = _models(folders, set(test.subjects))
+        models = _models(folders)
         cases = pd.concat([test.cases(name, _look(model, test), model.cutoffs) for name, model in models.items()])
         thresholds = [
             threshold_table(name, _look(model, test), test.truths, model.cutoffs) for name, model in models.items()
@@ -95,12 +95,12 @@ def _folders(ensemble: str) -> dict[str, Path]:
     return {"unet": UNET, "gan": GAN, **named, SHIPPED: EXPORTED}
 
 
-def _models(folders: Mapping[str, Path], subjects: set[str]) -> dict[str, Predictor]:
-    """By name; none has learnt from a test subject."""
+def _models(folders: Mapping[str, Path]) -> dict[str, Predictor]:
+    """By name; none has learnt from a test frame."""
     models = {name: load_predictor(folder) for name, folder in folders.items()}
-    keys = subject_keys(read_csv(prepared(PROCESSED).file("manifest.csv")))
+    manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
     for name, model in models.items():
-        check_unseen(model.subjects, {subject: keys[subject] for subject in sorted(subjects)}, folders[name])
+        check_unseen(model.learnt_frames, manifest, folders[name])
     return models
 
 

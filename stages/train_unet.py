@@ -19,13 +19,13 @@ from nerveseg.evaluation.cutoff_search import at_the_edge
 from nerveseg.models.unet import build_unet
 from nerveseg.outputs import fresh_folder, read_csv, write_csv
 from nerveseg.params import Params, load_params
-from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train, subjects_behind
+from nerveseg.segmenter import Segmenter, SegmenterConfig, frames_behind, network_to_train
 from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
 from nerveseg.training.supervised import EpochCallback, SupervisedTraining, steps_per_epoch
-from nerveseg.unseen import check_unseen, subject_keys
+from nerveseg.unseen import check_unseen, learnt_frames
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -52,17 +52,14 @@ def train_unet() -> None:
         undisturbed("train_unet", params),
     ):
         manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
-        keys = manifest.assign(key=manifest["subject"].map(subject_keys(manifest)))
-        before = subjects_behind(params.unet.init_from)
-        check_unseen(
-            before, dict(keys.loc[keys["split"] == "test", ["subject", "key"]].to_numpy()), params.unet.init_from
-        )
+        before = frames_behind(params.unet.init_from)
+        check_unseen(before, manifest, params.unet.init_from)
         run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "training", manifest)
         trained, history = _train(params, info, strategy, checkpoint, run.log_epoch)
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
-        subjects = tuple(sorted(before.union(keys.loc[keys["split"].isin(["train", "val"]), "key"])))
-        config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet, subjects=subjects)
+        learnt = tuple(sorted(before | learnt_frames(manifest)))
+        config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet, learnt_frames=learnt)
         network = build_unet(params.unet, info.height, info.width, info.mean, info.std, pretrained=False)
         network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)

@@ -2,7 +2,6 @@ import json
 from dataclasses import asdict
 
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -15,15 +14,14 @@ from nerveseg.loading import load_predictor
 from nerveseg.models.unet import build_unet
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter, SegmenterConfig
-from nerveseg.unseen import check_unseen, subject_keys
 from summation_order import races
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (32, 64))]
 
 
-def member(seed, cutoffs=None, width=64, subjects=()):
-    config = SegmenterConfig(32, width, 100.0, 40.0, UNET, 0, False, cutoffs or Cutoffs(), tuple(subjects))
+def member(seed, cutoffs=None, width=64, learnt_frames=()):
+    config = SegmenterConfig(32, width, 100.0, 40.0, UNET, 0, False, cutoffs or Cutoffs(), tuple(learnt_frames))
     unet = build_unet(UNET, 32, width, 100.0, 40.0)
     rng = np.random.default_rng(seed)
     unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
@@ -54,12 +52,12 @@ def test_members_that_keras_gave_equal_names_make_an_ensemble():
     assert len(Ensemble(members).predict(FRAMES)) == len(FRAMES)
 
 
-def test_a_saved_ensemble_predicts_the_same_after_loading_and_knows_all_subjects_of_its_members(tmp_path):
-    ensemble = Ensemble({"a": member(1, subjects=["1"]), "b": member(2, subjects=["1", "2"])})
+def test_a_saved_ensemble_predicts_the_same_after_loading_and_knows_all_frames_of_its_members(tmp_path):
+    ensemble = Ensemble({"a": member(1, learnt_frames=["1"]), "b": member(2, learnt_frames=["1", "2"])})
     ensemble.save(tmp_path)
     again = load_predictor(tmp_path)
     assert isinstance(again, Ensemble)
-    assert again.subjects == {"1", "2"}
+    assert again.learnt_frames == {"1", "2"}
     assert again.cutoffs == ensemble.cutoffs
     for one, other in zip(ensemble.predict(FRAMES), again.predict(FRAMES), strict=True):
         assert np.array_equal(one.probability, other.probability)
@@ -108,21 +106,3 @@ def test_a_file_is_no_folder_of_a_model(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match=r"file/segmenter\.json cannot be read \(Not a directory\)"):
         load_predictor(tmp_path / "file")
-
-
-def manifest(*rows):
-    return pd.DataFrame(rows, columns=["subject", "digest"])
-
-
-def test_a_subject_is_known_again_by_its_frames_whatever_it_is_called():
-    here = subject_keys(manifest(("7", "a"), ("7", "b"), ("8", "c")))
-    there = subject_keys(manifest(("x", "b"), ("x", "a"), ("7", "d")))
-    assert here["7"] == there["x"]
-    assert len({*here.values(), *there.values()}) == 3
-
-
-def test_a_model_is_not_scored_on_subjects_that_it_has_learnt_from():
-    keys = subject_keys(manifest(("7", "a"), ("8", "c")))
-    check_unseen({keys["7"]}, {"8": keys["8"]}, "models/gan")
-    with pytest.raises(ModelError, match=r"models/gan has learnt from 1 of the test subjects \(7\)"):
-        check_unseen({keys["7"]}, keys, "models/gan")

@@ -86,7 +86,7 @@ def test_an_ensemble_is_exported_as_the_mean_of_its_members(exported):
     ensemble = Ensemble({"a": judging(segmenter(4), 2.0), "b": segmenter(flip=True)})
     found = exported(ensemble)
     assert_alike(found, ensemble)
-    assert (found.cutoffs, found.subjects, found.size) == (ensemble.cutoffs, ensemble.subjects, ensemble.size)
+    assert (found.cutoffs, found.learnt_frames, found.size) == (ensemble.cutoffs, ensemble.learnt_frames, ensemble.size)
 
 
 def test_in_int8_dice_on_val_stays_within_what_is_allowed(exported):

@@ -23,7 +23,6 @@ from nerveseg.loading import load_predictor
 from nerveseg.outputs import read_csv
 from nerveseg.params import load_params
 from nerveseg.segmenter import Segmenter
-from nerveseg.unseen import subject_keys
 from odd_files import dicom
 
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
@@ -305,10 +304,12 @@ def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_change
     config = work / "models" / "pretrained" / "segmenter.json"
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     content = json.loads(config.read_text())
-    config.write_text(json.dumps(content | {"subjects": list(subject_keys(manifest).values())}))
+    config.write_text(json.dumps(content | {"learnt_frames": sorted(manifest["pixels"].str[:16])}))
     list_files(config.parent)
     done = run(work, "dvc", "repro", "train_unet")
-    assert "models/pretrained has learnt from 2 of the test subjects" in done.stderr
+    assert (
+        "models/pretrained has learnt from 10 of the 10 test frames, and so from 2 of the test subjects" in done.stderr
+    )
     assert "epoch" not in done.stdout + done.stderr
     config.write_text("{}")
     assert "modified:           models/pretrained" in succeed(work, "dvc", "status", "train_unet")
@@ -337,13 +338,16 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]
     config = work / "models" / "ensemble" / "members" / "other" / "segmenter.json"
     content = json.loads(config.read_text())
-    content["subjects"].append(subject_keys(manifest)[tested])
+    content["learnt_frames"].append(manifest.loc[manifest["subject"] == tested, "pixels"].iloc[0][:16])
     config.write_text(json.dumps(content))
     list_files(config.parent)
     list_files(work / "models" / "ensemble")
     done = run(work, "dvc", "repro", "evaluate")
     assert done.returncode != 0
-    assert f"models/ensemble has learnt from 1 of the test subjects ({tested})" in done.stderr
+    assert (
+        f"models/ensemble has learnt from 1 of the 10 test frames, and so from 1 of the test subjects ({tested})"
+        in done.stderr
+    )
 
 
 def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):

@@ -58,9 +58,9 @@ class Ensemble(Predictor):
         ]  # Keras's own names may be equal: they count from 0 in each session
         means = {key: tf.reduce_mean(tf.stack([each[key] for each in said]), 0) for key in ("probability", "presence")}
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
-        subjects = frozenset().union(*(member.subjects for member in members.values()))
+        learnt = frozenset().union(*(member.learnt_frames for member in members.values()))
         self.network = tf.keras.Model(frames, means)
-        super().__init__(tf.function(self.network, reduce_retracing=True), size, cutoffs, subjects)
+        super().__init__(tf.function(self.network, reduce_retracing=True), size, cutoffs, learnt)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -81,8 +81,8 @@ def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, v
             layers[key] += found
     height, width = model.size
     config = tuple(ExportedMember(member.config.flip, member.refiner is not None) for member in members)
-    subjects = tuple(sorted(model.subjects))
-    ExportedConfig(height, width, model.cutoffs, subjects, params.precision, config).write(directory)
+    learnt = tuple(sorted(model.learnt_frames))
+    ExportedConfig(height, width, model.cutoffs, learnt, params.precision, config).write(directory)
     return layers
 
 

@@ -43,14 +43,14 @@ class ExportedMember:
 
 @dataclass(frozen=True, config=STRICT)
 class ExportedConfig:
-    """Input size in pixels, the cut-offs, the keys of the subjects that it has learnt from (`unseen.subject_keys`), in which
+    """Input size in pixels, the cut-offs, the keys of the frames that it has learnt from (`unseen`), in which
     arithmetic it computes, and the trainings behind it.
     """
 
     height: Side
     width: Side
     cutoffs: Cutoffs
-    subjects: tuple[str, ...]
+    learnt_frames: tuple[str, ...]
     precision: Literal["int8", "float32"]
     members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]
 
@@ -74,7 +74,7 @@ class ExportedPredictor(Predictor):
 
     def __init__(self, config: ExportedConfig, members: Sequence["Member"]) -> None:
         self.config = config
-        super().__init__(_Mean(members), (config.height, config.width), config.cutoffs, frozenset(config.subjects))
+        super().__init__(_Mean(members), (config.height, config.width), config.cutoffs, frozenset(config.learnt_frames))
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -23,6 +23,7 @@ _TEXT = (
     "subject",
     "split",
     "digest",
+    "pixels",
     "file",
     "other",
     "reason",

@@ -51,11 +51,11 @@ class Predictor:
         run: the network, as the module says.
         size: (height, width) of its input in pixels.
         cutoffs: that belong to it.
-        subjects: keys, from `unseen.subject_keys`, of all subjects whose frames chose its weights or cut-offs.
+        learnt_frames: keys (`unseen`) of all frames that chose its weights or cut-offs.
     """
 
-    def __init__(self, run: Network, size: Size, cutoffs: Cutoffs, subjects: frozenset[str]) -> None:
-        self._run, self.size, self.cutoffs, self.subjects = run, size, cutoffs, subjects
+    def __init__(self, run: Network, size: Size, cutoffs: Cutoffs, learnt_frames: frozenset[str]) -> None:
+        self._run, self.size, self.cutoffs, self.learnt_frames = run, size, cutoffs, learnt_frames
 
     def estimates(self, inputs: NDArray[np.uint8], sizes: Iterable[Size]) -> Iterator[Estimate]:
         """What the network says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes` (height,

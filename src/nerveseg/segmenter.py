@@ -33,7 +33,7 @@ UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.npz"
 class SegmenterConfig:
     """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
     from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, the cut-offs found
-    on val, and the keys of the subjects that it has learnt from (`unseen.subject_keys`).
+    on val, and the keys of the frames that it has learnt from (`unseen`).
     """
 
     height: Side
@@ -44,7 +44,7 @@ class SegmenterConfig:
     refiner_filters: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
-    subjects: tuple[str, ...] = ()
+    learnt_frames: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -62,7 +62,7 @@ class Segmenter(Predictor):
         (estimate,) = estimates_of(frames, unet, [refiner], flip=config.flip)
         self.network = tf.keras.Model(frames, estimate)
         run = tf.function(self.network, reduce_retracing=True)
-        super().__init__(run, (config.height, config.width), config.cutoffs, frozenset(config.subjects))
+        super().__init__(run, (config.height, config.width), config.cutoffs, frozenset(config.learnt_frames))
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -161,9 +161,9 @@ def network_to_train(
     return network
 
 
-def subjects_behind(init_from: str) -> frozenset[str]:
-    """Keys of the subjects that the weights in this folder have learnt from."""
-    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(Path(init_from)).subjects)
+def frames_behind(init_from: str) -> frozenset[str]:
+    """Keys of the frames that the weights in this folder have learnt from."""
+    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(Path(init_from)).learnt_frames)
 
 
 def load_weights(network: tf.keras.Model, path: Path) -> None:

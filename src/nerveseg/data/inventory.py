@@ -24,7 +24,7 @@ from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import DatasetError
 from nerveseg.params import DataParams
 
-MANIFEST_COLUMNS = ["frame", "subject", "split", "height", "width", "has_nerve", "mask_area", "digest"]
+MANIFEST_COLUMNS = ["frame", "subject", "split", "height", "width", "has_nerve", "mask_area", "digest", "pixels"]
 REMARK_COLUMNS = ["frame", "remark"]
 
 
@@ -131,7 +131,7 @@ class _Rows:
         height, width = item.size
         self.manifest.append(
             {"frame": item.name, "subject": whose, "split": "", "height": height, "width": width,
-             "has_nerve": item.mask_area > 0, "mask_area": item.mask_area, "digest": item.digest}
+             "has_nerve": item.mask_area > 0, "mask_area": item.mask_area, "digest": item.digest, "pixels": item.pixels}
         )  # fmt: skip
         self.remarks += [(item.name, item.remark)] * bool(item.remark)
         self.levels.append(item.levels)
