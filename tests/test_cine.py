@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from conftest import simulated_frame
 from nerveseg.cine import KEPT_IN_LOOPS, KEPT_LIVE, Said, Trail, steadied
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.predictor import Predictor
@@ -130,7 +131,40 @@ def test_masks_of_a_loop_and_of_a_live_picture_do_not_come_and_go():
     assert {each.mask.shape for each in together} == {(128, 192)}
     assert all(each.mask.any() for each in together)
     predict = flickering().live()
-    assert [predict(frame).mask.any() for frame in frames] == [False] + [True] * 19
+    assert [predict(frame, 0.03 * number).mask.any() for number, frame in enumerate(frames)] == [False] + [True] * 19
+
+
+def test_a_live_picture_begins_anew_after_a_gap_in_time_or_with_frames_of_another_size():
+    frame, other = cv2.resize(tissue(1), (192, 128)), cv2.resize(tissue(1), (192, 100))
+    predict = flickering().live()
+    seen = [
+        (frame, 0.0),
+        (frame, 0.1),
+        (frame, 0.2),
+        (frame, 5.0),
+        (other, 5.1),
+        (other, 5.2),
+        (frame, 5.3),
+        (frame, 9.0),
+    ]
+    assert [predict(*each).mask.any() for each in seen] == [False, True, True, True, False, True, False, True]
+
+
+def fan(frame: np.ndarray) -> np.ndarray:
+    """As a curved probe shows it, beside a scale: shape and scale are those of all its frames."""
+    mask = np.zeros(frame.shape, np.uint8)
+    cv2.ellipse(mask, (frame.shape[1] // 2, -20), (150, 130), 0, 40, 140, 1, -1)
+    shown = frame * mask
+    shown[::8, -4:] = 255
+    return shown
+
+
+@pytest.mark.parametrize("of", [lambda frame: frame, fan])
+def test_files_that_have_nothing_to_do_with_each_other_are_not_averaged(of):
+    frames = [of(simulated_frame((128, 160), nerve=True, seed=seed)[0]) for seed in range(6)]
+    said = [Said(np.full((128, 160), number % 2, np.float32), float(number % 2)) for number in range(6)]
+    assert [each.presence for each in live(frames, said)] == [0, 1, 0, 1, 0, 1]
+    assert [each.presence for each in loop(frames, said)] == [0, 1, 0, 1, 0, 1]
 
 
 def test_a_loop_of_one_frame_is_predicted_as_the_frame():

@@ -1,18 +1,21 @@
 """A registered model behind `nerveseg serve` and behind `mlflow models serve`, as processes of their own."""
 
+import asyncio
 import base64
 import http.client
 import io
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -29,6 +32,7 @@ from nerveseg.loading import load_predictor
 from nerveseg.predictor import Prediction
 from nerveseg.registration import example, save_served
 from nerveseg.served import ServedPredictor
+from nerveseg.serving_app import Application
 from nerveseg.tracking_models import PREDICTOR
 from processes import started
 from test_export import FLOAT, VAL
@@ -242,11 +246,218 @@ def test_it_listens_on_this_machine_alone(port):
     assert [address.ip for address in listening if address.port == port] == ["127.0.0.1"]
 
 
-def test_a_port_in_use_and_a_folder_without_a_model_are_told(port, folder, tmp_path):
-    with pytest.raises(SystemExit, match=rf"port {port} of 127.0.0.1 cannot be used .* --port"):
+def test_a_port_in_use_and_a_folder_without_a_model_are_told(port, folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
         cli.main(["serve", "--model", str(folder), "--port", str(port)])
-    with pytest.raises(SystemExit, match=r"holds no MLmodel"):
+    assert re.search(rf"port {port} of 127.0.0.1 cannot be used .* --port", capsys.readouterr().err)
+    with pytest.raises(SystemExit):
         cli.main(["serve", "--model", str(tmp_path), "--port", str(free_port())])
+    assert "holds no MLmodel" in capsys.readouterr().err
+
+
+def post(port: int, body: bytes, **headers: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.putrequest("POST", "/invocations", skip_host="Host" in headers)
+    for name, value in ({"Content-Length": str(len(body))} | headers).items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+JSON = "application/json"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("text/csv", 415), ("application/vnd.apache.parquet", 415), ("application/x-www-form-urlencoded", 415),
+        ("text/plain", 415), ("application/json; charset=latin1", 415), ("", 400), (None, 400),
+        ("application/json; charset=UTF-8", 200), ("Application/JSON", 200),
+    ],
+)  # fmt: skip
+def test_only_json_is_read(port, kind, status):
+    body = json.dumps({"dataframe_records": [{"frame": [[1, 2], [3, 4]]}]}).encode()
+    found, told = post(port, body, **({} if kind is None else {"Content_Type": kind}))
+    assert found == status
+    assert status == 200 or "send application/json" in json.loads(told)["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"dataframe_records": [{"image": "DOE^JANE"',
+        b"\xff\xfeDOE^JANE",
+        b'{"dataframe_records":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b'{"dataframe_records":[{"frame":[[' + b"9" * 5000 + b"]]}]}",
+        b'{"dataframe_records":[{"frame":[[' + b"9" * 400 + b"]]}]}",
+        b'{"dataframe_records":[{"frame":[[NaN]]}]}',
+        b'{"dataframe_records":[{"frame":[[1e999]]}]}',
+        b'{"dataframe_records":[{"frame":{"DOE^JANE":1}}]}',
+        b'{"dataframe_records":[{"frame":[["DOE^JANE"]]}]}',
+        b'{"dataframe_records":[{"DOE^JANE":1}]}',
+        b'{"dataframe_records":{"frame":"DOE^JANE"}}',
+        b'{"dataframe_records":["DOE^JANE"]}',
+        b'{"dataframe_split":{"columns":["DOE^JANE"],"data":[[1]]}}',
+        b'{"dataframe_split":{"columns":["frame"],"data":[["DOE^JANE",2]]}}',
+        b'{"instances":[{"image":"DOE^JANE"}]}',
+        b'{"inputs":"DOE^JANE"}',
+        b'{"dataframe_records":[{"frame":[[1]]}],"params":{"DOE^JANE":1}}',
+        b'{"dataframe_records":[{"frame":[[1]]}],"params":["DOE^JANE"]}',
+        b'{"dataframe_records":[{"image":"' + base64.b64encode(b"DOE^JANE") + b'"}]}',
+        b'{"dataframe_records":[{"image":"\ud83d"}]}',
+        b"null", b"[]", b"1", b"", b"\0",
+    ],
+)  # fmt: skip
+def test_a_malformed_body_gets_400_and_one_sentence_that_echoes_nothing(port, body):
+    status, told = post(port, body, Content_Type=JSON)
+    assert status == 400
+    assert set(json.loads(told)) == {"error_code", "message"}
+    assert "DOE" not in told
+    assert "\n" not in json.loads(told)["message"]
+
+
+def bomb(width: int, height: int) -> str:
+    file = io.BytesIO()
+    Image.new("1", (width, height)).save(file, "PNG")
+    return coded(file.getvalue())
+
+
+def jpeg_in_dicom(claimed: int, true: int) -> str:
+    """A DICOM file that says it is small, around a JPEG that is not."""
+    import pydicom
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit
+
+    made = pydicom.dcmread(io.BytesIO(dicom_of(np.zeros((1, claimed, claimed), np.uint8))))
+    file = io.BytesIO()
+    Image.new("L", (true, true)).save(file, "JPEG")
+    made.PixelData = encapsulate([file.getvalue()])
+    made["PixelData"].is_undefined_length = True
+    made.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    file = io.BytesIO()
+    made.save_as(file)
+    return coded(file.getvalue())
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"image": bomb(8192, 8192)}],
+        [{"image": bomb(2**26, 1)}],
+        [{"image": bomb(1, 2**26)}],
+        [{"image": bomb(4096, 4096)}] * 3,
+        [{"image": jpeg_in_dicom(16, 6000)}],
+    ],
+)
+def test_frames_that_would_fill_the_memory_are_refused_before_they_are_decoded(port, rows):
+    status, told = post(port, json.dumps({"dataframe_records": rows}).encode(), Content_Type=JSON)
+    assert status == 413
+    assert "send fewer or smaller frames at once" in told
+
+
+def test_frames_asked_for_as_numbers_may_have_fewer_pixels(port):
+    rows = {"dataframe_records": [{"image": bomb(4096, 4096)}], "params": {"arrays": True}}
+    assert post(port, json.dumps(rows).encode(), Content_Type=JSON)[0] == 413
+
+
+def test_a_film_or_a_file_of_several_pages_is_refused_before_it_is_decoded(port):
+    file = io.BytesIO()
+    Image.new("L", (9, 9)).save(file, "TIFF", save_all=True, append_images=[Image.new("L", (9, 9))])
+    status, told = post(
+        port, json.dumps({"dataframe_records": [{"image": coded(file.getvalue())}]}).encode(), Content_Type=JSON
+    )
+    assert (status, "more than one page" in told) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost@evil.example", ""]
+)
+def test_who_calls_it_by_another_name_gets_nothing(port, host):
+    assert post(port, b"{}", Content_Type=JSON, Host=host)[0] == 403
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/version", "/"])
+def test_there_are_no_pages(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/json")
+
+
+def application(predict=lambda table, params: [{"frames": len(table)}], limit=2**20):
+    return Application(predict, limit)
+
+
+def asked(app, body: bytes, *, chunk: int = 2**16, stall: float = 0.0):
+    """The status and message with which an application answers a body that comes in parts, the last one late."""
+
+    async def ask():
+        sent, parts = [], [body[at : at + chunk] for at in range(0, len(body), chunk)]
+
+        async def receive():
+            if not parts[1:]:
+                await asyncio.sleep(stall)
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"host", b"127.0.0.1:1"), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": headers}
+        await app(scope, receive, send)
+        return sent[0]["status"], json.loads(sent[1]["body"])
+
+    return asyncio.run(ask())
+
+
+BODY = json.dumps({"dataframe_records": [{"frame": [[1, 2], [3, 4]]}]}).encode()
+
+
+def test_a_body_that_does_not_come_in_time_gets_408(monkeypatch):
+    monkeypatch.setattr("nerveseg.serving_app.BODY_SECONDS", 0.1)
+    assert asked(application(), BODY, stall=0.5)[0] == 408
+    assert asked(application(), BODY) == (200, {"predictions": [{"frames": 1}]})
+
+
+def test_more_bodies_or_frames_than_can_be_held_get_429_and_the_room_is_given_back(monkeypatch):
+    app = application()
+    monkeypatch.setattr(app._bytes, "left", 10)
+    assert asked(app, BODY)[0] == 429
+    monkeypatch.setattr(app._bytes, "left", len(BODY))
+    monkeypatch.setattr(app._pixels, "left", 3)
+    assert asked(app, BODY)[0] == 429
+    monkeypatch.setattr(app._pixels, "left", 4)
+    assert [asked(app, BODY)[0] for _ in range(3)] == [200, 200, 200]
+
+
+def test_a_fault_of_the_model_is_told_without_what_was_sent_or_where(caplog):
+    def broken(table, params):
+        raise ValueError(f"cannot do {table}")
+
+    status, told = asked(application(broken), BODY)
+    assert (status, told["message"]) == (500, "the model failed (ValueError); please report it with the frame")
+    assert "Traceback" not in caplog.text
+    assert "cannot do" not in caplog.text
+
+
+def test_a_head_that_does_not_come_and_connections_beyond_a_number_are_closed(port):
+    from nerveseg.serving import CONNECTIONS
+
+    half = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(CONNECTIONS + 20)]
+    for each in half:
+        with suppress(OSError):
+            each.sendall(b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: ")
+    began = time.monotonic()
+    answers = []
+    for each in half:
+        with suppress(ConnectionError):
+            answers.append(each.recv(20))
+        each.close()
+    assert time.monotonic() - began < 60, "who is silent was waited for"
+    assert answers.count(b"HTTP/1.1 503 Service") >= 10
+    assert post(port, BODY, Content_Type=JSON)[0] == 200
 
 
 def test_ctrl_c_ends_it_without_an_error(folder):

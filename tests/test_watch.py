@@ -1,14 +1,17 @@
 """Live frames: which are shown and dropped, where they come from, and the page that shows them."""
 
+import base64
 import http.client
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import cv2
@@ -20,7 +23,7 @@ from nerveseg.errors import BadFileError, DatasetError, ServingError
 from nerveseg.export import export
 from nerveseg.predictor import Prediction
 from nerveseg.watch import Watch
-from nerveseg.watch_page import page
+from nerveseg.watch_page import CONNECTIONS, page
 from nerveseg.watch_sources import frames_of
 from odd_files import dicom
 from processes import started
@@ -38,7 +41,7 @@ class Slow:
         self.seconds, self.asked = seconds, []
 
     def live(self):
-        def predict(frame):
+        def predict(frame, arrived):
             time.sleep(self.seconds)
             self.asked.append(int(frame[0, 0]))
             return Prediction(MASK.astype(np.float32), MASK, 0.75, 0.5)
@@ -201,27 +204,47 @@ def ask(port, path, host=None):
     return connection.getresponse()
 
 
-def test_the_page_shows_pictures_and_tells_their_state():
-    with watched(numbered(200, 0.02)) as port:
-        assert b"<title>nerveseg watch</title>" in ask(port, "/").read()
-        pictures = ask(port, "/frames")
-        assert pictures.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
-        assert pictures.readline() == b"--frame\r\n"
-        assert pictures.readline() == b"Content-Type: image/jpeg\r\n"
-        size = int(pictures.readline().split()[1])
-        pictures.readline()
-        shown = cv2.imdecode(np.frombuffer(pictures.read(size), np.uint8), cv2.IMREAD_COLOR)
+def events(port):
+    """What the page is told, event by event."""
+    answer = ask(port, "/frames")
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    for line in answer:
+        if line.startswith(b"data: "):
+            yield json.loads(line.removeprefix(b"data: "))
+
+
+class Numbering(Slow):
+    """Calls nerve as many pixels as the number of the frame, which is its brightness."""
+
+    def live(self):
+        def predict(frame, arrived):
+            mask = np.zeros(frame.shape, bool)
+            mask.ravel()[: int(frame[0, 0])] = True
+            return Prediction(mask.astype(np.float32), mask, 0.75, 0.5)
+
+        return predict
+
+
+def flat(count, seconds):
+    for number in range(1, count + 1):
+        yield np.full((48, 80), 20 * number, np.uint8)
+        time.sleep(seconds)
+
+
+def test_picture_and_numbers_of_an_event_are_of_one_frame():
+    with watched(flat(12, 0.1), Numbering()) as port:
+        seen = [(state["area"], base64.b64decode(state["picture"])) for state in events(port) if state["shown"]]
+    assert len(seen) > 6
+    for area, picture in seen:
+        shown = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
         assert shown.shape == (48, 80, 3)
-        assert (shown[..., 2].astype(int) - shown[..., 0] > 60).any(), "the outline is orange"
-        event = ask(port, "/state").readline()
-        state = json.loads(event.removeprefix(b"data: "))
-        assert state["presence"] == 0.75
-        assert state["shown"] >= 1
+        assert abs(int(shown[40, 70, 0]) - area) < 5
 
 
 def test_it_listens_on_this_machine_alone_and_answers_to_no_other_name():
     with watched(numbered(200, 0.02)) as port:
-        assert ask(port, "/state", host="evil.example:80").status == 403
+        assert ask(port, "/frames", host="evil.example:80").status == 403
+        assert ask(port, "/frames", host="127.0.0.1.evil.example").status == 403
         assert ask(port, "/", host=f"localhost:{port}").status == 200
         assert ask(port, "/etc/passwd").status == 404
         with (
@@ -229,6 +252,69 @@ def test_it_listens_on_this_machine_alone_and_answers_to_no_other_name():
             page(SimpleNamespace(), port),
         ):
             pass
+
+
+def test_a_client_that_leaves_before_its_answer_leaves_no_traceback(capfd):
+    with watched(numbered(100, 0.02)) as port:
+        for request in (
+            b"",
+            b"GET",
+            b"GET / HTTP/1.0\r\nHost: evil\r\n\r\n",
+            b"GET /frames HTTP/1.0\r\nHost: localhost\r\n\r\n",
+        ):
+            for _ in range(5):
+                client = socket.create_connection(("127.0.0.1", port))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves with a reset
+                client.sendall(request)
+                client.close()
+        assert ask(port, "/").status == 200
+        time.sleep(0.3)
+    assert capfd.readouterr().err == ""
+
+
+def test_who_is_silent_is_cut_off_and_too_many_find_no_place(monkeypatch):
+    monkeypatch.setattr("nerveseg.watch_page.SECONDS", 1.0)
+    with watched(numbered(10**6, 0.02)) as port:
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(CONNECTIONS + 8)]
+        before = threading.active_count()
+        assert before < CONNECTIONS + 20
+        for number in range(4):  # a byte now and then is no request
+            for each in silent:
+                with suppress(OSError):
+                    each.sendall(b"GET "[number : number + 1])
+            time.sleep(0.4)
+        for each in silent:
+            with suppress(ConnectionError):
+                assert each.recv(10) == b""
+        assert ask(port, "/").status == 200
+
+
+def test_a_folder_that_goes_away_ends_the_watch_in_one_sentence(tmp_path):
+    folder = tmp_path / "grow"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), FRAME)
+    frames = frames_of(str(folder))
+    assert next(frames).shape == FRAME.shape
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(
+        DatasetError, match=r"grow can no longer be read \(No such file or directory\); see where it went"
+    ):
+        next(frames)
+
+
+def test_a_file_s_name_is_no_command_to_the_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("nerveseg.watch_sources.WRITTEN_IN", 0.0)
+    (tmp_path / "1\x1b[31mred\n.png").write_bytes(b"no image")
+    cv2.imwrite(str(tmp_path / "2.png"), FRAME)
+    cv2.imwrite(str(tmp_path / "0.png"), FRAME)
+    frames = frames_of(str(tmp_path))
+    next(frames)
+    (tmp_path / "3\x1b[31mred\n.png").write_bytes(b"no image")
+    threading.Timer(0.3, cv2.imwrite, [str(tmp_path / "4.png"), FRAME]).start()
+    next(frames)
+    told = capsys.readouterr().err
+    assert "\\x1b[31mred\\n" in told
+    assert told.rstrip("\n").isprintable()
 
 
 @pytest.fixture(scope="module")
@@ -263,25 +349,34 @@ def test_ctrl_c_ends_the_command_without_an_error(exported, tmp_path):
     line = command(tmp_path, "--model", exported, "--port", port)
     with started(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert "is outlined at" in process.stdout.readline()
-        assert any(b'"shown": 1' in event for event in ask(port, "/state"))
+        assert any(state["shown"] == 1 for state in events(port))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
     assert "1 frames shown, 0 dropped" in out
 
 
-def test_the_page_in_a_browser_tells_what_is_seen(chromium):
-    heard = []
-    with watched(numbered(250, 0.02)) as port:
+def test_the_page_in_a_browser_shows_picture_and_numbers_of_one_frame(chromium):
+    """Though they come seconds apart, when a browser would show a picture of a stream only with the next one."""
+    look = """() => {
+        const image = document.querySelector("img"), canvas = document.createElement("canvas");
+        if (image.naturalWidth != 80) return null;
+        canvas.width = 80, canvas.height = 48;
+        canvas.getContext("2d").drawImage(image, 0, 0);
+        return [canvas.getContext("2d").getImageData(70, 40, 1, 1).data[2], +document.getElementById("area").textContent];
+    }"""
+    heard, seen = [], []
+    with watched(flat(4, 1.5), Numbering()) as port:
         tab = chromium.new_page()
         tab.on("pageerror", lambda error: heard.append(str(error)))
         tab.on("console", lambda message: heard.append(message.text))
         tab.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
-        tab.get_by_text("a nerve is outlined").wait_for()
-        assert tab.inner_text("#presence") == "0.75"
         end = time.monotonic() + PATIENCE
-        while tab.evaluate("document.querySelector('img').naturalWidth") != 80:
+        while not tab.get_by_text("the source has ended").is_visible():
             assert time.monotonic() < end
+            seen += filter(None, [tab.evaluate(look)])
             time.sleep(0.05)
-        tab.get_by_text("the source has ended").wait_for()
+        assert tab.inner_text("#presence") == "0.75"
+    assert len({area for _, area in seen}) >= 3
+    assert all(abs(level - area) < 5 for level, area in seen), seen
     assert heard == []

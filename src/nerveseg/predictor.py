@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nerveseg.cine import Said, Trail, steadied
+from nerveseg.cine import GAP, Said, Trail, steadied
 from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, confidence
 
@@ -75,11 +75,18 @@ class Predictor:
         said = steadied(inputs, [*each_said(in_batches(self._run, inputs))])
         return (self._over(frame, each) for frame, each in zip(frames, said, strict=True))
 
-    def live(self) -> Callable[[Frame], Prediction]:
-        """What predicts frames, uint8 (H, W), as they arrive; each is steadied by those before it (`cine`)."""
+    def live(self) -> Callable[[Frame, float], Prediction]:
+        """What predicts frames, uint8 (H, W), as they arrive, at so many seconds of a clock; each is steadied by those before it
+        (`cine`), but for those of another size or before a gap in time.
+        """
         trail = Trail()
+        before: tuple[Size, float] | None = None
 
-        def predict(frame: Frame) -> Prediction:
+        def predict(frame: Frame, arrived: float) -> Prediction:
+            nonlocal before
+            if before is not None and (before[0] != frame.shape or arrived - before[1] > GAP):
+                trail.begin_anew()
+            before = frame.shape, arrived
             inputs = self._inputs([frame])
             (said,) = each_said(in_batches(self._run, inputs))
             return self._over(frame, trail.add(inputs[0], said))

@@ -10,7 +10,7 @@ import binascii
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
+from nerveseg.claimed_pixels import claimed_pixels
 from nerveseg.data.dicom import is_dicom
 from nerveseg.data.frames import read_frame
-from nerveseg.data.images import MAX_PIXELS
 from nerveseg.data.letterbox import Frame
 from nerveseg.data.png import grey_png
 from nerveseg.errors import BadFileError
@@ -33,6 +33,7 @@ from nerveseg.predictor import Prediction, Predictor
 
 FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"
 ARTIFACT = "predictor"
+PIXELS = 2**24  # of a frame: 4096x4096, many times what any probe gives
 WHITE, SIXTEEN_BITS = 255, 65535
 warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # `registration` has the schema
 
@@ -69,20 +70,22 @@ class ServedPredictor(PythonModel):
     ) -> list[dict[str, Any]]:
         """The rows of a table, as `registration.SIGNATURE` describes."""
         arrays = bool((params or {}).get(ARRAYS, False))
-        frames = _frames(model_input)
-        return [_told(each, arrays=arrays) for each in self.predictor.predict(frames)]
+        # One at a time: decoded, and as maps of probability, the frames of a request may not fit in memory.
+        return [
+            _told(found, arrays=arrays) for frame in _frames(model_input) for found in self.predictor.predict([frame])
+        ]
 
 
-def _frames(table: object) -> list[Frame]:
+def _frames(table: object) -> Iterator[Frame]:
     if not isinstance(table, pd.DataFrame) or not len(table):
         raise RequestError(
             'no frame was found; expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of '
             "grey levels"
         )
-    if unknown := sorted(set(map(str, table.columns)) - {FRAME, IMAGE}):
-        raise RequestError(f"{', '.join(unknown)} is no column; expected {FRAME} or {IMAGE}")
+    if set(map(str, table.columns)) - {FRAME, IMAGE}:
+        raise RequestError(f"there is a column of another name; expected {FRAME} or {IMAGE}")
     given = zip(*(table[name].tolist() for name in table), strict=True)  # `to_dict` takes as long as the mask does
-    return [_frame(dict(zip(table, row, strict=True)), number) for number, row in enumerate(given, 1)]
+    return (_frame(dict(zip(table, row, strict=True)), number) for number, row in enumerate(given, 1))
 
 
 def _frame(row: Mapping[Any, Any], number: int) -> Frame:
@@ -105,11 +108,11 @@ def _is_missing(value: object) -> bool:
 def _from_pixels(value: object) -> Frame:
     try:
         levels = np.asarray(value, dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise RequestError(
             f"{FRAME} holds rows of unequal length, or what is no number; give height rows of width grey levels"
         ) from None
-    if levels.ndim != 2 or not levels.size or levels.size > MAX_PIXELS:
+    if levels.ndim != 2 or not levels.size or levels.size > PIXELS:
         raise RequestError(f"{FRAME} has shape {levels.shape}; expected rows of grey levels, (height, width)")
     if not (np.isfinite(levels).all() and levels.min() >= 0 and levels.max() <= WHITE):
         raise RequestError(f"{FRAME} holds values outside of 0 to {WHITE}; scale its grey levels to that range")
@@ -124,6 +127,8 @@ def _from_file(value: object) -> Frame:
         content = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError(f"{IMAGE} is no base64 ({error}); encode the bytes of the file, without a prefix") from None
+    if (pixels := claimed_pixels(content)) > PIXELS:
+        raise RequestError(f"{IMAGE} claims {pixels:,} pixels, more than {PIXELS:,}; send it at the probe's own size")
     descriptor, name = tempfile.mkstemp(".png")  # an image is told by its content, DICOM by its name
     path = Path(name)
     try:

@@ -1,69 +1,25 @@
-"""MLflow's own scoring server, `mlflow models serve`, with safe defaults: it listens on this machine alone, and refuses requests
-above a size, which it never holds in memory.
+"""`nerveseg serve`: a registered model behind a port of this machine.
 
-What it answers, and how, is MLflow's business and the model's (`nerveseg.served`).
+What it answers is `serving_app`'s business and the model's (`nerveseg.served`), which MLflow's own `mlflow models serve` serves as
+well. Here are the connections: how many there may be, and how long one may take to say what it wants.
 """
 
-import json
+import asyncio
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nerveseg.errors import ModelError, ServingError
+from nerveseg.serving_app import MEGABYTE, Application
+from nerveseg.this_machine import HOST
 from nerveseg.tracking_models import MODEL, downloaded, is_uri
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-HOST = "127.0.0.1"
-MEGABYTE = 2**20
-_TOO_LARGE = 413  # HTTP
-_DRAINED = 10  # times the limit, of a request that is refused; beyond that the connection breaks
-
-
-class SizeLimit:
-    """Answers 413 to a request with a body of more than `limit` bytes, whether it says so beforehand or not."""
-
-    def __init__(self, app: "ASGIApp", limit: int) -> None:
-        self._app, self._limit = app, limit
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        size = int(told) if told.isdigit() else 0
-        parts: list[Message] = [await receive()]
-        read = len(parts[0].get("body", b""))
-        while parts[-1].get("more_body") and max(size, read) <= self._limit:
-            parts.append(await receive())
-            read += len(parts[-1].get("body", b""))
-        if max(size, read) > self._limit:
-            # A client that is still sending would see a broken connection and not the answer.
-            part = parts.pop()
-            while part.get("more_body") and read <= _DRAINED * self._limit:
-                part = await receive()
-                read += len(part.get("body", b""))
-            await self._refuse(send)
-            return
-        waiting = iter(parts)
-
-        async def replay() -> "Message":
-            return next(waiting, None) or await receive()
-
-        await self._app(scope, replay, send)
-
-    async def _refuse(self, send: "Send") -> None:
-        limit = f"{self._limit / MEGABYTE:g} MB"
-        told = f"the request is larger than {limit}; send fewer frames at once, or raise --limit"
-        content = json.dumps({"error_code": "REQUEST_TOO_LARGE", "message": told}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-        headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": _TOO_LARGE, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+CONNECTIONS = 64
+HEADER_SECONDS = 10.0
+HEADER_BYTES = 2**14
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 def serve(model: str, port: int, limit: float) -> None:
@@ -80,18 +36,61 @@ def serve(model: str, port: int, limit: float) -> None:
     """
     _check_port(port)
     with _folder(model) as folder:
-        import uvicorn
-        from mlflow.pyfunc import load_model, scoring_server
+        from mlflow.pyfunc import load_model
 
         # The model brings the code that it was trained with, which may not be this one.
         for name in [name for name in sys.modules if name.partition(".")[0] == "nerveseg"]:
             del sys.modules[name]
-        app = SizeLimit(scoring_server.init(load_model(str(folder))), round(limit * MEGABYTE))
+        app = Application(load_model(str(folder)).predict, round(limit * MEGABYTE))
     print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
     try:
-        uvicorn.run(app, host=HOST, port=port, log_level="warning")
+        _run(app, port)
     except KeyboardInterrupt:  # uvicorn has ended its connections by then
         return
+
+
+def _run(app: Application, port: int) -> None:
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):
+        """Closes a connection that does not send the head of a request in time, and those beyond a number."""
+
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+            super().connection_made(transport)
+            if len(self.connections) > CONNECTIONS:
+                transport.write(_FULL)
+                transport.close()
+            self._wait_for_head()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._wait_for_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._stop_waiting()
+
+        def _wait_for_head(self) -> None:
+            """Before the first request; after that uvicorn waits, until more of the next one arrives."""
+            if self.cycle is not None and (
+                not self.cycle.response_complete or self.timeout_keep_alive_task is not None
+            ):
+                self._stop_waiting()
+            elif self._deadline is None:
+                self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+        def _stop_waiting(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    uvicorn.run(
+        app, host=HOST, port=port, http=Impatient, ws="none", lifespan="off", log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -118,7 +118,7 @@ class Watch:
         self._newest.end(error)
 
     def _segment(self, frame: Frame, arrived: float) -> None:
-        found = self._predict(frame)
+        found = self._predict(frame, arrived)
         outlined = time.monotonic()
         _, encoded = cv2.imencode(".jpg", overlay(frame, found.mask), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         self._times.append((outlined, outlined - arrived))

@@ -1,25 +1,32 @@
-"""What is watched, as a page on this machine: the outlined frames as a stream of JPEG pictures, and what is told of them as events.
+"""What is watched, as a page on this machine: each outlined frame as an event that carries the picture and what is told of it, so that
+they cannot be of different frames.
 
 It listens on 127.0.0.1 alone, and answers nobody who calls it by another name, so that no page from elsewhere can read it by
 pointing its own name here.
 """
 
+import base64
 import json
+import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from nerveseg.errors import ServingError
+from nerveseg.this_machine import HOST, is_called_so
 from nerveseg.watch import Watch
 
-HOST = "127.0.0.1"
 PAGE = Path(__file__).with_name("watch.html")
-BOUNDARY = "frame"
-_POLICY = "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+CONNECTIONS = 32
+SECONDS = 10.0  # for the head of a request, and to take what is sent
+_POLICY = "default-src 'none'; img-src data:; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @contextmanager
@@ -49,23 +56,48 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, watch: Watch, port: int) -> None:
         super().__init__((HOST, port), _Handler)
         self.watch = watch
+        self.silent: dict[Any, float] = {}  # connections whose request has not come, and since when they stand
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        self.silent[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.silent.pop(request, None)
+            self._free.release()
+
+    def service_actions(self) -> None:
+        """Between two looks for new connections: end those that were silent for too long."""
+        for request, since in list(self.silent.items()):
+            if time.monotonic() - since > SECONDS:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # who looked on has gone
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
+    timeout = SECONDS
 
     def do_GET(self) -> None:
-        answers = {"/": self._page, "/frames": self._frames, "/state": self._states}
-        name = (self.headers.get("Host") or "").rpartition(":")[0]
-        if name not in (HOST, "localhost"):
+        self.server.silent.pop(self.connection, None)
+        answers = {"/": self._page, "/frames": self._frames}
+        if not is_called_so(self.headers.get("Host") or ""):
             self.send_error(HTTPStatus.FORBIDDEN, "ask for it by 127.0.0.1")
         elif self.path not in answers:
             self.send_error(HTTPStatus.NOT_FOUND)
         else:
-            try:
-                answers[self.path]()
-            except (BrokenPipeError, ConnectionResetError):  # who looked on has gone
-                return
+            answers[self.path]()
 
     def _page(self) -> None:
         content = PAGE.read_bytes()
@@ -73,25 +105,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _frames(self) -> None:
-        self._begin(f"multipart/x-mixed-replace; boundary={BOUNDARY}")
-        self.wfile.write(f"--{BOUNDARY}\r\n".encode())
+        self._begin("text/event-stream")
         number, ended = -1, False
         while not ended:
             before = number
             number, picture, state = self.server.watch.wait(before)
             ended = state.ended
-            if number != before and picture:
-                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                # A browser shows a picture when it sees where the next one begins.
-                self.wfile.write(head.encode() + picture + f"\r\n--{BOUNDARY}\r\n".encode())
-
-    def _states(self) -> None:
-        self._begin("text/event-stream")
-        number, ended = -1, False
-        while not ended:
-            number, _, state = self.server.watch.wait(number)
-            ended = state.ended
-            self.wfile.write(f"data: {json.dumps(asdict(state))}\n\n".encode())
+            told = json.dumps(asdict(state) | {"picture": base64.b64encode(picture).decode()})
+            # Where there is nothing new a comment finds out whether somebody still looks on.
+            self.wfile.write(b":\n\n" if number == before else f"data: {told}\n\n".encode())
 
     def _begin(self, kind: str, more: dict[str, str] | None = None) -> None:
         self.send_response(HTTPStatus.OK)

@@ -91,7 +91,13 @@ def _of_folder(folder: Path) -> Iterator[Frame]:
     seen = set(_images(folder)[:-1])
     appeared: dict[Path, float] = {}
     while True:
-        for path in _images(folder):
+        try:
+            found = _images(folder)
+        except OSError as error:
+            raise DatasetError(
+                f"{folder} can no longer be read ({error.strerror}); see where it went, and begin again"
+            ) from None
+        for path in found:
             if path in seen:
                 continue
             try:
