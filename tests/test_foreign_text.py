@@ -161,13 +161,11 @@ def test_a_terminal_without_a_letter_shows_its_code_and_the_work_goes_on(encodin
     assert b"Traceback" not in done.stderr
 
 
-def test_an_error_is_one_line_though_a_name_in_it_has_several(capsys):
-    with pytest.raises(SystemExit), told_plainly():
+def test_an_error_is_one_line_though_a_name_in_it_has_several():
+    with pytest.raises(SystemExit, match=r"^error: a\\n\\x1b\[1mall is well: not found$"), told_plainly():
         raise DatasetError("a\n\x1b[1mall is well: not found")
-    assert capsys.readouterr().err == "error: a\\n\\x1b[1mall is well: not found\n"
 
 
-def test_several_wrong_params_are_a_line_each(capsys):
-    with pytest.raises(SystemExit), told_plainly():
+def test_several_wrong_params_are_a_line_each():
+    with pytest.raises(SystemExit, match=r"^error: one\ntwo\\nlines$"), told_plainly():
         raise ParamsError("one", "two\nlines")
-    assert capsys.readouterr().err == "error: one\ntwo\\nlines\n"
