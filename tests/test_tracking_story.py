@@ -10,14 +10,16 @@ import pytest
 
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
+from nerveseg.tracking_journal import journals
 from nerveseg.tracking_story import overall, stage_states
-from tracked_repository import PATIENCE, client_of, initialised_with_dvc, run, runs_of, scores_of
+from tracked_repository import PATIENCE, client_of, eventually, initialised_with_dvc, run, runs_of, scores_of
 
 SCORED = """
 import json, sys
 from pathlib import Path
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
+from nerveseg.tracking_journal import journals
 
 params = load_params()
 with stage_run(sys.argv[1], params) as run:
@@ -40,6 +42,7 @@ import os, signal, sys
 from pathlib import Path
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
+from nerveseg.tracking_journal import journals
 
 record = Path.cwd() / ".nerveseg" / "run.json"
 first, last, end = map(int, sys.argv[1:4])
@@ -129,6 +132,7 @@ def test_a_training_that_was_killed_goes_on_in_its_run_with_each_epoch_once(repo
         return subprocess.run(command, check=False, timeout=PATIENCE).returncode
 
     assert train(1, 3, signal.SIGKILL) == -signal.SIGKILL
+    eventually(lambda: runs_of(repo) and "train_unet" in runs_of(repo)[0][1] and not journals())
     [(_, stages)] = runs_of(repo)
     assert stages["train_unet"].info.status == "RUNNING"
     assert train(3, 5, 0) == 0  # the checkpoint was that of epoch 2

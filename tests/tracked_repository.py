@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PATIENCE = 600  # seconds; for what hangs, not for what is slow on a busy machine
@@ -68,6 +69,14 @@ def run(*command: str) -> str:
     return done.stdout.strip()
 
 
+def eventually(condition) -> None:
+    """Wait until it holds; what a stage tells is delivered beside it."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -83,7 +92,9 @@ def client_of(folder: Path):
 def runs_of(folder: Path):
     """Parents in order of their start, each with its nested runs by name."""
     client = client_of(folder)
-    experiment = client.get_experiment_by_name("nerveseg").experiment_id
+    if (found := client.get_experiment_by_name("nerveseg")) is None:
+        return []
+    experiment = found.experiment_id
     runs = client.search_runs([experiment], order_by=["attributes.start_time"])
     nested = "mlflow.parentRunId"
     return [

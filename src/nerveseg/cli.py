@@ -148,17 +148,18 @@ def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
 
 
 def sync() -> int:
-    """Send what MLflow's store missed while it was down; 1 where it refused a part, else 0."""
-    from nerveseg.tracking_journal import FOLDER, journals, refusals
+    """Send what MLflow's store missed while it was down, and what was set aside; 1 where a part is set aside again, else 0."""
+    from nerveseg.tracking_journal import FOLDER, journals, set_aside
+    from nerveseg.tracking_outbox import refusals
     from nerveseg.tracking_outbox import sync as deliver
 
-    if not journals():
+    if not journals() and not set_aside():
         print(f"nothing waits in {FOLDER}")
         return 0
     done, refused = deliver(load_params().tracking.experiment)
     print(f"sent what {done} stages had to tell; {len(journals())} wait on, of stages that are running")
     if refused:
-        print(f"MLflow refused a part: {refusals(refused)}", file=sys.stderr)
+        print(f"MLflow has not taken a part: {refusals(refused)}", file=sys.stderr)
     return 1 if refused else 0
 
 

@@ -6,14 +6,19 @@ whatever language, and also inside a Git hook, where Git points GIT_DIR and GIT_
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from nerveseg.errors import RepositoryError
 
 # What survives of the user's GIT_* variables: where Git itself and its safe.directory are configured.
-_KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH")
-_KEPT += ("GIT_DISCOVERY_ACROSS_FILESYSTEM",)
+_KEPT = {
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_EXEC_PATH",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+}
 _SETTINGS = (
     "core.quotePath=false",
     "core.abbrev=auto",
@@ -107,7 +112,7 @@ def changes(paths: Sequence[str], *, new_files: bool) -> bytes:
     return f"{patch}\n".encode("utf-8", "surrogateescape") if patch else b""
 
 
-def _environment() -> Mapping[str, str]:
+def _environment() -> dict[str, str]:
     """Of a Git that speaks English and takes no lock that the user could run into."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}

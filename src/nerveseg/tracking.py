@@ -4,22 +4,23 @@ One execution of the pipeline (one `dvc repro`, one DVC experiment, or one stage
 named after the DVC experiment or the commit; each stage that runs in it is a nested run. A stage is a process
 of its own, so it finds its parent by the tag `nerveseg.execution`, which names the process that started all of
 them. A training that was stopped and goes on continues its run, and the parent of it. `metrics.json` is the truth and
-MLflow a copy of it: nothing comes back from here into an output, and a store that does not answer costs a warning, not
-the stage (`tracking_outbox`). Only `tracking_*` modules know MLflow, and they import it inside functions, since that takes
+MLflow a copy of it: nothing comes back from here into an output. A stage writes a journal, which a process beside it delivers,
+and whatever befalls the two costs a warning, not the stage (`tracking_outbox`). Only `tracking_*` modules know MLflow, and they import it inside functions, since that takes
 a second.
 """
 
 import json
-import logging
 import re
+import shutil
 import sys
 import tempfile
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from flatten_dict import flatten
 from nerveseg.errors import RepositoryError
 from nerveseg.params import Params
 from nerveseg.tracking_execution import execution, execution_name, origin
-from nerveseg.tracking_messages import KEY_TAG, NO_FILES, Message
-from nerveseg.tracking_outbox import Outbox
+from nerveseg.tracking_messages import KEY_TAG, Message
+from nerveseg.tracking_outbox import Fill, Outbox
 from nerveseg.tracking_story import (
     FAILED,
     KILLED,
@@ -47,7 +48,6 @@ from nerveseg.tracking_system import SystemMetrics
 from nerveseg.tracking_unfinished import Unfinished, digest_of_run, this_process
 
 EXECUTION_TAG = "nerveseg.execution"
-_LOG = logging.getLogger(__name__)
 _LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
 
 
@@ -89,6 +89,7 @@ class StageRun:
 class _MlflowRun(StageRun):
     def __init__(self, outbox: Outbox, stage: str, params: Params, record: Path | None) -> None:
         self._outbox, self._stage, self._model_name = outbox, stage, params.tracking.model_name
+        self._promotes = params.tracking.promote
         self._scores: dict[str, float] = {}
         self._tags = origin()
         content = params.model_dump(mode="json")
@@ -127,21 +128,29 @@ class _MlflowRun(StageRun):
     ) -> None:
         self._tell("run", key, name=name, find=find, tags=dict(tags), params=dict(params), parent=parent, time=_now())
 
-    def _tell(self, kind: str, run: str, files: Path = NO_FILES, **content: Any) -> None:
-        self._outbox.send(Message(kind, run, content, files))
+    def _tell(self, kind: str, run: str, fill: Fill | None = None, **content: Any) -> None:
+        self._outbox.send(Message(kind, run, content), fill)
 
     def _remember(self) -> None:
         if self._record:
-            self._state.write(self._record)
+            try:
+                self._state.write(self._record)
+            except OSError as error:
+                self._outbox.keeps_failing(error)
 
     def _log_reproduction(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
+        changed = False
+
+        def fill(folder: Path) -> Path:
+            nonlocal changed
             try:
-                changed = reproduction(Path(folder))
+                changed = reproduction(folder)
             except RepositoryError as error:
-                _LOG.warning("the run in MLflow has no commit or no patch of what is not committed: %s", error)
-                changed = False
-            self._tell("artifact", self._parent, Path(folder), folder=REPRODUCE)
+                told = "the run in MLflow cannot say whether its code was that of a commit, nor keep what differs"
+                self._outbox.warn("git", f"{told}: {error}")
+            return folder
+
+        self._tell("artifact", self._parent, fill, folder=REPRODUCE)
         if changed:
             self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
 
@@ -154,7 +163,8 @@ class _MlflowRun(StageRun):
         """`state` is one of `tracking_story`."""
         self._system.stop()
         if state == RAN and self._record:
-            self._record.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._record.unlink()
         status = {RAN: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}[state]
         self._tell("end", self._run, status=status, time=_now())
         self._tell("tags", self._parent, tags={STAGE_TAG + self._stage: state})
@@ -180,10 +190,10 @@ class _MlflowRun(StageRun):
     def log_artifact(self, path: Path | str, folder: str = "") -> None:
         path = Path(path)
         into = (Path(folder) / path.name).as_posix() if path.is_dir() else folder
-        self._tell("artifact", self._run, path, folder=into)
+        self._tell("artifact", self._run, partial(_copied, path), folder=into)
 
     def log_report(self, path: Path) -> None:
-        self._tell("artifact", self._parent, path, folder="reports")
+        self._tell("artifact", self._parent, partial(_copied, path), folder="reports")
 
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
         from mlflow.data.pandas_dataset import from_pandas
@@ -196,23 +206,28 @@ class _MlflowRun(StageRun):
 
     def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:
         key = uuid.uuid4().hex
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model"
-            save(path)
-            self._tell(
-                "model",
-                self._run,
-                path,
-                key=key,
-                name=name,
-                card=card,
-                registered=self._model_name,
-                tags=self._tags,
-                scores=self._scores,
-                parent=self._parent,
-                time=_now(),
-                step=0,
-            )
+
+        def fill(folder: Path) -> Path:
+            with _temporary_files_in(folder):
+                save(folder / "model")
+            return folder / "model"
+
+        self._tell(
+            "model",
+            self._run,
+            fill,
+            key=key,
+            name=name,
+            card=card,
+            registered=self._model_name,
+            tags=self._tags,
+            scores=self._scores,
+            parent=self._parent,
+            time=_now(),
+            step=0,
+        )
+        if self._promotes:
+            self._outbox.settle()
         return key
 
 
@@ -259,3 +274,18 @@ def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _as_text(value: object) -> str:
     return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_VALUE]
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    return Path((shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name))
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """MLflow makes a model by way of temporary files, as large as it is; there may be no room elsewhere."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before

@@ -57,15 +57,6 @@ def origin() -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def why_without_commit() -> str:
-    """The reason why Git names no commit here; empty where it does."""
-    try:
-        git("rev-parse", "--verify", "HEAD")
-    except RepositoryError as error:
-        return str(error)
-    return ""
-
-
 def _system_user() -> str:
     try:
         return getpass.getuser()

@@ -25,14 +25,6 @@ _REGISTERED = (
 KEY_TAG = "nerveseg.key"
 NO_FILES = Path()
 _BATCH = 100  # parameters; MLflow's limit for one request, lower than that for scores
-# What MLflow will say of the same message whenever it is sent.
-_FINAL = {
-    "BAD_REQUEST",
-    "ENDPOINT_NOT_FOUND",
-    "INVALID_PARAMETER_VALUE",
-    "INVALID_STATE",
-    "RESOURCE_DOES_NOT_EXIST",
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Sender:
     """Delivers messages to one store; it fails as MLflow and its libraries do."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._client = store, store.client
+        self.uri, self._store, self._client = store.uri, store, store.client
         self._ids: dict[str, str] = {}
 
     def send(self, message: Message) -> None:
@@ -201,11 +193,6 @@ class Sender:
         client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})  # where the pages look
         client.set_registered_model_alias(name, CHALLENGER, version)
         return version
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether it is of no use to send the same again."""
-    return getattr(error, "error_code", None) in _FINAL
 
 
 def _batches(items: list[Any]) -> Iterator[Sequence[Any]]:

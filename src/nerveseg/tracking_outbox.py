@@ -1,26 +1,39 @@
-"""The way of messages to MLflow: at once where its store answers, and over a journal on disk where it does not.
+"""Where a stage puts its messages to MLflow: a journal on disk, which a process beside the stage delivers (`tracking_delivery`).
 
-A journal is delivered when the store is back: by its own process, by the next stage, or by `nerveseg sync`. What the store
-refuses for good is told and left out.
+Nothing that befalls the store, the journal or that process fails the stage or holds it up: it costs a warning, the same of
+them one in an execution. What is not delivered when the stage ends waits on disk for the next stage, or for `nerveseg sync`.
 """
 
+import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
 
+import nerveseg
 from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.repository import repository_root
-from nerveseg.tracking_journal import FOLDER, Journal, deliver_journals, journals, refusals
-from nerveseg.tracking_messages import Message, Sender, is_final
+from nerveseg.tracking_delivery import ANSWER, OPENING, deliver_waiting, patience_for, within
+from nerveseg.tracking_journal import FOLDER, Journal, bring_back
+from nerveseg.tracking_messages import NO_FILES, Message, Sender
 from nerveseg.tracking_store import failing_clearly, open_store, public, reason_of, store_errors, store_uri
+from nerveseg.tracking_verdict import SLOW, Verdict, first_to_say, forget
 
-PATIENCE = 30.0  # seconds between two tries of a store that did not answer
+_STARTING = 60.0  # seconds until the process beside the stage speaks; it imports MLflow
 _LOG = logging.getLogger(__name__)
+
+Fill = Callable[[Path], Path]
 
 
 class Outbox:
-    """Where a stage puts its messages; none of its methods fails where the store does.
+    """Where a stage puts its messages; none of its methods fails where the store or the disk does.
 
     Args:
         experiment: MLflow's, that takes the runs.
@@ -34,99 +47,158 @@ class Outbox:
     """
 
     def __init__(self, experiment: str, name: str, execution: str, *, required: bool) -> None:
-        self._experiment, self._name, self._execution = experiment, name, execution
-        self._runs: list[Message] = []  # every journal begins with them
-        self._written, self._next_try = 0, 0.0
-        self._refused = False
+        self._name, self._execution = name, execution
+        self._uri = public(store_uri(repository_root()))
         self._one_at_a_time = threading.RLock()  # system metrics come from a thread of their own
-        self._way: Sender | Journal
+        self._written = self._sent = 0
+        self._said: set[str] = set()
+        self._until = time.monotonic() + _STARTING
+        self._silent = self._ask(experiment, required=required)
+        self._journal: Journal | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._way = Sender(open_store(experiment))
-            self._tell_refused(deliver_journals(self._way)[1])
-        except StoreUnreachableError as error:
-            if required:
-                raise
-            self._way = self._fallen_back(error)
-        except store_errors() as error:
-            self._way = self._fallen_back(error)
+            self._journal = Journal.fresh(name)
+            self._process = self._started(self._journal, experiment)
+            self._listener = threading.Thread(target=self._listen, args=[self._process.stdout], daemon=True)
+            self._listener.start()
+        except OSError as error:
+            self.keeps_failing(error)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, fill: Fill | None = None) -> None:
+        """Put a message into the journal.
+
+        Args:
+            message: without files.
+            fill: writes what goes with it below a folder that is there, and returns its path.
+        """
         with self._one_at_a_time:
-            if message.kind == "run":
-                self._runs.append(message)
-            if isinstance(self._way, Sender):
-                self._way = self._sent(self._way, message)
+            if self._journal is None:
                 return
-            self._write(self._way, message)
-            if time.monotonic() >= self._next_try:
-                self._way = self._tried_again(self._way)
+            try:
+                files = fill(self._journal.place_for(self._written)) if fill else NO_FILES
+                self._journal.append(replace(message, files=files))
+                self._written += 1
+            except store_errors() as error:  # of the disk, or of MLflow as it makes a model
+                self._written += 1  # a folder of that number may be there
+                self.keeps_failing(error)
+
+    def settle(self) -> None:
+        """Wait until the store has what was sent, as long as it answers."""
+        while self._process and self._process.poll() is None and self._sent < self._written:
+            if self._silent or time.monotonic() > self._until:
+                return
+            time.sleep(0.05)
 
     def close(self) -> None:
-        with self._one_at_a_time:
-            if isinstance(self._way, Journal):
-                self._way = self._tried_again(self._way)
-            if isinstance(self._way, Journal):
-                self._way.release()
+        """Wait until the store has it all, as long as it answers; what it does not get now waits."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            while self._process.poll() is None and time.monotonic() < self._until:
+                if self._silent and Verdict.read(self._execution).took > SLOW:
+                    break
+                time.sleep(0.02)
+            if self._process.poll() is None and not self._silent and self._sent == 0:
+                self._warn_silent(f"no answer within {ANSWER:.0f} s")
+            elif self._process.poll() is not None:
+                self._listener.join()
+        if self._journal:
+            self._journal.hand_over()
 
-    def _sent(self, sender: Sender, message: Message) -> Sender | Journal:
-        try:
-            sender.send(message)
-        except store_errors() as error:
-            if not is_final(error):
-                journal = self._fallen_back(error)
-                if message not in self._runs:
-                    self._write(journal, message)
-                return journal
-            self._tell_refused(Counter([reason_of(error)]))
-        return sender
+    def warn(self, what: str, text: str) -> None:
+        """Once in an execution."""
+        if what not in self._said and first_to_say(self._execution, what):
+            _LOG.warning(text)
+        self._said.add(what)
 
-    def _fallen_back(self, error: BaseException) -> Journal:
-        told = any(next(each.messages(), Message("", "")).run == self._execution for each in journals())
-        journal = Journal.fresh(self._name)
-        self._written, self._next_try = 0, time.monotonic() + PATIENCE
-        if not told:
-            _LOG.warning(
-                "MLflow's store %s does not answer (%s); the work goes on, and what there is to tell is kept in %s and "
-                "sent when it is back: by the work that is running then, or by `nerveseg sync`",
-                public(store_uri(repository_root())),
-                reason_of(error),
-                FOLDER,
-            )
-        for message in self._runs:
-            self._write(journal, message)
-        return journal
+    def keeps_failing(self, error: Exception) -> None:
+        self.warn(
+            "disk",
+            f"a part of what {self._name} has to tell MLflow is lost, since {FOLDER} cannot take it ({error}); the work goes on: "
+            "make room there, or make it writable",
+        )
 
-    def _write(self, journal: Journal, message: Message) -> None:
-        journal.append(message, self._written)
-        self._written += 1
+    def _ask(self, experiment: str, *, required: bool) -> bool:
+        """Whether the store does not answer. A thread asks: nothing else ends a wait for one that sends a byte now and then."""
+        if Verdict.read(self._execution).wait and not required:
+            return True
+        import mlflow  # noqa: F401 - a second, that is not the store's
 
-    def _tried_again(self, journal: Journal) -> Sender | Journal:
-        self._next_try = time.monotonic() + PATIENCE
-        try:
-            sender = Sender(open_store(self._experiment))
-            _, refused = deliver_journals(sender, before=journal.folder.name)
-            self._tell_refused(refused + journal.deliver(sender))
-        except TrackingError:
-            return journal
-        except store_errors():
-            return journal
-        return sender
+        found: list[TrackingError | None] = []
 
-    def _tell_refused(self, reasons: Counter[str]) -> None:
-        if reasons and not self._refused:
-            self._refused = True
-            _LOG.warning("MLflow refused a part of what %s told it: %s", self._name, refusals(reasons))
+        def ask() -> None:
+            try:
+                open_store(experiment)
+                found.append(None)
+            except TrackingError as error:
+                found.append(error)
+            except Exception as error:  # noqa: BLE001 - what MLflow makes of an answer that is not a server's of its own
+                found.append(StoreUnreachableError(f"MLflow's store {self._uri} cannot be used ({reason_of(error)})"))
+
+        began, thread = time.monotonic(), threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(patience_for(self._uri))
+        reason = f"no answer within {ANSWER:.0f} s"
+        error = found[0] if found else StoreUnreachableError(f"MLflow's store {self._uri} cannot be used ({reason})")
+        if error is None:
+            forget(self._execution)
+            return False
+        if required or not isinstance(error, StoreUnreachableError):
+            raise error
+        Verdict.read(self._execution).failed(self._execution, time.monotonic() - began)
+        self._warn_silent(reason_of(error) if found else reason)
+        return True
+
+    def _warn_silent(self, reason: str) -> None:
+        self.warn(
+            "silent",
+            f"MLflow's store {self._uri} does not answer ({reason}); the work goes on, and what there is to tell is kept in "
+            f"{FOLDER} and sent when it is back: by the work that is running then, or by `nerveseg sync`",
+        )
+
+    def _started(self, journal: Journal, experiment: str) -> "subprocess.Popen[bytes]":
+        root = repository_root()
+        path = [str(Path(nerveseg.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+        return subprocess.Popen(
+            [sys.executable, "-m", "nerveseg.tracking_delivery", str(journal.folder), experiment, self._execution],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=root,  # a copy of the repository that DVC made for an experiment may go before it
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "DVC_ROOT": str(root)},
+            start_new_session=True,  # Ctrl-C ends the stage, whose last words are still to be sent
+        )
+
+    def _listen(self, lines: IO[bytes]) -> None:
+        for line in lines:
+            said = json.loads(line)
+            self._until = time.monotonic() + said.get("patience", patience_for(self._uri))
+            if sent := said.get("sent"):
+                self._sent, self._silent = sent, False
+            if "silent" in said:
+                self._silent = True
+                self._warn_silent(said["silent"])
+            if refused := said.get("refused"):
+                self.warn("refused", f"MLflow has not taken a part of what it was told: {refusals(Counter(refused))}")
+            if "wrong" in said:
+                self.warn("wrong", said["wrong"])
+
+
+def refusals(reasons: Counter[str]) -> str:
+    listed = "; ".join(f"{reason} ({count} times)" if count > 1 else reason for reason, count in reasons.items())
+    return f"{listed}; it is set aside in {FOLDER}, and `nerveseg sync` tries it again"
 
 
 def sync(experiment: str) -> tuple[int, Counter[str]]:
-    """Deliver what waits on disk.
+    """Deliver what waits on disk, and what was set aside.
 
     Returns:
-        How many stages it was of, and how often the store refused something, by its reason.
+        How many stages it was of, and how often something was set aside, by its reason.
 
     Raises:
         TrackingError: the store cannot be used; what was not delivered waits on.
     """
-    store = open_store(experiment)
-    with failing_clearly(store.uri):
-        return deliver_journals(Sender(store))
+    with failing_clearly(store_uri(repository_root())):
+        with within(OPENING):
+            store = open_store(experiment)
+        bring_back()
+        return deliver_waiting(Sender(store))

@@ -8,6 +8,7 @@ that create its tables at the same time crash each other.
 MLflow is imported inside functions only: it takes about a second.
 """
 
+import errno
 import logging
 import os
 import re
@@ -17,19 +18,27 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from filelock import FileLock
 
 from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.repository import repository_root
+from nerveseg.tracking_artifacts import BESIDE_TAG, artifacts_beside, keep_beside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LOCK_SECONDS = 120.0
+LOCK_SECONDS = 30.0
 _KIND = {
     "mlflow.experimentKind": "custom_model_development"
 }  # MLflow shows runs with curves then, not traces of agents
+# localhost, localhost:5000, user:password@mlflow.example.org:5000/team, [::1]:5000; a folder has no port
+_ADDRESS = re.compile(r"(?:[^/\s]*@)?(?:localhost|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?")
+_NOT_NOW = {401, 408, 429}  # HTTP statuses of a request that may do when it is sent again
+_NO_JSON = "not in a valid JSON format"  # MLflow of an answer by something else, such as the login page of a network
+_NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
+_OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
 
 # Defaults; what the user has set stays. MLflow's own would keep asking a server that is down for minutes;
@@ -71,16 +80,23 @@ def store_uri(root: Path) -> str:
     """The store's address: the user's, with a relative SQLite file taken from `root`, or the default.
 
     Raises:
-        TrackingError: the user's is a folder, which MLflow 3 does not write to.
+        TrackingError: the user's lacks its scheme, or is a folder, which MLflow 3 does not write to.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
+    if _ADDRESS.fullmatch(uri):
+        address = uri.rpartition("@")[2]  # without a password
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI is {address!r}, an address without its scheme; set it to http://{address}, or to "
+            f"https://{address} where the server has a certificate"
+        )
     if "://" not in uri.removeprefix("file:") and not uri.startswith("databricks"):
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {uri!r}, a folder, which MLflow 3 no longer writes to; unset it to use mlflow.db "
             "at the repository's root, or set it to sqlite:///<file> or the address of a server"
         )
     if uri.startswith("sqlite:///") and (name := uri.removeprefix("sqlite:///")) not in ("", ":memory:"):
-        return f"sqlite:///{root / name}"
+        base = "" if Path(name).is_absolute() else str(root).replace("%", "%25").replace("?", "%3F") + "/"
+        return f"sqlite:///{base}{name}"
     return uri
 
 
@@ -147,8 +163,8 @@ def store_errors() -> tuple[type[Exception], ...]:
 
 def sqlite_file(uri: str) -> Path | None:
     """The file of a SQLite store, None for any other."""
-    name = uri.removeprefix("sqlite:///")
-    return Path(name) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
+    name = uri.removeprefix("sqlite:///").partition("?")[0]
+    return Path(unquote(name)) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
 
 
 def reason_of(error: BaseException) -> str:
@@ -169,13 +185,17 @@ def _settle_environment() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each try of a server that is down
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # a traceback for each try of a locked database
 
 
 def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.create_experiment(name, artifact_location=artifacts, tags=_KIND))
+        tags = _KIND | ({BESIDE_TAG: "true"} if artifacts else {})
+        return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
     except MlflowException as error:  # on a server another process may have been faster
         if error.error_code == "RESOURCE_ALREADY_EXISTS" and (found := client.get_experiment_by_name(name)):
             return str(found.experiment_id)
@@ -195,29 +215,44 @@ def _check_database(uri: str) -> None:
 
     engine = sqlalchemy.create_engine(uri)
     try:
-        sqlalchemy.inspect(engine).get_table_names()
+        tables = sqlalchemy.inspect(engine).get_table_names()
+        if (file := sqlite_file(uri)) and "logged_models" in tables:
+            with engine.begin() as connection:
+                keep_beside(file, connection)
     finally:
         engine.dispose()
 
 
 def _is_silent(uri: str, error: Exception) -> bool:
-    """Whether the store does not answer, rather than answering no."""
+    """Whether the store does not answer, which may pass, rather than answering no."""
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import DBAPIError
 
-    if isinstance(error, OperationalError):
-        return sqlite_file(uri) is None
+    if isinstance(error, MlflowException):
+        deeper = error.__cause__ or error.__context__
+        if isinstance(deeper, DBAPIError):
+            return _is_silent(uri, deeper)
+        status: int = error.get_http_status_code()
+        return status >= _SERVER_ERROR or status in _NOT_NOW - {401} or _NO_JSON in str(error)
+    if isinstance(error, DBAPIError):  # locked, read-only, full, or a database server that is away
+        return not any(told in str(error) for told in _NO_DATABASE)
+    return isinstance(error, OSError)
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether it is of no use to send the same again: what the store refuses, and what cannot be read or written here."""
+    from mlflow.exceptions import MlflowException
+
     if isinstance(error, MlflowException):
         status: int = error.get_http_status_code()
-        return uri.startswith("http") and status >= _SERVER_ERROR
-    return isinstance(error, ConnectionError | TimeoutError)
+        return status < _SERVER_ERROR and status not in _NOT_NOW and _NO_JSON not in str(error)
+    return isinstance(error, OSError) and error.errno in _OF_THIS_FILE
 
 
 def _artifacts(uri: str, root: Path) -> str | None:
     if uri.startswith(("http", "databricks")):
         return None  # the server's own
-    file = sqlite_file(uri)
-    return ((file.parent if file else root) / "mlartifacts").as_uri()
+    return artifacts_beside(sqlite_file(uri) or root / "mlflow.db")
 
 
 def _explain(uri: str, error: BaseException) -> str:
@@ -229,8 +264,10 @@ def _explain(uri: str, error: BaseException) -> str:
         )
     if "MLFLOW_TRACKING_URI" in os.environ:
         remedy = "start the server or correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
-    else:
+    elif any(told in reason_of(error) for told in _NO_DATABASE):
         remedy = "move that file away so that a new one is made"
+    else:
+        remedy = "end what holds the file, or make it and its folder writable"
     return (
         f"MLflow's store {public(uri)} cannot be used ({reason_of(error)}); {remedy}, "
         "or go on without MLflow: tracking.enabled: false in params.yaml"

@@ -6,6 +6,7 @@ of the last stage, which DVC writes after it), and `uncommitted.patch` where the
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequenc
     states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
     lines = [f"- {stage}: {states[stage]}" for stage in dict.fromkeys([*order, *states]) if stage in states]
     again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
-    again += [f"export MLFLOW_TRACKING_URI={store}"]
+    again += [f"export MLFLOW_TRACKING_URI={shlex.quote(store)}"]
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
     if f"nerveseg.{PATCH}" in tags:
         again += [f"git apply --whitespace=nowarn {REPRODUCE}/{PATCH}"]

@@ -1,0 +1,56 @@
+"""A SQLite store's artifacts lie in a folder beside it, also after the repository was moved or copied.
+
+MLflow keeps absolute addresses. Where the store lies somewhere else by now, its experiments point to the folder beside it, and
+so do runs and models whose files came along; those whose files did not stay where they are.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+BESIDE_TAG = "nerveseg.artifacts_beside_store"  # of an experiment that we made; elsewhere a user chose the place
+_NAME = "mlartifacts"
+_ADDRESSES = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+)
+
+
+def artifacts_beside(file: Path) -> str:
+    """The address of the folder for the artifacts of a store in this file."""
+    return (file.parent / _NAME).absolute().as_uri()
+
+
+def keep_beside(file: Path, connection: "Connection") -> None:
+    """Let what the store in this file holds point to where the file lies now."""
+    from sqlalchemy import text
+
+    here = artifacts_beside(file)
+    moved = connection.execute(
+        text(
+            "select e.experiment_id, e.artifact_location from experiments e join experiment_tags t "
+            "on t.experiment_id = e.experiment_id where t.key = :tag and e.artifact_location != :here"
+        ),
+        {"tag": BESIDE_TAG, "here": here},
+    ).all()
+    for experiment, before in moved:
+        connection.execute(
+            text("update experiments set artifact_location = :here where experiment_id = :experiment"),
+            {"here": here, "experiment": experiment},
+        )
+        for table, column in _ADDRESSES:
+            found = connection.execute(
+                text(f"select distinct {column} from {table} where {column} like :below"),  # noqa: S608 - names of ours
+                {"below": f"{before}/%"},
+            ).scalars()
+            for address in found.all():
+                below = address.removeprefix(f"{before}/")
+                if address != below and (file.parent / _NAME / below).exists():
+                    connection.execute(
+                        text(f"update {table} set {column} = :now where {column} = :before"),  # noqa: S608
+                        {"now": f"{here}/{below}", "before": address},
+                    )
