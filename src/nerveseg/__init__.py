@@ -1,13 +1,14 @@
 """nerveseg: outlining nerves in ultrasound frames, every number traceable to data, code and parameters.
 
 Importing the package settles which Keras TensorFlow shows (Keras 2, package `tf-keras`) before TensorFlow
-loads; this is the one place where that choice is made. It also keeps OpenVINO from reporting on its user.
+loads, and keeps settings of the user's home and shell from changing results: this is the one place for both. It also keeps
+OpenVINO from reporting on its user.
 """
 
 import os
 import sys
 
-if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in ("1", "true", "True"):
     raise ImportError(
         "TensorFlow was imported before nerveseg, with Keras 3; nerveseg needs Keras 2 (tf-keras). "
         "Import nerveseg first, or set TF_USE_LEGACY_KERAS=1 in the environment."
@@ -15,4 +16,17 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # would tell its maker what is done with it
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["SM_FRAMEWORK"] = "tf.keras"
+os.environ["KERAS_HOME"] = (
+    os.devnull
+)  # where no keras.json can lie; weights of encoders are kept in ~/.keras all the same
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# They choose other kernels, with other results, or end the process where TensorFlow does not know their value.
+for _name in ("TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_XLA_FLAGS", "XLA_FLAGS"):
+    os.environ.pop(_name, None)
+if "ipykernel" not in sys.modules:  # a notebook gives what it starts a backend that only its own process has
+    os.environ["MPLBACKEND"] = "agg"
+if "tf_keras" in sys.modules:  # which has read keras.json already
+    _backend = sys.modules["tf_keras"].backend
+    _backend.set_image_data_format("channels_last")
+    _backend.set_floatx("float32")
+    _backend.set_epsilon(1e-7)

@@ -28,12 +28,14 @@ class FusedAdamW(tf.keras.optimizers.AdamW):
 def adamw(params: UNetParams, peak_lr: float, steps: int) -> FusedAdamW:
     """With a learning rate that rises in a line over `warmup_share` of the steps, then stays at `peak_lr`.
 
+    Nothing is compiled by XLA, which Keras would do on a GPU alone, where the machine has its tools or not.
+
     It does not fall towards the end: what is kept is the average of the weights, which gains more from steps that still
     wander about the minimum than from small ones (Izmailov et al. 2018; measured in bench/README.md). Biases and
     normalisations do not decay.
     """
     warmup = int(params.warmup_share * steps)
     rising = tf.keras.optimizers.schedules.PolynomialDecay(0.0, warmup, end_learning_rate=peak_lr)
-    optimiser = FusedAdamW(rising if warmup else peak_lr, weight_decay=params.weight_decay)
+    optimiser = FusedAdamW(rising if warmup else peak_lr, weight_decay=params.weight_decay, jit_compile=False)
     optimiser.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimiser

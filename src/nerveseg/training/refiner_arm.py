@@ -37,10 +37,10 @@ class RefinerArm:
         self._learnt, self._average = learnt(self.refiner), learnt(self.averaged)
         assign(self._average, values_of(self._learnt))
         self._params, self._loss = params, loss
-        self._optimiser = tf.keras.optimizers.Adam(params.lr, beta_1=0.5)
+        self._optimiser = tf.keras.optimizers.Adam(params.lr, beta_1=0.5, jit_compile=False)
         self._optimiser.build(self.refiner.trainable_variables)
         if critic is not None:
-            self._critic_optimiser = tf.keras.optimizers.Adam(params.critic_lr, beta_1=0.5)
+            self._critic_optimiser = tf.keras.optimizers.Adam(params.critic_lr, beta_1=0.5, jit_compile=False)
             self._critic_optimiser.build(critic.network.trainable_variables)
 
     def become(self, other: "RefinerArm") -> None:
