@@ -113,6 +113,11 @@ def test_an_ensemble_of_the_experiments_has_their_models_and_may_be_made_again(w
     for name, fold in (("fold-0", 0), ("fold-2", 2)):
         ours, theirs = (each.unet.get_layer("logits").get_weights() for each in (ensemble.members[name], member(fold)))
         assert (ours[0] == theirs[0]).all()
+    (work / "models" / "ensemble" / "members" / "notes.txt").touch()
+    with pytest.raises(ModelError, match=r"notes\.txt is not of the ensemble in"):
+        write_ensemble(groups_of(experiment_runs(["fold-0", "fold-2"])[0]), work / "models" / "ensemble")
+    (work / "models" / "ensemble" / "members" / "notes.txt").unlink()
+    write_ensemble(groups_of(experiment_runs(["fold-0", "fold-2"])[0]), work / "models" / "ensemble")
     shutil.rmtree(work / "models" / "ensemble")
 
 

@@ -1,14 +1,20 @@
 """Which files `predict` segments, what it leaves out and says so, and that it replaces nothing that is not its own."""
 
+import io
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from pydicom.uid import UID_dictionary
 
+from conftest import ROOT
+from nerveseg import watch_sources
 from nerveseg.cli import main
 from nerveseg.data.layouts import recognise
 from nerveseg.errors import DatasetError
@@ -16,11 +22,21 @@ from nerveseg.export import export
 from nerveseg.prediction_sources import sources_in
 from nerveseg.written import RECORD
 from odd_files import blob, dicom, encoded, picture
+from processes import started
 from test_export import FLOAT, VAL
 from test_segmenter import segmenter
 
 FRAME = encoded(picture(), "PNG")
 MASK = encoded(blob(), "PNG")
+HOLD = """
+import sys
+from pathlib import Path
+from nerveseg.outputs import only_writer
+
+with only_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 STILL, LOOP = dicom(picture()[np.newaxis]), dicom(np.stack([picture(1), picture(2)]))
 
 
@@ -80,18 +96,17 @@ def names(root):
 
 def without_image(kind):
     """A DICOM file of another kind than images."""
-    import pydicom
-
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, "1.2.3"
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     found = pydicom.Dataset()
     found.file_meta, found.SOPClassUID, found.SOPInstanceUID, found.PatientID = meta, kind, "1.2.3", "4711"
-    import io
-
     buffer = io.BytesIO()
     found.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+SR = without_image("1.2.840.10008.5.1.4.1.1.88.11")
 
 
 def test_dicom_that_is_named_by_uid_is_read_and_keeps_its_whole_name(folder):
@@ -356,3 +371,25 @@ def test_a_name_that_is_no_utf_8_is_told_whatever_the_file_is_since_dvc_stops_at
     assert not found.foreign
     assert found.file == name.decode(errors="backslashreplace")
     assert (found.reason, found.remedy[:24]) == ("its name is no text in UTF-8", "rename it: DVC stops at ")
+
+
+def test_a_second_predict_into_one_folder_says_who_has_it(folder, model, tmp_path, refusal):
+    root, out = folder({"x.png": FRAME}), tmp_path / "out"
+    line = [sys.executable, "-c", HOLD, str(out)]
+    with started(
+        line, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        assert f"another process (PID {other.pid}) is writing {out}; end it or wait" in refusal(
+            root, "--out", out, model=model
+        )
+    assert predict(root, "--out", out, model=model) == 0
+
+
+def test_watch_takes_the_frames_that_check_takes(folder, model, tmp_path):
+    root = folder(
+        {"x.png": FRAME, "x_mask.png": MASK, "._x.png": b"", "clip_masked.png": FRAME, "1.2.3": STILL, "SR": SR}
+    )
+    assert predict(root / "x.png", "--out", root / "p", model=model) == 0
+    shutil.copytree(root / "p", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("x_mask.png"))
+    assert [path.name for path in watch_sources._images(root)] == ["1.2.3", "clip_masked.png", "x.png"]

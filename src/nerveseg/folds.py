@@ -7,6 +7,7 @@ whole pipeline has metrics and a model of other params; its `dvc.lock` tells, an
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,6 +112,10 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
         raise ModelError(
             f"{output} is there already and holds no ensemble; name a new folder, for example models/ensemble"
         )
+    if foreign := _foreign(output):
+        raise ModelError(
+            f"{foreign[0]} is not of the ensemble in {output}, and would be lost with it; move it away, or name a new folder"
+        )
     if len(groups) > 1:
         shown = "; ".join(" ".join(run.name for run in group) for group in groups)
         raise ModelError(f"the experiments differ in more than fold and seed: name those of one ensemble ({shown})")
@@ -130,6 +135,17 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
         except OSError as error:
             raise ModelError(f"{output} cannot be written ({error.strerror}); name another folder") from None
     return list(group)
+
+
+def _foreign(folder: Path) -> list[Path]:
+    """The files in the folder of an ensemble that it does not list."""
+    from nerveseg.checked_files import LIST_NAME
+
+    ours = set[Path]()
+    for path in folder.rglob(LIST_NAME):
+        with suppress(ValueError):
+            ours |= {path, *(path.parent / name for name in json.loads(path.read_text(encoding="utf-8")))}
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or (not path.is_dir() and path not in ours))
 
 
 def _listed() -> dict[str, str]:

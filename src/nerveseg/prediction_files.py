@@ -28,7 +28,7 @@ from nerveseg.data.mask_codes import encode_rle
 from nerveseg.data.video import open_video, read_video
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.foreign_text import on_one_line
-from nerveseg.outputs import write_csv
+from nerveseg.outputs import only_writer, write_csv
 from nerveseg.prediction_journal import Journal, Row, Writing
 from nerveseg.prediction_sources import Source, Sources
 from nerveseg.predictor import Prediction, Predictor
@@ -82,11 +82,17 @@ def write_predictions(
 
     Raises:
         DatasetError: as for `check_outputs`, or the folder cannot be made.
+        BusyError: another process writes into it.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{output} cannot be made ({error.strerror}); choose another folder for --out") from None
+    with only_writer(output):
+        return _write(sources, output, predictor, identity, kaggle=kaggle)
+
+
+def _write(sources: Sources, output: Path, predictor: Predictor, identity: str, *, kaggle: bool) -> tuple[int, int]:
     check_outputs(sources, output, kaggle=kaggle)
     written, journal = Written(output), Journal(output / JOURNAL, identity)
     for item in sources.unusable:

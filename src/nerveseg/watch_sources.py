@@ -5,20 +5,21 @@ Each source gives its frames, uint8 (H, W), when they are due, and ends when the
 
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Container, Iterator
+from pathlib import Path, PurePath
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from nerveseg.data.dicom import is_dicom, read_header
-from nerveseg.data.frames import FRAME_SUFFIXES, read_frame, read_frames
-from nerveseg.data.layouts import natural_key
+from nerveseg.data.frames import read_frame, read_frames
+from nerveseg.data.layouts import natural_key, roles_of
 from nerveseg.data.letterbox import Frame
+from nerveseg.data.listing import DICOM, IMAGE, kind_of, refusal_of
+from nerveseg.data.video import captured, open_video
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.foreign_text import on_one_line
 from nerveseg.prediction_files import FRAME_TIME
+from nerveseg.written import Records
 
 LOOK = 0.02  # seconds between two looks at a folder
 WRITTEN_IN = 2.0  # seconds that a file may take to be written
@@ -46,37 +47,17 @@ def _of_device(number: int) -> Iterator[Frame]:
         raise DatasetError(
             f"capture device {number} cannot be opened; see that it is plugged in and used by no other program, or name another"
         )
-    return _captured(capture)
+    return captured(capture)
 
 
 def _of_video(path: Path) -> Iterator[Frame]:
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise BadFileError(
-            path, "no video that can be read here", "convert it, for example with `ffmpeg -i ... loop.mp4`"
-        )
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    return _in_time(_captured(capture), 1.0 / rate if rate > 0 else FRAME_TIME / 1000.0)
+    frames, frame_time = open_video(path)
+    return _in_time(frames, (frame_time or FRAME_TIME) / 1000.0)
 
 
 def _of_loop(path: Path) -> Iterator[Frame]:
     frames, _ = read_frames(path)
     return _in_time(iter(frames), (read_header(path).frame_time or FRAME_TIME) / 1000.0)
-
-
-def _captured(capture: cv2.VideoCapture) -> Iterator[Frame]:
-    try:
-        while True:
-            there, pixels = capture.read()
-            if not there:
-                return
-            yield _grey(pixels)
-    finally:
-        capture.release()
-
-
-def _grey(pixels: NDArray[np.uint8]) -> Frame:
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
 
 
 def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:
@@ -92,14 +73,12 @@ def _of_folder(folder: Path) -> Iterator[Frame]:
     appeared: dict[Path, float] = {}
     while True:
         try:
-            found = _images(folder)
+            found = _images(folder, seen)
         except OSError as error:
             raise DatasetError(
                 f"{folder} can no longer be read ({error.strerror}); see where it went, and begin again"
             ) from None
         for path in found:
-            if path in seen:
-                continue
             try:
                 yield read_frame(path)
             except BadFileError as error:  # perhaps it is not written to its end
@@ -110,6 +89,11 @@ def _of_folder(folder: Path) -> Iterator[Frame]:
         time.sleep(LOOK)
 
 
-def _images(folder: Path) -> list[Path]:
-    files = [path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES - {""} and path.is_file()]
-    return sorted(files, key=lambda path: natural_key(path.name))
+def _images(folder: Path, seen: Container[Path] = ()) -> list[Path]:
+    """The new frames right in a folder, as every command tells them (`nerveseg.data.listing`)."""
+    records = Records()
+    kinds = {path: kind_of(path) for path in folder.iterdir() if path not in seen and path.is_file()}
+    fit = [path for path, kind in kinds.items() if kind in (IMAGE, DICOM) and not refusal_of(path, path, kind, records)]
+    roles = roles_of([PurePath(path.name) for path in fit])
+    frames = [folder / name for names in roles.frames.values() for name in names]
+    return sorted(frames, key=lambda path: natural_key(path.name))

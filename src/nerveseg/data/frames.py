@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nerveseg.data.dicom import DICOM_SUFFIXES, read_header
+from nerveseg.data.dicom import read_header
 from nerveseg.data.dicom_pixels import read_loop
 from nerveseg.data.grey_range import EIGHT_BITS, Extremes, GreyRange, Stored, decided, frames_of
 from nerveseg.data.images import IMAGE_SUFFIXES, UPRIGHT, Page, is_plain, pages
@@ -21,7 +21,6 @@ from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.outputs import whole_file
 
-FRAME_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 WHITE = 255
 SATURATED_SHARE = 0.5  # of the pixels of a frame at its brightest level: gain far too high, or no ultrasound at all
 
