@@ -67,19 +67,12 @@ def predict(*arguments, model):
     return end.value.code
 
 
-@pytest.fixture
-def refusal(capsys):
+def refusal(*arguments, model):
     """What `nerveseg predict` says where it refuses to begin."""
-
-    def refused(*arguments, model):
-        capsys.readouterr()
-        assert predict(*arguments, model=model) == 1
-        told = capsys.readouterr().err
-        assert told.startswith("error: ")
-        assert told.count("\n") == 1
-        return told
-
-    return refused
+    told = predict(*arguments, model=model)
+    assert str(told).startswith("error: ")
+    assert "\n" not in told
+    return told
 
 
 def video(path, frames=5, codec="MJPG"):
@@ -244,9 +237,7 @@ COLLISIONS = {
 
 
 @pytest.mark.parametrize("kind", COLLISIONS)
-def test_two_files_whose_predictions_would_be_one_file_are_refused_before_anything_is_written(
-    folder, tmp_path, refusal, kind
-):
+def test_two_files_whose_predictions_would_be_one_file_are_refused_before_anything_is_written(folder, tmp_path, kind):
     root = folder(COLLISIONS[kind])
     assert "would both be written to" in refusal(root, "--out", tmp_path / "out", model=tmp_path / "none")
     assert not (tmp_path / "out").exists()
@@ -264,7 +255,7 @@ def digests(root):
     "taken",
     ["x_mask.png", "x_overlay.png", "cine.gif", "cine_2_mask.png", "predictions.csv", "p/y_mask.png", "submission.csv"],
 )
-def test_a_file_of_the_user_s_is_never_replaced_and_no_network_runs(folder, tmp_path, refusal, taken):
+def test_a_file_of_the_user_s_is_never_replaced_and_no_network_runs(folder, tmp_path, taken):
     kaggle = taken == "submission.csv"
     files = {"1.png": FRAME} if kaggle else {"x.png": FRAME, "cine.dcm": LOOP, "p/y.png": FRAME}
     root = folder(files | {taken: MASK})
@@ -275,7 +266,7 @@ def test_a_file_of_the_user_s_is_never_replaced_and_no_network_runs(folder, tmp_
 
 
 @pytest.mark.parametrize("how", ["edited", "link", "link to nothing", "folder"])
-def test_a_prediction_that_somebody_changed_is_theirs(folder, model, tmp_path, refusal, how):
+def test_a_prediction_that_somebody_changed_is_theirs(folder, model, tmp_path, how):
     root, out = folder({"x.png": FRAME}), tmp_path / "out"
     assert predict(root, "--out", out, model=model) == 0
     mask = out / "x_mask.png"
@@ -340,7 +331,7 @@ def test_a_file_that_was_written_by_a_run_that_was_killed_may_be_replaced(folder
     assert predict(root, "--out", out, model=model) == 0
 
 
-def test_a_submission_names_each_image_once(folder, tmp_path, refusal):
+def test_a_submission_names_each_image_once(folder, tmp_path):
     twice = folder({"a/1.png": FRAME, "b/01.png": FRAME})
     assert "have one number" in refusal(twice, "--out", tmp_path / "o", "--kaggle", model=tmp_path / "none")
     loop = folder({"1.dcm": LOOP}, "loop")
@@ -373,7 +364,7 @@ def test_a_name_that_is_no_utf_8_is_told_whatever_the_file_is_since_dvc_stops_at
     assert (found.reason, found.remedy[:24]) == ("its name is no text in UTF-8", "rename it: DVC stops at ")
 
 
-def test_a_second_predict_into_one_folder_says_who_has_it(folder, model, tmp_path, refusal):
+def test_a_second_predict_into_one_folder_says_who_has_it(folder, model, tmp_path):
     root, out = folder({"x.png": FRAME}), tmp_path / "out"
     line = [sys.executable, "-c", HOLD, str(out)]
     with started(
