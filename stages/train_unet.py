@@ -59,7 +59,9 @@ def train_unet() -> None:
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
         learnt = tuple(sorted(before | learnt_frames(manifest)))
-        config = SegmenterConfig(info.height, info.width, info.mean, info.std, params.unet, learnt_frames=learnt)
+        config = SegmenterConfig(
+            info.height, info.width, info.mean, info.std, params.unet, learnt_frames=learnt, grey_range=info.grey_range
+        )
         network = build_unet(params.unet, info.height, info.width, info.mean, info.std, pretrained=False)
         network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)

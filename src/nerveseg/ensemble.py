@@ -38,7 +38,7 @@ class Ensemble(Predictor):
         members: by name; at least one, all of one input size.
 
     Raises:
-        ModelError: their input sizes differ.
+        ModelError: their input sizes differ, or the black and white of their data sets.
     """
 
     def __init__(self, members: Mapping[str, Segmenter]) -> None:
@@ -50,6 +50,12 @@ class Ensemble(Predictor):
                 f"an ensemble needs members of one input size, but there are {sizes} (height x width in pixels); "
                 "name experiments with one preprocess section"
             )
+        grey_range, *others = {member.grey_range for member in members.values()}
+        if others:
+            raise ModelError(
+                f"an ensemble needs members that read files alike, but there are {grey_range} and {others[0]}; name experiments "
+                "on one data set"
+            )
         frames = tf.keras.Input((*size, 1), name="frames")
         networks = [member.network for member in members.values()]
         named = [tf.keras.Model(each.input, each.output, name=f"member_{n}") for n, each in enumerate(networks)]
@@ -60,7 +66,7 @@ class Ensemble(Predictor):
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
         learnt = frozenset().union(*(member.learnt_frames for member in members.values()))
         self.network = tf.keras.Model(frames, means)
-        super().__init__(tf.function(self.network, reduce_retracing=True), size, cutoffs, learnt)
+        super().__init__(tf.function(self.network, reduce_retracing=True), size, cutoffs, learnt, grey_range)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -82,7 +82,7 @@ def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, v
     height, width = model.size
     config = tuple(ExportedMember(member.config.flip, member.refiner is not None) for member in members)
     learnt = tuple(sorted(model.learnt_frames))
-    ExportedConfig(height, width, model.cutoffs, learnt, params.precision, config).write(directory)
+    ExportedConfig(height, width, model.cutoffs, learnt, params.precision, config, model.grey_range).write(directory)
     return layers
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.params import Side
@@ -44,7 +45,7 @@ class ExportedMember:
 @dataclass(frozen=True, config=STRICT)
 class ExportedConfig:
     """Input size in pixels, the cut-offs, the keys of the frames that it has learnt from (`unseen`), in which
-    arithmetic it computes, and the trainings behind it.
+    arithmetic it computes, the trainings behind it, and black and white of files of its data set that do not say them.
     """
 
     height: Side
@@ -53,6 +54,7 @@ class ExportedConfig:
     learnt_frames: tuple[str, ...]
     precision: Literal["int8", "float32"]
     members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]
+    grey_range: GreyRange
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -74,7 +76,13 @@ class ExportedPredictor(Predictor):
 
     def __init__(self, config: ExportedConfig, members: Sequence["Member"]) -> None:
         self.config = config
-        super().__init__(_Mean(members), (config.height, config.width), config.cutoffs, frozenset(config.learnt_frames))
+        super().__init__(
+            _Mean(members),
+            (config.height, config.width),
+            config.cutoffs,
+            frozenset(config.learnt_frames),
+            config.grey_range,
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nerveseg.cine import GAP, Said, Trail, steadied
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, confidence
 
@@ -52,10 +53,15 @@ class Predictor:
         size: (height, width) of its input in pixels.
         cutoffs: that belong to it.
         learnt_frames: keys (`unseen`) of all frames that chose its weights or cut-offs.
+        grey_range: black and white that its data set was read with, in files that do not say them.
     """
 
-    def __init__(self, run: Network, size: Size, cutoffs: Cutoffs, learnt_frames: frozenset[str]) -> None:
+    def __init__(
+        self, run: Network, size: Size, cutoffs: Cutoffs, learnt_frames: frozenset[str],
+        grey_range: GreyRange | None = None,
+    ) -> None:  # fmt: skip
         self._run, self.size, self.cutoffs, self.learnt_frames = run, size, cutoffs, learnt_frames
+        self.grey_range = GreyRange() if grey_range is None else grey_range
 
     def estimates(self, inputs: NDArray[np.uint8], sizes: Iterable[Size]) -> Iterator[Estimate]:
         """What the network says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes` (height,

@@ -16,6 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.letterbox import Mask
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.cutoff_search import search_cutoffs
@@ -33,7 +34,8 @@ UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.npz"
 class SegmenterConfig:
     """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
     from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, the cut-offs found
-    on val, and the keys of the frames that it has learnt from (`unseen`).
+    on val, the keys of the frames that it has learnt from (`unseen`), and black and white of files of its data set that do
+    not say them.
     """
 
     height: Side
@@ -45,6 +47,7 @@ class SegmenterConfig:
     flip: bool = False
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
     learnt_frames: tuple[str, ...] = ()
+    grey_range: GreyRange = field(default_factory=GreyRange)
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -62,7 +65,9 @@ class Segmenter(Predictor):
         (estimate,) = estimates_of(frames, unet, [refiner], flip=config.flip)
         self.network = tf.keras.Model(frames, estimate)
         run = tf.function(self.network, reduce_retracing=True)
-        super().__init__(run, (config.height, config.width), config.cutoffs, frozenset(config.learnt_frames))
+        super().__init__(
+            run, (config.height, config.width), config.cutoffs, frozenset(config.learnt_frames), config.grey_range
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Self:
