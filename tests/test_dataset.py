@@ -97,12 +97,12 @@ def test_another_salt_gives_another_subject(found):
 
 def test_a_patient_is_one_subject_however_the_name_is_spelled_and_whoever_left_the_birthday_out(found):
     spelled = [
-        found(a__dcm=dicom(LOOP[:1], **said), a_mask__tif=encoded(blob()))[0].patient
+        found(a__dcm=dicom(LOOP[:1], **said), a_mask__tif=encoded(blob()))[0].patient.subject
         for said in ({}, {"name": "Doe^Jane"}, {"PatientBirthDate": ""}, {"patient": " mrn-4711"})
     ]
     assert len(set(spelled)) == 1
     without_number = [
-        found(a__dcm=dicom(LOOP[:1], patient="", name=name), a_mask__tif=encoded(blob()))[0].patient
+        found(a__dcm=dicom(LOOP[:1], patient="", name=name), a_mask__tif=encoded(blob()))[0].patient.subject
         for name in ("DOE^JANE", "Doe^Jane", "ROE^JANE")
     ]
     assert without_number[0] == without_number[1] != without_number[2]

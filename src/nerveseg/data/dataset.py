@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.data.dicom import read_header, subject_of
+from nerveseg.data.dicom import Patient, patient_of, read_header
 from nerveseg.data.frames import check_frame, read_frames
 from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.images import IMAGE_SUFFIXES
@@ -56,7 +56,7 @@ class AnnotatedFrame:
     key: str = field(repr=False)
     name: str
     files: tuple[str, ...]
-    patient: str | None
+    patient: Patient | None
     spacing: Spacing | None
     frame: Frame
     mask: Mask
@@ -93,7 +93,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
     burned_in = (
         "text is burned into its pixels: look whether it names the patient" if header and header.burned_in else ""
     )
-    patient = subject_of(header, reading.salt) if header else None
+    patient = patient_of(header, reading.salt) if header else None
     spacing = (header.spacing if header else None) or reading.spacing
     shown, name = [reading.name(path) for path in (source.frame, *source.masks)], reading.names(source.name)
     for number, (frame, found) in enumerate(zip(frames, masks, strict=True), start=1):

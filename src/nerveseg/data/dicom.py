@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nerveseg.data.images import MAX_PIXELS, bytes_of
 from nerveseg.data.letterbox import Spacing
@@ -125,19 +125,39 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     return Header(frames, rows, columns, bits, signed, burned_in, spacing, frame_time, identity)
 
 
-def subject_of(header: Header, salt: bytes) -> str | None:
-    """A digest that stands for the patient, the same in all files of one patient; None where no file says who it is.
+class Patient(NamedTuple):
+    """Digests of who was examined, the same in all files of one patient: `subject` stands for the patient, `number` for the
+    number without who gave it, `person` for name with date of birth; both '' where the file does not say them.
+    """
+
+    subject: str
+    number: str
+    person: str
+
+
+def patient_of(header: Header, salt: bytes) -> Patient | None:
+    """Who was examined; None where the file does not say it.
 
     Who it is say the number and who gave it; only without a number name and date of birth, whose spelling varies.
     """
-    number, issuer, name, birth = (" ".join(value.casefold().split()) for value in header.identity)
-    who = (number, issuer) if number else (name, birth)
-    return f"p{_digest(chr(31).join(who), salt)}" if any(who) else None
+    number, issuer, name, birth = (_plain(value) for value in header.identity)
+    who, person = (number, issuer) if number else (name, birth), chr(31).join((name, birth))
+    if not any(who):
+        return None
+    return Patient(
+        f"p{_digest(chr(31).join(who), salt)}",
+        keyed_subject(number, salt) if number else "",
+        f"p{_digest(person, salt)}" if name and birth else "",
+    )
 
 
 def keyed_subject(name: str, salt: bytes) -> str:
     """The like for a subject that was read from the name of a file, which may be the patient's number."""
-    return f"p{_digest(name, salt)}"
+    return f"p{_digest(_plain(name) + chr(31), salt)}"
+
+
+def _plain(value: str) -> str:
+    return " ".join(value.casefold().split())
 
 
 def _spacing(found: "pydicom.Dataset") -> Spacing | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerveseg.data.dataset import AnnotatedFrame, Reading, load
+from nerveseg.data.dicom import Patient
 from nerveseg.data.frames import extremes
 from nerveseg.data.grey_range import Extremes
 from nerveseg.data.layouts import Quarantined, Source
@@ -33,7 +34,7 @@ class Prepared:
     name: str
     source: str
     files: tuple[str, ...]
-    patient: str | None
+    patient: Patient | None
     size: Size
     spacing: Spacing | None
     mask_area: int

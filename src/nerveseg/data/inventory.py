@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nerveseg.data.dataset import Reading
-from nerveseg.data.dicom import salt_of
+from nerveseg.data.dicom import Patient, salt_of
 from nerveseg.data.grey_range import DIM, GreyRange, decided
 from nerveseg.data.inspection import Prepared, extremes_of, prepare
 from nerveseg.data.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.data.letterbox import Size
 from nerveseg.data.mask_values import ValuesInUse
 from nerveseg.data.parallel import in_order
+from nerveseg.data.persons import Persons, same_persons
 from nerveseg.data.similarity import conflicts, duplicates
 from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import DatasetError
@@ -35,7 +36,7 @@ class Inventory:
     `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`). Its `split` is '' until `assign_splits`,
     and stays so for frames that are left out. For the same rows, `levels` has the sum of the letterboxed grey levels and
     of their squares, int64 (N, 2), `pixels` the digest of the frame, `sources` the name of the source and `files` those
-    that it came from. `mask_values` are those in their masks.
+    that it came from. `mask_values` are those in their masks, `persons` says which subjects were found to be one.
     `copies` are groups of rows with the same pixels; `unknown` counts frames without a known subject,
     `unmatched` are the frames of `subjects.csv` that are not there.
     """
@@ -52,6 +53,7 @@ class Inventory:
     sources: list[str]
     files: list[tuple[str, ...]]
     mask_values: ValuesInUse
+    persons: Persons
     unknown: int
     unmatched: list[str]
 
@@ -89,6 +91,7 @@ class Inventory:
                 f"{len(self.unmatched):,} frames of subjects.csv are not in the data set ({self.unmatched[0]}); it names "
                 "frames by their path without suffix, and without the folder images"
             )
+        told += self.persons.warnings
         told += self.mask_values.remarks(self.reading.labels) if len(self.manifest) else []
         if dim := int(self.remarks["remark"].str.contains(DIM, regex=False).sum()):
             told.append(
@@ -123,6 +126,7 @@ class _Rows:
     sources: list[str] = field(default_factory=list)
     files: list[tuple[str, ...]] = field(default_factory=list)
     mask_values: ValuesInUse = field(default_factory=ValuesInUse)
+    patients: list[Patient | None] = field(default_factory=list)
     unknown: int = 0
 
     def add(self, item: Prepared, subject: str | None) -> str:
@@ -139,6 +143,7 @@ class _Rows:
         self.sketches.append(item.sketch)
         self.keys |= {item.key, item.source}
         self.sources.append(item.source)
+        self.patients.append(item.patient)
         self.files.append(item.files)
         self.mask_values.add(item.areas)
         self.unknown += subject is None
@@ -186,11 +191,13 @@ def take_inventory(
                 quarantined += left_out(item.files, f"another frame is called {item.name}", "rename one of them")
             else:
                 names.add(item.name)
-                subject = rows.add(item, rules.subject(item.source, item.key, item.patient))
+                subject = rows.add(item, rules.subject(item.source, item.key, item.patient and item.patient.subject))
                 if keep is not None:
                     keep(item, subject)
     progress.close()
     manifest = pd.DataFrame(rows.manifest, columns=MANIFEST_COLUMNS)
+    persons = same_persons(manifest["subject"].tolist(), rows.patients, set(rules.listed.values()), salt)
+    manifest["subject"] = manifest["subject"].replace(persons.same)
     copies = duplicates(manifest, rows.pixels)
     for group in copies:
         first = str(manifest["frame"].iloc[group[0]])
@@ -208,6 +215,7 @@ def take_inventory(
         sources=rows.sources,
         files=rows.files,
         mask_values=rows.mask_values,
+        persons=persons,
         unknown=rows.unknown,
         unmatched=[layout.names(frame) for frame in rules.without_frame(rows.keys)],
     )
@@ -217,7 +225,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
     """Stop where the data set is not what its owner believes.
 
     Raises:
-        DatasetError: nobody said which of several values in the masks are nerve, no frame can be used, or more than `greatest_share` of the images cannot.
+        DatasetError: it is unclear which values are nerve, or no frame, or too few of the images can be used.
     """
     directory, bad = inventory.reading.directory, inventory.bad
     reasons = Counter(item.reason for item in bad).most_common(3)

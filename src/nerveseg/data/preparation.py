@@ -22,7 +22,7 @@ from nerveseg.data.dataset import hash_of
 from nerveseg.data.frames import read_frames
 from nerveseg.data.inspection import Prepared
 from nerveseg.data.inventory import Inventory, left_out, refuse_too_many, take_inventory
-from nerveseg.data.records import DatasetInfo, serialised, with_original, write_records
+from nerveseg.data.records import DatasetInfo, serialised, with_values, write_records
 from nerveseg.data.splits import SPLITS, split_subjects
 from nerveseg.errors import DatasetError
 from nerveseg.outputs import write_csv
@@ -123,6 +123,9 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
     for part in SPLITS:
         rows = np.flatnonzero(parts == part)
         records: Iterator[bytes] = (spool.record(row) for row in rows)
+        if inventory.persons.same:
+            subjects = manifest["subject"].tolist()
+            records = (with_values(spool.record(row), subject=subjects[row].encode()) for row in rows)
         if part == "test":
             records = _with_originals(records, rows, inventory)
         paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
@@ -177,7 +180,7 @@ def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory:
         frame = next((frame for digest, frame in frames if digest == inventory.pixels[row]), None)
         if frame is None:
             raise DatasetError(f"{inventory.files[row][0]} changed while it was being read; run preprocess again")
-        yield with_original(record, frame)
+        yield with_values(record, original=frame.tobytes())
 
 
 def _grey_levels(sums: NDArray[np.int64], pixels: int) -> tuple[float, float]:

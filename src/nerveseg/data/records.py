@@ -123,10 +123,11 @@ def serialised(
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
 
 
-def with_original(record: bytes, original: Frame) -> bytes:
-    """A serialised record with the frame as it was read."""
+def with_values(record: bytes, **values: bytes) -> bytes:
+    """A serialised record with other values, such as the frame as it was read in `original`."""
     example = tf.train.Example.FromString(record)
-    example.features.feature["original"].bytes_list.value[0] = original.tobytes()
+    for name, value in values.items():
+        example.features.feature[name].bytes_list.value[0] = value
     return example.SerializeToString(deterministic=True)
 
 
