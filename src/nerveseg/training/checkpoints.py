@@ -9,8 +9,10 @@ where the stage runs in a copy of it that DVC makes for a queued experiment and 
 import io
 import logging
 import os
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from nerveseg.repository import repository_root
 State = list[NDArray[Any]]  # the values of a list of variables, in its order
 Weights = list[NDArray[np.float32]]
 FOLDER = Path(".nerveseg/checkpoints")
+KEPT_DAYS = 30  # that a stopped training of other params or data may still be taken up by going back to them
 _HISTORY = "history"
 _LOG = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Checkpoint:
         self.path = repository_root() / FOLDER / f"{name}.npz"
         self._partial = self.path.with_suffix(f".{os.getpid()}.part")  # another experiment may train the same at once
         self._writes = writes
+        self._failed = False  # to write, which is told once
 
     @property
     def run_record(self) -> Path:
@@ -49,17 +53,35 @@ class Checkpoint:
         return self.path.with_suffix(".run.json")
 
     def save(self, history: pd.DataFrame, states: Mapping[str, State]) -> None:
-        """Keep the state after the last epoch of `history`; the one before it stays until this one is whole."""
+        """Keep the state after the last epoch of `history`; the one before it stays until this one is whole. Where it cannot
+        be written, on a full disk for example, this is told once and training goes on.
+        """
         if not self._writes:
             return
         arrays = {f"{name}/{i}": value for name, values in states.items() for i, value in enumerate(values)}
         arrays[_HISTORY] = np.frombuffer(history.to_csv(index=False).encode(), np.uint8)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._partial.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        self._partial.replace(self.path)
+        content = (
+            io.BytesIO()
+        )  # an archive that cannot be closed on a full disk would complain at the end of the process
+        np.savez(content, **arrays)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self._partial.open("wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            self._partial.replace(self.path)
+        except OSError as error:
+            with suppress(OSError):
+                self._partial.unlink()
+            if not self._failed:
+                _LOG.warning(
+                    "%s cannot be written (%s); training goes on, but if it is stopped it begins anew, or after the last "
+                    "epoch that could be kept; make room there",
+                    self.path,
+                    error.strerror or error,
+                )
+            self._failed = True
 
     def restore(self) -> tuple[pd.DataFrame, dict[str, State]] | None:
         """The history and the states by name; None where there is none, or only a damaged one, which is told."""
@@ -78,13 +100,22 @@ class Checkpoint:
         return history, states
 
     def remove(self) -> None:
-        """Leave nothing of this training behind, half-written files of killed processes included."""
+        """Leave nothing of this training behind, half-written files of killed processes included, nor what trainings of
+        the same stage left that were stopped `KEPT_DAYS` ago and never went on: their params or data have changed since.
+        """
         if not self._writes:
             return
-        self.path.unlink(missing_ok=True)
-        for partial in self.path.parent.glob(f"{self.path.stem}.*.part"):
-            if not psutil.pid_exists(int(partial.suffixes[-2][1:])):
-                partial.unlink(missing_ok=True)
+        stage = self.path.stem.rpartition("-")[0]
+        oldest = time.time() - KEPT_DAYS * 24 * 3600
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            for partial in self.path.parent.glob(f"{stage}-*.part"):
+                pid = partial.stem.rpartition(".")[2]
+                if not (pid.isdecimal() and psutil.pid_exists(int(pid))):
+                    partial.unlink(missing_ok=True)
+            for other in [*self.path.parent.glob(f"{stage}-*.npz"), *self.path.parent.glob(f"{stage}-*.run.json")]:
+                if other.stat().st_mtime < oldest:
+                    other.unlink(missing_ok=True)
 
 
 def values_of(variables: Sequence[tf.Variable]) -> State:
