@@ -1,6 +1,7 @@
 import pytest
 
 from conftest import ROOT
+from nerveseg.data.dicom import salt_of
 from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import DatasetError
 from nerveseg.params import load_params
@@ -87,3 +88,17 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
     (tmp_path / "subjects.csv").write_bytes(b"\xff\xfe\x00frame")
     with pytest.raises(DatasetError, match=r"subjects\.csv"):
         rules(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", " ", "\n"])
+def test_an_empty_salt_is_no_secret(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("NERVESEG_SALT", content)
+    with pytest.raises(DatasetError, match="NERVESEG_SALT is empty, expected the secret .* unset it"):
+        salt_of(tmp_path)
+    monkeypatch.delenv("NERVESEG_SALT")
+    (tmp_path / ".nerveseg-salt").write_text(content)
+    with pytest.raises(DatasetError, match=r"nerveseg-salt is empty, expected the secret .* remove it"):
+        salt_of(tmp_path)
+    (tmp_path / ".nerveseg-salt").unlink()
+    assert len(salt_of(tmp_path)) == 32
+    assert salt_of(tmp_path) == salt_of(tmp_path)

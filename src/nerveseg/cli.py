@@ -202,7 +202,7 @@ def _parser(typed: Typed) -> Parser:
         "--version", type=int, metavar="N", help="of the registered model (default: that with the alias challenger)"
     )
     syncing = commands.add_parser("sync", help="send MLflow what was kept on disk while its store was down")
-    serving = commands.add_parser("serve", help="answer frames over HTTP on this machine, with MLflow's scoring server")
+    serving = commands.add_parser("serve", help="answer frames over HTTP on this machine")
     serving.add_argument(
         "--model",
         type=typed.model,

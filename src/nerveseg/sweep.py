@@ -50,7 +50,7 @@ def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
         DatasetError: this is no repository with a commit.
     """
     if find_spec("optuna") is None:
-        raise ParamsError("a sweep needs Optuna, which is not installed; pip install 'nerveseg[sweep]'")
+        raise ParamsError("a sweep needs Optuna, which is not installed; pip install -e '.[sweep]'")
     space, aim = read_space(given), score_named(score)
     _check(name, trials, space)
     identity = {"values": sorted(given), "score": score, **code()}

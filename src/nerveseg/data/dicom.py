@@ -198,10 +198,12 @@ def salt_of(directory: Path) -> bytes:
     """The secret behind subjects: `NERVESEG_SALT` where set, else a file in `directory` that is made at first need.
 
     Raises:
-        DatasetError: the file cannot be read or made.
+        DatasetError: the file cannot be read or made, or the secret is empty.
     """
-    if given := os.environ.get(SALT_VARIABLE):
-        return given.encode()
+    if (given := os.environ.get(SALT_VARIABLE)) is not None:
+        return _secret(
+            os.fsencode(given), f"the environment variable {SALT_VARIABLE}", "set it to a secret text, or unset it"
+        )
     path = directory / SALT_FILE
     try:
         if not path.exists():
@@ -210,8 +212,17 @@ def salt_of(directory: Path) -> bytes:
                 draft.flush()
                 with contextlib.suppress(FileExistsError):  # another process was faster
                     os.link(draft.name, path)
-        return path.read_bytes()
+        kept = path.read_bytes()
     except OSError as error:
         raise DatasetError(
             f"{path} cannot be read or made ({error.strerror}); set {SALT_VARIABLE} to a secret text"
         ) from None
+    remedy = "restore it, or remove it to have a new one made, which gives every subject another digest"
+    return _secret(kept, str(path), remedy)
+
+
+def _secret(salt: bytes, where: str, remedy: str) -> bytes:
+    """With an empty key anyone could compute whose digest it is."""
+    if salt.strip():
+        return salt
+    raise DatasetError(f"{where} is empty, expected the secret behind the digests of subjects; {remedy}")

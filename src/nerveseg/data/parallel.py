@@ -64,7 +64,7 @@ def _dask(address: str) -> Any:
         from distributed import Client
     except ImportError:
         raise NervesegError(
-            f"{SCHEDULER_VARIABLE} is {address}, but Dask is not installed: pip install 'nerveseg[dask]'"
+            f"{SCHEDULER_VARIABLE} is {address}, but Dask is not installed: pip install -e '.[dask]'"
         ) from None
     try:
         return Client(address, timeout="20s", set_as_default=True)
