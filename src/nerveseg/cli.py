@@ -31,10 +31,11 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     return 1 if inventory.bad or inventory.leaks or inventory.unclear or inventory.manifest.empty else 0
 
 
-def predict(paths: Sequence[Path], output: Path, model: str, *, kaggle: bool) -> int:
+def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[float] | None, *, kaggle: bool) -> int:
     """Segment images and loops (`write_predictions`) with the model in a folder, of a config file in one, or of an MLflow
     URI; 1 where a file could not be read, else 0.
     """
+    from nerveseg.data.grey_range import GreyRange
     from nerveseg.digests import digest_of
     from nerveseg.loading import folder_of, load_predictor
     from nerveseg.prediction_files import check_outputs, write_predictions
@@ -45,7 +46,8 @@ def predict(paths: Sequence[Path], output: Path, model: str, *, kaggle: bool) ->
     check_outputs(sources, output, kaggle=kaggle)
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
         predictor, identity = load_predictor(folder), digest_of({}, [folder])
-    done, failed = write_predictions(sources, output, predictor, identity, kaggle=kaggle)
+    grey_range = GreyRange.said(levels) if levels else predictor.grey_range
+    done, failed = write_predictions(sources, output, predictor, identity, grey_range, kaggle=kaggle)
     skipped = f", {counted(failed, 'file')} skipped" if failed else ""
     print(f"{counted(done, 'frame')} segmented into {output}{skipped}", *sources.told(), sep="\n")
     return 1 if failed else 0
@@ -116,8 +118,9 @@ def serve(model: str, port: int, limit: float) -> int:
     return 0
 
 
-def watch(source: str, model: str, port: int) -> int:
+def watch(source: str, model: str, port: int, levels: Sequence[float] | None) -> int:
     """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
+    from nerveseg.data.grey_range import GreyRange
     from nerveseg.loading import folder_of, load_predictor
     from nerveseg.tracking_models import downloaded, is_uri
     from nerveseg.watch import Watch
@@ -126,7 +129,7 @@ def watch(source: str, model: str, port: int) -> int:
 
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
         predictor = load_predictor(folder)
-    watching = Watch(predictor, frames_of(source))
+    watching = Watch(predictor, frames_of(source, GreyRange.said(levels) if levels else predictor.grey_range))
     with page(watching, port) as address:
         print(f"{source} is outlined at {address} (Ctrl-C ends it)", flush=True)
         try:
@@ -237,13 +240,21 @@ def _parser(typed: Typed) -> Parser:
     )
     watching.add_argument("--model", type=typed.model, default=EXPORTED, help="as for predict (default: %(default)s)")
     watching.add_argument("--port", type=int, default=5002, help="of 127.0.0.1 (default: %(default)s)")
+    for command in (predicting, watching):
+        command.add_argument(
+            "--grey-range", type=float, nargs=2, metavar=("BLACK", "WHITE"),
+            help="levels of 16-bit and floating-point files that are black and white (default: as the model's data set had "
+            "them, else decided over the files)",
+        )  # fmt: skip
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
-    predicting.set_defaults(run=lambda given: predict(given.paths, given.out, str(given.model), kaggle=given.kaggle))
+    predicting.set_defaults(
+        run=lambda given: predict(given.paths, given.out, str(given.model), given.grey_range, kaggle=given.kaggle)
+    )
     folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))
     gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
     promoting.set_defaults(run=lambda given: promote(given.version))
     serving.set_defaults(run=lambda given: serve(given.model, given.port, given.limit))
-    watching.set_defaults(run=lambda given: watch(given.source, str(given.model), given.port))
+    watching.set_defaults(run=lambda given: watch(given.source, str(given.model), given.port, given.grey_range))
     sweeping.set_defaults(run=lambda given: sweep(given.name, given.trials, given.values, given.score))
     syncing.set_defaults(run=lambda _: sync())
     return parser

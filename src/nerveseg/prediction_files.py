@@ -21,7 +21,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from nerveseg.data.dicom import is_dicom, read_header
-from nerveseg.data.frames import read_frames, write_image
+from nerveseg.data.frames import grey_range_of, read_frames, write_image
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.data.listing import VIDEO, kind_of
 from nerveseg.data.mask_codes import encode_rle
@@ -61,7 +62,7 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
 
 
 def write_predictions(
-    sources: Sources, output: Path, predictor: Predictor, identity: str, *, kaggle: bool = False
+    sources: Sources, output: Path, predictor: Predictor, identity: str, grey_range: GreyRange, *, kaggle: bool = False
 ) -> tuple[int, int]:
     """Segment images and loops into the folder `output`.
 
@@ -75,6 +76,7 @@ def write_predictions(
         output: made where it does not exist.
         predictor: what predicts.
         identity: of the predictor, the same only for an equal one.
+        grey_range: black and white of files that do not say them; what it leaves open is decided over all sources.
         kaggle: write `submission.csv` of Kaggle's 2016 challenge as well.
 
     Returns:
@@ -89,12 +91,16 @@ def write_predictions(
     except OSError as error:
         raise DatasetError(f"{output} cannot be made ({error.strerror}); choose another folder for --out") from None
     with only_writer(output):
-        return _write(sources, output, predictor, identity, kaggle=kaggle)
+        return _write(sources, output, predictor, identity, grey_range, kaggle=kaggle)
 
 
-def _write(sources: Sources, output: Path, predictor: Predictor, identity: str, *, kaggle: bool) -> tuple[int, int]:
+def _write(
+    sources: Sources, output: Path, predictor: Predictor, identity: str, grey_range: GreyRange, *, kaggle: bool
+) -> tuple[int, int]:
     check_outputs(sources, output, kaggle=kaggle)
-    written, journal = Written(output), Journal(output / JOURNAL, identity)
+    images = (source.path for source in sources.found if kind_of(source.path) != VIDEO)
+    grey_range = grey_range_of(images, grey_range)
+    written, journal = Written(output), Journal(output / JOURNAL, f"{identity} {grey_range}")
     for item in sources.unusable:
         print(f"skipped: {on_one_line(f'{item.path}: {item.reason}; {item.remedy}')}", file=sys.stderr)
     failed, remarks = len(sources.unusable), defaultdict[str, list[Path]](list)
@@ -104,7 +110,7 @@ def _write(sources: Sources, output: Path, predictor: Predictor, identity: str, 
     with Writing(journal) as writing, tqdm(todo, desc="predicting", unit="file") as progress:
         for source in progress:
             try:
-                rows, remark, files = _predicted(source, written, predictor, writing.threads)
+                rows, remark, files = _predicted(source, grey_range, written, predictor, writing.threads)
             except DatasetError as error:
                 progress.write(f"skipped: {on_one_line(error)}", file=sys.stderr)
                 failed += 1
@@ -128,10 +134,10 @@ def _write(sources: Sources, output: Path, predictor: Predictor, identity: str, 
 
 
 def _predicted(
-    source: Source, written: Written, predictor: Predictor, threads: Executor
+    source: Source, grey_range: GreyRange, written: Written, predictor: Predictor, threads: Executor
 ) -> tuple[list[Row], str, list[Future[None]]]:
     """The rows of a source, what was made of its grey levels, and the files of it that threads are writing."""
-    frames, remark, frame_time = read_loop_of(source.path)
+    frames, remark, frame_time = read_loop_of(source.path, grey_range)
     if len(frames) != source.frames:
         found = f"{len(frames)} frames, where {source.frames} were counted before"
         raise BadFileError(source.path, found, "wait until it is written to its end, and run the command again")
@@ -148,7 +154,7 @@ def _predicted(
     return rows, remark, files
 
 
-def read_loop_of(path: Path) -> tuple[NDArray[np.uint8], str, float | None]:
+def read_loop_of(path: Path, grey_range: GreyRange) -> tuple[NDArray[np.uint8], str, float | None]:
     """The frames of an image, of a DICOM loop or of a video, uint8 (N, H, W); a remark on what was made of their grey levels,
     '' for nothing; and milliseconds from one to the next, None where the file does not say.
 
@@ -157,7 +163,7 @@ def read_loop_of(path: Path) -> tuple[NDArray[np.uint8], str, float | None]:
     """
     if kind_of(path) == VIDEO:
         return read_video(path), "", open_video(path)[1]
-    frames, remark = read_frames(path)
+    frames, remark = read_frames(path, grey_range)
     return frames, remark, read_header(path).frame_time if is_dicom(path) else None
 
 

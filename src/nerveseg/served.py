@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from nerveseg.claimed_pixels import claimed_pixels
 from nerveseg.data.dicom import is_dicom
 from nerveseg.data.frames import read_frame
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.letterbox import Frame
 from nerveseg.data.png import grey_png
 from nerveseg.errors import BadFileError
@@ -72,11 +73,13 @@ class ServedPredictor(PythonModel):
         arrays = bool((params or {}).get(ARRAYS, False))
         # One at a time: decoded, and as maps of probability, the frames of a request may not fit in memory.
         return [
-            _told(found, arrays=arrays) for frame in _frames(model_input) for found in self.predictor.predict([frame])
+            _told(found, arrays=arrays)
+            for frame in _frames(model_input, self.predictor.grey_range)
+            for found in self.predictor.predict([frame])
         ]
 
 
-def _frames(table: object) -> Iterator[Frame]:
+def _frames(table: object, grey_range: GreyRange) -> Iterator[Frame]:
     if not isinstance(table, pd.DataFrame) or not len(table):
         raise RequestError(
             'no frame was found; expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of '
@@ -85,16 +88,16 @@ def _frames(table: object) -> Iterator[Frame]:
     if set(map(str, table.columns)) - {FRAME, IMAGE}:
         raise RequestError(f"there is a column of another name; expected {FRAME} or {IMAGE}")
     given = zip(*(table[name].tolist() for name in table), strict=True)  # `to_dict` takes as long as the mask does
-    return (_frame(dict(zip(table, row, strict=True)), number) for number, row in enumerate(given, 1))
+    return (_frame(dict(zip(table, row, strict=True)), number, grey_range) for number, row in enumerate(given, 1))
 
 
-def _frame(row: Mapping[Any, Any], number: int) -> Frame:
+def _frame(row: Mapping[Any, Any], number: int, grey_range: GreyRange) -> Frame:
     given = {name: row[name] for name in (FRAME, IMAGE) if name in row and not _is_missing(row[name])}
     if len(given) != 1:
         found = "neither" if not given else "both"
         raise RequestError(f"row {number}: {found} of {FRAME} and {IMAGE} found; give one of them")
     try:
-        return _from_file(given[IMAGE]) if IMAGE in given else _from_pixels(given[FRAME])
+        return _from_file(given[IMAGE], grey_range) if IMAGE in given else _from_pixels(given[FRAME])
     except BadFileError as error:
         raise RequestError(f"row {number}: {IMAGE}: {error.reason}; {error.remedy}") from None
     except RequestError as error:
@@ -120,7 +123,7 @@ def _from_pixels(value: object) -> Frame:
     return frame
 
 
-def _from_file(value: object) -> Frame:
+def _from_file(value: object, grey_range: GreyRange) -> Frame:
     if not isinstance(value, str):
         raise RequestError(f"{IMAGE} is {type(value).__name__}; expected the base64 of a file, as text")
     try:
@@ -136,7 +139,7 @@ def _from_file(value: object) -> Frame:
             file.write(content)
         if is_dicom(path):
             path = path.rename(path.with_suffix(".dcm"))
-        return read_frame(path)
+        return read_frame(path, grey_range)
     finally:
         path.unlink()
 

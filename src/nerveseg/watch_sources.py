@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 import cv2
 
 from nerveseg.data.dicom import is_dicom, read_header
-from nerveseg.data.frames import read_frame, read_frames
+from nerveseg.data.frames import grey_range_of, read_frames
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.layouts import natural_key, roles_of
 from nerveseg.data.letterbox import Frame
 from nerveseg.data.listing import DICOM, IMAGE, kind_of, refusal_of
@@ -25,8 +26,10 @@ LOOK = 0.02  # seconds between two looks at a folder
 WRITTEN_IN = 2.0  # seconds that a file may take to be written
 
 
-def frames_of(source: str) -> Iterator[Frame]:
+def frames_of(source: str, grey_range: GreyRange | None = None) -> Iterator[Frame]:
     """The frames of a file, of a folder from its newest one on, or of a capture device by its number.
+
+    Files that do not say which level is white are read with `grey_range`; what it leaves open the first of them decides.
 
     Raises:
         DatasetError: there is no such source, or it cannot be read.
@@ -35,10 +38,10 @@ def frames_of(source: str) -> Iterator[Frame]:
         return _of_device(int(source))
     path = Path(source)
     if path.is_dir():
-        return _of_folder(path)
+        return _of_folder(path, grey_range)
     if not path.is_file():
         raise DatasetError(f"{source} was not found; name a video, a folder, or the number of a capture device, as 0")
-    return _of_loop(path) if is_dicom(path) else _of_video(path)
+    return _of_loop(path, grey_range) if is_dicom(path) else _of_video(path)
 
 
 def _of_device(number: int) -> Iterator[Frame]:
@@ -55,8 +58,10 @@ def _of_video(path: Path) -> Iterator[Frame]:
     return _in_time(frames, (frame_time or FRAME_TIME) / 1000.0)
 
 
-def _of_loop(path: Path) -> Iterator[Frame]:
-    frames, _ = read_frames(path)
+def _of_loop(path: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
+    frames, remark = read_frames(path, grey_range_of([path], grey_range))
+    if remark:
+        print(remark)
     return _in_time(iter(frames), (read_header(path).frame_time or FRAME_TIME) / 1000.0)
 
 
@@ -68,8 +73,10 @@ def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:
         yield frame
 
 
-def _of_folder(folder: Path) -> Iterator[Frame]:
-    seen = set(_images(folder)[:-1])
+def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
+    there = _images(folder)
+    grey_range = grey_range_of(there, grey_range)
+    seen, told = set(there[:-1]), {""}
     appeared: dict[Path, float] = {}
     while True:
         try:
@@ -80,7 +87,14 @@ def _of_folder(folder: Path) -> Iterator[Frame]:
             ) from None
         for path in found:
             try:
-                yield read_frame(path)
+                grey_range = grey_range_of([path], grey_range)
+                frames, remark = read_frames(path, grey_range)
+                if len(frames) != 1:
+                    raise BadFileError(path, f"{len(frames)} frames, expected one", "watch the loop by itself")  # noqa: TRY301
+                if remark not in told:
+                    told.add(remark)
+                    print(f"from {on_one_line(path.name)} on: {remark}", flush=True)
+                yield frames[0]
             except BadFileError as error:  # perhaps it is not written to its end
                 if time.monotonic() - appeared.setdefault(path, time.monotonic()) < WRITTEN_IN:
                     continue

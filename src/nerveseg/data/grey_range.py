@@ -5,7 +5,7 @@ ultrasound machines often use 12, nor floating point say it. Judged file by file
 its neighbours, so that one decision (`decided`) holds for a whole data set, for all files of a prediction, and for a model.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.errors import BadFileError
+from nerveseg.errors import BadFileError, ParamsError
 
 Kind = Literal["integer", "floating"]
 EIGHT_BITS = (0.0, 255.0)
@@ -39,9 +39,17 @@ class GreyRange:
                 raise ValueError(f"{list(pair)} are no black and white")
 
     @classmethod
-    def said(cls, pair: tuple[float, float] | None) -> "GreyRange":
-        """What `data.grey_range` or `--grey-range` says."""
-        return cls(pair, pair, given=True) if pair else cls()
+    def said(cls, levels: Sequence[float] | None) -> "GreyRange":
+        """What `data.grey_range` or `--grey-range` says.
+
+        Raises:
+            ParamsError: it is no range.
+        """
+        try:
+            pair = (float(levels[0]), float(levels[1])) if levels else None
+            return cls(pair, pair, given=pair is not None)
+        except ValueError as error:
+            raise ParamsError(f"{error}; give the level that is black, then a greater one that is white") from None
 
 
 @dataclass(frozen=True)
