@@ -1,16 +1,22 @@
 """Folders whose files are read only as they were written."""
 
 import json
+import re
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic.dataclasses import dataclass
 
+from conftest import ROOT, flip_a_bit
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.errors import DatasetError, ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.exported import ExportedConfig, ExportedMember
+from tracked_repository import run
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -134,3 +140,37 @@ def test_an_impossible_value_is_one_sentence_that_names_its_key(tmp_path, key, v
 def test_what_is_no_description_is_one_sentence(tmp_path, text):
     with pytest.raises(ModelError, match=r"exported\.json cannot be used: .*; make it again"):
         read_exported(tmp_path, text)
+
+
+MAKE = "from pathlib import Path; from nerveseg.checked_files import list_files; p = Path('made'); p.mkdir(); (p / 'a').write_bytes(b'weights' * 99); list_files(p)"
+
+
+def test_a_damaged_file_of_dvc_s_cache_is_named_and_following_what_is_said_mends_it(repo, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    (repo / "make.py").write_text(MAKE)
+    (repo / "dvc.yaml").write_text(
+        f"stages: {{make: {{cmd: {sys.executable} make.py, deps: [make.py], outs: [made]}}}}"
+    )
+    run("dvc", "init", "-q")
+    run("dvc", "repro", "-q")
+    (cached,) = (path for path in (repo / ".dvc" / "cache").rglob("*") if path.is_file() and path.stat().st_size == 693)
+    flip_a_bit(cached)
+    cached.chmod(0o444)  # as DVC leaves it, and trusts it
+    shutil.rmtree(repo / "made")
+    run("dvc", "repro", "-q")
+    folder = CheckedFolder(Path("made"), ModelError, "make it again")
+    with pytest.raises(
+        ModelError, match=r"made/a is damaged .*; DVC's cache is damaged: delete (\S+) and made"
+    ) as told:
+        folder.file("a")
+    assert Path(re.search(r"delete (\S+) and", str(told.value))[1]).samefile(cached)
+    cached.unlink()
+    shutil.rmtree(repo / "made")
+    run("dvc", "repro", "-q")
+    assert folder.file("a").read_bytes() == b"weights" * 99
+    flip_a_bit(repo / "made" / "a")
+    with pytest.raises(ModelError, match=r"made/a is damaged .*; delete made and run `dvc checkout`"):
+        folder.file("a")
+    shutil.rmtree(repo / "made")
+    run("dvc", "checkout", "-q")
+    assert folder.file("a")
