@@ -19,7 +19,6 @@ import json, sys
 from pathlib import Path
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
-from nerveseg.tracking_journal import journals
 
 params = load_params()
 with stage_run(sys.argv[1], params) as run:
@@ -42,7 +41,6 @@ import os, signal, sys
 from pathlib import Path
 from nerveseg.params import load_params
 from nerveseg.tracking import stage_run
-from nerveseg.tracking_journal import journals
 
 record = Path.cwd() / ".nerveseg" / "run.json"
 first, last, end = map(int, sys.argv[1:4])

@@ -50,7 +50,7 @@ class Outbox:
         self._name, self._execution = name, execution
         self._uri = public(store_uri(repository_root()))
         self._one_at_a_time = threading.RLock()  # system metrics come from a thread of their own
-        self._written = self._sent = 0
+        self._folders = self._written = self._sent = 0
         self._said: set[str] = set()
         self._until = time.monotonic() + _STARTING
         self._silent = self._ask(experiment, required=required)
@@ -75,15 +75,16 @@ class Outbox:
             if self._journal is None:
                 return
             try:
-                files = fill(self._journal.place_for(self._written)) if fill else NO_FILES
+                self._folders += 1
+                files = fill(self._journal.place_for(self._folders)) if fill else NO_FILES
                 self._journal.append(replace(message, files=files))
                 self._written += 1
             except store_errors() as error:  # of the disk, or of MLflow as it makes a model
-                self._written += 1  # a folder of that number may be there
                 self.keeps_failing(error)
 
     def settle(self) -> None:
         """Wait until the store has what was sent, as long as it answers."""
+        self._be_patient()
         while self._process and self._process.poll() is None and self._sent < self._written:
             if self._silent or time.monotonic() > self._until:
                 return
@@ -93,6 +94,7 @@ class Outbox:
         """Wait until the store has it all, as long as it answers; what it does not get now waits."""
         if self._process and self._process.stdin:
             self._process.stdin.close()
+            self._be_patient()
             while self._process.poll() is None and time.monotonic() < self._until:
                 if self._silent and Verdict.read(self._execution).took > SLOW:
                     break
@@ -103,6 +105,10 @@ class Outbox:
                 self._listener.join()
         if self._journal:
             self._journal.hand_over()
+
+    def _be_patient(self) -> None:
+        """From now on; what was heard last may be an epoch ago."""
+        self._until = max(self._until, time.monotonic() + patience_for(self._uri))
 
     def warn(self, what: str, text: str) -> None:
         """Once in an execution."""
