@@ -45,6 +45,10 @@ class RepositoryError(NervesegError):
     """Git cannot say what it was asked: it is missing, refuses, or there is no such thing in the repository."""
 
 
+class NoRepositoryError(RepositoryError):
+    """The working directory is in no Git repository."""
+
+
 class BusyError(NervesegError):
     """Another process writes the same output."""
 

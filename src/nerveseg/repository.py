@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from nerveseg.errors import RepositoryError
+from nerveseg.errors import NoRepositoryError, RepositoryError
 
 # What survives of the user's GIT_* variables: where Git itself and its safe.directory are configured.
 _KEPT = {
@@ -80,7 +80,10 @@ def git(*arguments: str, index: Path | None = None) -> str:
     except OSError as error:
         raise RepositoryError(f"git cannot be run ({error.strerror}); install Git, or put it on the PATH") from None
     if done.returncode:
-        raise RepositoryError(_reason(done.stderr.decode("utf-8", "replace"), arguments))
+        told = done.stderr.decode("utf-8", "replace")
+        if "not a git repository" in told:
+            raise NoRepositoryError(f"{Path.cwd()} is in no Git repository; go into one, or make one with `git init`")
+        raise RepositoryError(_reason(told, arguments))
     return done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
@@ -125,6 +128,4 @@ def _reason(told: str, arguments: tuple[str, ...]) -> str:
             f"Git refuses to read {folder}, which belongs to another user; if you trust it, type "
             f"`git config --global --add safe.directory {folder}`"
         )
-    if "not a git repository" in told:
-        return f"{Path.cwd()} is in no Git repository; go into one, or make one with `git init`"
     return f"`git {arguments[0]}` failed: {next(iter(told.splitlines()), 'it gives no reason')}"

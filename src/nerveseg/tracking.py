@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from flatten_dict import flatten
 
-from nerveseg.errors import RepositoryError
+from nerveseg.errors import NoRepositoryError, RepositoryError
 from nerveseg.params import Params
 from nerveseg.tracking_execution import execution, execution_name, origin
 from nerveseg.tracking_messages import KEY_TAG, Message
@@ -145,6 +145,8 @@ class _MlflowRun(StageRun):
             nonlocal changed
             try:
                 changed = reproduction(folder)
+            except NoRepositoryError:  # where there is none, nothing is missing
+                return folder
             except RepositoryError as error:
                 told = "the run in MLflow cannot say whether its code was that of a commit, nor keep what differs"
                 self._outbox.warn("git", f"{told}: {error}")
