@@ -211,6 +211,19 @@ def test_alpha_that_is_the_same_everywhere_says_nothing(nerve, alpha):
     assert nerve(encoded(rgba, "PNG")) == (blob() > 0).tolist()
 
 
+def test_a_structure_in_one_colour_stays_one_after_smoothing(tmp_path):
+    soft = np.asarray(Image.fromarray(blob()).filter(ImageFilter.GaussianBlur(1.2)))
+    (tmp_path / "m.png").write_bytes(encoded(np.dstack([soft, 0 * soft, soft // 2]), "PNG"))
+    (found,) = read_masks(tmp_path / "m.png", ())
+    assert np.array_equal(found.mask, soft >= soft.max() / 2)
+    assert "cut at" in found.remark
+
+
+def test_one_transparent_level_of_one_bit_leaves_the_number_of_the_other(tmp_path):
+    content = encoded(Image.fromarray(blob()).convert("1"), "PNG", transparency=0)
+    assert areas(tmp_path, content) == {1: 144}
+
+
 def test_an_empty_layer_is_an_empty_mask(nerve):
     assert not np.any(nerve(encoded(np.zeros((*SHAPE, 4), np.uint8), "PNG")))
 

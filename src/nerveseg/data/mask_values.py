@@ -25,6 +25,7 @@ _WHITES = frozenset({1, WHITE, 65535, "#ffffff", "#000000"})
 _BRIGHT = 240  # from here on white that lossy compression has dimmed
 _FLAT = 0.04  # share of the range; neighbours that differ less lie inside of an area, not on an outline
 _FEW = 16  # pixels
+_SHOWN = 8  # values in a message
 
 Value = int | str  # a number or a colour, as data.nerve_labels names them
 

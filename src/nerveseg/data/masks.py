@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nerveseg.data.dicom_pixels import read_labels
 from nerveseg.data.images import IMAGE_SUFFIXES, Page, pages
 from nerveseg.data.letterbox import Mask
-from nerveseg.data.mask_values import MOST_LABELS, ReadMask, Value, from_numbers, lies_on_outline
+from nerveseg.data.mask_values import MOST_LABELS, ReadMask, Value, from_numbers
 from nerveseg.errors import BadFileError
 
 MOST_COVERED = 0.5  # share of the frame; no nerve fills more
@@ -128,9 +128,16 @@ def _from_colours(channels: NDArray[Any], labels: Sequence[Value], path: Path, p
         return _named(np.where(seen, code, 0), seen, labels, path, lossy=lossy)
     brightest = np.where(seen, colours.max(axis=-1), 0)
     areas = _areas(code[seen & (code != 0)])
-    if lossy or len(areas) >= MOST_LABELS or (len(areas) > 1 and lies_on_outline(brightest)):
-        _check_one_hue(colours, brightest, path)
-        return from_numbers(brightest, labels, path, compressed=lossy or len(areas) > 1)
+    mixed = lossy or len(areas) >= MOST_LABELS
+    if mixed and not _has_one_hue(colours, brightest):
+        raise BadFileError(
+            path, "several colours that lossy compression or smoothing has mixed", "export the mask as PNG or TIFF, each "
+            "structure with one colour",
+        )  # fmt: skip
+    if mixed or (len(areas) > 1 and _has_one_hue(colours, brightest)):
+        found = from_numbers(brightest, labels, path, compressed=mixed)
+        if mixed or len(found.areas) == 1:
+            return found
     return ReadMask(seen & (code != 0), areas)
 
 
@@ -139,7 +146,7 @@ def _from_alpha(
 ) -> ReadMask | None:
     """The mask, where it is the alpha channel; None where the colours are."""
     if shown.min() == shown.max():
-        colour = f"#{int(shown[0]):06x}" if not grey or not shown[0] else int(shown[0]) & 0xFFFF
+        colour = int(shown[0]) // 0x10101 if grey and shown[0] else f"#{int(shown[0]):06x}"
         return _layer(alpha, colour, labels, path)
     black = np.count_nonzero(shown == 0)
     if 0 < black <= MOST_COVERED * alpha.size and not labels:
@@ -185,17 +192,13 @@ def _named(code: NDArray[Any], seen: Mask, labels: Sequence[Value], path: Path, 
     return ReadMask(seen & np.isin(code, wanted), _areas(code[seen]))
 
 
-def _check_one_hue(colours: NDArray[Any], brightest: NDArray[Any], path: Path) -> None:
-    """Refuse structures that differ in colour alone, which a cut by brightness would make one."""
+def _has_one_hue(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
+    """Whether no structures differ in colour alone, which a cut by brightness would make one."""
     marked = brightest >= max(1, brightest.max() / 2)
     inside = cv2.erode(marked.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     drawn = colours[inside if inside.any() else marked].astype(np.int64)
     far = np.abs(drawn - np.median(drawn, axis=0)).max(axis=1) > _FAR
-    if np.count_nonzero(far) > 0.02 * len(drawn):
-        raise BadFileError(
-            path, "several colours that lossy compression or smoothing has mixed", "export the mask as PNG or TIFF, each "
-            "structure with one colour",
-        )  # fmt: skip
+    return np.count_nonzero(far) <= 0.02 * len(drawn)
 
 
 def _areas(code: NDArray[Any]) -> dict[Value, int]:
