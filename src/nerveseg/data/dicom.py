@@ -34,6 +34,7 @@ _TAGS = [
     "Rows",
     "Columns",
     "SamplesPerPixel",
+    "PhotometricInterpretation",
     "BitsAllocated",
     "BitsStored",
     "PixelRepresentation",
@@ -44,6 +45,7 @@ _TAGS = [
     "CineRate",
     "RecommendedDisplayFrameRate",
 ]
+HALVED_COLOUR = ("YBR_FULL_422", "YBR_PARTIAL_422")
 TISSUE, CENTIMETRES = 1, 3  # region spatial format of 2D images, and their physical unit (PS3.3, section C.8.5.5)
 
 
@@ -102,6 +104,8 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             frames, rows, columns = int(found.get("NumberOfFrames") or 1), int(found.Rows), int(found.Columns)
             samples, allocated = int(found.get("SamplesPerPixel") or 1), int(found.get("BitsAllocated") or 8)
             bits = int(found.get("BitsStored") or allocated)
+            if found.get("PhotometricInterpretation") in HALVED_COLOUR:
+                samples = 2  # of each two pixels, one colour is stored
             compressed = found.file_meta.TransferSyntaxUID.is_compressed
             identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
             signed = bool(found.get("PixelRepresentation"))
