@@ -16,6 +16,7 @@ from nerveseg.params import load_params
 from nerveseg.repository import repository_root
 from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
+from nerveseg.wording import counted
 
 OUTPUT = Path("data/processed")
 
@@ -31,12 +32,15 @@ def preprocess() -> None:
         run.log_facts({f"frames.{split}": count for split, count in info.frames.items()})
         run.log_facts({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
         print(inventory)
-        print(f"{info.source}: " + ", ".join(f"{count} frames for {split}" for split, count in info.frames.items()))
+        print(
+            f"{info.source}: "
+            + ", ".join(f"{counted(count, 'frame')} for {split}" for split, count in info.frames.items())
+        )
         for warning in inventory.warnings:
             print(f"warning: {on_one_line(warning)}", file=sys.stderr)
         if inventory.quarantined:
             print(
-                f"{len(inventory.quarantined)} files were not used; {OUTPUT / 'quarantine.csv'} says why and what to do"
+                f"{counted(len(inventory.quarantined), 'file')} left out; {OUTPUT / 'quarantine.csv'} says why and what to do"
             )
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from conftest import kaggle_frames, simulated_frame, write_pair
 from nerveseg.cli import main
 from nerveseg.data.mask_codes import decode_rle
 from nerveseg.ensemble import Ensemble
@@ -43,7 +44,7 @@ def test_check_prints_what_a_good_folder_holds_and_succeeds(kaggle_folder, capsy
     out = capsys.readouterr().out
     assert out.startswith("Kaggle layout, 8 pairs, 2 subjects\n")
     assert "50% of the frames show a nerve" in out
-    assert "sizes: 80x48 (8)" in out
+    assert "size: 80x48 (8)" in out
     assert out.endswith("0 files cannot be used\n")
 
 
@@ -63,7 +64,10 @@ def test_check_names_files_of_other_kinds_and_does_not_fail_for_them(kaggle_fold
     (folder / "clip.webp").touch()
     assert run("check", folder) == 0
     out = capsys.readouterr().out
-    assert "1 files are no frames or masks\n  clip.webp: no image by its name (.webp), expected TIFF" in out
+    assert (
+        "1 file left out, which claim to be neither frames nor masks\n  clip.webp: no image by its name (.webp), expected TIFF"
+        in out
+    )
 
 
 def test_check_tells_a_machine_the_same_as_json(kaggle_folder, capsys):
@@ -85,7 +89,7 @@ def test_check_fails_where_one_frame_stands_under_two_subjects(kaggle_folder, ca
     folder = kaggle_folder(subjects=[1, 2])
     (folder / "2_1.tif").write_bytes((folder / "1_1.tif").read_bytes())
     assert run("check", folder) == 1
-    assert "1 frames stand under more than one subject" in capsys.readouterr().out
+    assert "1 frame under more than one subject" in capsys.readouterr().out
 
 
 def test_check_of_a_folder_without_a_frame_fails(tmp_path, capsys):
@@ -352,3 +356,33 @@ def test_commands_run_in_a_folder_of_the_repository_and_take_paths_from_there(
 def test_a_command_outside_of_a_repository_says_that_it_needs_one(kaggle_folder, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").unlink()
     assert "params.yaml was not found" in run("check", kaggle_folder(subjects=[1]))
+
+
+def test_check_of_many_subjects_and_sizes_tells_the_most_common_and_counts_the_others(tmp_path, capsys):
+    folder = tmp_path / "many"
+    for subject in range(1, 31):
+        kaggle_frames(folder, [subject], 1 + subject % 3, (48, 80 + subject))
+    assert run("check", folder) == 0
+    out = capsys.readouterr().out
+    assert "and 10 subjects more; all have 1 to 3 frames, half of them at least 2" in out
+    assert "30 sizes: 82x48 (3)" in out
+    assert "and 25 more\n" in out
+    assert len(out.splitlines()) < 35
+
+
+def test_check_lists_no_subject_where_none_is_known(tmp_path, capsys):
+    for number in range(30):
+        write_pair(tmp_path / "set", f"frame{number}", *simulated_frame((48, 80), nerve=True, seed=number))
+    assert run("check", tmp_path / "set") == 0
+    out = capsys.readouterr().out
+    assert "30 frames without a known subject" in out
+    assert len(out.splitlines()) < 8
+
+
+def test_one_is_no_plural(tmp_path, capsys):
+    write_pair(tmp_path / "set", "1_1", *simulated_frame((48, 80), nerve=True, seed=1))
+    (tmp_path / "set" / "1_2.tif").touch()
+    assert run("check", tmp_path / "set") == 1
+    out = capsys.readouterr().out
+    assert out.startswith("Kaggle layout, 1 pair, 1 subject\n")
+    assert "1 file cannot be used" in out

@@ -139,13 +139,13 @@ def test_a_folder_without_a_usable_frame_says_what_is_wrong(prepare, kaggle_fold
     folder = kaggle_folder(subjects=[1])
     for path in folder.glob("*.tif"):
         path.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"none of its 8 files can be used: the file is empty \(4\)"):
+    with pytest.raises(DatasetError, match=r"no file of 8 can be used: the file is empty \(4\)"):
         prepare(folder)
 
 
 def test_an_empty_folder_says_what_belongs_there(prepare, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"none of its 0 files can be used; expected frames S_N\.tif"):
+    with pytest.raises(DatasetError, match=r"no file of 0 can be used; expected frames S_N\.tif"):
         prepare(tmp_path / "empty")
 
 
@@ -242,7 +242,7 @@ def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare
         "9_1": told,
         "9_2": f"{told}; nothing in it is brighter than a sixteenth of white: is it of another machine?",
     }
-    assert any("1 frames are dark beside others of more than 8 bits" in warning for warning in inventory.warnings)
+    assert any("1 frame is dark beside others of more than 8 bits" in warning for warning in inventory.warnings)
     assert info == DatasetInfo.read(output)
     assert info.grey_range == GreyRange(integer=(0.0, 65535.0))
 
@@ -250,7 +250,7 @@ def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare
 def test_rows_of_subjects_csv_without_a_frame_are_told(prepare, kaggle_folder):
     folder = kaggle_folder()
     (folder / "subjects.csv").write_text("frame,subject\n1_2,1\nimages/1_3,1\n")
-    assert "1 frames of subjects.csv are not in the data set (images/1_3)" in prepare(folder)[0].warnings[0]
+    assert "1 frame of subjects.csv not in the data set (images/1_3)" in prepare(folder)[0].warnings[0]
 
 
 def test_a_part_whose_frames_are_all_copies_of_another_s_says_so(prepare, kaggle_folder):
@@ -273,7 +273,7 @@ def test_subjects_that_share_a_frame_stay_in_one_part_and_that_is_told(prepare, 
     inventory = prepare(folder, split={"val_fraction": 0.3, "test_fraction": 0.3})[0]
     parts = inventory.manifest.groupby("subject")["split"].first()
     assert len({parts[subject] for subject in "1234"}) == 1
-    assert "1 frames stand under more than one subject with the same pixels (1_2 and 2_2" in inventory.warnings[0]
+    assert "1 frame under more than one subject with the same pixels (1_2 and 2_2" in inventory.warnings[0]
     assert "the same pixels as 1_2" in set(inventory.remarks["remark"])
 
 

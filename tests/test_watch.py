@@ -353,7 +353,7 @@ def test_ctrl_c_ends_the_command_without_an_error(exported, tmp_path):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
-    assert "1 frames shown, 0 dropped" in out
+    assert "1 frame shown, 0 dropped" in out
 
 
 def test_the_page_in_a_browser_shows_picture_and_numbers_of_one_frame(chromium):

@@ -138,7 +138,7 @@ def watch(source: str, model: str, port: int, levels: Sequence[float] | None) ->
             watching.stop()
         _, _, state = watching.wait(-1)
     print(
-        f"{state.shown} frames shown, {state.dropped} dropped; {state.delay:.1f} ms from a frame to its outline (median of the last)"
+        f"{counted(state.shown, 'frame')} shown, {state.dropped} dropped; {state.delay:.1f} ms from a frame to its outline (median of the last)"
     )
     return 0
 
@@ -160,7 +160,7 @@ def sync() -> int:
         print(f"nothing waits in {FOLDER}")
         return 0
     done, refused = deliver(load_params().tracking.experiment)
-    print(f"sent what {done} stages had to tell; {len(journals())} wait on, of stages that are running")
+    print(f"sent what {counted(done, 'stage')} had to tell; {len(journals())} wait on, of stages that are running")
     if refused:
         print(f"MLflow has not taken a part: {refusals(refused)}", file=sys.stderr)
     return 1 if refused else 0

@@ -139,8 +139,8 @@ def _predicted(
     """The rows of a source, what was made of its grey levels, and the files of it that threads are writing."""
     frames, remark, frame_time = read_loop_of(source.path, grey_range)
     if len(frames) != source.frames:
-        found = f"{len(frames)} frames, where {source.frames} were counted before"
-        raise BadFileError(source.path, found, "wait until it is written to its end, and run the command again")
+        now = f"{counted(len(frames), 'frame')}, where {source.frames:,} were counted before"
+        raise BadFileError(source.path, now, "wait until it is written to its end, and run the command again")
     rows, masks, files = [], [], []
     for number, found in enumerate(predictor.predict_loop([*frames]), start=1):
         rows.append(_row(source.path, number, found))

@@ -24,6 +24,7 @@ from nerveseg.data.similarity import conflicts, duplicates
 from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import DatasetError
 from nerveseg.params import DataParams
+from nerveseg.wording import counted
 
 MANIFEST_COLUMNS = ["frame", "subject", "split", "height", "width", "has_nerve", "mask_area", "digest", "pixels"]
 REMARK_COLUMNS = ["frame", "remark"]
@@ -59,7 +60,7 @@ class Inventory:
 
     def __str__(self) -> str:
         subjects = self.manifest["subject"].nunique()
-        return f"{self.layout.name} layout, {len(self.manifest):,} pairs, {subjects:,} subjects"
+        return f"{self.layout.name} layout, {counted(len(self.manifest), 'pair')}, {counted(subjects, 'subject')}"
 
     @property
     def bad(self) -> list[Quarantined]:
@@ -82,32 +83,32 @@ class Inventory:
         told = []
         if self.unknown:
             told.append(
-                f"{self.unknown:,} frames have no known subject, and each counts as a subject of its own: near twins may "
+                f"{counted(self.unknown, 'frame')} without a known subject, each a subject of its own here: near twins may "
                 "stand in train and in test, and scores may leak; add subjects.csv (frame,subject) or set "
                 "data.subject_pattern"
             )
         if self.unmatched:
             told.append(
-                f"{len(self.unmatched):,} frames of subjects.csv are not in the data set ({self.unmatched[0]}); it names "
+                f"{counted(len(self.unmatched), 'frame')} of subjects.csv not in the data set ({self.unmatched[0]}); it names "
                 "frames by their path without suffix, and without the folder images"
             )
         told += self.persons.warnings
         told += self.mask_values.remarks(self.reading.labels) if len(self.manifest) else []
         if dim := int(self.remarks["remark"].str.contains(DIM, regex=False).sum()):
             told.append(
-                f"{dim:,} frames are dark beside others of more than 8 bits, with which they share black and white: if they "
+                f"{counted(dim, 'frame')} {'is' if dim == 1 else 'are'} dark beside others of more than 8 bits, with which they share black and white: if they "
                 "come from another machine, export all with 8 bits"
             )
         if leaks := self.leaks:
             names = " and ".join(self.manifest["frame"].iloc[leaks[0]])
             told.append(
-                f"{len(leaks):,} frames stand under more than one subject with the same pixels ({names}); their "
+                f"{counted(len(leaks), 'frame')} under more than one subject with the same pixels ({names}); their "
                 "subjects stay in one split, or, where params part them, the copy that is not in test is left out"
             )
         if len(self.conflicts):
             first = self.conflicts.iloc[0]
             told.append(
-                f"{len(self.conflicts):,} pairs of near twins contradict each other ({first['frame']} and "
+                f"{counted(len(self.conflicts), 'pair')} of near twins contradict each other ({first['frame']} and "
                 f"{first['other']}: {first['reason']}); `nerveseg check --json` and conflicts.csv list them"
             )
         return told
@@ -232,7 +233,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
     often = "; ".join(f"{reason} ({count})" for reason, count in reasons)
     if inventory.manifest.empty:
         raise DatasetError(
-            f"{directory}: none of its {len(inventory.quarantined)} files can be used"
+            f"{directory}: no file of {len(inventory.quarantined):,} can be used"
             + (f": {often}" if often else "; expected frames S_N.tif with masks S_N_mask.tif, or images/ with masks/")
             + f"; `nerveseg check {directory}` lists them"
         )
@@ -241,7 +242,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
     share = len(bad) / (len(bad) + sum(map(len, inventory.files)))  # each frame of a loop counts
     if share > greatest_share:
         raise DatasetError(
-            f"{directory}: {len(bad):,} images ({share:.0%}) cannot be used, more than data.max_quarantined "
+            f"{directory}: {counted(len(bad), 'image')} ({share:.0%}) cannot be used, more than data.max_quarantined "
             f"({greatest_share:.0%}): {often}; `nerveseg check {directory}` lists them"
         )
 

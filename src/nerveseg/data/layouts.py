@@ -91,8 +91,7 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
 
 def roles_of(images: Sequence[PurePath]) -> Roles:
     """Tell frames from masks by their names, their folders, and what else is there."""
-    frames: dict[str, list[PurePath]] = defaultdict(list)
-    masks: dict[str, list[PurePath]] = defaultdict(list)
+    frames, masks = defaultdict[str, list[PurePath]](list), defaultdict[str, list[PurePath]](list)
     by_folder = 0
     for path in images:
         is_mask, key, told_by_folder = _role(path)

@@ -8,8 +8,10 @@ import pandas as pd
 from nerveseg.data.inventory import Inventory
 from nerveseg.data.layouts import Quarantined, natural_key
 from nerveseg.foreign_text import on_one_line
+from nerveseg.wording import counted, some
 
-SHOWN = 20  # files of each kind that the text names; JSON names all
+SHOWN = 20  # files of each kind, and subjects, that the text names; JSON names all
+SIZES_SHOWN = 5  # of those that most frames have
 
 
 def summary(inventory: Inventory) -> dict[str, Any]:
@@ -38,17 +40,14 @@ def text(inventory: Inventory) -> str:
     manifest = inventory.manifest
     lines = [str(inventory)]
     if len(manifest):
-        subjects = _subjects(manifest)
-        shown = subjects.assign(prevalence=subjects["prevalence"].map("{:.0%}".format))
-        lines += ["", shown.rename(columns={"with_nerve": "with nerve"}).to_string(), ""]
+        lines += _subject_lines(_subjects(manifest), set(manifest["frame"]))
         area = _area(manifest)
         covers = "" if area is None else f"; where they do, it covers {area:.1%} of the frame (median)"
         lines.append(f"{manifest['has_nerve'].mean():.0%} of the frames show a nerve{covers}")
-        lines.append(
-            "sizes: " + ", ".join(f"{width}x{height} ({count:,})" for (height, width), count in _sizes(manifest))
-        )
+        sizes = [f"{width}x{height} ({count:,})" for (height, width), count in _sizes(manifest)]
+        lines.append(f"{'size' if len(sizes) == 1 else f'{len(sizes):,} sizes'}: {some(sizes, SIZES_SHOWN)}")
     remarks = Counter(inventory.remarks["remark"].str.replace(r" as \S+$", " as another frame", regex=True))
-    lines += [f"{count:,} frames: {on_one_line(remark)}" for remark, count in remarks.most_common()]
+    lines += [f"{counted(count, 'frame')}: {on_one_line(remark)}" for remark, count in remarks.most_common()]
     lines += [f"warning: {on_one_line(warning)}" for warning in inventory.warnings]
     lines += [f"error: {on_one_line(inventory.unclear)}"] * bool(inventory.unclear)
     if inventory.manifest.empty and not inventory.bad:
@@ -57,12 +56,30 @@ def text(inventory: Inventory) -> str:
         )
     lines += _files("cannot be used", inventory.bad)
     if foreign := [item for item in inventory.quarantined if item.foreign]:
-        lines += _files("are no frames or masks", foreign)
+        lines += _files("left out, which claim to be neither frames nor masks", foreign)
     return "\n".join(lines)
 
 
+def _subject_lines(subjects: pd.DataFrame, frames: set[str]) -> list[str]:
+    """A row for each of the subjects with most frames; a frame whose subject is not known has none."""
+    known = subjects[~subjects.index.isin(frames)]
+    if known.empty:
+        return []
+    most = known.sort_values("frames", ascending=False, kind="stable").head(SHOWN) if len(known) > SHOWN else known
+    most = most.loc[sorted(most.index, key=natural_key)]
+    shown = most.assign(prevalence=most["prevalence"].map("{:.0%}".format))
+    lines = ["", shown.rename(columns={"with_nerve": "with nerve"}).to_string()]
+    if len(known) > SHOWN:
+        least, middle = int(known["frames"].min()), known["frames"].median()
+        lines.append(
+            f"and {counted(len(known) - SHOWN, 'subject')} more; all have {least:,} to {int(known['frames'].max()):,} frames, "
+            f"half of them at least {middle:g}; `nerveseg check --json` names all"
+        )
+    return [*lines, ""]
+
+
 def _files(what: str, items: list[Quarantined]) -> list[str]:
-    lines = [f"{len(items):,} files {what}"]
+    lines = [f"{counted(len(items), 'file')} {what}"]
     lines += [f"  {on_one_line(f'{item.file}: {item.reason}; {item.remedy}')}" for item in items[:SHOWN]]
     if len(items) > SHOWN:
         lines.append(f"  ... and {len(items) - SHOWN:,} more: `nerveseg check --json` names all")
