@@ -1,9 +1,13 @@
 import json
+from dataclasses import replace
+
+import pytest
 
 from conftest import ROOT
 from nerveseg.data.records import DatasetInfo
 from nerveseg.model_card import model_card
 from nerveseg.params import load_params
+from test_foreign_text import COMMANDS, LINKS, MARKS, tokens_of
 
 INFO = DatasetInfo("data/phantom", 96, 128, 80.0, 40.0, {"train": 10, "val": 3, "test": 4}, "ab" * 32)
 
@@ -43,3 +47,12 @@ def test_frames_of_the_user_s_own_are_not_called_simulated():
     _, text = card(info=DatasetInfo("data/raw/clinic", 96, 128, 80.0, 40.0, {"train": 1}, "ab" * 32))
     assert "data/raw/clinic" in text
     assert "simulated B-mode" not in text
+
+
+@pytest.mark.parametrize("name", [*MARKS, *COMMANDS, *LINKS])
+def test_the_name_of_the_folder_is_words_alone_in_the_card(name):
+    _, plain = card(info=replace(INFO, source="data/raw/clinic"))
+    _, text = card(info=replace(INFO, source=f"data/raw/{name}"))
+    assert [token.type for token in tokens_of(text) if not token.type.startswith("text")] == [
+        token.type for token in tokens_of(plain) if not token.type.startswith("text")
+    ]

@@ -93,7 +93,7 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
 @pytest.mark.parametrize("content", ["", " ", "\n"])
 def test_an_empty_salt_is_no_secret(tmp_path, monkeypatch, content):
     monkeypatch.setenv("NERVESEG_SALT", content)
-    with pytest.raises(DatasetError, match="NERVESEG_SALT is empty, expected the secret .* unset it"):
+    with pytest.raises(DatasetError, match=r"NERVESEG_SALT is empty, expected the secret .* unset it"):
         salt_of(tmp_path)
     monkeypatch.delenv("NERVESEG_SALT")
     (tmp_path / ".nerveseg-salt").write_text(content)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nerveseg.data.records import DatasetInfo
+from nerveseg.foreign_text import in_markdown
 from nerveseg.params import Params
 
 _SCORES = {
@@ -51,7 +52,7 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
 
 ## Data
 
-`{Path(info.source).as_posix()}`: {what}. Frames: {frames}; split by subject. SHA-256 over all frames: `{info.digest}`.
+{in_markdown(Path(info.source).as_posix())}: {what}. Frames: {frames}; split by subject. SHA-256 over all frames: `{info.digest}`.
 
 Tested on {counts["frames"]} frames of {counts["subjects"]} subjects whom training never saw, {counts["frames_with_nerve"]} with a nerve.
 

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from nerveseg.errors import ModelError, ServingError
-from nerveseg.serving_app import MEGABYTE, Application
+from nerveseg.serving_app import MEGABYTE, Application, Predict
 from nerveseg.this_machine import HOST
 from nerveseg.tracking_models import MODEL, downloaded, is_uri
 
@@ -41,7 +42,7 @@ def serve(model: str, port: int, limit: float) -> None:
         # The model brings the code that it was trained with, which may not be this one.
         for name in [name for name in sys.modules if name.partition(".")[0] == "nerveseg"]:
             del sys.modules[name]
-        app = Application(load_model(str(folder)).predict, round(limit * MEGABYTE))
+        app = Application(cast("Predict", load_model(str(folder)).predict), round(limit * MEGABYTE))
     print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
     try:
         _run(app, port)

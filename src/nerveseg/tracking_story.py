@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from nerveseg.foreign_text import in_markdown, on_one_line
 from nerveseg.repository import changes
 
 STAGE_TAG = "stage."
@@ -48,16 +49,20 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
 def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
     """Markdown for a run's page in the store of this address, with the stages in this order."""
     states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
-    lines = [f"- {stage}: {states[stage]}" for stage in dict.fromkeys([*order, *states]) if stage in states]
+    lines = [
+        f"- {in_markdown(stage)}: {in_markdown(states[stage])}"
+        for stage in dict.fromkeys([*order, *states])
+        if stage in states
+    ]
     again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
-    again += [f"export MLFLOW_TRACKING_URI={shlex.quote(store)}"]
+    again += [f"export MLFLOW_TRACKING_URI={on_one_line(shlex.quote(store))}"]
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
     if f"nerveseg.{PATCH}" in tags:
         again += [f"git apply --whitespace=nowarn {REPRODUCE}/{PATCH}"]
     again += [f"cp -R {REPRODUCE}/files/. .", "dvc repro"]
     text = ["**Stages**", "", *lines, "", "**Make it again**", "", "```", *again, "```"]
     if name := tags.get("dvc.exp_name"):
-        text += ["", f"or, where the experiment was run: `dvc exp apply {name}`, then `dvc repro`."]
+        text += ["", f"or, where the experiment was run: dvc exp apply {in_markdown(name)}, then `dvc repro`."]
     return "\n".join(text)
 
 
