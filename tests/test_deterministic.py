@@ -108,7 +108,7 @@ def test_an_encoder_of_segmentation_models_has_none_whether_it_learns_or_is_froz
     import segmentation_models
 
     build = {"unet": "Unet", "linknet": "Linknet", "fpn": "FPN", "pspnet": "PSPNet"}[decoder]
-    size = (48, 48) if decoder == "pspnet" else (32, 32)
+    size = (96, 96) if decoder == "pspnet" or encoder.startswith("inception") else (32, 32)
     theirs = getattr(segmentation_models, build)(encoder, input_shape=(*size, 3), encoder_weights=None)
     network = deterministic.deterministic(theirs)
     for layer in network.layers[: len(network.layers) // 2]:

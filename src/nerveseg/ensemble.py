@@ -50,10 +50,10 @@ class Ensemble(Predictor):
                 f"an ensemble needs members of one input size, but there are {sizes} (height x width in pixels); "
                 "name experiments with one preprocess section"
             )
-        grey_range, *others = {member.grey_range for member in members.values()}
-        if others:
+        grey_range, *other_ranges = {member.grey_range for member in members.values()}
+        if other_ranges:
             raise ModelError(
-                f"an ensemble needs members that read files alike, but there are {grey_range} and {others[0]}; name experiments "
+                f"an ensemble needs members that read files alike, but there are {grey_range} and {other_ranges[0]}; name experiments "
                 "on one data set"
             )
         frames = tf.keras.Input((*size, 1), name="frames")
