@@ -127,6 +127,21 @@ def test_predict_writes_a_mask_at_the_size_of_each_frame_and_a_table(kaggle_fold
         assert (mask > 0).sum() == row.area
 
 
+def test_predict_reads_all_files_on_one_scale_and_says_which(model, tmp_path, capsys):
+    folder, frame = tmp_path / "frames", picture().astype(np.uint16)
+    folder.mkdir()
+    for name, factor in (("bright", 16), ("dark", 2)):
+        cv2.imwrite(str(folder / f"{name}.png"), frame * factor)
+    assert run("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
+    assert "2 files: 16 bits a pixel, taken as 12: black at 0, white at 4095" in "".join(capsys.readouterr())
+    given = ("--grey-range", "0", "1000")
+    assert run("predict", folder, "--out", tmp_path / "other", "--model", model, *given) == 0
+    assert "white at 1000, and what lies outside is cut" in "".join(capsys.readouterr())
+    given = ("--grey-range", "5", "3")
+    code = run("predict", folder, "--out", tmp_path / "other", "--model", model, *given)
+    assert "give the level that is black, then a greater one" in f"{code}{capsys.readouterr()}"
+
+
 def test_predict_takes_an_ensemble_which_says_the_mean_of_its_members(kaggle_folder, model, tmp_path):
     (tmp_path / "ensemble").mkdir()
     Ensemble({"one": Segmenter.load(model), "other": Segmenter.load(model)}).save(tmp_path / "ensemble")

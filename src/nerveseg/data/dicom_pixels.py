@@ -220,5 +220,5 @@ def _windowed(values: NDArray[Any], function: str, centre: float, width: float) 
     if function == "LINEAR_EXACT":
         return (values - centre) / width + 0.5
     if function == "SIGMOID":
-        return 1.0 / (1.0 + np.exp(-4.0 * (values - centre) / width))
+        return 0.5 + 0.5 * np.tanh(2.0 * (values - centre) / width)  # the logistic function, which would overflow
     raise ValueError(function)
