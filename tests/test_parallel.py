@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from nerveseg.data.parallel import FEW, SCHEDULER_VARIABLE, in_order
@@ -72,3 +73,29 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
     monkeypatch.setenv(SCHEDULER_VARIABLE, "tcp://127.0.0.1:9")
     with pytest.raises(NervesegError, match="where no scheduler answers"):
         list(in_order(where, [1]))
+
+
+FORSAKEN = """
+import os, signal, sys, time
+from joblib import delayed
+from nerveseg.data.parallel import processes
+for worker in processes(2, return_as="generator")(delayed(os.getpid)() for _ in range(8)):
+    print(worker, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_processes_end_with_the_one_that_they_work_for_also_where_it_is_killed(tmp_path):
+    with (tmp_path / "workers").open("w") as file:
+        subprocess.run([sys.executable, "-c", FORSAKEN], check=False, stdout=file, stderr=file, timeout=60)
+    workers = {int(line) for line in (tmp_path / "workers").read_text().splitlines() if line.isdigit()}
+    until = time.monotonic() + 30
+    while any(map(_runs, workers)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert workers
+    assert not any(map(_runs, workers))
+
+
+def _runs(process):
+    """Not where nobody takes note of its end, as in a container."""
+    return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE

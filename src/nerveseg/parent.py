@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 import time
-from functools import cache
 from types import FrameType
 
 import psutil  # type: ignore[import-untyped]
@@ -24,7 +23,11 @@ _DVC_STAGE = "DVC_STAGE"  # DVC gives it to the processes of a stage and does no
 _ended: list[str] = []
 
 
-@cache
+def end_with_the_parent() -> None:
+    """End a process that does a part of another's work as soon as that one has ended, even if it was killed."""
+    threading.Thread(target=_watch, args=([], os.getppid()), daemon=True).start()
+
+
 def end_with_the_pipeline() -> None:
     """Watch, from now on, whether the pipeline that this process belongs to still runs."""
     if _DVC_STAGE not in os.environ:
@@ -55,7 +58,7 @@ def _belongs_to_a_stage(process: psutil.Process) -> bool:
 
 
 def _watch(above: list[psutil.Process], parent: int) -> None:
-    while os.getppid() == parent and above and all(map(_lives, above)) and not _adopted(above[-1]):
+    while os.getppid() == parent and all(map(_lives, above)) and not (above and _adopted(above[-1])):
         time.sleep(INTERVAL)
     _ended.append("`dvc` has ended, and this stage with it")
     os.kill(os.getpid(), signal.SIGTERM)

@@ -7,13 +7,14 @@ files at the same paths. Else as many processes as the machine lends cores; a fe
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from nerveseg.errors import NervesegError
-from nerveseg.parent import end_with_the_pipeline
+from nerveseg.parent import end_with_the_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,14 +49,18 @@ def in_order(
         if address:
             stack.enter_context(_dask(address))
             stack.enter_context(parallel_config("dask"))
-            workers = -1
-        work = stack.enter_context(Parallel(n_jobs=workers, return_as="generator", batch_size=1))
+        make = partial(Parallel, -1) if address else partial(processes, workers)
+        work = stack.enter_context(make(return_as="generator", batch_size=1))
         for window in windows:
             yield from chain.from_iterable(work(delayed(_apply)(function, chunk) for chunk in window))
 
 
+def processes(workers: int, **options: Any) -> Parallel:
+    """Processes of joblib's that end with this one, also where it is killed: what they write has no owner then."""
+    return Parallel(n_jobs=workers, initializer=end_with_the_parent, **options)
+
+
 def _apply(function: Callable[[Item], Sequence[Result]], items: Sequence[Item]) -> list[Result]:
-    end_with_the_pipeline()
     return [result for item in items for result in function(item)]
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
+from nerveseg.data.parallel import processes
 from nerveseg.data.phantom_acoustics import Grid, Scanner, echo_envelope
 from nerveseg.data.phantom_anatomy import Anatomy, Pose
 from nerveseg.data.phantom_display import add_marker, compress
@@ -103,7 +104,7 @@ def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: in
     directory.mkdir(parents=True, exist_ok=True)
     write = delayed(_write_subject)
     numbers = range(1, params.subjects + 1)
-    nerves = Parallel(n_jobs=workers)(write(directory, params, seed, number) for number in numbers)
+    nerves = processes(workers)(write(directory, params, seed, number) for number in numbers)
     return params.subjects * params.frames_per_subject, sum(nerves)
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count, delayed
 from tqdm import tqdm
 
 from nerveseg.checked_files import list_files
 from nerveseg.data.augmentation import variant
+from nerveseg.data.parallel import processes
 from nerveseg.data.records import Record, write_records
 from nerveseg.params import AugmentParams
 
@@ -31,7 +32,7 @@ def write_rounds(folder: Path, train: Sequence[Record], params: AugmentParams, s
     shares = [range(first, min(first + together, count)) for first in range(0, count, together)]
     tasks = (delayed(_write)([paths[number] for number in share], frames, share, params, seed) for share in shares)
     with tqdm(total=count, desc="augmenting", unit="round") as progress:
-        for written in Parallel(workers, return_as="generator")(tasks):
+        for written in processes(workers, return_as="generator")(tasks):
             progress.update(written)
     list_files(folder)
     return paths
