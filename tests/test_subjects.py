@@ -102,3 +102,12 @@ def test_an_empty_salt_is_no_secret(tmp_path, monkeypatch, content):
     (tmp_path / ".nerveseg-salt").unlink()
     assert len(salt_of(tmp_path)) == 32
     assert salt_of(tmp_path) == salt_of(tmp_path)
+
+
+def test_a_link_into_the_cache_of_dvc_is_read(tmp_path):
+    cached = tmp_path / "cache" / "files" / "md5" / "0a" / ("b" * 30)
+    cached.parent.mkdir(parents=True)
+    cached.write_text("frame,subject\n1_1,a\n")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "subjects.csv").symlink_to(cached)
+    assert rules(tmp_path / "set").listed == {"1_1": "a"}
