@@ -37,7 +37,7 @@ import yaml
 
 from nerveseg.arms import Arms
 from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards, whole_batches
+from nerveseg.data.records import DatasetInfo, read_records, shards, whole_batches
 from nerveseg.data.rounds import write_rounds
 from nerveseg.digests import digest_of
 from nerveseg.errors import told_plainly
@@ -58,7 +58,7 @@ from trainings import asked_changes, changed, train
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
 
 FOLDER = Path(".nerveseg/gan-gain")
-SHOWN = ("dice_nerve", "hd95")
+SHOWN = ("dice_nerve", "hd95_common")
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _refined(given: Seed, folds: int) -> pd.DataFrame:
     params, seed, gan, poor = given.params, given.seed, given.params.gan, given.params.degradation
     unet, records = given.unet(), given.records
     info, val = DatasetInfo.read(records), shards(records, "val")
-    frames, truths = annotated_frames(val, info)
+    seen = HeldOut.of(list(read_records(val, info)))
     with TemporaryDirectory(dir=records) as temporary:
         members = _members(given, folds, Path(temporary))
         rounds = _rounds(given, Path(temporary) / "all", given.subjects("train"))
@@ -177,8 +177,8 @@ def _refined(given: Seed, folds: int) -> pd.DataFrame:
         with mock.patch.object(refiners_module, "RefinerInputs", inputs) if folds else nullcontext():
             refiners, history = train_refiners(unet, gan, poor, rounds, val, info, seed, checkpoint, lambda *_: None)
         checkpoint.remove()
-        arms = Arms(unet, refiners, gan.base_filters, {}).tuned(frames, truths, params.postprocess)
-        refinement = choose(arms, frames, truths, params.postprocess, poor, seed, remarks_on(history, gan.critic))
+        arms = Arms(unet, refiners, gan.base_filters, {}).tuned(seen.frames, seen.truths, params.postprocess)
+        refinement = choose(arms, seen, params.postprocess, poor, seed, remarks_on(history, gan.critic))
         minutes = (time.monotonic() - began) / 60
     print(history.to_string(float_format="{:.3f}".format))
     print(f"seed {seed}, {minutes:.2f} minutes: {refinement}", *refinement.remarks, sep="\n", flush=True)
@@ -215,11 +215,13 @@ def _rounds(given: Seed, folder: Path, subjects: Sequence[str]) -> list[Path]:
 
 def summary(tables: pd.DataFrame) -> pd.DataFrame:
     """A row for each degradation and arm: means and standard deviations over seeds."""
-    better = {"dice_nerve": tables["dice_nerve_low"] > 0, "hd95": tables["hd95_high"] < 0}
+    better = {"dice_nerve": tables["dice_nerve_low"] > 0, "hd95_common": tables["hd95_common_high"] < 0}
     sure = tables.assign(**{f"{score}_sure": values for score, values in better.items()})
     cells = ["seed", "degradation", "severity"]
-    of_unet = tables[tables["model"] == BASE].set_index(cells)["hd95"]
-    sure["hd95_share"] = 100.0 * sure["hd95_gain"] / of_unet.loc[pd.MultiIndex.from_frame(sure[cells])].to_numpy()
+    of_unet = tables[tables["model"] == BASE].set_index(cells)["hd95_common"]
+    sure["hd95_share"] = (
+        100.0 * sure["hd95_common_gain"] / of_unet.loc[pd.MultiIndex.from_frame(sure[cells])].to_numpy()
+    )
     by_arm = sure.groupby(["degradation", "severity", "model"], sort=False)
     columns = {}
     for score in SHOWN:

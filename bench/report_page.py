@@ -27,7 +27,7 @@ from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.pictures import Case
 from nerveseg.reporting.report import write_report
 
-MOVED = {"unet": 9, "gan": 4}  # pixels
+MOVED = {"unet": 9, "exported": 4}  # pixels
 
 
 def cases(count: int) -> Iterator[Case]:
@@ -36,7 +36,7 @@ def cases(count: int) -> Iterator[Case]:
         frame, truth = simulate_frame(params.seed, 1 + number // 7, 1 + number % 7, params.phantom)
         masks = {model: np.roll(truth, by, (0, 1)) for model, by in MOVED.items()}
         maps = {model: cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 6) for model, mask in masks.items()}
-        unsure = 4 * maps["gan"] * (1 - maps["gan"])
+        unsure = 4 * maps["exported"] * (1 - maps["exported"])
         dice = {model: float(case_measures(truth, mask)["dice"]) for model, mask in masks.items()}
         yield Case(f"{number // 7}_{number % 7}", str(number // 7), frame, truth, maps, masks, dice, unsure)
 
@@ -52,8 +52,9 @@ def write_page(path: Path, count: int, figures: Path | None) -> None:
     for _ in gallery.passing(everything):
         pass
     drawn = [(png.stem, "", png) for png in sorted(figures.glob("*.png"))] if figures else []
-    bounds = pd.DataFrame(columns=["model", "score", "low", "high"])
-    write_report(path, {"unet": {}, "gan": {}}, bounds, {}, {}, drawn, [], gallery.document())
+    bounds = pd.DataFrame(columns=["model", "score", "low", "high", "no_interval"])
+    metrics = {"unet": {}, "exported": {}, "shipped": {"source": "gan", "arm": "control", "precision": "int8"}}
+    write_report(path, metrics, bounds, {}, {}, drawn, [], gallery.document())
 
 
 def main() -> None:

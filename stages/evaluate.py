@@ -4,14 +4,16 @@ champion where `tracking.promote` is set and it passes the gate.
 `metrics/metrics.json` holds the means, with the baselines that say what they are worth; `cases.csv` a row for each frame
 and model; `intervals.csv` each score with its 95 % interval; `strata.csv` the scores by presence, size of the nerve and
 subject; `thresholds.csv` those at other thresholds; `calibration.csv` how often pixels of a probability are nerve;
-`robustness.csv` the ablation, on clean and on degraded frames:
-the U-Net and each refiner of it. With an ensemble named in `evaluate.ensemble` that is scored too, and ships instead of `gan`.
-What ships is scored last, as `exported`, and `export` in `metrics.json` says by how much it differs from what was trained.
+`robustness.csv` the ablation, on clean and on degraded frames: the U-Net and each refiner of it. With an ensemble named in
+`evaluate.ensemble` that is scored too, and ships instead of `gan`. What ships is `exported`; `export` in `metrics.json` says by
+how much it differs from what was trained. All of it is written before anything is complained of.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,17 +21,20 @@ from numpy.typing import NDArray
 
 from nerveseg.arms import Arms
 from nerveseg.data.records import DatasetInfo, prepared, read_records, shards
+from nerveseg.errors import NervesegError
 from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
-from nerveseg.evaluation.fidelity import changes, check_changes
+from nerveseg.evaluation.fidelity import on_test
 from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.intervals import interval_table
 from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.evaluation.scoring import threshold_table
 from nerveseg.evaluation.strata import strata_table
+from nerveseg.exported import ExportedConfig
 from nerveseg.loading import load_predictor
 from nerveseg.model_card import model_card
+from nerveseg.model_names import ENSEMBLE, GAN, SHIPPED, scored
 from nerveseg.outputs import only_writer, read_csv, write_csv, write_json
 from nerveseg.params import FRESH, Params, load_params
 from nerveseg.predictor import Predictor
@@ -37,21 +42,20 @@ from nerveseg.refinement import Refinement
 from nerveseg.registration import save_served
 from nerveseg.segmenter import Segmenter
 from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
+from nerveseg.tracking import StageRun, stage_run
 from nerveseg.tracking_promotion import promote_where_asked
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.unseen import check_unseen
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
-UNET, GAN, EXPORTED = Path("models/unet"), Path("models/gan"), Path("models/exported")
-SHIPPED = "exported"
+UNET, REFINED, EXPORTED = Path("models/unet"), Path("models/gan"), Path("models/exported")
 
 
 def evaluate() -> None:
     params = load_params()
     with only_writer(METRICS / "metrics.json"), stage_run("evaluate", params) as run, undisturbed("evaluate", params):
         make_deterministic(params.seed)
-        info, refinement = DatasetInfo.read(PROCESSED), Refinement.read(GAN)
+        info = DatasetInfo.read(PROCESSED)
         test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         folders = _folders(params.evaluate.ensemble)
@@ -64,12 +68,16 @@ def evaluate() -> None:
             [reliability_table(name, _look(model, test), test.truths) for name, model in models.items()]
         )
         robustness = _ablation(test, models, params)
-        all_cases = pd.concat([cases, test.baseline_cases(average)])
+        all_cases = test.all_cases(cases, average)
         bounds = interval_table(all_cases, params.evaluate.bootstrap, params.seed)
         metrics = test.metrics(all_cases, reliability, bounds)
         metrics["degraded"] = degraded_scores(robustness)
-        metrics["gan"] = {"used": refinement.used, **metrics["gan"]}
-        metrics["export"] = changes(metrics[SHIPPED], metrics[list(models)[-2]])
+        shipped = ExportedConfig.read(EXPORTED)
+        arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
+        metrics["shipped"] = {"source": shipped.source, "arm": arm, "precision": shipped.precision}
+        metrics["export"] = on_test(
+            cases, shipped, params.export.max_difference, params.evaluate.bootstrap, params.seed
+        )
         write_csv(METRICS / "cases.csv", cases)
         write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
         write_csv(METRICS / "calibration.csv", reliability)
@@ -77,22 +85,37 @@ def evaluate() -> None:
         write_csv(METRICS / "intervals.csv", bounds)
         write_csv(METRICS / "robustness.csv", robustness)
         write_json(METRICS / "metrics.json", metrics)
-        check_changes(metrics["export"], params.export.max_difference)
         run.log_scores(metrics)
         for path in sorted(METRICS.glob("*.csv")):
             run.log_artifact(path, "metrics")
-        save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED])
-        card = model_card(SHIPPED, metrics, info, params)
-        version = run.log_model(partial(save, card=card), params.tracking.model_name, card)
-        promote_where_asked(params, version)
-        shown = pd.DataFrame({key: metrics[key] for key in [*models, "baseline_empty", "baseline_mean_mask"]})
-        print(shown.drop(index="used").astype(float).round(3).to_string(na_rep="n/a"))
+        print(pd.DataFrame({key: metrics[key] for key in scored(metrics)}).round(3).to_string(na_rep="n/a"))
+        if warning := metrics["export"].get("warning"):
+            print(f"warning: {warning}", file=sys.stderr)
+        _register(run, metrics, cases, info, params)
 
 
 def _folders(ensemble: str) -> dict[str, Path]:
-    """Of each model by its name, the one that ships last."""
-    named = {} if ensemble == FRESH else {"ensemble": Path(ensemble)}
-    return {"unet": UNET, "gan": GAN, **named, SHIPPED: EXPORTED}
+    named = {} if ensemble == FRESH else {ENSEMBLE: Path(ensemble)}
+    return {"unet": UNET, GAN: REFINED, **named, SHIPPED: EXPORTED}
+
+
+def _register(
+    run: StageRun, metrics: Mapping[str, Any], cases: pd.DataFrame, info: DatasetInfo, params: Params
+) -> None:
+    """It comes last: where MLflow cannot save the model, no score is lost by it."""
+    save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED])
+    card = model_card(SHIPPED, metrics, info, params)
+    try:
+        version = run.log_model(partial(save, card=card), params.tracking.model_name, card)
+    except NervesegError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever MLflow, or a full disk, raises
+        told = (
+            f"the model was not registered ({error}); all scores are written; try again with `dvc repro -f -s evaluate`"
+        )
+        print(f"warning: {told}", file=sys.stderr)
+    else:
+        promote_where_asked(params, version)
 
 
 def _models(folders: Mapping[str, Path]) -> dict[str, Predictor]:
@@ -109,8 +132,8 @@ def _look(model: Predictor, test: HeldOut) -> Iterator[Estimate]:
 
 
 def _ablation(test: HeldOut, models: Mapping[str, Predictor], params: Params) -> pd.DataFrame:
-    arms = Arms.load(GAN / "arms", Segmenter.load(UNET))
-    others = {name: model for name, model in models.items() if name == "ensemble"}
+    arms = Arms.load(REFINED / "arms", Segmenter.load(UNET))
+    others = {name: model for name, model in models.items() if name == ENSEMBLE}
     cutoffs = arms.cutoffs | {name: model.cutoffs for name, model in others.items()}
 
     def look(frames: NDArray[np.uint8]) -> dict[str, Iterator[Estimate]]:

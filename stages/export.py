@@ -1,11 +1,13 @@
 """Makes the model that ships, which predicts without TensorFlow, of the trained one, into `models/exported/`: of `models/gan`, or
-of the ensemble in `evaluate.ensemble` where one is named. `evaluate` holds both against each other on the test frames.
+of the ensemble in `evaluate.ensemble` where one is named. Val decides whether it computes in int8 or in float32; `evaluate`
+reports on the test frames what the export changed.
 """
 
 from pathlib import Path
 
-from nerveseg.data.records import DatasetInfo, annotated_frames, shards
-from nerveseg.export import Annotated, export
+from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.evaluation.held_out import HeldOut
+from nerveseg.export import export
 from nerveseg.loading import load_trained
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import FRESH, load_params
@@ -19,18 +21,19 @@ OUTPUT = Path("models/exported")
 
 def export_model() -> None:
     params = load_params()
-    trained = GAN if params.evaluate.ensemble == FRESH else Path(params.evaluate.ensemble)
+    source, trained = (
+        ("gan", GAN) if params.evaluate.ensemble == FRESH else ("ensemble", Path(params.evaluate.ensemble))
+    )
     with fresh_folder(OUTPUT) as folder, stage_run("export", params) as run, undisturbed("export", params):
         make_deterministic(params.seed)
-        info = DatasetInfo.read(PROCESSED)
-        val = Annotated(*annotated_frames(shards(PROCESSED, "val"), info))
-        layers = export(load_trained(trained), folder, params.export, val)
+        val = HeldOut.of(list(read_records(shards(PROCESSED, "val"), DatasetInfo.read(PROCESSED))))
+        found = export(load_trained(trained), folder, params.export, val, source)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
-        run.log_facts({"megabytes": size, **layers})
+        run.log_facts({"megabytes": size, "layers": found.layers, "int8_layers": found.int8_layers})
     told = (
-        f", {layers['int8_layers']} of {layers['layers']} layers of the U-Net in int8" if layers["int8_layers"] else ""
+        f", {found.int8_layers} of {found.layers} layers of the U-Net in int8" if found.int8_layers else ", in float32"
     )
-    print(f"{trained} exported to {OUTPUT}: {size:.1f} MB{told}")
+    print(f"{trained} exported to {OUTPUT}: {size:.1f} MB{told}" + (f": {found.reason}" if found.reason else ""))
 
 
 if __name__ == "__main__":

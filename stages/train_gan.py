@@ -1,6 +1,6 @@
-"""Trains the refiners of the U-Net's prediction, with and without a critic, and chooses what ships, into `models/gan/`.
+"""Trains the refiners of the U-Net's prediction, with and without a critic, and chooses one, into `models/gan/`.
 
-That folder holds the model that ships, the U-Net under the better refiner or, where none gained on val, as it is;
+That folder holds the chosen model, the U-Net under the better refiner or, where none gained on val, as it is;
 `refinement.json` says which and why, `arms/` has every refiner for the ablation. `metrics/gan_history.csv` has a row an
 epoch; epoch 0 is the U-Net as it came. Stopped, it goes on from its last whole epoch when it is run again.
 """
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from nerveseg.arms import Arms
 from nerveseg.checked_files import LIST_NAME
-from nerveseg.data.records import DatasetInfo, annotated_frames, shards
+from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.digests import digest_of
+from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.models.refiner import learnt
 from nerveseg.outputs import fresh_folder, write_csv
 from nerveseg.params import load_params
@@ -50,10 +51,10 @@ def train_gan() -> None:
             unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch
         )
         write_csv(HISTORY, history)
-        frames, truths = annotated_frames(val, info)
-        arms = Arms(unet, refiners, params.gan.base_filters, {}).tuned(frames, truths, params.postprocess)
+        seen = HeldOut.of(list(read_records(val, info)))
+        arms = Arms(unet, refiners, params.gan.base_filters, {}).tuned(seen.frames, seen.truths, params.postprocess)
         remarks = remarks_on(history, params.gan.critic)
-        refinement = choose(arms, frames, truths, params.postprocess, params.degradation, params.seed, remarks)
+        refinement = choose(arms, seen, params.postprocess, params.degradation, params.seed, remarks)
         arms.save(folder / "arms")
         refinement.write(folder)
         arms.segmenter(refinement.arm).save(folder)

@@ -7,6 +7,8 @@ from shutil import copyfile
 
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.examination import examine
+from nerveseg.loading import load_predictor
+from nerveseg.model_names import SHIPPED, shown
 from nerveseg.outputs import fresh_folder, read_csv
 from nerveseg.params import load_params
 from nerveseg.refinement import Refinement
@@ -20,24 +22,24 @@ from nerveseg.reporting.provenance import CutoffRow, origin_of
 from nerveseg.reporting.report import write_report
 from nerveseg.reporting.selection import chosen
 from nerveseg.reporting.trust import trust
-from nerveseg.reporting.verdict import verdict
-from nerveseg.segmenter import Segmenter
+from nerveseg.reporting.verdict import shipped, verdict
 from nerveseg.stage import stage_process, undisturbed
 from nerveseg.tracking import stage_run
 from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented.png")
 METRICS, OUTPUT = Path("metrics"), Path("reports")
-TABLES = ("robustness", "thresholds", "calibration", "intervals", "unet_history", "gan_history")
-EXPORTED = "exported"
-MODELS = {"unet": Path("models/unet"), "gan": Path("models/gan")}
+TABLES = ("robustness", "intervals", "unet_history", "gan_history")
+BY_MODEL = ("cases", "thresholds", "calibration")
+GAN = Path("models/gan")
+MODELS = {"unet": Path("models/unet"), SHIPPED: Path("models/exported")}
 FIGURES = {
     "comparison.png": ("Comparison", "The best, the median and the worst frames by the Dice of the model that ships: frame, annotation, U-Net, the model that ships, and where its mask is right or wrong."),
     "overlays.png": ("Overlays", "Outlines of the annotation, of the U-Net and of the model that ships on the same frames."),
     "heatmaps.png": ("Probability", "How sure each model is that a pixel belongs to a nerve."),
     "uncertainty.png": ("Uncertainty", "Where the model that ships is right and wrong, and how unsure it is of each pixel, from the frame and its mirror image."),
     "dice.png": ("Dice by subject and by nerve size", "Each point is a test frame with a nerve."),
-    "robustness.png": ("Robustness", "Dice and distance of the outlines on test frames that were degraded on purpose: the U-Net, and each refiner of it; dotted: the average train mask."),
+    "robustness.png": ("Robustness", "Dice and distance of the outlines on test frames that were degraded on purpose: the U-Net, each refiner of it, and an ensemble where there is one, the distance in the frames that all of them outline; dotted: the average train mask."),
     "augmentations.png": ("Augmentations", "Variants of train frames that the U-Net learns from, under the outlines of their annotations."),
     "degradations.png": ("Degradations", "One frame in every way and at every severity in which frames are degraded, under the outline of its annotation."),
     "thresholds.png": ("Thresholds", "Scores on test at other thresholds than the one that val chose."),
@@ -52,10 +54,10 @@ def visualize() -> None:
     make_deterministic(params.seed)
     with fresh_folder(OUTPUT) as folder, stage_run("visualize", params) as run, undisturbed("visualize", params):
         metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
-        scores = read_csv(METRICS / "cases.csv")
-        scores = scores[scores["model"] != EXPORTED]  # its pictures would be those of the trained model
-        robust, thresholds, reliability, bounds, unet_history, gan_history = (
-            read_csv(METRICS / f"{name}.csv") for name in TABLES
+        robust, bounds, unet_history, gan_history = (read_csv(METRICS / f"{name}.csv") for name in TABLES)
+        scores, thresholds, reliability = (
+            table[table["model"].isin(shown(metrics))]
+            for table in (read_csv(METRICS / f"{name}.csv") for name in BY_MODEL)
         )
         dice_distribution(scores, folder / "dice.png", dpi)
         robustness(robust, metrics, folder / "robustness.png", dpi)
@@ -71,7 +73,7 @@ def visualize() -> None:
             best.frame, best.mask > 127, params.degradation, params.seed, folder / "degradations.png", dpi
         )
         gallery = Gallery(scores, fitting_rung([record.as_read for record in records]))
-        models = {name: Segmenter.load(path) for name, path in MODELS.items()}
+        models = {name: load_predictor(path) for name, path in MODELS.items()}
         picked = [case for case in gallery.passing(examine(records, models, scores, ranks)) if case.rank]
         cases = sorted(picked, key=lambda case: list(ranks).index(case.name))
         for draw, name in (
@@ -81,7 +83,7 @@ def visualize() -> None:
             (uncertainties, "uncertainty"),
         ):
             draw(cases, folder / f"{name}.png", dpi)
-        refinement = Refinement.read(MODELS["gan"])
+        refinement = Refinement.read(GAN)
         write_report(
             folder / "index.html",
             metrics,
@@ -89,7 +91,7 @@ def visualize() -> None:
             params.model_dump(exclude={"tracking", "gate"}),
             asdict(info),
             [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()],
-            [verdict(robust, refinement), *refinement.remarks],
+            [*shipped(metrics), verdict(robust, refinement), *refinement.remarks],
             gallery.document(),
             charts(metrics, scores, robust, thresholds, unet_history),
             origin_of(params.data.dir),

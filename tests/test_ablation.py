@@ -1,5 +1,7 @@
 """The ablation table: what is scored, what it is held against, and what the sentence on it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,34 +99,35 @@ def test_metrics_tell_of_all_degradations_at_severity_three(table):
     scores = degraded_scores(table)
     assert scores.keys() == {"unet_untuned", *CUTOFFS}
     assert scores["control"]["dice_nerve"] == row(table, "all", 3, "control")["dice_nerve"]
-    assert scores["unet"]["hd95"] == row(table, "all", 3, "unet")["hd95"]
+    assert scores["unet"]["hd95_common"] == row(table, "all", 3, "unet")["hd95_common"]
+    assert scores["unet"]["frames_outlined_by_all"] == row(table, "all", 3, "control")["frames_outlined_by_all"]
 
 
 def refinement(arm, *arms):
     scores = dict.fromkeys(("unet", *arms), 0.5)
-    return Refinement(arm, scores, scores, ())
+    return Refinement(arm, scores, scores, (), "Val chose one of them.")
 
 
 def test_the_verdict_gives_each_refiner_with_its_interval_and_what_ships(table):
     told = verdict(table, refinement("control", "control", "adversarial"))
     found = row(table, "all", 3, "control")
     gain, low, high = (found[f"dice_nerve_{bound}"] for bound in ("gain", "low", "high"))
-    assert f"trained without a critic changed Dice by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}) and HD95 by" in told
+    assert f"trained without a critic changed Dice by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}), HD95 by" in told
     assert "trained against a critic changed" in told
-    assert told.endswith("On val the one trained without a critic gained most, so that it ships.")
+    assert told.endswith("Val chose one of them.")
+    assert f"HD95 is over the {found['frames_outlined_by_all']} degraded frames that all models outline" in told
 
 
 def test_the_verdict_says_where_no_frame_could_be_compared(table):
-    blank = table.assign(hd95_gain=np.nan, hd95_low=np.nan, hd95_high=np.nan)
+    blank = table.assign(hd95_common_gain=np.nan, hd95_common_low=np.nan)
     told = verdict(blank, refinement("control", "control"))
     assert "nan" not in told
     assert "HD95 by nothing that can be told (no frame to compare)" in told
 
 
-def test_the_verdict_says_where_the_unet_ships_and_names_no_arm_that_was_not_trained(table):
+def test_the_verdict_names_no_arm_that_was_not_trained(table):
     told = verdict(table[table["model"] != "adversarial"], refinement("unet", "control"))
     assert "against a critic" not in told
-    assert told.endswith("On val none gained over the U-Net with its cut-offs, so that this ships.")
 
 
 def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
@@ -132,5 +135,45 @@ def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
         return bright(frames) | {"control": (Estimate(np.zeros(each.shape, np.float32), 0.0) for each in frames)}
 
     silence = ablation_table(TEST, silent, CUTOFFS, PARAMS, STRENGTHS, seed=0)
-    assert degraded_scores(silence)["control"] == {"dice_nerve": 0.0, "hd95": None}
-    assert degraded_scores(silence)["unet"]["hd95"] > 0
+    found = degraded_scores(silence)["control"]
+    assert found == {"dice_nerve": 0.0, "hd95_common": None, "frames_outlined": 0, "frames_outlined_by_all": 0}
+    assert row(silence, "all", 3, "unet")["hd95"] > 0
+    assert degraded_scores(silence)["unet"]["frames_outlined"] > 0
+    assert "HD95 by nothing that can be told" in verdict(silence, refinement("unet", "control"))
+
+
+def test_a_model_that_misses_the_hard_frames_gains_no_distance_by_it():
+    """Its outlines are the U-Net's, and of the frame with the longest distance it draws nothing."""
+
+    def shy(frames):
+        drawn = list(bright(frames)["unet"])
+        found = [surface_distances(t, CUTOFFS["unet"].mask(e)).hd95 for t, e in zip(TEST.truths, drawn, strict=True)]
+        hardest = int(np.nanargmax([d if t.any() else np.nan for d, t in zip(found, TEST.truths, strict=True)]))
+        quiet = [Estimate(0 * e.probability, 0.0) if n == hardest else e for n, e in enumerate(drawn)]
+        return {"unet": iter(drawn), "control": iter(quiet)}
+
+    cutoffs = {"unet": CUTOFFS["unet"], "control": CUTOFFS["unet"]}
+    found = ablation_table(TEST, shy, cutoffs, PARAMS, STRENGTHS, seed=0)
+    unet, control = (row(found, "clean", 0, model) for model in ("unet", "control"))
+    assert control["hd95"] < unet["hd95"], "over frames of its own it looks better"
+    assert control["hd95_common"] == unet["hd95_common"]
+    assert control["hd95_common_gain"] == 0.0
+    assert (unet["frames_outlined"], control["frames_outlined"], control["frames_outlined_by_all"]) == (8, 7, 7)
+    assert control["dice_nerve_gain"] < 0
+
+
+def test_the_gain_in_distance_is_the_difference_of_the_means_beside_it(table):
+    for kind in ("clean", "all"):
+        found = {model: row(table, kind, 0 if kind == "clean" else 3, model) for model in CUTOFFS}
+        for model in ("control", "adversarial"):
+            difference = found[model]["hd95_common"] - found["unet"]["hd95_common"]
+            assert found[model]["hd95_common_gain"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_of_one_subject_the_table_and_the_verdict_give_no_interval():
+    alone = replace(TEST, subjects=["a"] * 12)
+    table = ablation_table(alone, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0)
+    found = row(table, "all", 3, "control")
+    assert np.isnan(found["dice_nerve_low"])
+    assert found["dice_nerve_no_interval"] == "one subject"
+    assert "(no interval: one subject)" in verdict(table, refinement("control", "control"))

@@ -9,6 +9,7 @@ from conftest import ROOT, simulated_frame
 from nerveseg.arms import Arms
 from nerveseg.checked_files import list_files
 from nerveseg.errors import ModelError
+from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.refiner import COPY, POOR, build_refiner, start_from
 from nerveseg.models.unet import build_unet
@@ -97,8 +98,12 @@ def test_missing_weights_of_an_arm_are_named(tmp_path):
         Arms.load(tmp_path / "arms", unet())
 
 
-def outcome(given, remarks=()):
-    return choose(given, INPUTS, TRUTHS, SEARCH, PARAMS.degradation, 0, remarks)
+def seen(truths=TRUTHS, subjects="aabbcc"):
+    return HeldOut(INPUTS, truths, [str(n) for n in range(6)], list(subjects), [None] * 6)
+
+
+def outcome(given, remarks=(), val=None):
+    return choose(given, val or seen(), SEARCH, PARAMS.degradation, 0, remarks)
 
 
 def test_where_no_refiner_gains_on_val_the_unet_ships():
@@ -120,8 +125,40 @@ def test_the_refiner_that_gains_ships_with_its_scores(control, adversarial, ship
     assert found.degraded[shipped] > 0.05
     assert found.arm == shipped
     assert found.used
-    assert f"{shipped} ships" in str(found)
-    assert "the U-Net ships" in str(outcome(arms(control=0.0, adversarial=0.0)))
+    assert {"control": "without", "adversarial": "against"}[shipped] in found.reason
+    assert "Val chose the U-Net" in str(outcome(arms(control=0.0, adversarial=0.0)))
+
+
+def refined(control, adversarial, *, adversarial_cut=0.4):
+    """Over a U-Net that finds nothing; what differs between the arms is one logit, or a cut-off."""
+    blind = unet(bias=-20.0)
+    given = {"control": refiner(control, blind), "adversarial": refiner(adversarial, blind)}
+    return Arms(blind, given, 4, {"control": Cutoffs(0.4), "adversarial": Cutoffs(adversarial_cut)})
+
+
+def test_a_tie_goes_to_the_refiner_without_a_critic_and_the_reason_says_so():
+    tied = outcome(refined(20.0, 20.0))
+    assert tied.degraded["adversarial"] == tied.degraded["control"] > 0.05
+    assert tied.arm == "control"
+    close = refined(20.0, 20.0, adversarial_cut=0.42)
+    found = outcome(close)
+    if found.degraded["adversarial"] > found.degraded["control"]:
+        assert "may be chance" in found.reason
+        assert found.arm == "control"
+
+
+def test_a_critic_whose_gain_lies_beyond_chance_ships_and_the_reason_gives_the_gain():
+    found = outcome(refined(0.0, 20.0))
+    assert found.arm == "adversarial"
+    assert "which gained most, +0." in found.reason
+    assert "(95 % +" in found.reason
+
+
+def test_one_val_subject_cannot_tell_that_a_critic_gains():
+    found = outcome(refined(19.0, 20.0), val=seen(subjects="aaaaaa"))
+    if found.degraded["adversarial"] > found.degraded["control"]:
+        assert "(no interval: one subject)" in found.reason
+    assert found.arm == "control"
 
 
 def test_a_gain_in_one_score_is_not_paid_for_with_the_other():
@@ -130,7 +167,7 @@ def test_a_gain_in_one_score_is_not_paid_for_with_the_other():
     overfull = unet(bias=20.0)
     emptied = Arms(overfull, {"control": refiner(-60.0, overfull)}, 4, {"control": Cutoffs(0.5)})
     params = SEARCH.model_copy(update={"score": "challenge"})
-    found = choose(emptied, INPUTS, truths, params, PARAMS.degradation, 0, ())
+    found = choose(emptied, seen(truths), params, PARAMS.degradation, 0, ())
     assert found.clean["control"] > found.clean["unet"] + 0.3
     assert found.degraded["control"] > found.degraded["unet"] + 0.3
     assert found.arm == "unet"

@@ -71,15 +71,15 @@ def test_any_mask_has_a_path_that_a_browser_can_read(mask):
 def test_of_a_case_the_page_gets_its_scores_its_outlines_and_its_pictures():
     frame, truth = simulated_frame((96, 128), nerve=True, seed=1)
     empty = np.zeros_like(truth)
-    cases = [as_case("3_1", frame, truth, {"unet": np.roll(truth, 6, 1), "gan": empty})]
+    cases = [as_case("3_1", frame, truth, {"unet": np.roll(truth, 6, 1), "exported": empty})]
     gallery = Gallery(scores(cases), Rung(1, 80))
     assert list(gallery.passing(cases)) == cases
     document = gallery.document()
     (found,) = document["cases"]
-    assert document["models"]["gan"]["label"] == "Shipped"
+    assert document["models"]["exported"]["label"] == "Shipped"
     assert (found["name"], found["subject"], found["nerve"], found["size"]) == ("3_1", "3", True, [96, 128])
     assert found["area"] == truth.sum()
-    unet, gan = found["models"]["unet"], found["models"]["gan"]
+    unet, gan = found["models"]["unet"], found["models"]["exported"]
     assert unet["dice"] == pytest.approx(cases[0].dice["unet"], abs=1e-4)
     assert (gan["kind"], gan["dice"], gan["hd95"], gan["outline"], gan["heat"]) == ("missed", 0, None, "", "")
     decoded = cv2.imdecode(np.frombuffer(base64.b64decode(found["frame"]), np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -91,10 +91,10 @@ def test_of_a_case_the_page_gets_its_scores_its_outlines_and_its_pictures():
 
 def test_an_outline_that_a_cut_off_removed_is_no_miss():
     frame, truth = simulated_frame((96, 128), nerve=True, seed=1)
-    case = as_case("3_1", frame, truth, {"unet": truth, "gan": np.zeros_like(truth)})
+    case = as_case("3_1", frame, truth, {"unet": truth, "exported": np.zeros_like(truth)})
     gallery = Gallery(scores([case]), Rung(1, 80))
-    list(gallery.passing([replace(case, withheld=frozenset({"gan"}))]))
-    assert gallery.document()["cases"][0]["models"]["gan"]["kind"] == "withheld"
+    list(gallery.passing([replace(case, withheld=frozenset({"exported"}))]))
+    assert gallery.document()["cases"][0]["models"]["exported"]["kind"] == "withheld"
 
 
 def test_frames_are_as_good_as_there_is_room_for():
@@ -105,7 +105,7 @@ def test_frames_are_as_good_as_there_is_room_for():
     for room in (800_000, 400_000, 200_000):
         rung = fitting_rung(frames, room)
         cases = [
-            as_case(f"1_{n}", frame, frame > 255, {"unet": frame > 255, "gan": frame > 255})
+            as_case(f"1_{n}", frame, frame > 255, {"unet": frame > 255, "exported": frame > 255})
             for n, frame in enumerate(frames)
         ]
         gallery = Gallery(scores(cases), rung)
@@ -134,7 +134,7 @@ def test_every_outcome_has_its_name(has_nerve, area, dice, kind):
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 12))
 def test_the_best_median_and_worst_frames_are_chosen_by_dice_and_none_twice(dice, count_):
     table = pd.DataFrame(
-        {"frame": [f"1_{n}" for n in range(len(dice))], "model": "gan", "has_nerve": True, "dice": dice}
+        {"frame": [f"1_{n}" for n in range(len(dice))], "model": "exported", "has_nerve": True, "dice": dice}
     )
     found = chosen(table, count_)
     by_name = dict(zip(table["frame"], dice, strict=True))
@@ -151,6 +151,11 @@ def test_the_best_median_and_worst_frames_are_chosen_by_dice_and_none_twice(dice
 
 def test_frames_without_a_nerve_and_other_models_are_not_chosen():
     table = pd.DataFrame(
-        {"frame": ["1_1", "1_2", "1_3"], "model": ["gan", "gan", "unet"], "has_nerve": [True, False, True], "dice": 1.0}
+        {
+            "frame": ["1_1", "1_2", "1_3"],
+            "model": ["exported", "exported", "unet"],
+            "has_nerve": [True, False, True],
+            "dice": 1.0,
+        }
     )
     assert chosen(table, 6) == {"1_1": "best"}

@@ -7,8 +7,8 @@ CASES = pd.DataFrame(
     [
         ("1_1", "unet", True, 0.8, 300, 0.9),
         ("1_2", "unet", False, 1.0, 0, 0.5),
-        ("1_1", "gan", True, 0.85, 300, 0.91),
-        ("1_2", "gan", False, 0.0, 0, 0.4),
+        ("1_1", "exported", True, 0.85, 300, 0.91),
+        ("1_2", "exported", False, 0.0, 0, 0.4),
     ],
     columns=["frame", "model", "has_nerve", "dice", "truth_area", "confidence"],
 )

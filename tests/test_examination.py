@@ -45,9 +45,10 @@ def test_uncertainty_is_the_entropy_of_the_mean_over_a_frame_and_its_mirror_imag
 def test_every_record_becomes_a_case_with_what_each_model_says_and_why_it_is_shown():
     records = [record(str(n), (12 + n % 3, 16)) for n in range(20)]
     scores = pd.DataFrame(
-        [(str(n), model, n / 20) for n in range(20) for model in ("unet", "gan")], columns=["frame", "model", "dice"]
+        [(str(n), model, n / 20) for n in range(20) for model in ("unet", "exported")],
+        columns=["frame", "model", "dice"],
     )
-    models = {"unet": Bright(), "gan": Bright(half=True)}
+    models = {"unet": Bright(), "exported": Bright(half=True)}
     cases = list(examine(records, models, scores, {"17": "worst"}))
     assert [case.name for case in cases] == [str(n) for n in range(20)]
     for number, case in enumerate(cases):
@@ -55,8 +56,8 @@ def test_every_record_becomes_a_case_with_what_each_model_says_and_why_it_is_sho
         assert (case.frame == records[number].original).all()
         assert (case.truth == records[number].truth).all()
         assert (case.masks["unet"] == (case.frame > 127)).all()
-        assert not case.masks["gan"][:, :8].any()
-        assert case.dice == {"unet": number / 20, "gan": number / 20}
+        assert not case.masks["exported"][:, :8].any()
+        assert case.dice == {"unet": number / 20, "exported": number / 20}
         assert case.uncertainty.max() <= 1
     assert [case.rank for case in cases if case.rank] == ["worst"]
     assert cases[17].rank == "worst"
@@ -64,10 +65,10 @@ def test_every_record_becomes_a_case_with_what_each_model_says_and_why_it_is_sho
 
 @pytest.mark.parametrize("cutoffs", [Cutoffs(presence=0.9), Cutoffs(min_area=0.99)])
 def test_a_nerve_that_a_cut_off_removed_is_told_from_one_that_was_not_seen(cutoffs):
-    scores = pd.DataFrame([("1", model, 0.0) for model in ("unet", "gan")], columns=["frame", "model", "dice"])
-    (case,) = examine([record("1")], {"unet": Bright(), "gan": Bright(cutoffs=cutoffs)}, scores, {})
-    assert not case.masks["gan"].any()
-    assert case.withheld == {"gan"}
+    scores = pd.DataFrame([("1", model, 0.0) for model in ("unet", "exported")], columns=["frame", "model", "dice"])
+    (case,) = examine([record("1")], {"unet": Bright(), "exported": Bright(cutoffs=cutoffs)}, scores, {})
+    assert not case.masks["exported"].any()
+    assert case.withheld == {"exported"}
     assert outcome(True, 0, 0.0, withheld=True) == "withheld"
 
 

@@ -45,9 +45,14 @@ SCORES = {
     "nsd",
     "centroid_distance",
     "area_error",
+    "hd95_common",
+    "assd_common",
+    "centroid_distance_common",
+    "area_error_common",
 }
 OF_MODELS = {"presence_auc", "ece", "ece_doubtful"}
-LENGTHS = {"hd95", "assd", "centroid_distance", "area_error"}
+LENGTHS = {key for key in SCORES if key.startswith(("hd95", "assd", "centroid_distance", "area_error"))}
+OUTLINED = "frames_outlined"
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -101,14 +106,16 @@ def metrics(workspace):
 
 def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(workspace):
     scores = metrics(workspace)
-    assert set(scores) == {*MODELS, *BASELINES, "intervals", "counts", "degraded", "export"}
-    shipped = json.loads((workspace / "models" / "gan" / "refinement.json").read_text())["arm"]
-    assert scores["gan"].pop("used") is (shipped != "unet")
+    assert set(scores) == {*MODELS, *BASELINES, "intervals", "counts", "degraded", "export", "shipped"}
+    arm = json.loads((workspace / "models" / "gan" / "refinement.json").read_text())["arm"]
+    precision = json.loads((workspace / "models" / "exported" / "exported.json").read_text())["precision"]
+    assert scores["shipped"] == {"source": "gan", "arm": arm, "precision": precision}
     for model in MODELS:
-        assert set(scores[model]) == SCORES | OF_MODELS
-        shares = {key: value for key, value in scores[model].items() if key not in LENGTHS and value is not None}
+        assert set(scores[model]) == SCORES | OF_MODELS | {OUTLINED}
+        numbers = {key: value for key, value in scores[model].items() if value is not None}
+        shares = {key: value for key, value in numbers.items() if key not in LENGTHS | {OUTLINED}}
         assert all(0 <= value <= 1 for value in shares.values())
-    assert set(scores["baseline_empty"]) == set(scores["baseline_mean_mask"]) == SCORES
+    assert set(scores["baseline_empty"]) == set(scores["baseline_mean_mask"]) == SCORES | {OUTLINED}
     frames, with_nerve = scores["counts"]["frames"], scores["counts"]["frames_with_nerve"]
     assert scores["baseline_empty"]["dice"] == pytest.approx(1 - with_nerve / frames)
 
@@ -166,9 +173,9 @@ def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
     page = (workspace / "reports" / "index.html").read_text()
     assert sum(page.count(f'src="data:image/{kind};base64,') for kind in ("png", "webp")) == len(pictures)
     cases = json.loads(re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)[1])["cases"]
-    tested = pd.read_csv(workspace / "metrics" / "cases.csv").query("model == 'gan'")
+    tested = pd.read_csv(workspace / "metrics" / "cases.csv").query("model == 'exported'")
     assert [case["name"] for case in cases] == tested["frame"].tolist()
-    assert [case["models"]["gan"]["dice"] for case in cases] == pytest.approx(tested["dice"].tolist(), abs=1e-4)
+    assert [case["models"]["exported"]["dice"] for case in cases] == pytest.approx(tested["dice"].tolist(), abs=1e-4)
     assert cv2.imread(str(workspace / "data" / "augmented.png")).std() > 1
 
 
@@ -328,7 +335,8 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     out = succeed(work, "dvc", "exp", "run", *change)
     assert "Stage 'train_gan' didn't change, skipping" in out
     scores = metrics(work)
-    del scores["gan"]["used"]
+    assert (scores["shipped"]["source"], scores["shipped"]["arm"]) == ("ensemble", None)
+    assert "“Shipped” is the ensemble, in" in (work / "reports" / "index.html").read_text()
     assert scores["ensemble"] == pytest.approx(scores["gan"])
     assert scores["exported"]["dice"] == pytest.approx(scores["ensemble"]["dice"], abs=0.002)
     exported = [json.loads(path.read_text()) for path in (workspace / "mlartifacts").glob("**/predictor/exported.json")]
@@ -449,7 +457,9 @@ def test_frames_of_one_s_own_run_by_a_change_of_params_alone_whatever_they_are_c
     assert "12 pairs, 6 subjects" in out
     scores = metrics(work)
     assert scores["unet"]["presence_specificity"] is None
-    assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2}
+    assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2} | {
+        "frames_outlined_by_all": scores["counts"]["frames_outlined_by_all"]
+    }
     assert not succeed(work, "git", "ls-files", "data/raw").strip()
     succeed(work, "git", "add", "-A")
     succeed(work, "git", "commit", "-qm", "own")

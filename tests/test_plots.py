@@ -32,11 +32,11 @@ def case(shape=(184, 256), *, truth=True, predicted=True, name="3_45"):
     empty = np.zeros(shape, bool)
     nerve = ellipse(shape, (height * 0.5, width * 0.5), (height * 0.15, width * 0.15))
     guess = ellipse(shape, (height * 0.5, width * 0.58), (height * 0.15, width * 0.15))
-    masks = {"unet": guess if predicted else empty, "gan": nerve if predicted else empty}
+    masks = {"unet": guess if predicted else empty, "exported": nerve if predicted else empty}
     probabilities = {model: gaussian_filter(mask.astype(np.float32), 3) for model, mask in masks.items()}
     unsure = gaussian_filter((nerve ^ guess).astype(np.float32), 3)
     truth = nerve if truth else empty
-    return pictures.Case(name, "3", frame, truth, probabilities, masks, {"unet": 0.71, "gan": 1.0}, unsure)
+    return pictures.Case(name, "3", frame, truth, probabilities, masks, {"unet": 0.71, "exported": 1.0}, unsure)
 
 
 def pixels(path):
@@ -66,7 +66,7 @@ CURVES = (
 ROBUSTNESS = pd.DataFrame(
     [("clean", 0, model, 0.8, 9.0) for model in LOOKS]
     + [(kind, severity, model, 0.7, 12.0) for kind in ("blur", "all") for severity in (1, 3) for model in LOOKS],
-    columns=["degradation", "severity", "model", "dice_nerve", "hd95"],
+    columns=["degradation", "severity", "model", "dice_nerve", "hd95_common"],
 )
 CASES = pd.DataFrame(
     [
@@ -85,7 +85,9 @@ RELIABILITY = pd.DataFrame(
     [(model, p, p**2, round(10 ** (6 - 5 * p))) for model in LOOKS for p in (0.01, 0.3, 0.9)],
     columns=["model", "probability", "nerve", "pixels"],
 )
-BASELINE = {"baseline_mean_mask": {"dice": 0.2, "dice_nerve": 0.4, "precision": 0.3, "recall": 0.5, "hd95": None}}
+BASELINE = {
+    "baseline_mean_mask": {"dice": 0.2, "dice_nerve": 0.4, "precision": 0.3, "recall": 0.5, "hd95_common": None}
+}
 CHARTS = {
     "training_curves": (plots.training_curves, CURVES),
     "robustness": (plots.robustness, (ROBUSTNESS, BASELINE)),
@@ -248,7 +250,7 @@ def test_the_overlay_has_the_colour_of_the_truth_along_its_outline(tmp_path):
 def test_overlays_show_annotation_and_both_models(tmp_path):
     pictures.overlays([case()], tmp_path / "overlays.png", DPI)
     image = pixels(tmp_path / "overlays.png")
-    for colour in (TRUTH, LOOKS["unet"].on_frame, LOOKS["gan"].on_frame):
+    for colour in (TRUTH, LOOKS["unet"].on_frame, LOOKS["exported"].on_frame):
         assert is_colour(image, colour).sum() > 100
 
 
@@ -268,8 +270,9 @@ def test_agreement_counts_true_and_false_positives_and_negatives():
 def test_the_painted_agreement_covers_the_counted_areas(tmp_path):
     nerve = case()
     truth, predicted = nerve.truth, nerve.masks["unet"]
-    black = replace(nerve, frame=np.zeros_like(nerve.frame))
-    pictures.comparison([black], tmp_path / "comparison.png", 300, shipped="unet")
+    masks = {"unet": truth, "exported": predicted}
+    black = replace(nerve, frame=np.zeros_like(nerve.frame), masks=masks)
+    pictures.comparison([black], tmp_path / "comparison.png", 300)
     image = pixels(tmp_path / "comparison.png")
     image = image[: int(image.shape[0] - 0.36 * 300), image.shape[1] * 4 // 5 :]  # the last column, above the legend
     per_pixel = (2.15 * 300 / truth.shape[1]) ** 2
@@ -317,8 +320,8 @@ def test_a_long_frame_name_does_not_leave_its_cell(tmp_path):
 
 def test_a_case_whose_layers_differ_in_shape_is_refused():
     nerve = case()
-    masks = {"unet": nerve.truth, "gan": np.zeros((2, 2), bool)}
-    with pytest.raises(ValueError, match=r"case 1_1: the mask of gan has shape \(2, 2\), its frame \(184, 256\)"):
+    masks = {"unet": nerve.truth, "exported": np.zeros((2, 2), bool)}
+    with pytest.raises(ValueError, match=r"case 1_1: the mask of exported has shape \(2, 2\), its frame \(184, 256\)"):
         replace(nerve, name="1_1", masks=masks)
 
 

@@ -24,24 +24,29 @@ SCORES = {
     "recall": 0.78,
     "presence_sensitivity": 0.93,
     "presence_specificity": None,
-    "hd95": 9.5,
+    "hd95": 7.0,
+    "hd95_common": 9.5,
+    "frames_outlined": 81,
     "ece": 0.01,
 }
 METRICS = {
     "unet": SCORES,
-    "gan": {"used": True} | SCORES | {"dice": 0.8571, "hd95": 10.25},
+    "gan": SCORES,
+    "exported": SCORES | {"dice": 0.8571, "hd95": 3.0, "hd95_common": 10.25},
     "baseline_empty": {"dice": 0.58, "iou": 0.58},
     "baseline_mean_mask": {"dice": 0.17, "dice_nerve": 0.41},
     "counts": {"frames": 200, "frames_with_nerve": 84, "subjects": 10},
+    "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
 }
 BOUNDS = pd.DataFrame(
     [
-        ("unet", "dice", 0.81, 0.88),
-        ("gan", "dice", 0.82, 0.89),
-        ("unet", "dice_nerve", np.nan, np.nan),
-        ("baseline_mean_mask", "dice", 0.15, 0.19),
+        ("unet", "dice", 0.81, 0.88, ""),
+        ("exported", "dice", 0.82, 0.89, np.nan),
+        ("unet", "dice_nerve", np.nan, np.nan, "one subject"),
+        ("baseline_mean_mask", "dice", 0.15, 0.19, ""),
+        ("baseline_empty", "dice_nerve", np.nan, np.nan, "no frame counts"),
     ],
-    columns=["model", "score", "low", "high"],
+    columns=["model", "score", "low", "high", "no_interval"],
 )
 DATA = {"source": "data/raw/<clinic>", "digest": "ab" * 32, "frames": {"train": 9, "val": 1, "test": 2}}
 FINDINGS = ("The refiner changed Dice by <+0.01>.", "The critic guesses.")
@@ -106,7 +111,7 @@ def test_scores_stand_beside_the_baselines_with_their_intervals(written):
 def test_a_score_that_is_not_defined_is_shown_as_not_available(written):
     page = Page(written)
     assert row(page, "Presence: specificity") == ["n/a"] * 4
-    assert row(page, "Dice, frames with nerve") == ["0.770", "0.770", "0.410", "n/a"]
+    assert row(page, "Dice, frames with nerve") == ["0.770 | no interval: one subject", "0.770", "0.410", "n/a"]
     assert "None" not in re.sub(r"base64,[^\"]*", "", written)
 
 
@@ -132,7 +137,13 @@ def test_the_page_says_what_an_empty_prediction_scores(written):
 def test_the_page_says_whether_the_refiner_helps_and_what_its_training_was_remarked_for(written):
     words = " ".join(Page(written).text.split())
     assert "Does the refiner help? The refiner changed Dice by <+0.01>. The critic guesses. Figures" in words
-    assert not any(cells and cells[0] == "used" for cells in Page(written).rows)
+
+
+def test_distances_stand_beside_each_other_over_common_frames_alone_with_the_number_of_frames_outlined(written):
+    page = Page(written)
+    assert row(page, "HD95 (pixels)")[:2] == ["9.500", "10.250"]
+    assert row(page, "Frames outlined")[:2] == ["81", "81"]
+    assert not any("7.000" in cell or "3.000" in cell for cells in page.rows for cell in cells)
 
 
 def test_every_figure_is_embedded_with_its_caption_size_and_alternative_text(written, figures):
@@ -215,7 +226,15 @@ def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):
 
 
 def test_metrics_of_a_later_version_are_shown_under_their_own_names(tmp_path):
-    write_report(tmp_path / "index.html", {"unet": {"dice": 0.5, "boundary_iou": 7.25}}, BOUNDS, {}, {}, [], [])
+    write_report(
+        tmp_path / "index.html",
+        {"unet": {"dice": 0.5, "boundary_iou": 7.25}, "shipped": METRICS["shipped"]},
+        BOUNDS,
+        {},
+        {},
+        [],
+        [],
+    )
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert row(page, "boundary_iou") == ["7.250"]
     assert ("td", {}) in page.tags, "whether a higher boundary_iou is better is not known"

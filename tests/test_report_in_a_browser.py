@@ -24,6 +24,7 @@ from test_case_browser import as_case, scores
 
 ODD = "9_a b#%<é>"
 SIZE = (96, 128)
+SHIPPED = {"source": "gan", "arm": "control", "precision": "int8"}
 
 
 def made_cases():
@@ -32,13 +33,13 @@ def made_cases():
     for subject in (2, 10, 9):
         for number in range(1, 5):
             frame, truth = simulated_frame(SIZE, nerve=number < 4, seed=10 * subject + number)
-            away = {"unet": np.roll(truth, 9, 1), "gan": np.roll(truth, 4 - number, 1)}
+            away = {"unet": np.roll(truth, 9, 1), "exported": np.roll(truth, 4 - number, 1)}
             name = ODD if (subject, number) == (9, 1) else f"{subject}_{number}"
             cases.append(as_case(name, frame, truth, away))
     frame, truth = simulated_frame(SIZE, nerve=True, seed=1)
     empty = np.zeros_like(truth)
-    cases.append(as_case("2_5", frame, truth, {"unet": truth, "gan": empty}))
-    cases.append(as_case("2_6", frame, empty, {"unet": empty, "gan": truth}))
+    cases.append(as_case("2_5", frame, truth, {"unet": truth, "exported": empty}))
+    cases.append(as_case("2_6", frame, empty, {"unet": empty, "exported": truth}))
     return cases
 
 
@@ -53,13 +54,14 @@ def address(cases, tmp_path_factory):
     rows = scores(cases.values())
     gallery = Gallery(rows, Rung(1, 80))
     list(gallery.passing(cases.values()))
-    points = [(row.truth_area, row.dice, row.frame) for row in rows.query("model == 'gan'").itertuples()]
+    points = [(row.truth_area, row.dice, row.frame) for row in rows.query("model == 'exported'").itertuples()]
     series = {"all": [Series("Shipped", VERMILLION, points)], "none": []}
     Image.new("RGB", (900, 300), "white").save(folder / "figure.png")
     write_report(
         folder / "index.html",
-        {model: {"dice": rows.query("model == @model")["dice"].mean()} for model in ("unet", "gan")},
-        pd.DataFrame({"model": ["unet"], "score": ["dice"], "low": [0.5], "high": [0.9]}),
+        {model: {"dice": rows.query("model == @model")["dice"].mean()} for model in ("unet", "exported")}
+        | {"shipped": SHIPPED},
+        pd.DataFrame({"model": ["unet"], "score": ["dice"], "low": [0.5], "high": [0.9], "no_interval": [""]}),
         {"lr": 0.001},
         {"digest": "ab" * 32},
         [("Figure", "A figure", folder / "figure.png")],
@@ -145,11 +147,11 @@ def test_a_click_on_a_head_sorts_and_another_turns_the_order_round(visit, cases)
     head = page.get_by_role("columnheader", name="Dice, Shipped")
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
-    dice = [cases[name].dice["gan"] for name in names(page)]
+    dice = [cases[name].dice["exported"] for name in names(page)]
     assert dice == sorted(dice)
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "descending"
-    dice = [cases[name].dice["gan"] for name in names(page)]
+    dice = [cases[name].dice["exported"] for name in names(page)]
     assert dice == sorted(dice, reverse=True)
     page.get_by_role("button", name="Subject").click()
     assert [cases[name].subject for name in names(page)] == ["2"] * 6 + ["9"] * 4 + ["10"] * 4
@@ -179,7 +181,7 @@ def test_dice_and_names_filter_as_well_and_an_empty_list_says_so(visit, cases):
     page = visit()
     page.get_by_label("Dice from").fill("0.5")
     page.get_by_label("Dice to").fill("0.99")
-    assert names(page) == in_order(name for name, case in cases.items() if 0.5 <= case.dice["gan"] <= 0.99)
+    assert names(page) == in_order(name for name, case in cases.items() if 0.5 <= case.dice["exported"] <= 0.99)
     page.get_by_label("Find").fill("no such frame")
     assert names(page) == []
     assert page.get_by_text("No frame is like that").is_visible()
@@ -244,20 +246,20 @@ def test_outlines_lie_on_their_masks_and_can_be_taken_away(visit, cases):
     page.get_by_label("Annotation").uncheck()
     page.get_by_label("U-Net", exact=True).uncheck()
     picture = stage(page)
-    painted = np.abs(picture - to_rgb(LOOKS["gan"].on_frame)).max(axis=-1) < 0.15
+    painted = np.abs(picture - to_rgb(LOOKS["exported"].on_frame)).max(axis=-1) < 0.15
     columns = np.nonzero(painted)[1]
     scale = picture.shape[1] / SIZE[1]
-    across = np.flatnonzero(cases["2_1"].masks["gan"].any(axis=0))
+    across = np.flatnonzero(cases["2_1"].masks["exported"].any(axis=0))
     assert columns.min() / scale == pytest.approx(across.min(), abs=1.5)
     assert (columns.max() + 1) / scale == pytest.approx(across.max() + 1, abs=1.5)
     page.get_by_label("Shipped", exact=True).uncheck()
-    assert not (np.abs(stage(page) - to_rgb(LOOKS["gan"].on_frame)).max(axis=-1) < 0.15).any()
+    assert not (np.abs(stage(page) - to_rgb(LOOKS["exported"].on_frame)).max(axis=-1) < 0.15).any()
 
 
 def test_where_it_is_right_and_wrong_has_the_colours_of_the_figures(visit, cases):
     page = visit(f"#case={ODD.replace('%', '%25').replace('#', '%23')}")
     page.get_by_label("Where it is right and wrong").check()
-    truth, predicted = cases[ODD].truth, cases[ODD].masks["gan"]
+    truth, predicted = cases[ODD].truth, cases[ODD].masks["exported"]
     assert colour_at(page, *middle(truth & predicted)) == pytest.approx(to_rgb(GREEN), abs=0.35)
     assert colour_at(page, *middle(truth & predicted))[1] > colour_at(page, *middle(truth & predicted))[0] + 0.2
     for places, expected in (("fp", VERMILLION), ("fn", TRUTH)):

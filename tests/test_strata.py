@@ -18,8 +18,8 @@ def cases(model="unet", frames=120, seed=0):
             "truth_area": area,
             "frame_area": 1000,
             "dice": np.where(nerve, area / 1000, 1.0),
-            "hd95": np.where(nerve, rng.uniform(0, 9, frames), np.nan),
-            "centroid_distance": np.where(nerve, rng.uniform(0, 9, frames), np.nan),
+            "hd95_common": np.where(nerve, rng.uniform(0, 9, frames), np.nan),
+            "centroid_distance_common": np.where(nerve, rng.uniform(0, 9, frames), np.nan),
         }
     )
 
@@ -68,9 +68,25 @@ def test_a_subject_has_the_mean_of_its_frames_and_no_interval():
     found = part("subject", "3")
     assert found["dice"] == pytest.approx(cases().query("subject == '3'")["dice"].mean())
     assert np.isnan([found["dice_low"], found["dice_high"]]).all()
+    assert found["dice_no_interval"] == "one subject"
+
+
+def test_a_part_that_one_subject_alone_has_gets_no_interval_and_equal_ones_say_so():
+    table = cases(frames=30)
+    nerve = table["has_nerve"] & (table["subject"] == "1")
+    shown = strata_table(table.assign(has_nerve=nerve, truth_area=table["truth_area"].where(nerve, 0)), 50, 0)
+    assert shown.loc[shown["part"] == "nerve", "dice_no_interval"].tolist() == ["one subject"]
+    shown = strata_table(table.assign(dice=1.0), 50, 0).set_index("part")
+    assert shown.loc["no nerve", "dice_no_interval"] == "equal in all subjects"
+
+
+def test_distances_are_over_the_frames_that_all_models_outline_and_their_number_is_told():
+    shown = strata_table(cases().assign(hd95_common=np.where(np.arange(120) < 15, 3.0, np.nan)), 50, 0)
+    found = shown.set_index("part").loc["nerve"]
+    assert (found["hd95_common"], found["frames_outlined_by_all"]) == (3.0, 10)
 
 
 def test_without_a_nerve_there_are_no_sizes_and_no_distances():
-    table = strata_table(cases().assign(has_nerve=False, truth_area=0, hd95=np.nan), 50, 0)
+    table = strata_table(cases().assign(has_nerve=False, truth_area=0, hd95_common=np.nan), 50, 0)
     assert set(table["stratum"]) == {"presence", "subject"}
-    assert table["hd95"].isna().all()
+    assert table["hd95_common"].isna().all()

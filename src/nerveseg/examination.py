@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nerveseg.data.letterbox import Frame
 from nerveseg.data.records import Record
 from nerveseg.evaluation.postprocessing import Estimate
+from nerveseg.model_names import SHIPPED
 from nerveseg.predictor import BATCH_SIZE, Prediction, Predictor
 from nerveseg.reporting.pictures import Case
 
@@ -20,7 +21,7 @@ def examine(
 
     Args:
         records: with the frames as they were read.
-        models: by name, the one that ships last.
+        models: by name, the one that ships among them.
         scores: columns `frame`, `model` and `dice`, of these models.
         ranks: names of cases that stand for something, and what for.
     """
@@ -29,8 +30,7 @@ def examine(
         batch = records[start : start + BATCH_SIZE]
         frames = [record.as_read for record in batch]
         predicted = {name: model.predict(frames) for name, model in models.items()}
-        shipped = list(models)[-1]
-        unsure = uncertainty(models[shipped], frames, predicted[shipped])
+        unsure = uncertainty(models[SHIPPED], frames, predicted[SHIPPED])
         for i, record in enumerate(batch):
             yield Case(
                 name=record.name,

@@ -1,26 +1,30 @@
-"""Turns a trained model into one that predicts without TensorFlow (`exported`), in int8 where that costs no Dice.
+"""Turns a trained model into one that predicts without TensorFlow (`exported`), in int8 where val shows that this costs no Dice.
 
 Int8 comes of post-training quantisation by NNCF with its control of accuracy: ranges and biases are fitted on val frames,
-and where Dice on val comes to differ by too much, the layers that matter most go back to float32, one after the other. What
-judges a frame poor is quantised likewise, but without that control: it changes its mind about frames alone that are at its threshold.
-The refiner, to which poor frames alone are shown, stays float32.
+and while a loss of Dice beyond the limit cannot be ruled out (`fidelity`), the layers that matter most go back to float32, one
+after the other. What judges a frame poor is quantised without that control: it changes its mind about frames alone that are at
+its threshold. The refiner, to which poor frames alone are shown, stays float32. In the end the whole model is compared with the
+trained one on val, and written in float32 throughout where int8 cannot be shown to be as good.
 """
 
 import logging
+import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nncf
 import numpy as np
 import openvino
+import pandas as pd
 import tensorflow as tf
 from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Letterbox, Mask
+from nerveseg.data.letterbox import Letterbox
 from nerveseg.ensemble import Ensemble
+from nerveseg.evaluation.fidelity import LEAST_SUBJECTS, changes, loss_not_excluded
+from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.metrics import count
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.exported import (
@@ -32,6 +36,7 @@ from nerveseg.exported import (
     UNET_FILE,
     ExportedConfig,
     ExportedMember,
+    ExportedPredictor,
     Maps,
     compiled,
     estimate_of,
@@ -39,54 +44,82 @@ from nerveseg.exported import (
     member_folder,
 )
 from nerveseg.params import ExportParams
+from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter
 
 nncf.set_log_level(logging.WARNING)
-INT8 = "int8"
+INT8, FLOAT32 = "int8", "float32"
 # Ranges that clip no val frame: those that stand out are the ones that are poor.
 _WIDEST = AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
-SHARE_FOR_VAL = 0.75  # of the difference that test may show
+SHARE_FOR_UNET = 0.75  # of the limit, for each U-Net alone; the judge and the others of an ensemble may add to it
+RESAMPLES, SEED = 1000, 0
 
 
 @dataclass(frozen=True)
-class Annotated:
-    """Frames at the network's size, uint8 (N, H, W), and their annotated masks at their own size."""
+class Export:
+    """What became of an export: in which `precision` the model computes and a sentence why, where that is not the one asked
+    for; how many `layers` the U-Nets have, convolutions that is, and how many of them are in int8.
+    """
 
-    frames: NDArray[np.uint8]
-    truths: Sequence[Mask]
-
-    @property
-    def levels(self) -> Maps:
-        return self.frames[..., np.newaxis].astype(np.float32)
+    precision: str
+    reason: str
+    layers: int
+    int8_layers: int
 
 
-def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: Annotated) -> dict[str, int]:
+def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: str) -> Export:
     """Write the exported model into a folder.
 
     Args:
         model: trained.
         directory: it is there, and empty.
         params: the `export` section.
-        val: frames to fit ranges on, and to hold Dice against.
-
-    Returns:
-        How many `layers` the U-Nets have, convolutions that is, and how many of them are in int8, `int8_layers`.
+        val: frames to fit ranges on, and to compare Dice on.
+        source: the model's name in `metrics.json`.
     """
+    if params.precision == FLOAT32:
+        return _write_all(model, directory, params, val, source)
+    with_nerve = len({subject for subject, truth in zip(val.subjects, val.truths, strict=True) if truth.any()})
+    if with_nerve < LEAST_SUBJECTS:
+        reason = (
+            f"val has {with_nerve} subjects with a nerve, of which {LEAST_SUBJECTS} are needed to tell what int8 costs"
+        )
+    else:
+        found = _write_all(model, directory, params, val, source)
+        exported = ExportedPredictor.load(directory)
+        loss = loss_not_excluded(changes(_cases(exported, val), _cases(model, val)), RESAMPLES, SEED)
+        if found.int8_layers and loss <= params.max_difference:
+            return found
+        reason = f"in int8 a loss of {loss:.4f} Dice cannot be ruled out on val, more than {params.max_difference:g}"
+        reason = reason if found.int8_layers else "val lets no layer be computed in int8"
+        for folder in directory.iterdir():
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    exact = params.model_copy(update={"precision": FLOAT32})
+    return replace(_write_all(model, directory, exact, val, source), reason=reason)
+
+
+def _cases(model: Predictor, val: HeldOut) -> pd.DataFrame:
+    return val.cases("", model.estimates(val.frames, val.sizes), model.cutoffs)
+
+
+def _write_all(model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: str) -> Export:
     members = list(model.members.values()) if isinstance(model, Ensemble) else [model]
-    layers = {"layers": 0, "int8_layers": 0}
+    layers, int8_layers = 0, 0
     for number, member in enumerate(members):
         folder = member_folder(directory, number)
         folder.mkdir()
-        for key, found in _export_member(member, folder, params, val).items():
-            layers[key] += found
+        found, in_int8 = _export_member(member, folder, params, val)
+        layers, int8_layers = layers + found, int8_layers + in_int8
     height, width = model.size
     config = tuple(ExportedMember(member.config.flip, member.refiner is not None) for member in members)
     learnt = tuple(sorted(model.learnt_frames))
-    ExportedConfig(height, width, model.cutoffs, learnt, params.precision, config, model.grey_range).write(directory)
-    return layers
+    settings = (params.precision, source, config, model.grey_range)
+    ExportedConfig(height, width, model.cutoffs, learnt, *settings).write(directory)
+    return Export(params.precision, "", layers, int8_layers)
 
 
-def _export_member(member: Segmenter, folder: Path, params: ExportParams, val: Annotated) -> dict[str, int]:
+def _export_member(member: Segmenter, folder: Path, params: ExportParams, val: HeldOut) -> tuple[int, int]:
+    """Returns how many layers its U-Net has, and how many of them are in int8."""
     unet = _converted(member.unet, ["frames"], [LOGITS, PRESENCE])
     if params.precision == INT8:
         unet = _in_int8(unet, params, val, member)
@@ -100,7 +133,7 @@ def _export_member(member: Segmenter, folder: Path, params: ExportParams, val: A
         refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
         _write(refiner, folder / REFINER_FILE)
     layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
-    return {"layers": len(layers), "int8_layers": sum(map(_is_int8, layers))}
+    return len(layers), sum(map(_is_int8, layers))
 
 
 def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> openvino.Model:
@@ -116,39 +149,42 @@ def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence
     return openvino.convert_model(tf.function(said, input_signature=given).get_concrete_function())
 
 
-def _in_int8(network: openvino.Model, params: ExportParams, val: Annotated, member: Segmenter) -> openvino.Model:
+def _in_int8(network: openvino.Model, params: ExportParams, val: HeldOut, member: Segmenter) -> openvino.Model:
     reference = _dice(compiled(openvino.Core(), network), val, member.cutoffs)
-    nerve = np.array([truth.any() for truth in val.truths])
 
     def agreement(quantised: openvino.CompiledModel, _: Iterable[object]) -> tuple[float, list[float]]:
-        change = _dice(quantised, val, member.cutoffs) - reference
-        mean = max(abs(float(part.mean())) for part in (change, change[nerve]) if part.size)
-        return 1.0 - mean, [1.0 - abs(float(of_frame)) for of_frame in change]
+        now = _dice(quantised, val, member.cutoffs)
+        loss = loss_not_excluded(changes(now, reference), RESAMPLES, SEED)
+        return 1.0 - loss, [1.0 - abs(change) for change in now["dice"] - reference["dice"]]
 
     return nncf.quantize_with_accuracy_control(
         network,
         _dataset(val),
         _dataset(val),
         agreement,
-        max_drop=SHARE_FOR_VAL * params.max_difference,
+        max_drop=SHARE_FOR_UNET * params.max_difference,
         subset_size=len(val.frames),
         fast_bias_correction=False,
     )
 
 
-def _dataset(val: Annotated) -> nncf.Dataset:
-    return nncf.Dataset([{"frames": levels[np.newaxis]} for levels in val.levels])
+def _levels(val: HeldOut) -> Maps:
+    return val.frames[..., np.newaxis].astype(np.float32)
 
 
-def _dice(network: openvino.CompiledModel, val: Annotated, cutoffs: Cutoffs) -> NDArray[np.float64]:
-    """Of each frame, by the U-Net alone."""
+def _dataset(val: HeldOut) -> nncf.Dataset:
+    return nncf.Dataset([{"frames": levels[np.newaxis]} for levels in _levels(val)])
+
+
+def _dice(network: openvino.CompiledModel, val: HeldOut, cutoffs: Cutoffs) -> pd.DataFrame:
+    """Of each frame, by the U-Net alone, with `subject` and `has_nerve`."""
     dices = []
-    for levels, truth in zip(val.levels, val.truths, strict=True):
+    for levels, truth in zip(_levels(val), val.truths, strict=True):
         logits, said = infer(network, {"frames": levels[np.newaxis]}, [LOGITS, PRESENCE])
         probability, presence = estimate_of([(logits, said)])
         over = Letterbox.fit(truth.shape, levels.shape[:2]).restore(probability[0, ..., 0])
         dices.append(count(truth, cutoffs.mask(Estimate(over, float(presence[0, 0])))).dice)
-    return np.array(dices)
+    return pd.DataFrame({"subject": val.subjects, "has_nerve": [truth.any() for truth in val.truths], "dice": dices})
 
 
 def _is_int8(layer: openvino.Node) -> bool:

@@ -44,8 +44,9 @@ class ExportedMember:
 
 @dataclass(frozen=True, config=STRICT)
 class ExportedConfig:
-    """Input size in pixels, the cut-offs, the keys of the frames that it has learnt from (`unseen`), in which
-    arithmetic it computes, the trainings behind it, and black and white of files of its data set that do not say them.
+    """Input size in pixels, the cut-offs, the keys of the frames that it has learnt from (`unseen`), in which arithmetic it
+    computes, the name in `metrics.json` of the trained model that it was made of, the trainings behind it, and black and white
+    of files of its data set that do not say them.
     """
 
     height: Side
@@ -53,6 +54,7 @@ class ExportedConfig:
     cutoffs: Cutoffs
     learnt_frames: tuple[str, ...]
     precision: Literal["int8", "float32"]
+    source: Literal["gan", "ensemble"]
     members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]
     grey_range: GreyRange
 

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from nerveseg.data.records import DatasetInfo
+from nerveseg.evaluation.intervals import Interval
 from nerveseg.foreign_text import in_markdown
+from nerveseg.model_names import what_ships
 from nerveseg.params import Params
 
 _SCORES = {
     "dice_nerve": "Dice, frames with a nerve",
     "dice": "Dice, all frames (the challenge's)",
     "iou_nerve": "IoU, frames with a nerve",
-    "hd95": "HD95, pixels",
-    "centroid_distance": "distance of the centres, pixels",
+    "hd95_common": "HD95, pixels",
+    "centroid_distance_common": "distance of the centres, pixels",
     "presence_sensitivity": "sensitivity of presence",
     "presence_specificity": "specificity of presence",
 }
@@ -38,17 +40,15 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
     frames = ", ".join(f"{count} {split}" for split, count in info.frames.items())
     rows = []
     for key, name in _SCORES.items():
-        interval = f"{_told(bounds[f'{key}_low'])} to {_told(bounds[f'{key}_high'])}" if f"{key}_low" in bounds else ""
+        interval = Interval.of(bounds, key).told() if f"{key}_low" in bounds else ""
         others = (_told(metrics[baseline].get(key)) for baseline in ("baseline_mean_mask", "baseline_empty"))
         rows.append(f"| {name} | {_told(metrics[model].get(key))} | {interval} | {' | '.join(others)} |")
-    refined = "under the refiner of poor frames" if metrics["gan"]["used"] else "as it is, without a refiner"
-    kind = "An ensemble of refined U-Nets" if "ensemble" in metrics else f"A U-Net ({params.unet.encoder}), {refined}"
-    if params.export.precision == "int8":
-        kind += ", in int8"
+    kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
+    warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
     degraded = metrics["degraded"]
     return f"""{_headline(metrics[model], bounds)}
 
-{kind}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.
+{kind[0].upper()}{kind[1:]}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.{warning}
 
 ## Data
 
@@ -61,6 +61,8 @@ Tested on {counts["frames"]} frames of {counts["subjects"]} subjects whom traini
 | score | this model | 95 %, over subjects | average train mask | nothing at all |
 |---|---|---|---|---|
 {chr(10).join(rows)}
+
+It draws something in {metrics[model]["frames_outlined"]} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are over the {counts["frames_outlined_by_all"]} of them that all models of this run outline.
 
 On frames degraded on purpose (eight ways, severity 3), Dice of frames with a nerve: {_degraded(degraded)}.
 
@@ -84,12 +86,10 @@ Code, and weights made of simulated frames: Apache-2.0. Weights made of other da
 """
 
 
-def _headline(scores: Mapping[str, Any], bounds: Mapping[str, float | None]) -> str:
+def _headline(scores: Mapping[str, Any], bounds: Mapping[str, Any]) -> str:
     """What the registry shows of a version in its table."""
-    between = " to ".join(_told(bounds[f"dice_nerve_{end}"]) for end in ("low", "high"))
-    return (
-        f"Dice of frames with a nerve {_told(scores['dice_nerve'])} ({between}), of all frames {_told(scores['dice'])}"
-    )
+    between = Interval.of(bounds, "dice_nerve").beside()
+    return f"Dice of frames with a nerve {_told(scores['dice_nerve'])} {between}, of all frames {_told(scores['dice'])}"
 
 
 def _told(value: float | None) -> str:

@@ -1,6 +1,6 @@
-"""What came of the refiners: which arm ships, and how all of them scored on val.
+"""What came of the refiners: which arm val chose, and how all of them scored there.
 
-It is kept beside the shipped model as `refinement.json`, with what the training of the refiners was remarked for.
+It is kept beside the chosen model as `refinement.json`, with what the training of the refiners was remarked for.
 """
 
 from pathlib import Path
@@ -20,14 +20,15 @@ LEAST_POOR = 0.5  # probability of a poor frame, from which a refiner corrects t
 
 @dataclass(frozen=True, config=STRICT)
 class Refinement:
-    """`arm` is what ships, `unet` where no refiner gained; `clean` and `degraded` are the scores of every arm on val, and
-    `remarks` are sentences.
+    """`arm` is the chosen one, `unet` where no refiner gained, and `reason` a sentence why; `clean` and `degraded` are the
+    scores of every arm on val, and `remarks` are sentences on the training.
     """
 
     arm: str
     clean: dict[str, Share]
     degraded: dict[str, Share]
     remarks: tuple[str, ...]
+    reason: str
 
     @model_validator(mode="after")
     def _scores_of_every_arm(self) -> Self:
@@ -37,13 +38,12 @@ class Refinement:
 
     @property
     def used(self) -> bool:
-        """Whether a refiner ships."""
+        """Whether a refiner was chosen."""
         return self.arm != UNET
 
     def __str__(self) -> str:
         scores = ", ".join(f"{arm} {self.clean[arm]:.3f} / {self.degraded[arm]:.3f}" for arm in self.clean)
-        shipped = f"{self.arm} ships" if self.used else "no refiner gained, so that the U-Net ships"
-        return f"val, clean / degraded: {scores}; {shipped}"
+        return f"val, clean / degraded: {scores}. {self.reason}"
 
     def write(self, directory: Path) -> None:
         write_typed(directory / FILE_NAME, self)

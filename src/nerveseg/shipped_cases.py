@@ -1,7 +1,6 @@
 """The cases of the model that ships: here, of a commit, of a model in MLflow's registry.
 
-They are the rows of the last model in `metrics/cases.csv` (`evaluate` scores what ships last, as `exported`), a frame
-each, with `frame` and `subject` as text. Each registered model keeps a copy of that file.
+They are the rows of `exported` in `metrics/cases.csv`, a frame each, with `frame` and `subject` as text. Each registered model keeps a copy of that file.
 """
 
 import io
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from nerveseg.errors import ComparisonError, RepositoryError
+from nerveseg.model_names import SHIPPED
 from nerveseg.outputs import read_csv
 from nerveseg.repository import git
 from nerveseg.tracking_models import CASES, downloaded, is_uri
@@ -56,6 +56,8 @@ def _shipped(content: str, source: str) -> pd.DataFrame:
         table = read_csv(io.StringIO(content))
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise ComparisonError(f"{source} is no table of cases ({error}); make it again with `dvc repro`") from None
-    if table.empty or "model" not in table:
-        raise ComparisonError(f"{source} has no row of a model; make it again with `dvc repro`")
-    return table[table["model"] == table["model"].iloc[-1]]
+    if "model" not in table or not (ships := table["model"] == SHIPPED).any():
+        raise ComparisonError(
+            f"{source} has no row of `{SHIPPED}`, the model that ships; make it again with `dvc repro`"
+        )
+    return table[ships]

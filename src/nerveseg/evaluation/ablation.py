@@ -1,15 +1,9 @@
 """The models side by side on clean and on degraded frames, and how far each lies from the tuned U-Net, case by case.
 
-Models of the ablation, in the column `model`:
-
-    unet_untuned    the U-Net's mask at probability 0.5, no cut-off searched
-    unet            the U-Net with its cut-offs: what every other one is held against
-    control         the U-Net under a refiner that was trained without a critic
-    adversarial     the U-Net under the same refiner trained against the critic
-    ensemble        that of `evaluate.ensemble`, where one is named
-
-`dice` and `iou` are means over all frames; `dice_nerve`, `iou_nerve`, `hd95` and `assd` (pixels of the annotated frame) and
-`nsd` (at 2 pixels) over those that show a nerve, distances over those of them in which something is drawn, whose share is `presence_sensitivity`.
+The column `model` has `unet_untuned`, `unet`, the arms and the ensemble (`model_names`). `dice` and `iou` are means over all
+frames; `dice_nerve`, `iou_nerve` and `nsd` (at 2 pixels) over those that show a nerve. `hd95` and `assd` (pixels of the annotated
+frame) are over those of them in which this model draws something, `frames_outlined` of them, which are others for each model;
+`hd95_common` and `assd_common`, by which models are compared, over the `frames_outlined_by_all`.
 Rows of severity 0 are the clean frames, called `clean`; those called `all` hold the frames of every degradation of one severity together.
 """
 
@@ -20,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.data.degradation import DEGRADATIONS, degrade_each
-from nerveseg.evaluation.cases import case_measures, summary
+from nerveseg.evaluation.cases import case_measures, outlined, over_common_frames, summary
 from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.intervals import subject_interval
 from nerveseg.evaluation.metrics import Mask, none_for_nan
@@ -30,9 +24,10 @@ from nerveseg.params import DegradationParams, EvaluateParams
 BASE, UNTUNED = "unet", "unet_untuned"
 CLEAN, POOLED = "clean", "all"
 REPORTED = 3  # the severity that metrics.json and the verdict are about
-OUTLINE = ("hd95", "assd", "nsd")
+OVERLAP = ("dice", "iou", "dice_nerve", "iou_nerve", "presence_sensitivity", "presence_specificity")
+OUTLINE = ("hd95_common", "assd_common", "nsd")
 COMPARED = ("dice", "dice_nerve", "iou_nerve", *OUTLINE)
-SCORES = ("dice", "iou", "dice_nerve", "iou_nerve", "presence_sensitivity", "presence_specificity", *OUTLINE)
+SCORES = (*OVERLAP, "hd95", "assd", *OUTLINE)
 STAGE_SEED = 0xE7A
 Look = Callable[[NDArray[np.uint8]], Mapping[str, Iterable[Estimate]]]  # frames (N, H, W) -> estimates by model
 
@@ -46,7 +41,8 @@ def ablation_table(
     seed: int,
 ) -> pd.DataFrame:
     """A row for each degradation, severity and model: its scores, and of each of `COMPARED` the mean difference from the
-    tuned U-Net on the same frames (`..._gain`) with its 95 % interval (`..._low`, `..._high`), a bootstrap over subjects.
+    tuned U-Net on the same frames (`..._gain`) with its 95 % interval, a bootstrap over subjects (`..._low`, `..._high`, and
+    `..._no_interval`, the reason where there is none).
 
     Args:
         test: what is scored.
@@ -71,10 +67,11 @@ def ablation_table(
 
 
 def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """`dice_nerve` and `hd95` of each model over all degradations at `REPORTED`."""
+    """`dice_nerve` and `hd95_common` of each model over all degradations at `REPORTED`, and the counts of frames."""
     rows = table[(table["degradation"] == POOLED) & (table["severity"] == REPORTED)].set_index("model")
     return {
-        str(model): none_for_nan({key: float(row[key]) for key in ("dice_nerve", "hd95")})
+        str(model): none_for_nan({key: float(row[key]) for key in ("dice_nerve", "hd95_common")})
+        | {key: int(row[key]) for key in ("frames_outlined", "frames_outlined_by_all")}
         for model, row in rows.iterrows()
     }
 
@@ -102,12 +99,15 @@ def _measures(truth: Mask, predicted: Mask) -> dict[str, float | bool | int]:
 def _rows(
     degradation: str, severity: int, cases: Mapping[str, pd.DataFrame], resamples: int, seed: int
 ) -> Iterator[dict[str, object]]:
+    cases = over_common_frames(cases)
     for model, of in cases.items():
         scores = summary(of)
         row: dict[str, object] = {"degradation": degradation, "severity": severity, "model": model}
         row |= {score: np.nan if scores[score] is None else scores[score] for score in SCORES}
+        row["frames_outlined"] = int(outlined(of).sum())
+        row["frames_outlined_by_all"] = int(of["hd95_common"].count())
         for measure in COMPARED if model != BASE else ():
             gains = pd.DataFrame({"subject": of["subject"], measure: of[measure] - cases[BASE][measure]})
             row[f"{measure}_gain"] = gains[measure].mean()
-            row[f"{measure}_low"], row[f"{measure}_high"] = subject_interval(gains, measure, resamples, seed)
+            row |= subject_interval(gains, measure, resamples, seed).named(measure)
         yield row

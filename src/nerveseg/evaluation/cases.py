@@ -3,9 +3,12 @@
 Beside the overlap (`metrics`) and the distances between outlines (`surface_distances`): `centroid_distance` is that between
 the centres of mass of both masks, where a needle would be aimed at; `area_error` the difference of their areas as a share of
 the annotated one, 0 and up. Both are NaN, as distances are, where one of the masks is empty: what was missed altogether is
-told by Dice and by presence. Where the annotated mask is empty the share of the outline, `nsd`, is NaN as well: it would count
+told by Dice and by presence. Each model's mean is therefore over frames of its own, and one that misses the hard frames has the
+shorter distances; models are compared over the frames that all of them outline (`over_common_frames`). Where the annotated mask is empty the share of the outline, `nsd`, is NaN as well: it would count
 frames without a nerve, of which Dice counts too many.
 """
+
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,8 @@ from nerveseg.evaluation.surface_distances import IN_PIXELS, surface_distances
 OF_OUTLINE = ("hd", "hd95", "assd", "nsd", "centroid_distance", "area_error")
 LENGTHS = ("hd", "hd95", "assd", "centroid_distance")  # which millimetres measure as well, with `_mm` behind the name
 AREAS = ("truth_area", "predicted_area")  # likewise, `_mm2`
+DISTANCES = ("hd95", "assd", "centroid_distance", "area_error")  # of a frame in which both masks show a nerve
+COMMON = tuple(f"{measure}_common" for measure in DISTANCES)  # over the frames that all models outline
 IN_SUMMARY = ("hd95", "assd", "nsd", "centroid_distance", "area_error")
 
 
@@ -48,14 +53,38 @@ def case_measures(truth: Mask, predicted: Mask, spacing: Spacing | None = None) 
 
 def summary(cases: pd.DataFrame) -> dict[str, float | None]:
     """Scores over the cases of one model (rows of `case_measures`): those of `summarise`, and of `IN_SUMMARY` the means over
-    the cases in which both masks show a nerve; of `nsd` over all with an annotated one.
+    the cases in which both masks show a nerve; of `nsd` over all with an annotated one. After `over_common_frames`, `COMMON`
+    as well.
     """
     return none_for_nan(contributions(cases).mean().to_dict())
 
 
 def contributions(cases: pd.DataFrame) -> pd.DataFrame:
     """What each case contributes to each score of `summary`, which is the mean of its column; NaN where it does not count."""
-    return scored(cases).assign(**{measure: cases[measure] for measure in IN_SUMMARY})
+    return scored(cases).assign(**{measure: cases[measure] for measure in (*IN_SUMMARY, *COMMON) if measure in cases})
+
+
+def outlined(cases: pd.DataFrame) -> "pd.Series[bool]":
+    """In which frames both masks show a nerve."""
+    return cases["hd95"].notna()
+
+
+def over_common_frames(tables: Mapping[str, pd.DataFrame], silent: Collection[str] = ()) -> dict[str, pd.DataFrame]:
+    """The cases of models, of the same frames in the same order, with the columns `COMMON`: `DISTANCES` in the frames that
+    all models outline, NaN in the others.
+
+    Args:
+        tables: rows of `case_measures` by model.
+        silent: models that draw nothing by design, for which no frame is left out.
+    """
+    drawn = [outlined(cases).to_numpy() for model, cases in tables.items() if model not in silent]
+    by_all = np.logical_and.reduce(drawn)
+    return {
+        model: cases.assign(
+            **{name: cases[measure].where(by_all) for name, measure in zip(COMMON, DISTANCES, strict=True)}
+        )
+        for model, cases in tables.items()
+    }
 
 
 def _outlines(truth: Mask, predicted: Mask, spacing: Spacing) -> dict[str, float]:

@@ -8,7 +8,7 @@ hard about a frame drops out. Two things fail:
 
 A subject has few frames, and one nerve that is missed moves their mean by more than any sensible margin. A subject therefore
 fails only where the whole interval of its change lies below `-stratum_margin`: one frame alone fails no model. Intervals are
-at 95 %, over subjects; where there is only one, over its frames.
+at 95 %, over subjects; that of a subject is over its frames, and where all of them changed alike the change itself stands for it.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from nerveseg.errors import ComparisonError
-from nerveseg.evaluation.intervals import subject_interval
+from nerveseg.evaluation.intervals import ALL_EQUAL, Interval, subject_interval
 from nerveseg.evaluation.strata import parts_of
 from nerveseg.params import GateParams
 
@@ -35,8 +35,7 @@ class Verdict:
     """`passed`; `reasons`, a sentence for each thing that fails; and `table`, a row for each thing that was looked at:
 
     `stratum`, which is `all`, `presence`, `size` or `subject`; `part`, its name there (of `all`: the score); `frames` and
-    `subjects`; `base` and `now`, the mean Dice of either; `change` with its interval, `low` and `high`, NaN for a single
-    frame; `margin`, NaN where nothing is decided; `failed`.
+    `subjects`; `base` and `now`, the mean Dice of either; `change` with its interval, `low` and `high`, NaN where there is none; `margin`, NaN where nothing is decided; `failed`.
     """
 
     passed: bool
@@ -65,9 +64,10 @@ def judge(base: pd.DataFrame, now: pd.DataFrame, margins: GateParams, resamples:
     pairs = _paired(base, now)
     rows = []
     for stratum, part, margin, of in _looked_at(pairs, margins):
-        low, high = _interval(of, resamples, seed)
+        low, high, missing = _interval(of, stratum, resamples, seed)
         change = of["change"].mean()
-        fell = (high if stratum == SUBJECT else change) < -margin - _ROUNDING
+        certain = change if missing == ALL_EQUAL else high
+        fell = (certain if stratum == SUBJECT else change) < -margin - _ROUNDING
         means = {"base": of["dice_base"].mean(), "now": of["dice"].mean(), "change": change, "low": low, "high": high}
         counts = {"frames": len(of), "subjects": of["subject"].nunique()}
         rows.append({"stratum": stratum, "part": part, **counts, **means, "margin": margin, "failed": bool(fell)})
@@ -112,20 +112,16 @@ def _paired(base: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     return after.assign(dice_base=before["dice"], change=after["dice"] - before["dice"]).reset_index()
 
 
-def _interval(of: pd.DataFrame, resamples: int, seed: int) -> tuple[float, float]:
-    if len(of) == 1:
-        return float("nan"), float("nan")
-    drawn = of["frame"] if len(set(of["subject"])) == 1 else of["subject"]
+def _interval(of: pd.DataFrame, stratum: str, resamples: int, seed: int) -> Interval:
+    drawn = of["frame"] if stratum == SUBJECT else of["subject"]
     return subject_interval(of.assign(subject=drawn), "change", resamples, seed)
 
 
 def _reason(row: dict[Hashable, Any]) -> str:
     names = {ALL: row["part"], SUBJECT: f"dice of subject {row['part']}", "size": f"dice of {row['part']} nerves"}
     what = names.get(row["stratum"], f"dice of frames with {row['part']}")
-    return (
-        f"{what} fell by {-row['change']:.4f} (95 % {row['low']:+.4f} to {row['high']:+.4f}), more than "
-        f"{row['margin']:g}"
-    )
+    interval = "" if pd.isna(row["low"]) else f" (95 % {row['low']:+.4f} to {row['high']:+.4f})"
+    return f"{what} fell by {-row['change']:.4f}{interval}, more than {row['margin']:g}"
 
 
 def _some(frames: Iterable[object]) -> str:

@@ -1,6 +1,6 @@
 """What models are scored on, and what `metrics.json` and `cases.csv` say of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from nerveseg.data.letterbox import Mask, Size, Spacing
 from nerveseg.data.records import Record
 from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK, baseline_masks
 from nerveseg.evaluation.calibration import calibration_errors
-from nerveseg.evaluation.cases import case_measures, summary
+from nerveseg.evaluation.cases import case_measures, outlined, over_common_frames, summary
+from nerveseg.evaluation.intervals import Interval
 from nerveseg.evaluation.metrics import none_for_nan, presence_auc
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, confidence
 
@@ -64,35 +65,50 @@ class HeldOut:
         ]
         return pd.concat(tables)
 
+    def all_cases(self, cases: pd.DataFrame, average: NDArray[np.float32]) -> pd.DataFrame:
+        """The cases of models and those of the baselines beside them, with distances over common frames; the empty baseline,
+        which outlines none, is left aside.
+        """
+        tables = pd.concat([cases, self.baseline_cases(average)]).groupby("model", sort=False)
+        return pd.concat(over_common_frames({str(model): rows for model, rows in tables}, silent={EMPTY}).values())
+
     def metrics(self, cases: pd.DataFrame, reliability: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, Any]:
         """The scores of each model and each baseline of `cases`, 95 % intervals of the models' Dice, and what was counted.
 
         Args:
-            cases: rows of `cases` of one model after the other, and of `baseline_cases`.
+            cases: of `all_cases`.
             reliability: of `reliability_table`, of the models.
             bounds: of `interval_table`.
         """
         parts = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
         models = [name for name in parts if name not in {EMPTY, MEAN_MASK}]
-        scores = {name: summary(rows) for name, rows in parts.items()}
+        scores: dict[str, dict[str, float | None]] = {
+            name: summary(rows) | {"frames_outlined": int(outlined(rows).sum())} for name, rows in parts.items()
+        }
         for name in models:
             scores[name]["presence_auc"] = presence_auc(parts[name])
             scores[name] |= calibration_errors(reliability[reliability["model"] == name])
         found = {(row["model"], row["score"]): row for row in bounds.to_dict("records")}
+        common = cases.loc[cases["model"] == models[0], "hd95_common"].count()
         return {
             **scores,
             "intervals": {
-                name: none_for_nan(
-                    {f"{key}_{end}": found[name, key][end] for key in HEADLINE for end in ("low", "high")}
-                )
+                name: {part: value for key in HEADLINE for part, value in _interval(found[name, key], key).items()}
                 for name in models
             },
             "counts": {
                 "frames": len(self.truths),
                 "frames_with_nerve": sum(bool(truth.any()) for truth in self.truths),
                 "subjects": len(set(self.subjects)),
+                "frames_outlined_by_all": int(common),
             },
         }
 
     def _who(self, model: str) -> pd.DataFrame:
         return pd.DataFrame({"frame": self.names, "subject": self.subjects, "model": model})
+
+
+def _interval(row: Mapping[Hashable, Any], key: str) -> dict[str, float | str | None]:
+    """For `metrics.json`: `KEY_low` and `KEY_high`, or None for both and the reason, `KEY_no_interval`."""
+    low, high, missing = Interval(row["low"], row["high"], row["no_interval"])
+    return none_for_nan({f"{key}_low": low, f"{key}_high": high}) | ({f"{key}_no_interval": missing} if missing else {})

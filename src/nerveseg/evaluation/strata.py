@@ -6,22 +6,23 @@ from nerveseg.evaluation.intervals import subject_interval
 from nerveseg.evaluation.metrics import none_for_nan
 
 SIZES = ("small", "medium", "large")
-MEASURED = ("dice", "hd95", "centroid_distance")
+MEASURED = ("dice", "hd95_common", "centroid_distance_common")
 
 
 def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     """A row for each model and part.
 
     Args:
-        cases: rows of `HeldOut.cases`, of models and of baselines.
+        cases: of `HeldOut.all_cases`.
         resamples: of the bootstrap over the subjects of a part.
         seed: likewise.
 
     Returns:
         Columns `model`; `stratum`, which is `presence`, `size` or `subject`; `part`, its name there; `frames` and `subjects`;
-        the means of `dice`, `hd95` and `centroid_distance` over its frames; and the 95 % interval of Dice, `dice_low` and
-        `dice_high`, NaN for a part of a single subject. Sizes are thirds of the frames with a nerve by its annotated share of
-        the frame.
+        the mean of `dice` over its frames, those of `hd95` and `centroid_distance` over the frames of it that all models
+        outline (`..._common`), and the number of these, `frames_outlined_by_all`; and the 95 % interval of Dice, `dice_low`,
+        `dice_high`, and `dice_no_interval`, the reason where there is none, as for a single subject. Sizes are thirds of the
+        frames with a nerve by its annotated share of the frame.
     """
     rows = [
         {"model": model, "stratum": stratum, "part": part, **_scores(of_part, resamples, seed)}
@@ -48,8 +49,9 @@ def parts_of(cases: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: of.astype(pd.CategoricalDtype(order)) for name, (of, order) in parts.items()}
 
 
-def _scores(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | int | None]:
-    subjects = len(set(cases["subject"]))
-    low, high = subject_interval(cases, "dice", resamples, seed) if subjects > 1 else (float("nan"), float("nan"))
+def _scores(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | int | str | None]:
     means = none_for_nan({measure: cases[measure].mean() for measure in MEASURED})
-    return {"frames": len(cases), "subjects": subjects, **means, "dice_low": low, "dice_high": high}
+    interval = subject_interval(cases, "dice", resamples, seed)
+    counts = {"frames": len(cases), "subjects": cases["subject"].nunique()}
+    common = {"frames_outlined_by_all": int(cases["hd95_common"].count())}
+    return {**counts, **means, **common, **interval.named("dice")}

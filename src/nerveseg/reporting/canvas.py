@@ -15,6 +15,8 @@ from typing import Literal
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from nerveseg.model_names import LABELS
+
 BLUE, SKY, VERMILLION, YELLOW, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#F0E442", "#009E73"
 ORANGE, PURPLE, GREY = "#E69F00", "#CC79A7", "#777777"
 TRUTH = YELLOW
@@ -34,14 +36,16 @@ class Look:
     marker: str
 
 
-LOOKS = {
-    "unet_untuned": Look("U-Net at 0.5", GREY, GREY, (0, (1, 2)), (0, (1, 1.5)), "x"),
-    "unet": Look("U-Net", BLUE, SKY, (0, (5, 2)), "-", "o"),
-    "control": Look("Refined, no critic", ORANGE, ORANGE, (0, (3, 1)), "--", "D"),
-    "adversarial": Look("Refined, critic", PURPLE, PURPLE, (0, (2.2, 1.2)), "-.", "v"),
-    "gan": Look("Shipped", VERMILLION, VERMILLION, (0, (2.2, 1.2)), "--", "s"),
-    "ensemble": Look("Ensemble", GREEN, GREEN, (0, (1, 1)), "-.", "^"),
+_LOOKS = {  # `gan` and the ensemble share one: a chart has the arms and the ensemble, or what val chose of the arms
+    "unet_untuned": (GREY, GREY, (0, (1, 2)), (0, (1, 1.5)), "x"),
+    "unet": (BLUE, SKY, (0, (5, 2)), "-", "o"),
+    "control": (ORANGE, ORANGE, (0, (3, 1)), "--", "D"),
+    "adversarial": (PURPLE, PURPLE, (0, (2.2, 1.2)), "-.", "v"),
+    "gan": (GREEN, GREEN, (0, (1, 1)), "-.", "^"),
+    "ensemble": (GREEN, GREEN, (0, (1, 1)), "-.", "^"),
+    "exported": (VERMILLION, VERMILLION, (0, (2.2, 1.2)), "--", "s"),
 }
+LOOKS = {model: Look(LABELS[model], *look) for model, look in _LOOKS.items()}
 
 STYLE = {
     "font.size": 10,

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.data.letterbox import Frame, Mask
+from nerveseg.model_names import SHIPPED
 from nerveseg.reporting.canvas import LOOKS
 from nerveseg.reporting.pictures import Case
 from nerveseg.reporting.selection import KINDS, outcome
@@ -67,7 +68,13 @@ class Gallery:
     def document(self) -> dict[str, Any]:
         """Everything, for `json.dumps`."""
         looks = {model: {"label": LOOKS[model].label, "colour": LOOKS[model].on_frame} for model in self._models}
-        return {"models": looks, "kinds": KINDS, "quality": self._rung._asdict(), "cases": self._cases}
+        return {
+            "models": looks,
+            "shipped": SHIPPED,
+            "kinds": KINDS,
+            "quality": self._rung._asdict(),
+            "cases": self._cases,
+        }
 
     def _add(self, case: Case) -> None:
         self._models = list(case.masks)

@@ -4,7 +4,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("case-data").textContent);
   const models = Object.keys(data.models);
-  const shipped = models[models.length - 1];
+  const shipped = data.shipped;
   const at = (id) => document.getElementById(id);
   const section = at("browser");
   const numbers = new Map(data.cases.map((item, index) => [item.name, index]));

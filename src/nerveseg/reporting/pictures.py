@@ -1,7 +1,7 @@
 """Frames with what was annotated and what was predicted.
 
 A frame is uint8 (H, W); its masks are bool and its probabilities float, of the same shape. Frames of differing
-sizes may share a picture. The annotation is yellow in all of them, the U-Net sky blue and dashed, the refiner
+sizes may share a picture. The annotation is yellow in all of them, the U-Net sky blue and dashed, what ships
 vermillion and dotted. A mask without a pixel is said in words: "no nerve", and whether a cut-off emptied it.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.patches import Patch
 
+from nerveseg.model_names import SHIPPED
 from nerveseg.reporting.canvas import LOOKS, TRUTH, LineStyle
 from nerveseg.reporting.cells import caption, cells
 from nerveseg.reporting.layers import AGREEMENT, colour_bar, differences, fill, heat, key, outline, say
@@ -29,7 +30,7 @@ class Case:
     subject: str
     frame: Frame
     truth: Mask
-    probabilities: Mapping[str, npt.NDArray[np.float32]]  # by model: "unet", "gan"
+    probabilities: Mapping[str, npt.NDArray[np.float32]]  # by model
     masks: Mapping[str, Mask]  # after threshold and post-processing
     dice: Mapping[str, float]
     uncertainty: npt.NDArray[np.float32]  # of the model that ships, in bits, 0..1
@@ -50,10 +51,10 @@ class Case:
         return " · ".join(part for part in (self.rank.capitalize(), self.name, f"subject {self.subject}") if part)
 
 
-def comparison(cases: Sequence[Case], path: Path | str, dpi: int, *, shipped: str = "gan") -> None:
-    """A row per case: frame, annotation, each model, and where the `shipped` model and the annotation differ."""
+def comparison(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
+    """A row per case: frame, annotation, each model, and where the model that ships and the annotation differ."""
     models = _models(cases)
-    heads = ["Frame", "Annotation", *(LOOKS[model].label for model in models), f"{LOOKS[shipped].label} vs annotation"]
+    heads = ["Frame", "Annotation", *(LOOKS[model].label for model in models), f"{LOOKS[SHIPPED].label} vs annotation"]
     legend = [Patch(facecolor=colour, edgecolor="#444444", label=meaning) for meaning, colour in AGREEMENT.values()]
     rows = [[case.frame] * len(heads) for case in cases]
     with cells(path, dpi, rows, width=2.15, heads=heads, legend=legend) as placed:
@@ -64,7 +65,7 @@ def comparison(cases: Sequence[Case], path: Path | str, dpi: int, *, shipped: st
             for axes, model in zip(predicted, models, strict=True):
                 caption(axes, _told(case, model))
                 fill(axes, case.masks[model], LOOKS[model].on_frame)
-            differences(differing, case.truth, case.masks[shipped])
+            differences(differing, case.truth, case.masks[SHIPPED])
 
 
 def overlays(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
@@ -106,15 +107,15 @@ def heatmaps(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
 
 def uncertainties(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
     """A row per case: where the model that ships is right and wrong, and how unsure it is of each pixel."""
-    shipped = _models(cases)[-1]
-    heads = ["Frame", f"{LOOKS[shipped].label} vs annotation", "Uncertainty"]
+    _need(cases)
+    heads = ["Frame", f"{LOOKS[SHIPPED].label} vs annotation", "Uncertainty"]
     legend = [Patch(facecolor=colour, edgecolor="#444444", label=meaning) for meaning, colour in AGREEMENT.values()]
     rows = [[case.frame] * len(heads) for case in cases]
     with cells(path, dpi, rows, width=2.9, heads=heads, legend=legend, right=0.85) as placed:
         for case, (plain, differing, unsure) in zip(cases, placed, strict=True):
             caption(plain, case.title)
-            caption(differing, _told(case, shipped))
-            differences(differing, case.truth, case.masks[shipped])
+            caption(differing, _told(case, SHIPPED))
+            differences(differing, case.truth, case.masks[SHIPPED])
             caption(unsure, f"highest {case.uncertainty.max():.2f} bits")
             heat(unsure, case.uncertainty)
         colour_bar(placed[0][-1], "Entropy of the probability (bits)")
@@ -130,9 +131,13 @@ def montage(
             outline(axes, mask, TRUTH)
 
 
-def _models(cases: Sequence[Case]) -> list[str]:
+def _need(cases: Sequence[Case]) -> None:
     if not cases:
         raise ValueError("a picture of cases needs at least one case")
+
+
+def _models(cases: Sequence[Case]) -> list[str]:
+    _need(cases)
     return [model for model in LOOKS if model in cases[0].masks]
 
 

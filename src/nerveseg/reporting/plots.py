@@ -71,10 +71,10 @@ def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path:
 
 def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
     """Small multiples, a panel per degradation and one for all of them: Dice of the frames that show the nerve, and the
-    distance of the outlines, against severity, a line per model. Rows of severity 0, the clean frames, begin every line. The
+    distance of the outlines in those that all models outline, against severity, a line per model. Rows of severity 0, the clean frames, begin every line. The
     average train mask, whose scores `metrics.json` holds, does not look at frames: its line is level.
     """
-    scores = {"dice_nerve": "Dice, frames with nerve", "hd95": "HD95 (pixels)"}
+    scores = {"dice_nerve": "Dice, frames with nerve", "hd95_common": "HD95 (pixels)"}
     need(table, ["degradation", "severity", "model", *scores], "the robustness table")
     clean, poor = table[table["severity"] == 0], table[table["severity"] > 0]
     degraded = [str(name) for name in poor["degradation"].unique()]

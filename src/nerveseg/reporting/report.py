@@ -16,19 +16,15 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from nerveseg.evaluation.cases import COMMON, DISTANCES
+from nerveseg.evaluation.intervals import Interval
+from nerveseg.model_names import LABELS, shown
 from nerveseg.reporting.canvas import GREEN, TRUTH, VERMILLION, YELLOW, replacing
 from nerveseg.reporting.charts import Chart
 from nerveseg.reporting.embedding import document, figure, script
 from nerveseg.reporting.layers import HEAT
 from nerveseg.reporting.provenance import CutoffRow
 
-METHODS = {
-    "unet": "U-Net",
-    "gan": "Shipped",
-    "exported": "Shipped, exported",
-    "baseline_mean_mask": "Average mask",
-    "baseline_empty": "Empty mask",
-}
 MEASURES = {  # key in metrics.json: name, what it is; better the higher they are, but for `LOWER`
     "dice": ("Dice, all frames", "mean over the frames; empty against empty counts 1, as in Kaggle’s challenge"),
     "dice_nerve": ("Dice, frames with nerve", "mean over the frames in which a nerve is annotated"),
@@ -38,24 +34,26 @@ MEASURES = {  # key in metrics.json: name, what it is; better the higher they ar
     "precision": ("Precision", "share of the predicted area that is nerve, mean over frames with a prediction"),
     "recall": ("Recall", "share of the nerve’s area that is found, mean over frames with a nerve"),
     "specificity": ("Specificity", "share of the pixels that are no nerve and called so; high for any small target"),
-    "hd95": (
+    "frames_outlined": ("Frames outlined", "frames with a nerve in which something is drawn; distances have no others"),
+    "hd95_common": (
         "HD95 (pixels)",
-        "95th percentile of the distances between outlines, mean over frames in which both show a nerve",
+        "95th percentile of the distances between outlines, mean over the frames that all of the models outline",
     ),
-    "assd": ("ASSD (pixels)", "mean distance between outlines, likewise"),
+    "assd_common": ("ASSD (pixels)", "mean distance between outlines, over the same frames"),
     "nsd": ("NSD at 2 pixels", "share of the outlines within 2 pixels of each other, mean over frames with a nerve"),
-    "centroid_distance": (
+    "centroid_distance_common": (
         "Distance of centres (pixels)",
-        "between the centres of mass, where a needle would be aimed at",
+        "between the centres of mass, where a needle would be aimed at, over the frames that all of the models outline",
     ),
-    "area_error": ("Error of the area", "as a share of the annotated area"),
+    "area_error_common": ("Error of the area", "as a share of the annotated area, over the same frames"),
     "presence_sensitivity": ("Presence: sensitivity", "share of the frames with a nerve in which one is predicted"),
     "presence_specificity": ("Presence: specificity", "share of the frames without a nerve in which none is predicted"),
     "presence_auc": ("Presence: ROC AUC", "a frame with a nerve is held for likelier to show one than a frame without"),
     "ece": ("Calibration error", "mean difference between probability and share of nerve, over all pixels"),
     "ece_doubtful": ("Calibration error, doubtful pixels", "likewise, of pixels with a probability of at least 0.05"),
 }
-LOWER = {"hd95", "assd", "centroid_distance", "area_error", "ece", "ece_doubtful"}  # is better
+OF_OWN_FRAMES = DISTANCES  # means over frames that differ from model to model: in `metrics.json`, not beside each other
+LOWER = {*DISTANCES, *COMMON, "ece", "ece_doubtful"}  # is better
 BESIDE = Path(__file__).parent
 SCRIPTS = ("cases.js", "bundled/chart.js", "charts.js")
 AGREEMENT = {"tp": GREEN, "fp": VERMILLION, "fn": YELLOW}
@@ -86,7 +84,7 @@ def write_report(
     Args:
         path: of the page, for example reports/index.html.
         metrics: the content of metrics/metrics.json.
-        bounds: of the scores: the columns `model`, `score`, `low` and `high` of metrics/intervals.csv.
+        bounds: of the scores: the columns `model`, `score`, `low`, `high` and `no_interval` of metrics/intervals.csv.
         params: the content of params.yaml: values, and sections of values.
         data: facts on the data set, digests among them.
         figures: title, caption and PNG of each, in the order of the page.
@@ -96,11 +94,13 @@ def write_report(
         browser: the document of `case_browser.Gallery`; None for a page without cases, charts and scripts.
         charts: drawn in the browser.
     """
-    methods = {key: name for key, name in METHODS.items() if key in metrics}
+    methods = {key: LABELS[key] for key in shown(metrics)}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((BESIDE / "page.html").read_text(encoding="utf-8"))
-    known = bounds.dropna().to_dict("records")
-    ends = {(str(row["model"]), str(row["score"])): (float(row["low"]), float(row["high"])) for row in known}
+    intervals = {
+        (str(row["model"]), str(row["score"])): Interval(float(row["low"]), float(row["high"]), row["no_interval"])
+        for row in bounds.astype({"no_interval": object}).fillna({"no_interval": ""}).to_dict("records")
+    }
     palette = base64.b64encode((255 * np.asarray(HEAT.colors)).round().astype("uint8").tobytes()).decode("ascii")
     documents = {
         "case-data": document({**browser, "palette": palette, "truth": TRUTH}),
@@ -109,7 +109,7 @@ def write_report(
     page = template.render(
         methods=methods,
         rows=[
-            (*_named(measure), _scores(metrics, ends, list(methods), measure))
+            (*_named(measure), _scores(metrics, intervals, list(methods), measure))
             for measure in _measures(metrics, methods)
         ],
         counts=metrics.get("counts"),
@@ -131,7 +131,9 @@ def write_report(
 
 def _measures(metrics: Mapping[str, Any], methods: Mapping[str, str]) -> list[str]:
     """The measures we have words for, in our order, then any others."""
-    present = dict.fromkeys(measure for method in methods for measure in metrics[method] if measure != "used")
+    present = dict.fromkeys(measure for method in methods for measure in metrics[method])
+    for measure in OF_OWN_FRAMES:
+        present.pop(measure, None)
     return [measure for measure in MEASURES if measure in present] + [key for key in present if key not in MEASURES]
 
 
@@ -141,7 +143,7 @@ def _named(measure: str) -> tuple[str, str]:
 
 def _scores(
     metrics: Mapping[str, Any],
-    ends: Mapping[tuple[str, str], tuple[float, float]],
+    intervals: Mapping[tuple[str, str], Interval],
     methods: Sequence[str],
     measure: str,
 ) -> list[Score]:
@@ -151,13 +153,20 @@ def _scores(
     known = [_number(value) for value in values if value is not None and measure in MEASURES]
     best = (min if measure in LOWER else max)(known, key=float, default=None)
     return [
-        Score(_number(value), "–".join(map(_number, ends.get((method, measure), ()))), _number(value) == best)
+        Score(_number(value), _interval(value, intervals.get((method, measure))), _number(value) == best)
         for method, value in zip(methods, values, strict=True)
     ]
 
 
 def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
+    return "n/a" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def _interval(value: float | None, interval: Interval | None) -> str:
+    """What stands under a score: its interval, or why there is none; nothing where there is no score either."""
+    if value is None or interval is None:
+        return ""
+    return f"no interval: {interval.missing}" if interval.missing else interval.told().replace(" to ", "–")
 
 
 def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -5,6 +5,8 @@
 
 import pandas as pd
 
+from nerveseg.model_names import SHIPPED
+
 POOR = 0.7  # Dice below which an outline is called poor
 KINDS = {  # of outcomes, the worst first: what it is called, and what it means
     "missed": "the nerve was missed",
@@ -28,7 +30,7 @@ def outcome(has_nerve: bool, predicted_area: int, dice: float, *, withheld: bool
     return "poor" if dice < POOR else "good"
 
 
-def chosen(scores: pd.DataFrame, count: int, shipped: str = "gan") -> dict[str, str]:
+def chosen(scores: pd.DataFrame, count: int, shipped: str = SHIPPED) -> dict[str, str]:
     """About `count` frames with a nerve, and whether each is among the best, median or worst by the Dice of the model that ships:
     a third of each, the best first. Of equal ones that whose name comes first is the better one.
     """
