@@ -8,6 +8,7 @@ from pathlib import Path
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.export import export
+from nerveseg.exported import Source
 from nerveseg.loading import load_trained
 from nerveseg.outputs import fresh_folder
 from nerveseg.params import FRESH, load_params
@@ -21,9 +22,8 @@ OUTPUT = Path("models/exported")
 
 def export_model() -> None:
     params = load_params()
-    source, trained = (
-        ("gan", GAN) if params.evaluate.ensemble == FRESH else ("ensemble", Path(params.evaluate.ensemble))
-    )
+    source: Source = "gan" if params.evaluate.ensemble == FRESH else "ensemble"
+    trained = GAN if source == "gan" else Path(params.evaluate.ensemble)
     with fresh_folder(OUTPUT) as folder, stage_run("export", params) as run, undisturbed("export", params):
         make_deterministic(params.seed)
         val = HeldOut.of(list(read_records(shards(PROCESSED, "val"), DatasetInfo.read(PROCESSED))))

@@ -38,6 +38,7 @@ from nerveseg.exported import (
     ExportedMember,
     ExportedPredictor,
     Maps,
+    Source,
     compiled,
     estimate_of,
     infer,
@@ -67,7 +68,7 @@ class Export:
     int8_layers: int
 
 
-def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: str) -> Export:
+def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source) -> Export:
     """Write the exported model into a folder.
 
     Args:
@@ -102,7 +103,9 @@ def _cases(model: Predictor, val: HeldOut) -> pd.DataFrame:
     return val.cases("", model.estimates(val.frames, val.sizes), model.cutoffs)
 
 
-def _write_all(model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: str) -> Export:
+def _write_all(
+    model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
+) -> Export:
     members = list(model.members.values()) if isinstance(model, Ensemble) else [model]
     layers, int8_layers = 0, 0
     for number, member in enumerate(members):

@@ -30,6 +30,7 @@ EXPORTED_NAME = "exported.json"
 UNET_FILE, JUDGE_FILE, REFINER_FILE = "unet.xml", "judge.xml", "refiner.xml"
 LOGITS, PRESENCE, POOR = "logits", "presence", "poor"
 Maps = NDArray[np.float32]
+Source = Literal["gan", "ensemble"]  # keys of `metrics.json`
 # One frame at a time is answered by all cores, as is a batch; float32 because bfloat16 would make other numbers elsewhere.
 _COMPILED_FOR = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
@@ -54,7 +55,7 @@ class ExportedConfig:
     cutoffs: Cutoffs
     learnt_frames: tuple[str, ...]
     precision: Literal["int8", "float32"]
-    source: Literal["gan", "ensemble"]
+    source: Source
     members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]
     grey_range: GreyRange
 
