@@ -43,7 +43,7 @@ STILL, LOOP = dicom(picture()[np.newaxis]), dicom(np.stack([picture(1), picture(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    export(segmenter(), folder, FLOAT, VAL)
+    export(segmenter(), folder, FLOAT, VAL, "gan")
     return folder
 
 

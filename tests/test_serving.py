@@ -46,7 +46,7 @@ def folder(tmp_path_factory) -> Path:
     """A model as it is registered."""
     root = tmp_path_factory.mktemp("served")
     (root / "exported").mkdir()
-    export(segmenter(2), root / "exported", FLOAT, VAL)
+    export(segmenter(2), root / "exported", FLOAT, VAL, "gan")
     save_served(root / "model", root / "exported", pd.DataFrame({"frame": ["1_1"]}), "A card.")
     return root / "model"
 

@@ -320,7 +320,7 @@ def test_a_file_s_name_is_no_command_to_the_terminal(tmp_path, capsys, monkeypat
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    export(segmenter(4), folder, FLOAT, VAL)
+    export(segmenter(4), folder, FLOAT, VAL, "gan")
     return folder
 
 
