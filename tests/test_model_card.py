@@ -90,8 +90,8 @@ def test_frames_of_the_user_s_own_are_not_called_simulated():
 
 @pytest.mark.parametrize("name", [*MARKS, *COMMANDS, *LINKS])
 def test_the_name_of_the_folder_is_words_alone_in_the_card(name):
-    _, plain = card(info=replace(INFO, source="data/raw/clinic"))
-    _, text = card(info=replace(INFO, source=f"data/raw/{name}"))
+    plain = card(info=replace(INFO, source="data/raw/clinic"))
+    text = card(info=replace(INFO, source=f"data/raw/{name}"))
     assert [token.type for token in tokens_of(text) if not token.type.startswith("text")] == [
         token.type for token in tokens_of(plain) if not token.type.startswith("text")
     ]
