@@ -5,7 +5,8 @@ bootstrap; Davison and Hinkley 1997, section 3.8). One subject says nothing of o
 are all equal: there is no interval then, but a reason.
 """
 
-from typing import NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ class Interval(NamedTuple):
         return {f"{measure}_low": self.low, f"{measure}_high": self.high, f"{measure}_no_interval": self.missing}
 
     @classmethod
-    def of(cls, row: "pd.Series | dict[str, object]", measure: str) -> Self:
+    def of(cls, row: Mapping[Any, Any], measure: str) -> Self:
         """Read what `named` gave; JSON has None for NaN, CSV NaN for an empty reason."""
         low, high, missing = (row.get(f"{measure}_{part}") for part in ("low", "high", "no_interval"))
         return cls(

@@ -64,8 +64,8 @@ def choose(
             arm = best([name for name in arms.cutoffs if name != ADVERSARIAL])
     return Refinement(
         arm,
-        clean[named].to_dict(),
-        degraded[named].to_dict(),
+        {name: float(clean.loc[name, named]) for name in arms.cutoffs},
+        {name: float(degraded.loc[name, named]) for name in arms.cutoffs},
         tuple(remarks),
         _reason(arm, beyond_control),
     )
