@@ -36,7 +36,9 @@ class Look:
     marker: str
 
 
-_LOOKS = {  # `gan` and the ensemble share one: a chart has the arms and the ensemble, or what val chose of the arms
+_LOOKS: dict[
+    str, tuple[str, str, LineStyle, LineStyle, str]
+] = {  # `gan` and the ensemble share one: a chart has the arms and the ensemble, or what val chose of the arms
     "unet_untuned": (GREY, GREY, (0, (1, 2)), (0, (1, 1.5)), "x"),
     "unet": (BLUE, SKY, (0, (5, 2)), "-", "o"),
     "control": (ORANGE, ORANGE, (0, (3, 1)), "--", "D"),
