@@ -53,44 +53,45 @@ UNET, REFINED, EXPORTED = Path("models/unet"), Path("models/gan"), Path("models/
 
 def evaluate() -> None:
     params = load_params()
-    with only_writer(METRICS / "metrics.json"), stage_run("evaluate", params) as run, undisturbed("evaluate", params):
-        make_deterministic(params.seed)
-        info = DatasetInfo.read(PROCESSED)
-        test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
-        average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
-        folders = _folders(params.evaluate.ensemble)
-        models = _models(folders)
-        cases = pd.concat([test.cases(name, _look(model, test), model.cutoffs) for name, model in models.items()])
-        thresholds = [
-            threshold_table(name, _look(model, test), test.truths, model.cutoffs) for name, model in models.items()
-        ]
-        reliability = pd.concat(
-            [reliability_table(name, _look(model, test), test.truths) for name, model in models.items()]
-        )
-        robustness = _ablation(test, models, params)
-        all_cases = test.all_cases(cases, average)
-        bounds = interval_table(all_cases, params.evaluate.bootstrap, params.seed)
-        metrics = test.metrics(all_cases, reliability, bounds)
-        metrics["degraded"] = degraded_scores(robustness)
-        shipped = ExportedConfig.read(EXPORTED)
-        arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
-        metrics["shipped"] = {"source": shipped.source, "arm": arm, "precision": shipped.precision}
-        metrics["export"] = on_test(
-            cases, shipped, params.export.max_difference, params.evaluate.bootstrap, params.seed
-        )
-        write_csv(METRICS / "cases.csv", cases)
-        write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
-        write_csv(METRICS / "calibration.csv", reliability)
-        write_csv(METRICS / "strata.csv", strata_table(all_cases, params.evaluate.bootstrap, params.seed))
-        write_csv(METRICS / "intervals.csv", bounds)
-        write_csv(METRICS / "robustness.csv", robustness)
-        write_json(METRICS / "metrics.json", metrics)
-        run.log_scores(metrics)
-        for path in sorted(METRICS.glob("*.csv")):
-            run.log_artifact(path, "metrics")
-        print(pd.DataFrame({key: metrics[key] for key in scored(metrics)}).round(3).to_string(na_rep="n/a"))
-        if warning := metrics["export"].get("warning"):
-            print(f"warning: {warning}", file=sys.stderr)
+    with only_writer(METRICS / "metrics.json"), stage_run("evaluate", params) as run:
+        with undisturbed("evaluate", params):
+            make_deterministic(params.seed)
+            info = DatasetInfo.read(PROCESSED)
+            test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
+            average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
+            folders = _folders(params.evaluate.ensemble)
+            models = _models(folders)
+            cases = pd.concat([test.cases(name, _look(model, test), model.cutoffs) for name, model in models.items()])
+            thresholds = [
+                threshold_table(name, _look(model, test), test.truths, model.cutoffs) for name, model in models.items()
+            ]
+            reliability = pd.concat(
+                [reliability_table(name, _look(model, test), test.truths) for name, model in models.items()]
+            )
+            robustness = _ablation(test, models, params)
+            all_cases = test.all_cases(cases, average)
+            bounds = interval_table(all_cases, params.evaluate.bootstrap, params.seed)
+            metrics = test.metrics(all_cases, reliability, bounds)
+            metrics["degraded"] = degraded_scores(robustness)
+            shipped = ExportedConfig.read(EXPORTED)
+            arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
+            metrics["shipped"] = {"source": shipped.source, "arm": arm, "precision": shipped.precision}
+            metrics["export"] = on_test(
+                cases, shipped, params.export.max_difference, params.evaluate.bootstrap, params.seed
+            )
+            write_csv(METRICS / "cases.csv", cases)
+            write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
+            write_csv(METRICS / "calibration.csv", reliability)
+            write_csv(METRICS / "strata.csv", strata_table(all_cases, params.evaluate.bootstrap, params.seed))
+            write_csv(METRICS / "intervals.csv", bounds)
+            write_csv(METRICS / "robustness.csv", robustness)
+            write_json(METRICS / "metrics.json", metrics)
+            run.log_scores(metrics)
+            for path in sorted(METRICS.glob("*.csv")):
+                run.log_artifact(path, "metrics")
+            print(pd.DataFrame({key: metrics[key] for key in scored(metrics)}).round(3).to_string(na_rep="n/a"))
+            if warning := metrics["export"].get("warning"):
+                print(f"warning: {warning}", file=sys.stderr)
         _register(run, metrics, cases, info, params)
 
 

@@ -143,6 +143,7 @@ def test_a_stage_passes_where_only_what_it_does_not_read_changes(declared):
         edit(declared / "params.yaml", "lr: 3.0e-3", "lr: 0.003")
         (declared / "other.py").touch()
         os.utime(declared / "code.py", (1, 1))
+        os.utime(declared / "data" / "phantom" / "frame", (1, 1))
         (declared / "data" / "phantom" / ".DS_Store").touch()
 
 

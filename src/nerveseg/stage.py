@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,23 @@ from nerveseg.params import Params, checked_params, read_params
 from nerveseg.parent import end_cleanly, end_with_the_pipeline
 
 _REMEDY = "put it back, or run `dvc repro` again for the outputs of what is there now"
+
+
+@dataclass(frozen=True)
+class _File:
+    """Equal where the content is: a `touch` changes nothing."""
+
+    digest: str
+    size: int = field(compare=False)
+    time: int = field(compare=False)
+
+    @classmethod
+    def of(cls, path: Path, before: "_File | None") -> "_File":
+        found = path.stat()
+        if before and (before.size, before.time) == (found.st_size, found.st_mtime_ns):
+            return before
+        with path.open("rb") as file:
+            return cls(hashlib.file_digest(file, "sha256").hexdigest(), found.st_size, found.st_mtime_ns)
 
 
 @contextmanager
@@ -41,7 +59,7 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
         DisturbedError: a parameter, a file of code or an input has changed.
     """
     declared = _declared(stage)
-    sections, before = _sections(declared), _fingerprints(declared)
+    sections, before = _sections(declared), _fingerprints(declared, {})
     if declared and checked_params(read_params(), "params.yaml") != params:
         raise DisturbedError(f"params.yaml changed while {stage} started; run it again")
     yield
@@ -49,7 +67,9 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
         f"params.yaml: {key} changed from {old} to {new} while {stage} ran"
         for key, old, new in _differences(sections, _sections(declared))
     ]
-    changes += [f"{path} changed while {stage} ran" for path, _, _ in _differences(before, _fingerprints(declared))]
+    changes += [
+        f"{path} changed while {stage} ran" for path, _, _ in _differences(before, _fingerprints(declared, before))
+    ]
     if changes:
         raise DisturbedError("\n".join(f"{change}; {_REMEDY}" for change in changes))
 
@@ -72,26 +92,16 @@ def _sections(declared: dict[str, list[str]]) -> dict[str, Any]:
     return {key: value for key, value in every.items() if any(f"{key}.".startswith(f"{name}.") for name in names)}
 
 
-def _fingerprints(declared: dict[str, list[str]]) -> dict[str, Any]:
-    """Of code the content; of data, which may be large, the sizes and times of all files."""
+def _fingerprints(declared: dict[str, list[str]], before: dict[str, _File]) -> dict[str, _File]:
+    """Of every file of code and data; one that has kept its size and time since `before` is not read again."""
     every = flatten(read_params(), reducer="dot") if declared else {}
-    found: dict[str, Any] = {}
+    found: dict[str, _File] = {}
     for dependency in declared.get("deps", []):
         path = Path(re.sub(r"\$\{(.+?)\}", lambda name: str(every.get(name[1])), dependency))
-        if path.suffix in {".py", ".html", ".js"}:
-            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
-        else:
-            files = path.rglob("*") if path.is_dir() else [path]
-            found |= {str(file): _stat(file) for file in files if not file.name.startswith(".")}
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and not file.name.startswith("."):
+                found[str(file)] = _File.of(file, before.get(str(file)))
     return found
-
-
-def _stat(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (0, 0) if path.is_dir() else (found.st_size, found.st_mtime_ns)
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
