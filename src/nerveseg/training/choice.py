@@ -64,8 +64,8 @@ def choose(
             arm = best([name for name in arms.cutoffs if name != ADVERSARIAL])
     return Refinement(
         arm,
-        {name: float(clean.loc[name, named]) for name in arms.cutoffs},
-        {name: float(degraded.loc[name, named]) for name in arms.cutoffs},
+        {name: float(clean[named].loc[name]) for name in arms.cutoffs},
+        {name: float(degraded[named].loc[name]) for name in arms.cutoffs},
         tuple(remarks),
         _reason(arm, beyond_control),
     )
