@@ -170,7 +170,7 @@ def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path, params):
         subprocess.run([sys.executable, "-c", script, str(tmp_path / name), *paths], check=True)
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
-    assert len(contents[0]) == 7
+    assert len(contents[0]) == 8
     assert contents[0] == contents[1]
 
 
