@@ -179,6 +179,15 @@ def test_stem_and_depth_of_the_plain_unet_bind_its_input_and_that_of_no_other_en
         load_params(of_unet(changed, 160, encoder="resnet18", architecture="pspnet"))
 
 
+@pytest.mark.parametrize("encoder", ["inceptionv3", "inceptionresnetv2"])
+def test_encoders_of_the_inception_family_refuse_frames_that_they_would_shrink_to_nothing(changed, encoder):
+    with pytest.raises(
+        ParamsError, match=rf"preprocess.width is 64; unet.encoder {encoder} needs .* 75 .* make it 96 or more"
+    ):
+        load_params(of_unet(changed, 64, encoder=encoder))
+    assert load_params(of_unet(changed, 96, encoder=encoder)).preprocess.width == 96
+
+
 @pytest.mark.parametrize(
     ("unet", "message"),
     [

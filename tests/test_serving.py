@@ -26,6 +26,7 @@ from PIL import Image
 
 from conftest import ROOT, simulated_frame
 from nerveseg import cli
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.export import export
 from nerveseg.loading import load_predictor
 from nerveseg.predictor import Prediction
@@ -173,6 +174,8 @@ def test_frames_of_several_sizes_and_forms_in_one_request_are_told_as_lists_wher
 
 def test_an_empty_mask_has_no_centroid():
     class Blind:
+        grey_range = GreyRange()
+
         def predict(self, frames):
             return [
                 Prediction(np.zeros(frame.shape, np.float32), np.zeros(frame.shape, bool), 0.1, 0.9) for frame in frames

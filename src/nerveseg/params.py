@@ -35,6 +35,7 @@ ENCODERS = (
     "senet154", "seresnet101", "seresnet152", "seresnet18", "seresnet34", "seresnet50", "seresnext101", "seresnext50",
     "vgg16", "vgg19",
 )  # fmt: skip
+SMALLEST = {"inceptionv3": 75, "inceptionresnetv2": 75}  # sides in pixels, by keras_applications; the others accept 32
 PLAIN = "plain"
 Architecture = Literal["unet", "linknet", "fpn", "pspnet"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -365,6 +366,11 @@ class Params(Section):
                     f"preprocess.{side} is {value}; the network of unet.encoder {self.unet.encoder}, architecture "
                     f"{self.unet.architecture}, stem {self.unet.stem}, depth {self.unet.depth} needs a multiple of "
                     f"{self.unet.size_multiple}"
+                )
+            if value < (least := SMALLEST.get(self.unet.encoder, 0)):
+                raise ValueError(
+                    f"preprocess.{side} is {value}; unet.encoder {self.unet.encoder} needs at least {least} pixels, so make it "
+                    f"{-(-least // self.unet.size_multiple) * self.unet.size_multiple} or more, or choose another encoder"
                 )
         return self
 
