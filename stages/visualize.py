@@ -89,12 +89,12 @@ def visualize() -> None:
             metrics,
             bounds,
             params.model_dump(exclude={"tracking", "gate"}),
-            asdict(info),
+            {key: value for key, value in asdict(info).items() if key != "warnings"},
             [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()],
             [*shipped(metrics), verdict(robust, refinement), *refinement.remarks],
             gallery.document(),
             charts(metrics, scores, robust, thresholds, unet_history),
-            origin_of(params.data.dir),
+            origin_of(info.source, info.warnings),
             {LOOKS[name].label: CutoffRow.of(model.cutoffs, params.postprocess) for name, model in models.items()},
         )
         run.log_report(folder)

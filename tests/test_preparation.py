@@ -310,9 +310,10 @@ def test_frames_without_a_known_subject_count_alone_and_that_is_told(prepare, tm
     for number in range(8):
         (folder / f"scan-{number}.png").write_bytes(encoded(picture(number), "PNG"))
         (folder / f"scan-{number}_mask.png").write_bytes(encoded(blob(), "PNG"))
-    inventory = prepare(folder)[0]
+    inventory, info = prepare(folder)[:2]
     assert inventory.unknown == 8
     assert "scores may leak" in inventory.warnings[0]
+    assert info.warnings == tuple(inventory.warnings)
     assert (inventory.manifest["subject"] == inventory.manifest["frame"]).all()
 
 

@@ -31,8 +31,15 @@ def committed(folder, **files):
 
 
 def test_simulated_frames_are_called_simulated_and_others_by_their_folder(repository):
-    assert "simulated" in origin_of(str(SIMULATED))[0]
-    assert origin_of("data/raw/clinic")[0] == "The frames come from data/raw/clinic."
+    assert "simulated" in origin_of(str(SIMULATED), ())[0]
+    assert origin_of("data/raw/clinic", ())[0] == "The frames come from data/raw/clinic."
+
+
+def test_the_page_repeats_what_check_warned_of():
+    assert (
+        origin_of("data/raw/clinic", ("3 frames without a known subject",))[1]
+        == "Warning: 3 frames without a known subject."
+    )
 
 
 def test_what_the_page_calls_simulated_is_what_the_stage_phantom_writes():
@@ -43,17 +50,19 @@ def test_the_page_names_the_commit_of_its_code_and_not_that_of_its_results(repos
     code = committed(repository, src="code")
     results = committed(repository, metrics="0.9")
     assert code != results
-    assert origin_of("data/phantom")[1] == f"Code and parameters are those of commit {code}."
+    assert origin_of("data/phantom", ())[1] == f"Code and parameters are those of commit {code}."
 
 
 def test_changes_that_no_commit_has_are_told(repository):
     code = committed(repository, src="code")
     (repository / "src" / "file").write_text("changed")
-    assert origin_of("data/phantom")[1] == f"Code and parameters are those of commit {code}, with uncommitted changes."
+    assert (
+        origin_of("data/phantom", ())[1] == f"Code and parameters are those of commit {code}, with uncommitted changes."
+    )
 
 
 def test_without_git_the_page_says_why_it_names_no_commit(repository):
-    assert "cannot say which version" in origin_of("data/phantom")[1]
+    assert "cannot say which version" in origin_of("data/phantom", ())[1]
 
 
 def test_cut_offs_are_in_words_and_one_at_the_edge_of_its_grid_is_remarked():

@@ -134,7 +134,15 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
     digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
     source = str(inventory.reading.directory)
     info = DatasetInfo(
-        source, params.height, params.width, mean, deviation, counts, digest, inventory.reading.grey_range
+        source,
+        params.height,
+        params.width,
+        mean,
+        deviation,
+        counts,
+        digest,
+        inventory.reading.grey_range,
+        tuple(inventory.warnings),
     )
     info.write(output)
     return info

@@ -42,8 +42,8 @@ READ_AHEAD = 4  # batches
 @checked_dataclass(frozen=True, config=STRICT)
 class DatasetInfo:
     """Where the frames came from (`data.dir`), the network's input size in pixels, grey-level statistics of train
-    (0..255), frames per split, the SHA-256 over the digests of all frames, and what was black and white in files that do not
-    say it.
+    (0..255), frames per split, the SHA-256 over the digests of all frames, what was black and white in files that do not
+    say it, and a sentence for each thing that a reader of the scores should know.
     """
 
     source: str
@@ -54,6 +54,7 @@ class DatasetInfo:
     frames: dict[str, Annotated[int, Field(ge=0)]]
     digest: str
     grey_range: GreyRange = field(default_factory=GreyRange)
+    warnings: tuple[str, ...] = ()
 
     def write(self, directory: Path) -> None:
         write_typed(directory / INFO_NAME, self)

@@ -35,14 +35,14 @@ class CutoffRow:
         )
 
 
-def origin_of(data_dir: str) -> list[str]:
-    """Sentences on the frames and the code behind a report."""
+def origin_of(data_dir: str, warnings: Sequence[str]) -> list[str]:
+    """Sentences on the frames and the code behind a report; `warnings` are those of the data set."""
     frames = (
         "The frames are simulated: the scores show that the pipeline works, not how well it outlines nerves of people."
         if Path(data_dir) == SIMULATED
         else f"The frames come from {data_dir}."
     )
-    return [frames, _code()]
+    return [frames, *(f"Warning: {warning}." for warning in warnings), _code()]
 
 
 def _code() -> str:
