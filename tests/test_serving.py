@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from conftest import ROOT, simulated_frame
@@ -33,6 +34,7 @@ from nerveseg.predictor import Prediction
 from nerveseg.registration import example, save_served
 from nerveseg.served import ServedPredictor
 from nerveseg.serving_app import Application
+from nerveseg.serving_requests import PIXELS, ROWS
 from nerveseg.tracking_models import PREDICTOR
 from processes import started
 from test_export import FLOAT, VAL
@@ -47,6 +49,7 @@ def folder(tmp_path_factory) -> Path:
     """A model as it is registered."""
     root = tmp_path_factory.mktemp("served")
     (root / "exported").mkdir()
+    tf.keras.utils.set_random_seed(0)  # weights under which FRAME shows a nerve
     export(segmenter(2), root / "exported", FLOAT, VAL, "gan")
     save_served(root / "model", root / "exported", pd.DataFrame({"frame": ["1_1"]}), "A card.")
     return root / "model"
@@ -153,6 +156,7 @@ def test_a_frame_is_answered_as_the_predictor_itself_would_in_each_form(port, ex
     status, answer = ask(port, {"dataframe_records": [row]})
     assert status == 200
     (told,), expected = answer["predictions"], expected_of(FRAME)
+    assert expected.area
     assert np.array_equal(image_of(told["mask"]) > 0, expected.mask)
     assert set(np.unique(image_of(told["mask"]))) <= {0, 255}
     assert np.abs(image_of(told["probability"]) / 65535 - expected.probability).max() < 1 / 65535
@@ -412,6 +416,7 @@ def asked(app, body: bytes, *, chunk: int = 2**16, stall: float = 0.0):
     return asyncio.run(ask())
 
 
+LEAST = PIXELS // ROWS  # that a frame counts, however small
 BODY = json.dumps({"dataframe_records": [{"frame": [[1, 2], [3, 4]]}]}).encode()
 
 
@@ -426,10 +431,16 @@ def test_more_bodies_or_frames_than_can_be_held_get_429_and_the_room_is_given_ba
     monkeypatch.setattr(app._bytes, "left", 10)
     assert asked(app, BODY)[0] == 429
     monkeypatch.setattr(app._bytes, "left", len(BODY))
-    monkeypatch.setattr(app._pixels, "left", 3)
+    monkeypatch.setattr(app._pixels, "left", LEAST - 1)
     assert asked(app, BODY)[0] == 429
-    monkeypatch.setattr(app._pixels, "left", 4)
+    monkeypatch.setattr(app._pixels, "left", LEAST)
     assert [asked(app, BODY)[0] for _ in range(3)] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(("rows", "status"), [(ROWS, 200), (ROWS + 1, 413), (100_000, 413)])
+def test_tiny_frames_cannot_keep_the_model_busy_for_hours(rows, status):
+    body = json.dumps({"dataframe_records": [{"frame": [[0]]}] * rows}).encode()
+    assert asked(application(limit=2**22), body)[0] == status
 
 
 def test_a_fault_of_the_model_is_told_without_what_was_sent_or_where(caplog):
