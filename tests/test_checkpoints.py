@@ -72,6 +72,22 @@ def test_a_place_that_is_no_folder_or_may_not_be_written_stops_no_training(folde
     assert len(caplog.messages) == 1
 
 
+def test_whichever_bit_of_a_checkpoint_flips_the_training_goes_on_from_it_or_begins_anew(folder):
+    checkpoint = Checkpoint("train_unet-a")
+    checkpoint.save(HISTORY, {"network": [np.arange(2, dtype=np.float32)]})
+    whole = checkpoint.path.read_bytes()
+    refused = 0
+    for place in range(0, 8 * len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        checkpoint.path.write_bytes(damaged)
+        if (found := checkpoint.restore()) is None:
+            refused += 1
+        else:
+            assert found[1]["network"][0].tolist() == [0, 1]
+    assert refused
+
+
 def test_a_finished_training_clears_what_none_will_continue(folder):
     folder.mkdir()
     ended = subprocess.Popen([sys.executable, "-c", ""])

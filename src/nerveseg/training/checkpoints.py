@@ -94,7 +94,8 @@ class Checkpoint:
                         states.setdefault(key.rpartition("/")[0], []).append(stored[key])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        # One flipped bit lets zipfile take an array for encrypted, RuntimeError, or for packed in a way that it cannot read.
+        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
             _LOG.warning("%s is damaged (%s); training begins anew", self.path, error)
             return None
         return history, states
