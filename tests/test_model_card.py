@@ -95,3 +95,10 @@ def test_the_name_of_the_folder_is_words_alone_in_the_card(name):
     assert [token.type for token in tokens_of(text) if not token.type.startswith("text")] == [
         token.type for token in tokens_of(plain) if not token.type.startswith("text")
     ]
+
+
+def test_intervals_over_few_subjects_are_called_too_narrow():
+    few, many, one = (card(counts=METRICS["counts"] | {"subjects": count}) for count in (2, 6, 1))
+    assert "With only 2 test subjects the intervals are too narrow" in few
+    assert "too narrow" not in many + one
+    assert "224 frames of 1 subject whom" in one

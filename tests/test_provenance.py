@@ -5,9 +5,10 @@ import subprocess
 import pytest
 
 from conftest import ROOT
+from nerveseg.data.records import SIMULATED
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.params import load_params
-from nerveseg.reporting.provenance import SIMULATED, CutoffRow, origin_of
+from nerveseg.reporting.provenance import CutoffRow, origin_of
 
 
 @pytest.fixture
@@ -40,6 +41,13 @@ def test_the_page_repeats_what_check_warned_of():
         origin_of("data/raw/clinic", ("3 frames without a known subject",))[1]
         == "Warning: 3 frames without a known subject."
     )
+
+
+def test_simulated_frames_are_known_by_any_spelling_of_their_folder(repository):
+    committed(repository, src="code")
+    for spelled in (repository / SIMULATED, "./data/../data/phantom/"):
+        assert "simulated" in origin_of(str(spelled))[0]
+    assert "simulated" not in origin_of("data/phantoms")[0]
 
 
 def test_what_the_page_calls_simulated_is_what_the_stage_phantom_writes():

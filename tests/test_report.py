@@ -249,3 +249,12 @@ def test_a_figure_that_is_not_a_png_is_refused_and_the_old_page_stays(tmp_path):
             tmp_path / "index.html", METRICS, BOUNDS, PARAMS, DATA, [("Figure", "", tmp_path / "figure.png")], FINDINGS
         )
     assert (tmp_path / "index.html").read_text() == "old"
+
+
+def test_the_page_calls_intervals_over_few_subjects_too_narrow(tmp_path, written):
+    few = METRICS | {"counts": METRICS["counts"] | {"subjects": 3}}
+    write_report(tmp_path / "few.html", few, BOUNDS, PARAMS, DATA, [], FINDINGS)
+    assert "With only 3 test subjects the intervals are too narrow" in (tmp_path / "few.html").read_text(
+        encoding="utf-8"
+    )
+    assert "too narrow" not in written

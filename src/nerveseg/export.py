@@ -47,6 +47,7 @@ from nerveseg.exported import (
 from nerveseg.params import ExportParams
 from nerveseg.predictor import Predictor
 from nerveseg.segmenter import Segmenter
+from nerveseg.wording import counted
 
 nncf.set_log_level(logging.WARNING)
 INT8, FLOAT32 = "int8", "float32"
@@ -83,7 +84,7 @@ def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, v
     with_nerve = len({subject for subject, truth in zip(val.subjects, val.truths, strict=True) if truth.any()})
     if with_nerve < LEAST_SUBJECTS:
         reason = (
-            f"val has {with_nerve} subjects with a nerve, of which {LEAST_SUBJECTS} are needed to tell what int8 costs"
+            f"val has {counted(with_nerve, 'subject')} with a nerve; to tell what int8 costs takes {LEAST_SUBJECTS}"
         )
     else:
         found = _write_all(model, directory, params, val, source)

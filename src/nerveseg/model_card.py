@@ -7,11 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nerveseg.data.records import DatasetInfo
-from nerveseg.evaluation.intervals import Interval
+from nerveseg.data.records import DatasetInfo, is_simulated
+from nerveseg.evaluation.intervals import Interval, caution
 from nerveseg.foreign_text import in_markdown
 from nerveseg.model_names import what_ships
 from nerveseg.params import Params
+from nerveseg.wording import counted
 
 _SCORES = {
     "dice_nerve": "Dice, frames with a nerve",
@@ -22,7 +23,6 @@ _SCORES = {
     "presence_sensitivity": "sensitivity of presence",
     "presence_specificity": "specificity of presence",
 }
-_SIMULATED = "data/phantom"
 
 
 def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params: Params) -> str:
@@ -35,7 +35,7 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
         params: with which it was trained.
     """
     counts, bounds = metrics["counts"], metrics["intervals"][model]
-    simulated = info.source == _SIMULATED
+    simulated = is_simulated(info.source)
     what = "simulated B-mode frames, which are no substitute for real ones" if simulated else "the user's own frames"
     frames = ", ".join(f"{count} {split}" for split, count in info.frames.items())
     rows = []
@@ -45,7 +45,7 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
         rows.append(f"| {name} | {_told(metrics[model].get(key))} | {interval} | {' | '.join(others)} |")
     kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
     warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
-    degraded = metrics["degraded"]
+    degraded, few = metrics["degraded"], caution(counts["subjects"])
     return f"""{_headline(metrics[model], bounds)}
 
 {kind[0].upper()}{kind[1:]}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.{warning}
@@ -54,7 +54,7 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
 
 {in_markdown(Path(info.source).as_posix())}: {what}. Frames: {frames}; split by subject. SHA-256 over all frames: `{info.digest}`.
 
-Tested on {counts["frames"]} frames of {counts["subjects"]} subjects whom training never saw, {counts["frames_with_nerve"]} with a nerve.
+Tested on {counted(counts["frames"], "frame")} of {counted(counts["subjects"], "subject")} whom training never saw, {counts["frames_with_nerve"]} with a nerve.
 
 ## Scores on test
 
@@ -62,7 +62,7 @@ Tested on {counts["frames"]} frames of {counts["subjects"]} subjects whom traini
 |---|---|---|---|---|
 {chr(10).join(rows)}
 
-It draws something in {metrics[model]["frames_outlined"]} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are over the {counts["frames_outlined_by_all"]} of them that all models of this run outline.
+It draws something in {metrics[model]["frames_outlined"]} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are over the {counts["frames_outlined_by_all"]} of them that all models of this run outline.{few and f" {few}"}
 
 On frames degraded on purpose (eight ways, severity 3), Dice of frames with a nerve: {_degraded(degraded)}.
 

@@ -14,6 +14,7 @@ Beside the shards stand `dataset.json`, a `DatasetInfo`, and the list of all fil
 written, shard after shard.
 """
 
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ from nerveseg.params import GreyLevel, Positive, Side
 INFO_NAME = "dataset.json"
 SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
 READ_AHEAD = 4  # batches
+SIMULATED = Path("data/phantom")  # what the stage `phantom` writes
 
 
 @checked_dataclass(frozen=True, config=STRICT)
@@ -62,6 +64,11 @@ class DatasetInfo:
     @classmethod
     def read(cls, directory: Path) -> "DatasetInfo":
         return prepared(directory).read(INFO_NAME, cls)
+
+
+def is_simulated(source: str) -> bool:
+    """Whether the frames of this `data.dir`, however it is spelled, are those that the stage `phantom` makes."""
+    return os.path.abspath(source) == os.path.abspath(SIMULATED)  # noqa: PTH100 - Path.absolute keeps `..`
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nerveseg.evaluation.cases import contributions
 
 LEVEL = 0.95
+ENOUGH = 6  # subjects; fewer lie all on one side of the median by chance in more than 5 % of all draws (2 * 2 ** -5)
 NO_CASE, ONE_SUBJECT, ALL_EQUAL = "no frame counts", "one subject", "equal in all subjects"
 _ROUNDING = 1e-12  # of sums of floats
 NAN = float("nan")
@@ -46,6 +47,16 @@ class Interval(NamedTuple):
     def beside(self, form: str = ".3f") -> str:
         """Behind a number in a sentence: `(95 % 0.812 to 0.851)`, or `(no interval: one subject)`."""
         return f"(no interval: {self.missing})" if self.missing else f"(95 % {self.told(form)})"
+
+
+def caution(subjects: int) -> str:
+    """Return a sentence to stand beside intervals over so few subjects; empty where there are enough, or no interval."""
+    if not 1 < subjects < ENOUGH:
+        return ""
+    return (
+        f"With only {subjects} test subjects the intervals are too narrow: they cannot reach beyond what these subjects show. "
+        f"Test on {ENOUGH} subjects or more."
+    )
 
 
 def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: int) -> Interval:

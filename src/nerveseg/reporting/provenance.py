@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from nerveseg.data.records import is_simulated
 from nerveseg.errors import RepositoryError
 from nerveseg.evaluation.cutoff_search import at_the_edge
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.params import PostprocessParams
 from nerveseg.repository import git
 
-SIMULATED = Path("data/phantom")  # what the stage `phantom` writes
 MADE_BY = ("src", "stages", "dvc.yaml", "params.yaml")  # what decides the numbers, beside the data
 
 
@@ -39,7 +38,7 @@ def origin_of(data_dir: str, warnings: Sequence[str]) -> list[str]:
     """Sentences on the frames and the code behind a report; `warnings` are those of the data set."""
     frames = (
         "The frames are simulated: the scores show that the pipeline works, not how well it outlines nerves of people."
-        if Path(data_dir) == SIMULATED
+        if is_simulated(data_dir)
         else f"The frames come from {data_dir}."
     )
     return [frames, *(f"Warning: {warning}." for warning in warnings), _code()]

@@ -17,13 +17,14 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from nerveseg.evaluation.cases import COMMON, DISTANCES
-from nerveseg.evaluation.intervals import Interval
+from nerveseg.evaluation.intervals import Interval, caution
 from nerveseg.model_names import LABELS, shown
 from nerveseg.reporting.canvas import GREEN, TRUTH, VERMILLION, YELLOW, replacing
 from nerveseg.reporting.charts import Chart
 from nerveseg.reporting.embedding import document, figure, script
 from nerveseg.reporting.layers import HEAT
 from nerveseg.reporting.provenance import CutoffRow
+from nerveseg.wording import counted
 
 MEASURES = {  # key in metrics.json: name, what it is; better the higher they are, but for `LOWER`
     "dice": ("Dice, all frames", "mean over the frames; empty against empty counts 1, as in Kaggle’s challenge"),
@@ -113,6 +114,8 @@ def write_report(
             for measure in _measures(metrics, methods)
         ],
         counts=metrics.get("counts"),
+        counted=counted,
+        caution=caution(metrics["counts"]["subjects"]) if "counts" in metrics else "",
         findings=findings,
         origin=origin,
         cutoffs=cutoffs or {},
