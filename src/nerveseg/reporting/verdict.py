@@ -40,7 +40,7 @@ def shipped(metrics: Mapping[str, Any]) -> list[str]:
         for key in HELD
         if f"{key}_change" in export
     ]
-    instead = " in place of the arm that val chose" if metrics["shipped"]["source"] == ENSEMBLE else ""
+    instead = ", in place of the arm that val chose" if metrics["shipped"]["source"] == ENSEMBLE else ""
     told = f"“Shipped” is {what_ships(metrics)}{instead}; its export changed Dice by {' and '.join(changes)}."
     return [told, *([f"Warning: {export['warning']}."] if "warning" in export else [])]
 
