@@ -27,7 +27,9 @@ from PIL import Image
 
 from conftest import ROOT, simulated_frame
 from nerveseg import cli
+from nerveseg.claimed_pixels import claimed_pixels
 from nerveseg.data.grey_range import GreyRange
+from nerveseg.errors import BadFileError
 from nerveseg.export import export
 from nerveseg.loading import load_predictor
 from nerveseg.predictor import Prediction
@@ -373,6 +375,26 @@ def test_a_film_or_a_file_of_several_pages_is_refused_before_it_is_decoded(port)
         port, json.dumps({"dataframe_records": [{"image": coded(file.getvalue())}]}).encode(), Content_Type=JSON
     )
     assert (status, "more than one page" in told) == (400, True)
+
+
+def compressed(frame: np.ndarray, **header: int) -> bytes:
+    """A run-length coded DICOM file, with what its header says changed afterwards."""
+    import pydicom
+    from pydicom.uid import RLELossless
+
+    dataset, file = pydicom.dcmread(io.BytesIO(dicom_of(frame[np.newaxis]))), io.BytesIO()
+    dataset.compress(RLELossless)
+    for name, value in header.items():
+        setattr(dataset, name, value)
+    dataset.save_as(file)
+    return file.getvalue()
+
+
+def test_a_run_length_coded_frame_may_not_hold_more_than_its_header_announces():
+    bomb_of_runs = compressed(np.zeros((1000, 1000), np.uint8), Rows=9, Columns=9)
+    with pytest.raises(BadFileError, match="more pixels than its header announces"):
+        claimed_pixels(bomb_of_runs)
+    assert claimed_pixels(compressed(FRAME)) == FRAME.size
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def _of_image(content: bytes, formats: tuple[str, ...]) -> int:
 def _of_dicom(content: bytes) -> int:
     import pydicom
     from pydicom.encaps import generate_frames
+    from pydicom.uid import RLELossless
 
     if _DEFLATED in content:
         raise BadFileError("image", "a DICOM file deflated as a whole", "export it uncompressed")
@@ -48,9 +49,31 @@ def _of_dicom(content: bytes) -> int:
     if (count := int(found.get("NumberOfFrames") or 1)) != 1:
         raise BadFileError("image", f"{count} frames, expected one", "export the frames singly")
     announced = int(found.Rows) * int(found.Columns)
-    if not found.file_meta.TransferSyntaxUID.is_compressed:
+    syntax = found.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed:
         return announced
-    return max(announced, *map(_of_part, generate_frames(found.PixelData, number_of_frames=1)))
+    parts = generate_frames(found.PixelData, number_of_frames=1)
+    if syntax == RLELossless:
+        depth = max(1, int(found.SamplesPerPixel) * int(found.BitsAllocated) // 8)  # bytes of a pixel
+        for part in parts:
+            _check_runs(part, 2 * depth * announced)
+        return announced
+    return max(announced, *map(_of_part, parts))
+
+
+def _check_runs(content: bytes, most: int) -> None:
+    """Refuse a run-length coded frame that decodes to more bytes than `most`. A run of two bytes makes 128.
+
+    Raises:
+        BadFileError: it does.
+    """
+    total, at = 0, 64  # behind the header, which says where the segments begin: one follows the other
+    while at < len(content):
+        run = content[at]
+        total += 257 - run if run > 128 else run + 1 if run < 128 else 0
+        at += 2 if run > 128 else run + 2 if run < 128 else 1
+        if total > most:
+            raise BadFileError("image", "more pixels than its header announces", "export it again, uncompressed")
 
 
 def _of_part(content: bytes) -> int:
