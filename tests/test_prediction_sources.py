@@ -384,3 +384,19 @@ def test_watch_takes_the_frames_that_check_takes(folder, model, tmp_path):
     assert predict(root / "x.png", "--out", root / "p", model=model) == 0
     shutil.copytree(root / "p", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("x_mask.png"))
     assert [path.name for path in watch_sources._images(root)] == ["1.2.3", "clip_masked.png", "x.png"]
+
+
+def test_a_file_is_taken_once_however_its_path_is_spelt(folder, monkeypatch):
+    root = folder({"x.png": FRAME, "sub/y.png": FRAME})
+    monkeypatch.chdir(root)
+    for paths in (["x.png", "./x.png", "sub/../x.png", root / "x.png"], ["sub", "x.png", "./sub/../sub"]):
+        found = sources_in([Path(path) for path in paths]).found
+        assert len(found) == len({source.path.resolve() for source in found})
+
+
+@pytest.mark.parametrize("option", [[""], ["x.png", "--out", ""], ["x.png", "--model", ""]])
+def test_an_empty_path_of_a_variable_that_is_not_set_is_refused_and_not_this_folder(option, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "--out", str(tmp_path / "o"), *option])
+    assert end.value.code == 2
+    assert "the path is empty; name a file or a folder" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pydicom
 import pytest
 from PIL import Image
 
+from conftest import write_params
 from nerveseg.data import parallel
 from nerveseg.data.dicom import read_header
 from nerveseg.data.frames import read_frame
@@ -13,7 +14,7 @@ from nerveseg.data.inventory import MANIFEST_COLUMNS
 from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.errors import DatasetError
-from odd_files import blob, dicom, encoded, paged, picture
+from odd_files import blob, dicom, encoded, paged, palette, picture
 from test_cli import run
 
 
@@ -167,12 +168,43 @@ def test_a_split_without_a_nerve_is_an_error_that_names_it(prepare, kaggle_folde
         prepare(folder, split={"val_subjects": ("6",)})
 
 
-def test_labels_that_no_mask_holds_are_named_as_the_cause(prepare, kaggle_folder):
-    with pytest.raises(
-        DatasetError,
-        match=r"no mask shows a nerve; data\.nerve_labels is 7, but the masks hold 255 in 12 of the 12 frames",
-    ):
-        prepare(kaggle_folder(), nerve_labels=(7,))
+def test_labels_that_no_mask_holds_are_named_as_the_cause_and_check_agrees(
+    prepare, kaggle_folder, tmp_path, monkeypatch, capsys
+):
+    told = r"no mask shows a nerve; data\.nerve_labels is 7, but the masks hold 255 in 12 of the 12 frames"
+    folder = kaggle_folder()
+    with pytest.raises(DatasetError, match=told):
+        prepare(folder, nerve_labels=(7,))
+    write_params(tmp_path / "params.yaml", {"data": {"nerve_labels": [7]}})
+    monkeypatch.chdir(tmp_path)
+    assert run("check", folder) == 1
+    assert re.search(f"error: {told}", capsys.readouterr().out)
+
+
+def test_masks_that_are_all_empty_are_an_error_of_check_and_of_preprocess(prepare, kaggle_folder, capsys):
+    folder = kaggle_folder()
+    for path in folder.glob("*_mask.tif"):
+        path.write_bytes(encoded(np.zeros((48, 80), np.uint8)))
+    with pytest.raises(DatasetError, match=r"no mask shows a nerve$"):
+        prepare(folder)
+    assert run("check", folder) == 1
+    assert "error: no mask shows a nerve\n" in capsys.readouterr().out
+
+
+def test_palette_masks_of_several_colours_may_be_told_by_the_number_of_an_entry(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for path in folder.glob("*_mask.tif"):
+        entries = np.asarray(Image.open(path)) // 255
+        entries[:3] = 2
+        path.unlink()
+        path.with_suffix(".png").write_bytes(palette(entries, [(0, 0, 0), (128, 0, 0), (0, 128, 0)]))
+    told = (
+        r"data\.nerve_labels: \['#008000'\] if #008000 alone is; of a palette, the number of an entry will do as well"
+    )
+    with pytest.raises(DatasetError, match=told):
+        prepare(folder)
+    inventory, *_ = prepare(folder, nerve_labels=(1,))
+    assert inventory.manifest["has_nerve"].sum() == 12
 
 
 def two_structures(folder):
@@ -189,7 +221,7 @@ def test_several_values_are_no_nerve_before_somebody_said_which_and_check_agrees
     folder = two_structures(kaggle_folder())
     told = (
         r"the masks hold several values: 1 in 12 of the 12 frames that mark anything \(\d+\.\d% of the marked pixels\); 2 in 12 "
-        r"of .*; say in params\.yaml which of them are nerve, for example data\.nerve_labels: \[1\]"
+        r"of .*; say in params\.yaml which of them are nerve: data\.nerve_labels: \[1\] if 1 alone is"
     )
     with pytest.raises(DatasetError, match=told):
         prepare(folder)

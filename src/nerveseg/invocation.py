@@ -33,6 +33,8 @@ class Typed:
         os.chdir(self._root)
 
     def path(self, text: str) -> Path:
+        if not text:  # pathlib takes it for the current folder, a shell makes it of a variable that is not set
+            raise argparse.ArgumentTypeError("the path is empty; name a file or a folder ('.' is this folder)")
         path = Path(text)
         if self._root == self._here or path.is_absolute():
             return path

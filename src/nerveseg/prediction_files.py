@@ -55,9 +55,9 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
     names = [name for source in sources.found for name in source.files] + [TABLE] + [SUBMISSION] * kaggle
     if foreign := Written(output).foreign(names):
         raise DatasetError(
-            f"{output / foreign[0]} is there already and is not as `nerveseg predict` left it, so it might be an annotation; "
-            f"choose another folder for --out, or move it away"
-            + (f", and {len(foreign) - 1:,} more" if foreign[1:] else "")
+            f"{output / foreign[0]} is there already and is not as `nerveseg predict` left it, so it might be an annotation"
+            + (f" ({len(foreign) - 1:,} more such files are there)" if foreign[1:] else "")
+            + "; choose another folder for --out, or move it away"
         )
 
 

@@ -87,12 +87,11 @@ def sources_in(paths: Sequence[Path]) -> Sources:
                 f"{path} {'matches no file' if glob else 'was not found'}; name files or folders of {EXPECTED}"
             )
     refused: list[Refused] = []
-    chosen: dict[tuple[Path, str], Path] = {}
+    chosen: dict[tuple[str, str], Path] = {}
     for folder in (path for path in paths if path.is_dir()):
-        chosen |= {(path.absolute(), name): path for path, name in _in_folder(folder, refused)}
+        chosen |= {(_place(path), name): path for path, name in _in_folder(folder, refused)}
     chosen |= {
-        (path.absolute(), stem_of(path)): path
-        for path in _named([path for path in paths if not path.is_dir()], refused)
+        (_place(path), stem_of(path)): path for path in _named([path for path in paths if not path.is_dir()], refused)
     }
     if not chosen:
         reasons = Counter(item.reason for item in refused).most_common(3)
@@ -101,6 +100,11 @@ def sources_in(paths: Sequence[Path]) -> Sources:
     sources = [Source(path, name, _frames_in(path)) for (_, name), path in chosen.items()]
     _refuse_collisions(sources)
     return Sources(sources, [item for item in refused if not item.foreign], [item for item in refused if item.foreign])
+
+
+def _place(path: Path) -> str:
+    """The same for every spelling of a path."""
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links, as DVC's are
 
 
 def _in_folder(folder: Path, refused: list[Refused]) -> Iterator[tuple[Path, str]]:

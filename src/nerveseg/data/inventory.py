@@ -69,7 +69,9 @@ class Inventory:
 
     @property
     def unclear(self) -> str:
-        """Why it cannot be told which values in the masks are nerve; '' where it can."""
+        """Why the masks do not tell where nerves are; '' where they do."""
+        if len(self.manifest) and not self.manifest["has_nerve"].any():
+            return self.mask_values.without_nerve(self.reading.labels)
         return "" if self.reading.labels else self.mask_values.unclear
 
     @property
@@ -226,7 +228,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
     """Stop where the data set is not what its owner believes.
 
     Raises:
-        DatasetError: it is unclear which values are nerve, or no frame, or too few of the images can be used.
+        DatasetError: the masks do not tell where nerves are, or no frame, or too few of the images can be used.
     """
     directory, bad = inventory.reading.directory, inventory.bad
     reasons = Counter(item.reason for item in bad).most_common(3)

@@ -179,18 +179,18 @@ def refusal_of(place: Path, path: PurePath, kind: str, records: Records) -> Refu
             path, "its name is no text in UTF-8", "rename it: DVC stops at such a name, whatever the file holds"
         )
     if path.name.startswith("."):
-        return Refused(path, "a hidden file", "nothing, unless it should be a frame", foreign=True)
+        return Refused(path, "a hidden file", "if it should be a frame, export it as one of these", foreign=True)
     if records.name(place):
         remedy = f"nothing, unless it should count as an annotation: then remove {RECORD} beside it"
         return Refused(path, "written by nerveseg predict", remedy, foreign=True)
     if kind == IMAGELESS:
-        return Refused(path, "a DICOM file without an image", "nothing, unless it should be a frame", foreign=True)
+        return Refused(path, "a DICOM file without an image", "if it should be a frame, export it again", foreign=True)
     return None if kind else no_image(path)
 
 
 def no_image(path: PurePath) -> Refused:
     reason = f"no image by its name ({path.suffix or 'no suffix'}), expected {EXPECTED}"
-    return Refused(path, reason, "nothing, unless it should be a frame", foreign=True)
+    return Refused(path, reason, "if it should be a frame, export it as one of these", foreign=True)
 
 
 def is_text(path: PurePath) -> bool:

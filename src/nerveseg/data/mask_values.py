@@ -70,10 +70,16 @@ class ValuesInUse:
             return ""
         first = min(self.found, key=lambda value: (isinstance(value, str), value))
         example = first if isinstance(first, int) else f"'{first}'"
+        entries = "; of a palette, the number of an entry will do as well" if isinstance(first, str) else ""
         return (
-            f"the masks hold several values: {self}; say in params.yaml which of them are nerve, for example "
-            f"data.nerve_labels: [{example}]"
+            f"the masks hold several values: {self}; say in params.yaml which of them are nerve: "
+            f"data.nerve_labels: [{example}] if {first} alone is{entries}"
         )
+
+    def without_nerve(self, labels: Sequence[Value]) -> str:
+        """What is said where no mask shows a nerve."""
+        named = f"; data.nerve_labels is {', '.join(map(str, labels))}, but the masks hold {str(self) or 'nothing'}"
+        return "no mask shows a nerve" + named * bool(labels)
 
     def remarks(self, labels: Sequence[Value]) -> list[str]:
         """What a reader of the scores should know, a sentence each."""

@@ -33,8 +33,9 @@ class Persons:
             )
         if self.alike:
             told.append(
-                f"{len(self.alike):,} names with one date of birth stand under several patients' numbers "
-                f"({' and '.join(self.alike[0][:3])}): if that is one person, say so in subjects.csv"
+                f"one name and date of birth stands under several patients' numbers ({' and '.join(self.alike[0][:3])}"
+                + (f", and {len(self.alike) - 1:,} more such groups" if self.alike[1:] else "")
+                + "): where they are one person, give them one subject in subjects.csv"
             )
         return told
 

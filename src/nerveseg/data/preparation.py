@@ -95,16 +95,11 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
     manifest.loc[list(dropped), "split"] = ""
     for part in SPLITS:
         if not manifest.loc[manifest["split"] == part, "has_nerve"].any():
-            raise DatasetError(f"{inventory.reading.directory}: {_why_empty(part, manifest, inventory)}")
+            raise DatasetError(f"{inventory.reading.directory}: {_why_empty(part, manifest)}")
     return replace(inventory, manifest=manifest, quarantined=quarantined)
 
 
-def _why_empty(part: str, manifest: pd.DataFrame, inventory: Inventory) -> str:
-    if not inventory.manifest["has_nerve"].any():
-        labels = ", ".join(map(str, inventory.reading.labels))
-        return "no mask shows a nerve" + (
-            f"; data.nerve_labels is {labels}, but the masks hold {inventory.mask_values}" if labels else ""
-        )
+def _why_empty(part: str, manifest: pd.DataFrame) -> str:
     if not (manifest["split"] == part).any():
         return (
             f"every frame of the {part} subjects is left out, as a copy of one in another part or as a contradiction; find "
