@@ -336,11 +336,19 @@ def test_no_command_prints_the_help_and_version_the_version(capsys):
     assert capsys.readouterr().out.startswith("nerveseg ")
 
 
+def test_sync_outside_of_a_repository_says_that_it_needs_one(tmp_path, monkeypatch, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("sync").startswith("error: params.yaml was not found; run from the repository's root")
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
         ("predct", "there is no command `predct`; did you mean `predict`?"),
         ("chek", "did you mean `check`?"),
+        ("CHECK", "did you mean `check`?"),
         ("frobnicate", "there is no command `frobnicate`; the commands are check, predict, "),
     ],
 )

@@ -36,6 +36,8 @@ def ended(body: str, **options):
         ("OSError(30, 'x', 'a/b')", 1, "a/b: the file system is read-only"),
         ("OSError(24, 'x')", 1, "too many files are open"),
         ("OSError(36, 'x', 'a')", 1, "a: the name is too long"),
+        ("OSError(27, 'x', 'a')", 1, "a: the file is larger than the file system"),
+        ("NotADirectoryError(20, 'x', 'a/b')", 1, "a/b: a part of this path is a file"),
     ],
 )
 def test_what_stops_a_process_is_one_sentence_and_an_exit_code(raised, code, told):

@@ -236,6 +236,9 @@ def test_a_relative_sqlite_uri_is_taken_from_the_root(repo, params, monkeypatch)
         "127.0.0.1:5000/",
         "[::1]:5000",
         "mlflow.example.org:80/team",
+        "mlflow.example.org",
+        "me:secret@mlflow.example.org/team",
+        "10.0.0.5",
         "me:secret@host:5000",
     ],
 )

@@ -308,6 +308,15 @@ def test_sync_tries_again_what_was_set_aside_and_tells_of_it(repo, two_waiting, 
     assert list((repo / FOLDER / ASIDE).iterdir()) == []
 
 
+def test_what_was_set_aside_and_cannot_be_moved_back_is_named_and_holds_nothing_up(repo, two_waiting, capsys):
+    stuck = repo / FOLDER / ASIDE / "1-stuck"
+    (stuck / "reasons.json").mkdir(parents=True)  # as little to be removed as another user's
+    assert synced() == 1
+    assert "1-stuck cannot be moved (" in capsys.readouterr().err
+    [(_, stages)] = runs_of(repo)
+    assert set(stages) == {"train_unet", "evaluate"}
+
+
 @pytest.mark.parametrize("count", ["", "x", "-1", "99999999999999999999x"])
 def test_a_count_that_was_lost_does_no_harm(repo, two_waiting, count):
     (two_waiting[0] / "sent").write_text(count)

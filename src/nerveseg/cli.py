@@ -156,10 +156,11 @@ def sync() -> int:
     from nerveseg.tracking_outbox import refusals
     from nerveseg.tracking_outbox import sync as deliver
 
+    experiment = load_params().tracking.experiment  # first: outside of a repository nothing would seem to wait
     if not journals() and not set_aside():
         print(f"nothing waits in {FOLDER}")
         return 0
-    done, refused = deliver(load_params().tracking.experiment)
+    done, refused = deliver(experiment)
     print(f"sent what {counted(done, 'stage')} had to tell; {len(journals())} wait on, of stages that are running")
     if refused:
         print(f"MLflow has not taken a part: {refusals(refused)}", file=sys.stderr)

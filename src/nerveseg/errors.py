@@ -88,6 +88,8 @@ _OF_THE_MACHINE = {
     errno.EPERM: "the operation is not permitted; check its owner and permissions",
     errno.EROFS: "the file system is read-only; write elsewhere, or mount it for writing",
     errno.EMFILE: "too many files are open; raise the limit with `ulimit -n 4096`",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows; write elsewhere, or raise the limit",
+    errno.ENOTDIR: "a part of this path is a file where a folder was expected; move it away, or correct the path",
     errno.EIO: "the disk reports an error; check it, then run it again",
     errno.ENAMETOOLONG: "the name is too long for the file system; shorten it",
 }

@@ -14,7 +14,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             commands = re.findall(r"[\w-]+", wrong[2])
-            near = get_close_matches(wrong[1], commands, n=1)
+            near = get_close_matches(wrong[1].lower(), commands, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"the commands are {', '.join(commands)}"
             self.exit(2, f"error: there is no command `{wrong[1]}`; {hint}\n")
         super().error(message)

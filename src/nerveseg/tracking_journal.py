@@ -154,11 +154,16 @@ def journals() -> list[Journal]:
     return [Journal(folder) for folder in sorted((repository_root() / FOLDER).glob("[0-9]*-*")) if folder.is_dir()]
 
 
-def bring_back() -> None:
-    """Let what was set aside be tried once more."""
+def bring_back() -> Counter[str]:
+    """Let what was set aside be tried once more; why a part cannot be, counted."""
+    reasons = Counter[str]()
     for folder in sorted((repository_root() / FOLDER / ASIDE).glob("[0-9]*-*")):
-        (folder / _REASONS).unlink(missing_ok=True)
-        folder.rename(folder.parents[1] / folder.name)
+        try:
+            (folder / _REASONS).unlink(missing_ok=True)
+            folder.rename(folder.parents[1] / folder.name)
+        except OSError as error:
+            reasons[f"{folder.name} cannot be moved ({error.strerror or error}), check its owner and permissions"] += 1
+    return reasons
 
 
 def set_aside() -> int:

@@ -206,5 +206,6 @@ def sync(experiment: str) -> tuple[int, Counter[str]]:
     with failing_clearly(store_uri(repository_root())):
         with within(OPENING):
             store = open_store(experiment)
-        bring_back()
-        return deliver_waiting(Sender(store))
+        kept = bring_back()
+        done, refused = deliver_waiting(Sender(store))
+        return done, kept + refused

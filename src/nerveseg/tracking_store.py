@@ -33,8 +33,11 @@ LOCK_SECONDS = 30.0
 _KIND = {
     "mlflow.experimentKind": "custom_model_development"
 }  # MLflow shows runs with curves then, not traces of agents
-# localhost, localhost:5000, user:password@mlflow.example.org:5000/team, [::1]:5000; a folder has no port
-_ADDRESS = re.compile(r"(?:[^/\s]*@)?(?:localhost|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?")
+# localhost, localhost:5000, user:password@mlflow.example.org:5000/team, mlflow.example.org, [::1]:5000; a folder has no port
+# and hardly two dots
+_ADDRESS = re.compile(
+    r"(?:[^/\s]*@)?(?:localhost|(?:[\w-]+\.){2,}\w+(?::[0-9]+)?|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?"
+)
 _NOT_NOW = {401, 408, 429}  # HTTP statuses of a request that may do when it is sent again
 _NO_JSON = "not in a valid JSON format"  # MLflow of an answer by something else, such as the login page of a network
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
