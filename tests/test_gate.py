@@ -212,6 +212,13 @@ def test_the_table_for_a_terminal_has_a_line_for_each_part_and_says_what_failed(
     assert as_text(verdict(cases(), cases()), "main").splitlines()[-1].startswith("passed against main: ")
 
 
+def test_a_part_without_an_interval_says_why():
+    one = cases()[cases()["subject"] == "4"].iloc[:1]
+    lines = as_text(verdict(one, one), "main").splitlines()
+    assert "none: one subject" in lines[1]
+    assert "none: one frame" in next(line for line in lines if line.split()[0] == "subject")
+
+
 def test_a_subject_that_fell_by_more_than_its_margin_is_named_where_the_gate_passes():
     fallen = cases()["frame"] == cases()["frame"][cases()["subject"] == "4"].iloc[0]
     found = verdict(cases(), changed(cases(), fallen, -0.2))

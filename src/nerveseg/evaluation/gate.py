@@ -35,7 +35,8 @@ class Verdict:
     """`passed`; `reasons`, a sentence for each thing that fails; and `table`, a row for each thing that was looked at:
 
     `stratum`, which is `all`, `presence`, `size` or `subject`; `part`, its name there (of `all`: the score); `frames` and
-    `subjects`; `base` and `now`, the mean Dice of either; `change` with its interval, `low` and `high`, NaN where there is none; `margin`, NaN where nothing is decided; `failed`.
+    `subjects`; `base` and `now`, the mean Dice of either; `change` with its interval, `low` and `high`, NaN where there is none, and
+    `no_interval`, the reason for that; `margin`, NaN where nothing is decided; `failed`.
     """
 
     passed: bool
@@ -70,7 +71,9 @@ def judge(base: pd.DataFrame, now: pd.DataFrame, margins: GateParams, resamples:
         fell = (certain if stratum == SUBJECT else change) < -margin - _ROUNDING
         means = {"base": of["dice_base"].mean(), "now": of["dice"].mean(), "change": change, "low": low, "high": high}
         counts = {"frames": len(of), "subjects": of["subject"].nunique()}
-        rows.append({"stratum": stratum, "part": part, **counts, **means, "margin": margin, "failed": bool(fell)})
+        why = missing.replace("subject", "frame") if stratum == SUBJECT else missing  # whose intervals are over frames
+        decision = {"margin": margin, "failed": bool(fell), "no_interval": why}
+        rows.append({"stratum": stratum, "part": part, **counts, **means, **decision})
     table = pd.DataFrame(rows)
     reasons = tuple(_reason(row) for row in table[table["failed"]].to_dict("records"))
     return Verdict(not reasons, reasons, table)

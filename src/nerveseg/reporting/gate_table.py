@@ -48,7 +48,7 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
             [
                 row["stratum"], on_one_line(row["part"]), row["frames"], row["subjects"],
                 *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+.4f}",
-                "" if pd.isna(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}",
+                f"none: {row['no_interval']}" if row["no_interval"] else f"{row['low']:+.4f} to {row['high']:+.4f}",
                 f"failed, margin {row['margin']:g}" if row["failed"] else "",
             ]
             for row in table.to_dict("records")
