@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nerveseg.data.dataset import AnnotatedFrame, Reading, load
+from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.listing import Names
 from odd_files import blob, dicom, encoded, paged, picture
@@ -9,19 +10,21 @@ from odd_files import blob, dicom, encoded, paged, picture
 LOOP = np.stack([picture(seed) for seed in range(3)])
 BLOBS = np.stack([blob(), blob(value=0), np.roll(blob(), 5, axis=1)])
 
+UNKNOWN = GreyRange()
+
 
 @pytest.fixture
 def found(tmp_path):
     """Writes files and loads the one source that they make."""
 
-    def read(*, labels=(), salt=b"salt", **files):
+    def read(*, labels=(), salt=b"salt", grey_range=UNKNOWN, **files):
         paths = []
         for stem, content in files.items():
             path = tmp_path / stem.replace("__", ".")
             path.write_bytes(content)
             paths.append(path)
         source = Source("9_1", paths[0], tuple(paths[1:]))
-        return list(load(source, Reading(tmp_path, labels, salt)))
+        return list(load(source, Reading(tmp_path, labels, salt, grey_range=grey_range)))
 
     return read
 
@@ -122,9 +125,10 @@ def test_reports_call_a_file_by_a_digest_where_names_are_kept(tmp_path):
 
 
 def test_eight_bits_in_sixteen_keep_their_levels_and_that_is_remarked(found):
-    (item,) = found(a__dcm=dicom(LOOP[:1].astype(np.uint16)), a_mask__tif=encoded(blob()))
+    files = {"a__dcm": dicom(LOOP[:1].astype(np.uint16)), "a_mask__tif": encoded(blob())}
+    (item,) = found(**files, grey_range=GreyRange((0.0, 255.0)))
     assert np.array_equal(item.frame, LOOP[0])
-    assert item.remark == "16 bits a pixel, taken as 8, since no pixel is brighter"
+    assert item.remark == "16 bits a pixel, taken as 8: black at 0, white at 255"
 
 
 def test_text_burned_into_the_pixels_is_remarked(found):

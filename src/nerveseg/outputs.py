@@ -10,12 +10,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-
-import pandas as pd
+from typing import IO, TYPE_CHECKING, Any
 
 from nerveseg.errors import BusyError
 from nerveseg.foreign_text import from_spreadsheet, in_spreadsheet
+
+if TYPE_CHECKING:  # workers write files, too, and need no pandas
+    import pandas as pd
 
 # Columns of our tables, and of subjects.csv, that are text whatever they look like: a subject may be called NA or 007.
 _TEXT = (
@@ -130,15 +131,17 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write a table; numbers keep all of their digits, and no text is a formula to a spreadsheet."""
     lines = _Lines()
     _mapped(table, in_spreadsheet).to_csv(lines, index=False, lineterminator="\r\n")
     write_text(path, lines.getvalue())
 
 
-def read_csv(source: Path | IO[Any]) -> pd.DataFrame:
+def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
     """Read a table as `write_csv` wrote it: names stay text, `NA`, `1e5` and `007` included; an empty number is NaN."""
+    import pandas as pd
+
     table = pd.read_csv(
         source,
         dtype=dict.fromkeys(_TEXT, str),
@@ -151,8 +154,10 @@ def read_csv(source: Path | IO[Any]) -> pd.DataFrame:
     return _mapped(table.fillna(dict.fromkeys(_TEXT, "")), from_spreadsheet)
 
 
-def _mapped(table: pd.DataFrame, of_cell: Callable[[Any], Any]) -> pd.DataFrame:
+def _mapped(table: "pd.DataFrame", of_cell: Callable[[Any], Any]) -> "pd.DataFrame":
     """The table with each cell of its columns of text passed through a function."""
+    import pandas as pd
+
     texts = [name for name, kind in table.dtypes.items() if kind.kind == "O"]
     return table.assign(**{
         str(name): pd.Series([of_cell(cell) for cell in table[name]], table.index, object) for name in texts
