@@ -89,8 +89,8 @@ def evaluate() -> None:
             run.log_scores(metrics)
             for path in sorted(METRICS.glob("*.csv")):
                 run.log_artifact(path, "metrics")
-            table = pd.DataFrame({key: metrics[key] for key in scored(metrics)}, dtype=object)  # counts stay whole
-            print(table.to_string(na_rep="n/a", float_format="{:.3f}".format))
+            table = pd.DataFrame({key: metrics[key] for key in scored(metrics)})
+            print(table.drop(index="frames_outlined").round(3).to_string(na_rep="n/a"))
             if warning := metrics["export"].get("warning"):
                 print(f"warning: {warning}", file=sys.stderr)
         _register(run, metrics, cases, info, params)
