@@ -256,7 +256,7 @@ def test_without_tracking_there_is_no_sweep(repo):
 
 def test_without_optuna_it_is_said_how_to_get_it(repo, monkeypatch):
     monkeypatch.setattr(sweep_module, "find_spec", lambda name: None)
-    with pytest.raises(ParamsError, match=r"pip install 'nerveseg\[sweep\]'"):
+    with pytest.raises(ParamsError, match=r"pip install -e '\.\[sweep\]'"):
         sweep("a", 2, ["lr=1e-4..1e-2"], "val_dice")
 
 
