@@ -89,7 +89,13 @@ def test_check_fails_where_one_frame_stands_under_two_subjects(kaggle_folder, ca
     folder = kaggle_folder(subjects=[1, 2])
     (folder / "2_1.tif").write_bytes((folder / "1_1.tif").read_bytes())
     assert run("check", folder) == 1
-    assert "1 frame under more than one subject" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "1 frame under more than one subject" in told
+    assert "give both one subject in subjects.csv, and check passes" in told
+    (folder / "subjects.csv").write_text(
+        "frame,subject\n" + "".join(f"{path.stem},a\n" for path in folder.glob("?_?.tif"))
+    )
+    assert run("check", folder) == 0
 
 
 def test_check_of_a_folder_without_a_frame_fails(tmp_path, capsys):

@@ -18,8 +18,8 @@ EXPORTED = Path("models/exported")  # no text: argparse would take it for what w
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
-    """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used, it is
-    unclear which values of the masks are nerve, or no frame is left, else 0: where `preprocess` warns, so does it.
+    """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used, one
+    frame stands under several subjects, it is unclear which values are nerve, or no frame is left, else 0.
     """
     from nerveseg.data.inventory import take_inventory
     from nerveseg.data.summary import summary, text
@@ -28,7 +28,7 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     target = (params.preprocess.height, params.preprocess.width)
     inventory = take_inventory(directory, params.data, repository_root(), target, clear_names=clear_names)
     print(json.dumps(summary(inventory), indent=2) if as_json else text(inventory))
-    return 1 if inventory.bad or inventory.unclear or inventory.manifest.empty else 0
+    return 1 if inventory.bad or inventory.leaks or inventory.unclear or inventory.manifest.empty else 0
 
 
 def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[float] | None, *, kaggle: bool) -> int:

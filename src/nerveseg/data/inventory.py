@@ -105,7 +105,8 @@ class Inventory:
             names = " and ".join(self.manifest["frame"].iloc[leaks[0]])
             told.append(
                 f"{counted(len(leaks), 'frame')} under more than one subject with the same pixels ({names}); their "
-                "subjects stay in one split, or, where params part them, the copy that is not in test is left out"
+                "subjects stay in one split, or, where params part them, the copy that is not in test is left out; remove a copy, or give both one subject in "
+                "subjects.csv, and check passes"
             )
         if len(self.conflicts):
             first = self.conflicts.iloc[0]
