@@ -46,8 +46,8 @@ def test_the_page_repeats_what_check_warned_of():
 def test_simulated_frames_are_known_by_any_spelling_of_their_folder(repository):
     committed(repository, src="code")
     for spelled in (repository / SIMULATED, "./data/../data/phantom/"):
-        assert "simulated" in origin_of(str(spelled))[0]
-    assert "simulated" not in origin_of("data/phantoms")[0]
+        assert "simulated" in origin_of(str(spelled), ())[0]
+    assert "simulated" not in origin_of("data/phantoms", ())[0]
 
 
 def test_what_the_page_calls_simulated_is_what_the_stage_phantom_writes():

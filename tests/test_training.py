@@ -101,7 +101,7 @@ STATES = {"network": [np.ones((2, 3), np.float32), np.float32([7.0])], "optimise
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
-    checkpoint = Checkpoint("name")
+    checkpoint = Checkpoint("stage-name")
     checkpoint.save(HISTORY, STATES)
     return checkpoint
 
