@@ -73,21 +73,23 @@ def test_out_of_fold_each_train_frame_is_predicted_by_a_unet_that_was_trained_wi
 
 def test_the_summary_is_over_seeds_and_counts_intervals_that_exclude_zero(bench):
     where = {"degradation": "all", "severity": 3}
-    of_unet = [{"seed": seed, **where, "model": "unet", "dice_nerve": 0.6, "hd95": 10.0 + seed} for seed in range(3)]
+    of_unet = [
+        {"seed": seed, **where, "model": "unet", "dice_nerve": 0.6, "hd95_common": 10.0 + seed} for seed in range(3)
+    ]
     rows = [
-        {"seed": seed, **where, "model": "control", "dice_nerve": 0.7, "hd95": 20.0}
+        {"seed": seed, **where, "model": "control", "dice_nerve": 0.7, "hd95_common": 20.0}
         | {
             "dice_nerve_gain": gain,
             "dice_nerve_low": gain - 0.02,
-            "hd95_gain": -100 * gain,
-            "hd95_high": 2 - 100 * gain,
+            "hd95_common_gain": -100 * gain,
+            "hd95_common_high": 2 - 100 * gain,
         }
         for seed, gain in enumerate((0.01, 0.03, 0.05))
     ]
     found = bench.summary(pd.DataFrame(of_unet + rows)).loc[("all", 3, "control")]
     assert found["dice_nerve gain"] == pytest.approx(0.03)
     assert found["dice_nerve gain sd"] == pytest.approx(0.02)
-    assert found["dice_nerve sure"] == found["hd95 sure"] == 2
-    assert found["hd95 gain"] == pytest.approx(-3.0)
+    assert found["dice_nerve sure"] == found["hd95_common sure"] == 2
+    assert found["hd95_common gain"] == pytest.approx(-3.0)
     assert found["hd95 gain %"] == pytest.approx(-100 * (1 / 10 + 3 / 11 + 5 / 12) / 3)
     assert found["dice_nerve sd"] == 0.0
