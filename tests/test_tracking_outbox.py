@@ -15,7 +15,7 @@ from socket import create_server
 
 import pytest
 
-from nerveseg import cli, tracking_outbox
+from nerveseg import cli, tracking_delivery, tracking_outbox
 from nerveseg.errors import RepositoryError, StoreUnreachableError, TrackingError
 from nerveseg.params import Params, load_params
 from nerveseg.tracking import stage_run
@@ -177,6 +177,72 @@ def test_patience_grows_from_the_end_of_a_try_and_ends_when_the_store_answers(re
         assert Verdict.read("execution").wait == 0
     path.write_text(json.dumps({"failures": 1, "again": time.time() + 1e9, "took": 1.0}))  # the clock was set
     assert Verdict.read("execution").wait == PATIENCE[-1]
+
+
+def waiting_journal() -> Journal:
+    journal = Journal.fresh("train_unet")
+    begun = {"find": [{"key": "a"}], "name": "a", "tags": {}, "params": {}, "time": 1}
+    journal.append(Message("run", "a", begun))
+    journal.take(being_written=True)
+    return journal
+
+
+def send_or_fail(monkeypatch, *fails, then=lambda: None) -> None:
+    """A store that does not answer each time that `fails` says so, `then` does that, and answers in the end."""
+    now, send = iter(fails), tracking_delivery.Sender.send
+
+    def sometimes(sender, message):
+        if next(now, False):
+            then()
+            raise ConnectionError("away")
+        send(sender, message)
+
+    monkeypatch.setattr(tracking_delivery.Sender, "send", sometimes)
+
+
+END = Message("end", "a", {"status": "FINISHED", "time": 2})
+
+
+def test_a_store_that_fails_as_the_stage_ends_is_asked_once_more_however_long_it_did_well_before(
+    repo, params, monkeypatch
+):
+    monkeypatch.setattr(tracking_delivery, "SLOW", 0.5)
+    ended, said = threading.Event(), []
+    send_or_fail(monkeypatch, False, True, then=ended.set)
+    journal = waiting_journal()
+    journal.append(END)
+
+    def say(words):
+        said.append(words)
+        time.sleep(1 if "sent" in words else 0)
+
+    tracking_delivery.follow(journal, params.tracking.experiment, "execution", ended, say)
+    assert [words["silent"] for words in said if "silent" in words] == ["away"]
+    assert journals() == []
+    assert [parent.info.status for parent, _ in runs_of(repo)] == ["FINISHED"]
+
+
+def test_patience_is_short_again_where_the_store_answered_meanwhile(repo, params, monkeypatch):
+    monkeypatch.setattr("nerveseg.tracking_verdict.PATIENCE", (0.0, 600.0))
+    ended, forget = threading.Event(), tracking_delivery.forget
+    send_or_fail(monkeypatch, True, False, True)
+    journal = waiting_journal()
+
+    def answered(execution):
+        forget(execution)
+        monkeypatch.setattr(tracking_delivery, "forget", forget)
+        journal.append(END)
+        threading.Timer(5, ended.set).start()
+
+    monkeypatch.setattr(tracking_delivery, "forget", answered)
+    arrived_in_time = []
+
+    def say(words):
+        if words.get("sent") == 2:
+            arrived_in_time.append(not ended.is_set())
+
+    tracking_delivery.follow(journal, params.tracking.experiment, "execution", ended, say)
+    assert arrived_in_time == [True]
 
 
 def test_a_locked_database_costs_one_line_and_keeps_its_runs(repo, params, caplog, capfd):

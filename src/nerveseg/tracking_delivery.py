@@ -119,23 +119,31 @@ def follow(journal: Journal, experiment: str, execution: str, ended: threading.E
     Raises:
         TrackingError: the store cannot be used as it is set up.
     """
-    verdict = Verdict.read(execution)
+    verdict, began = Verdict.read(execution), time.monotonic()
+
+    def step(said: dict[str, Any]) -> None:
+        nonlocal began
+        began = time.monotonic()  # for how long the store did well before says nothing about how long it fails
+        say(said)
+
     while True:
         if ended.wait(verdict.wait) and verdict.wait and verdict.took > SLOW:
             return
-        began = time.monotonic()
+        import mlflow  # noqa: F401 - seconds on a busy machine, that are not the store's
+
+        over = ended.is_set()
         try:
             patience = patience_for(store_uri(repository_root()))
-            say({"patience": patience})
+            step({"patience": patience})
             with within(max(patience, _REQUEST)):
                 sender = Sender(open_store(experiment))
-            _deliver_while_it_grows(journal, sender, execution, ended, say)
+            _deliver_while_it_grows(journal, sender, execution, ended, step)
         except Exception as error:  # also what MLflow makes of an answer by something else than its server
             if isinstance(error, TrackingError) and not isinstance(error, StoreUnreachableError):
                 raise
-            verdict = verdict.failed(execution, time.monotonic() - began)
+            verdict = Verdict.read(execution).failed(execution, time.monotonic() - began)
             say({"silent": reason_of(error)})
-            if ended.is_set():
+            if over:
                 return
             journal = _again(journal)
         else:
