@@ -69,6 +69,17 @@ def test_changes_that_no_commit_has_are_told(repository):
     )
 
 
+def test_a_module_that_git_does_not_know_yet_is_an_uncommitted_change_and_what_it_ignores_is_none(repository):
+    (repository / ".gitignore").write_text("__pycache__/\n")
+    committed(repository, src="code")
+    (repository / "src" / "__pycache__").mkdir()
+    (repository / "src" / "__pycache__" / "file.pyc").touch()
+    (repository / "notes.txt").touch()
+    assert "uncommitted" not in origin_of("data/phantom", ())[1]
+    (repository / "src" / "new.py").touch()
+    assert "uncommitted" in origin_of("data/phantom", ())[1]
+
+
 def test_without_git_the_page_says_why_it_names_no_commit(repository):
     assert "cannot say which version" in origin_of("data/phantom", ())[1]
 

@@ -6,6 +6,7 @@ Each message names the file or key, what was found, what was expected and what t
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -99,8 +100,8 @@ _OF_THE_MACHINE = {
 def told_plainly() -> Iterator[None]:
     """End the process with the message alone where a user's mistake or the machine stopped the work.
 
-    The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 where whoever read the output has closed it (`| head`). What
-    the terminal's encoding lacks is printed as an escape, and so is what would be a command to it.
+    The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 and no message where whoever read the output has closed it
+    (`| head`). What the terminal's encoding lacks is printed as an escape, and so is what would be a command to it.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this process, as some schedulers do
@@ -114,10 +115,21 @@ def told_plainly() -> Iterator[None]:
         finally:
             print(end="", flush=True)
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            _end(141, "")
         code, told = _code_and_words(error)
         if not told:
             raise
         _end(code, told)
+
+
+def _reader_is_gone() -> bool:
+    """Whether the output is a pipe that nobody reads any more."""
+    with suppress(OSError, ValueError):  # no file behind it
+        watched = select.poll()
+        watched.register(sys.stdout.fileno(), 0)
+        return bool(watched.poll(0))
+    return False
 
 
 def _end(code: int, told: str) -> NoReturn:
@@ -128,8 +140,9 @@ def _end(code: int, told: str) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if code == 1:
         sys.exit(f"error: {told}")
-    with suppress(OSError):  # the terminal may be gone as well
-        print(f"error: {told}", file=sys.stderr)
+    if told:
+        with suppress(OSError):  # the terminal may be gone as well
+            print(f"error: {told}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -143,7 +156,7 @@ def _code_and_words(error: BaseException) -> tuple[int, str]:
         case KeyboardInterrupt():
             return 130, "interrupted"
         case BrokenPipeError():
-            return 141, "what read the output has closed it before its end"
+            return 1, "a process or a server that was spoken with has ended; run it again"
         case MemoryError():
             return 1, "memory ran out; close other programs, or lower the batch size or the number of workers"
     full = os.strerror(errno.ENOSPC) in str(error)  # some libraries say it in words only

@@ -49,7 +49,7 @@ def _code() -> str:
     paths = ("--", *(f":/{path}" for path in MADE_BY))
     try:
         commit = git("log", "-1", "--format=%h", *paths)
-        changed = git("status", "--porcelain", "--untracked-files=no", *paths)
+        changed = git("status", "--porcelain", "--untracked-files=all", *paths)
     except RepositoryError as error:
         return f"This page cannot say which version of the code made it: {error}."
     return f"Code and parameters are those of commit {commit}" + (", with uncommitted changes." if changed else ".")
