@@ -21,7 +21,7 @@ from odd_files import dicom, encoded, picture
 FRAME = picture(size=(20, 31))
 LUMA = [0.299, 0.587, 0.114]
 fast = settings(
-    max_examples=40, deadline=None, derandomize=True, database=None,
+    max_examples=60, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 
@@ -38,9 +38,11 @@ def coloured(grey):
 @given(
     bits=st.sampled_from([8, 12, 16]), colour=st.booleans(), byteorder=st.sampled_from("<>"), inverted=st.booleans(),
     separate=st.booleans(), tile=st.sampled_from([None, (16, 16)]), rows=st.integers(1, 20), orientation=st.integers(1, 8),
+    compression=st.sampled_from([None, "deflate", "adobe_deflate", "lzw", "packbits", "zstd", "lzma"]), predicted=st.booleans(),
+    big=st.booleans(),
 )  # fmt: skip
 def test_a_tiff_is_read_as_tifffile_has_it_or_refused(
-    tmp_path, bits, colour, byteorder, inverted, separate, tile, rows, orientation
+    tmp_path, bits, colour, byteorder, inverted, separate, tile, rows, orientation, compression, predicted, big
 ):
     stored = FRAME if bits == 8 else FRAME.astype(np.uint16) * (16 if bits == 12 else 257)
     stored, photometric = (coloured(stored), "rgb") if colour else (stored, "miniswhite" if inverted else "minisblack")
@@ -49,6 +51,7 @@ def test_a_tiff_is_read_as_tifffile_has_it_or_refused(
     tifffile.imwrite(
         path, np.moveaxis(stored, -1, 0) if colour and separate else stored, byteorder=byteorder, photometric=photometric,
         tile=tile, rowsperstrip=None if tile else rows, extratags=[(274, 3, 1, orientation, True)], metadata=None, **planar,
+        bigtiff=big, compression=compression, predictor=predicted and compression not in (None, "packbits"),
     )  # fmt: skip
     expected = tifffile.imread(path)
     expected = (np.moveaxis(expected, 0, -1) if colour and separate else expected) * (255 / (2**bits - 1))
@@ -57,8 +60,7 @@ def test_a_tiff_is_read_as_tifffile_has_it_or_refused(
     with suppress(BadFileError):
         assert difference(read_frame(path), np.asarray(turned)) <= 1
         return
-    assert bits > 8
-    assert colour
+    assert (colour and bits > 8) or (big and byteorder == ">")
 
 
 def exif_image(pixels, orientation):

@@ -133,7 +133,8 @@ def _agreed(found: Extremes, grey_range: GreyRange | None, path: Path) -> tuple[
             raise BadFileError(path, f"{levels}, of which nothing says what is white", ASKED)
     black, white = pair
     bits = f", taken as {round(white).bit_length()}" if found.kind == "integer" and black == 0.0 else ""
-    what = f"16 bits a pixel{bits}" if found.kind == "integer" else "floating point"
+    wide = 32 if max(found.high, -found.low) > 65535 else 16
+    what = f"{wide} bits a pixel{bits}" if found.kind == "integer" else "floating point"
     told = f"{what}: black at {black:g}, white at {white:g}"
     if not black <= found.low <= found.high <= white:
         if grey_range is None or not grey_range.given:

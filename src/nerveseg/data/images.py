@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from nerveseg.data.other_kinds import what_else
 from nerveseg.errors import BadFileError
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
@@ -33,6 +34,8 @@ WHITE_IS_ZERO, SEPARATE, SIGNED = 0, 2, 2  # values of the last three
 GREY_MODES = ("1", "L", "P")  # of Pillow: 8 bits or fewer a pixel
 # Pillow reads this kind from little-endian files alone.
 TiffImagePlugin.OPEN_INFO[(TiffImagePlugin.MM, WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
+# Of a compressed TIFF, libtiff has put the bytes in this machine's order already; of these Pillow would swap them again.
+NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 Image.MAX_IMAGE_PIXELS = None  # ours is stricter, and an error of our own kind
 
 
@@ -76,7 +79,11 @@ class Page:
     @property
     def values(self) -> NDArray[Any]:
         """The pixels in the image's own mode, read-only."""
-        return np.asarray(self.image) if self.stored is None else self.stored
+        if self.stored is not None:
+            return self.stored
+        pixels = np.asarray(self.image)
+        unsigned = self.image.format == "TIFF" and self.image.mode == "I" and self.bits == 32
+        return pixels.view(np.uint32) if unsigned and _tag(self.image, SAMPLE_FORMAT, 1) == 1 else pixels
 
     @property
     def bits(self) -> int:
@@ -112,10 +119,8 @@ def pages(path: Path) -> Iterator[Page]:
                 _check_size(path, image)
                 yield _decoded(path, image, content)
         except UnidentifiedImageError:
-            raise BadFileError(
-                path, f"{len(content)} bytes that are no image, the damaged start of one, or pixels of a kind that is not read (64-bit "
-                "or colour floats); expected TIFF, PNG, JPEG or BMP", "export it with 8 bits, or copy it again",
-            ) from None  # fmt: skip
+            found, remedy = what_else(content)
+            raise BadFileError(path, found, remedy) from None
         except (OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError,
                 struct.error) as error:  # fmt: skip
             raise BadFileError(path, f"damaged or cut short ({error})", "export or copy it again") from None
@@ -145,6 +150,8 @@ def _decoded(path: Path, image: Image.Image, content: bytes) -> Page:
         return Page(image, stored)
     packing, wide = _packing(image), _is_wide(image)  # before it is decoded, which asking for the orientation may do
     orientation = _orientation(image)  # before it is turned
+    if packing in NATIVE and image.tile[0].codec_name == "libtiff":  # type: ignore[attr-defined]  # of an image from a file
+        image.tile = [tile._replace(args=(NATIVE[packing], *tile.args[1:])) for tile in image.tile]  # type: ignore[attr-defined]
     image.load()
     orientation = max(orientation, _orientation(image))  # a PNG may say it after its pixels
     turned = orientation in range(UPRIGHT + 1, 9)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -22,15 +23,23 @@ def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
     """The frames of a video, grey, one after the other, and milliseconds from one to the next, None where it does not say.
 
     Raises:
-        BadFileError: it cannot be read.
+        BadFileError: it cannot be read, or holds no frame.
     """
+    if path.is_file() and not path.stat().st_size:
+        raise BadFileError(path, "the file is empty", "copy it again from its source")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise BadFileError(
-            path, "no video that can be read here", "convert it, for example with `ffmpeg -i ... loop.mp4`"
-        )
+            path, "no video that can be read here, or one without frames",
+            "see whether a player shows it; if so, convert it, for example with `ffmpeg -i ... loop.mp4`",
+        )  # fmt: skip
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # turned as the file says, as players do: phones film on their side
     rate = capture.get(cv2.CAP_PROP_FPS)
-    return captured(capture), 1000.0 / rate if rate > 0 else None
+    frames = captured(capture)
+    first = next(frames, None)
+    if first is None:
+        raise BadFileError(path, "a video without a frame that can be read", "export or copy it again")
+    return chain([first], frames), 1000.0 / rate if rate > 0 else None
 
 
 def captured(capture: cv2.VideoCapture) -> Iterator[Frame]:
@@ -61,8 +70,6 @@ def read_video(path: Path) -> NDArray[np.uint8]:
                 f"more than {len(frames) - 1:,} frames of {frame.shape[1]}x{frame.shape[0]} pixels",
                 "cut it into shorter ones",
             )
-    if not frames:
-        raise BadFileError(path, "a video without a frame that can be read", "export or copy it again")
     return np.stack(frames)
 
 

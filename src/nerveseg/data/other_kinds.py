@@ -1,0 +1,75 @@
+"""What a file that cannot be read is, by its content: a sentence for who called it an image or a video.
+
+Nothing is decoded here: only first bytes are looked at, and the tags of a TIFF.
+"""
+
+import io
+import re
+from typing import Any
+
+from PIL import TiffImagePlugin
+
+DAMAGED = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+}
+AGAIN, CONVERT = "export or copy it again", "convert it to one of them"
+EXPECTED = "expected TIFF, PNG, JPEG or BMP"
+START = 300  # bytes
+# What a file of a kind begins with, its name, and what to do with it.
+KINDS = [
+    (rb"version https://git-lfs", "a pointer of Git LFS", "fetch it with `git lfs pull`"),
+    (rb".{128}DICM", "DICOM", "rename it so that it ends in .dcm"),
+    (rb"RIFF.{4}WEBP", "a WebP", CONVERT),
+    (rb"GIF8", "a GIF", CONVERT),
+    (rb"\0\0\0\x0cjP|\xff\x4f\xff\x51", "a JPEG 2000", CONVERT),
+    (rb".{4}ftyp(avif|avis)", "an AVIF", CONVERT),
+    (rb".{4}ftyp(hei|hev|mif|msf)", "a HEIC", CONVERT),
+    (rb".{4}ftyp|RIFF.{4}AVI |\x1a\x45\xdf\xa3|.{4}moov", "a video", "name it as what it is, such as .mp4 or .avi"),
+    (rb"8BPS", "a Photoshop file", CONVERT),
+    (rb"P[1-7]\s", "a PNM", CONVERT),
+    (rb"%PDF", "a PDF", "export the frames themselves"),
+    (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!", "an archive", "unpack it"),
+    (rb"\x93NUMPY|\x89HDF", "an array of numbers", "export it as an image"),
+    (rb"\s*<(!doctype|html|\?xml|svg)", "a page or drawing of text (HTML, XML, SVG)", "download or export the image itself"),
+]  # fmt: skip
+FORMATS = {1: "unsigned integers", 2: "signed integers", 3: "floating point", 5: "complex integers", 6: "complex numbers"}  # fmt: skip
+
+
+def what_else(content: bytes) -> tuple[str, str]:
+    """What a file holds that is no image that is read, and what to do."""
+    if content.startswith(b"MM\0+"):
+        return (
+            "a BigTIFF with the highest byte first, expected one with the lowest first",
+            "export it as an ordinary TIFF",
+        )
+    start = content[:START]
+    if kind := next((kind for mark, kind in DAMAGED.items() if start.startswith(mark)), None):
+        return (kind == "TIFF" and _pixels_of_tiff(content)) or (f"the damaged start of a {kind}", AGAIN)
+    for pattern, what, remedy in KINDS:
+        if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
+            return f"{what}, {EXPECTED}", remedy
+    return f"{len(content):,} bytes that are no image, {EXPECTED}", AGAIN
+
+
+def _pixels_of_tiff(content: bytes) -> tuple[str, str] | None:
+    """Of pixels that Pillow has no name for; None where the tags cannot be read."""
+    try:
+        tags: Any = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if content[2] == 43 else 8])
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        bits, samples = tags[258][0], tags.get(277, 1)
+        facts = [f"{bits}-bit {FORMATS.get(tags.get(339, (1,))[0], 'pixels of an unknown kind')}"]
+        facts += [f"{samples} values a pixel"] * (samples > 1) + ["white at 0"] * (tags.get(262) == 0)
+        facts += [f"photometric interpretation {tags[262]}"] * (tags.get(262, 0) > 3)
+        facts += [f"{tags[256]}x{tags[257]} pixels"] * (not tags[256] * tags[257])
+        facts += ["the highest byte first"] * content.startswith(b"MM")
+    except Exception:  # noqa: BLE001 - damaged tags break Pillow in many ways
+        return None
+    found = f"a TIFF of a form that is not read ({', '.join(facts)})"
+    return f"{found}, expected grey levels of 8 or 16 bits, the lowest byte first", "export it so"
