@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as everyone calls it
 import tifffile
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from nerveseg.data.frames import read_frame, read_frames
@@ -117,6 +117,7 @@ def test_an_image_that_simpleitk_wrote_is_read_as_it_reads_it(tmp_path, bits, co
     compression=st.sampled_from([None, "deflate", "lzw", "zstd"]), predicted=st.booleans(), inverted=st.booleans(),
     tile=st.sampled_from([None, (16, 16)]), top=st.sampled_from([1.0, 32767.0, 2.0**31 - 128, 2.0**32 - 256]),
 )  # fmt: skip
+@example(np.uint32, "<", None, False, False, None, 2.0**32 - 256)
 def test_a_tiff_of_wide_levels_is_read_as_tifffile_has_it_or_refused(
     tmp_path, levels, byteorder, compression, predicted, inverted, tile, top
 ):

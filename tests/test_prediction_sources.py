@@ -125,6 +125,39 @@ def test_masks_are_left_out_of_a_folder_and_of_what_a_shell_wrote_out_and_taken_
     assert [source.name for source in sources_in([root / "x_mask.png"]).found] == ["x_mask"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["x-mask", "x_seg", "mask_x", "x_Segmentation", "x.label", "gt-x", "x_seg_2", "x_masks", "x mask", "label_x"],
+)
+def test_what_may_be_the_mask_of_a_frame_beside_it_is_neither_frame_nor_mask_and_is_told(folder, name):
+    root = folder(
+        {"x.png": FRAME, f"{name}.png": MASK, "z.png": FRAME, "z_mask.png": MASK, "a/x_seg.png": FRAME}
+    )  # nothing beside the last
+    for paths in ([root], [*sorted(root.glob("*.png")), root / "a"]):
+        found = sources_in(paths)
+        assert {source.path.stem for source in found.found} == {"x", "x_seg", "z"}
+        (told,) = [line for line in found.told() if "by its name" in line]
+        assert told == (
+            f"left out as what may be the mask of a frame beside it, by its name: 1 file ({root / name}.png)"
+        )
+    assert {path.stem for path in watch_sources._images(root)} == {"x", "z"}
+    refused = {item.file: item for item in recognise(root).quarantined}
+    assert refused[f"{name}.png"].reason == "by its name it might be a mask of x.png"
+    assert [source.name for source in sources_in([root / f"{name}.png"]).found] == [name]
+
+
+def test_what_is_called_like_a_mask_is_a_frame_where_no_frame_stands_beside_it_or_it_has_a_mask_of_its_own(folder):
+    root = folder({"y_seg.png": FRAME, "x.png": FRAME, "x-mask.png": FRAME, "x-mask_mask.png": MASK, "gt.png": FRAME})
+    assert sorted(names(root)) == ["gt", "x", "x-mask", "y_seg"]
+
+
+def test_frames_from_a_folder_that_is_called_like_one_of_masks_are_remarked(folder):
+    root = folder({"1.png": MASK, "2.png": MASK}, "Masks")
+    for paths in ([root], sorted(root.iterdir())):
+        (told,) = sources_in(paths).told()
+        assert told.startswith("taken for frames though their folder is called like one of masks: 2 files (")
+
+
 def test_a_frame_that_is_called_like_a_mask_is_known_by_the_mask_of_its_own(folder):
     root = folder({f"face_mask_{n}{end}.png": FRAME for n in (1, 2) for end in ("", "_mask")})
     assert names(root) == ["face_mask_1", "face_mask_2"]

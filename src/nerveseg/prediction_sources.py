@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from nerveseg.data.layouts import natural_key, roles_of
+from nerveseg.data.layouts import MASK_FOLDERS, natural_key, roles_of
 from nerveseg.data.listing import (
     DICOM,
     EXPECTED,
@@ -32,6 +32,7 @@ from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.wording import counted, some
 from nerveseg.written import Records
 
+MASK, DOUBTFUL = "a mask", "what may be the mask of a frame beside it, by its name"
 MOST_FRAMES = 100_000  # of a loop; whoever claims more is refused by the reader
 
 
@@ -64,14 +65,23 @@ class Sources:
     left_out: list[Refused]
 
     def told(self) -> list[str]:
-        """What is left out, a line for each reason."""
+        """What is left out, a line for each reason, and what is doubtful among the frames."""
         groups = defaultdict[str, list[str]](list)
         for item in self.left_out:
             groups[item.reason].append(str(item.path))
-        return [
+        lines = [
             f"left out as {reason}: {counted(len(names), 'file')} ({some(names, 3)})"
             for reason, names in groups.items()
         ]
+        inside = [
+            str(source.path)
+            for source in self.found
+            if PurePath(_place(source.path)).parent.name.casefold() in MASK_FOLDERS
+        ]
+        if inside:
+            told = f"taken for frames though their folder is called like one of masks: {counted(len(inside), 'file')}"
+            lines.append(f"{told} ({some(inside, 3)})")
+        return lines
 
 
 def sources_in(paths: Sequence[Path]) -> Sources:
@@ -112,6 +122,7 @@ def _in_folder(folder: Path, refused: list[Refused]) -> Iterator[tuple[Path, str
     roles = roles_of(listing.images)
     refused += [replace(item, path=folder / item.path) for item in listing.refused]
     refused += [_mask(folder / path) for paths in roles.masks.values() for path in paths]
+    refused += [_mask(folder / path, DOUBTFUL) for path in roles.doubtful]
     frames = [path for paths in roles.frames.values() for path in paths] + listing.videos
     for path in sorted(frames, key=lambda path: natural_key(path.as_posix())):
         yield folder / path, (path.parent / stem_of(path)).as_posix()
@@ -126,19 +137,20 @@ def _named(paths: list[Path], refused: list[Refused]) -> Iterator[Path]:
             refused.append(replace(refusal, remedy="name frames and loops alone", foreign=False) if meant else refusal)
         else:
             fit[path.parent].append(path)
-    masks = set()
+    masks: dict[Path, str] = {}
     for folder, files in fit.items():
         roles = roles_of([PurePath(path.name) for path in files])
-        masks |= {folder / name for key, names in roles.masks.items() if roles.frames[key] for name in names}
+        masks |= {folder / name: MASK for key, names in roles.masks.items() if roles.frames[key] for name in names}
+        masks |= {folder / name: DOUBTFUL for name in roles.doubtful}
     for path in (path for files in fit.values() for path in files):
         if path in masks:
-            refused.append(_mask(path))
+            refused.append(_mask(path, masks[path]))
         else:
             yield path
 
 
-def _mask(path: Path) -> Refused:
-    return Refused(path, "a mask", "name it by itself to segment it", foreign=True)
+def _mask(path: Path, reason: str = MASK) -> Refused:
+    return Refused(path, reason, "name it by itself to segment it", foreign=True)
 
 
 def _frames_in(path: Path) -> int:

@@ -22,6 +22,11 @@ from nerveseg.data.listing import Names, list_files, stem_of
 FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"})
 MASK_FOLDERS = frozenset({"masks", "mask", "labels", "label", "annotations", "annotation"})
 MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE)
+# Other usual names of masks; so is a frame called, too, so that such a file is taken for neither.
+LIKE_A_MASK = re.compile(
+    r"(.+)[-_ .](?:masks?|seg|segmentation|labels?|annotation|gt)(?:[-_ ]?\d+)?"
+    r"|(?:masks?|seg|segmentation|labels?|annotation|gt)[-_ .](.+)", re.IGNORECASE,
+)  # fmt: skip
 KAGGLE_NAME = re.compile(r"\d+_\d+")
 DICOM, NONE = "DICOM", "no known"
 
@@ -59,10 +64,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Roles:
-    """Frames and masks by the key that belongs to both; `by_folder`: whether folders, not names, told most of them apart."""
+    """Frames and masks by the key that belongs to both; `doubtful` files, by their names masks of frames beside them, with the
+    frame of each; `by_folder`: whether folders, not names, told most of them apart.
+    """
 
     frames: defaultdict[str, list[PurePath]]
     masks: defaultdict[str, list[PurePath]]
+    doubtful: dict[PurePath, PurePath]
     by_folder: bool
 
 
@@ -82,6 +90,10 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
         remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
         quarantined.append(Quarantined(names(path), "a video", remedy, foreign=True))
     roles = roles_of(_told_apart(listing.images, quarantined, names))
+    for path, frame in roles.doubtful.items():
+        reason = f"by its name it might be a mask of {names(frame)}"
+        remedy = "if it is one, call it as that with _mask at the end, else give it another name"
+        quarantined.append(Quarantined(names(path), reason, remedy))
     claimed = _keys([item.path for item in listing.refused if not item.foreign] + listing.videos)
     sources = list(_paired(directory, roles.frames, roles.masks, claimed, quarantined, names))
     sources = _named(directory, sources, quarantined, names)
@@ -111,7 +123,8 @@ def roles_of(images: Sequence[PurePath]) -> Roles:
         if key not in masks and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
             masks[match["frame"]] += frames.pop(key)
             by_folder -= 4
-    return Roles(frames, masks, by_folder > 0)
+    doubtful = _doubtful(frames, masks)
+    return Roles(frames, masks, doubtful, by_folder > 0)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
@@ -128,6 +141,22 @@ def _role(path: PurePath) -> tuple[bool, str, bool]:
             return is_mask, str(PurePath(*folders, stem_of(path))), True
     match = MASK_NAME.fullmatch(stem_of(path))
     return match is not None, str(PurePath(*folders, match["frame"] if match else stem_of(path))), False
+
+
+def _doubtful(frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]]) -> dict[PurePath, PurePath]:
+    """Take what may be the mask of a frame beside it, and has none of its own, out of the frames."""
+    found = {key: _frame_of(key) for key in frames if key not in masks}
+    found = {key: other for key, other in found.items() if other != key and other in frames}
+    doubtful = {path: frames[other][0] for key, other in found.items() for path in frames[key]}
+    for key in found:
+        del frames[key]
+    return doubtful
+
+
+def _frame_of(key: str) -> str:
+    """The key of the frame whose mask this is by its name; the key itself where it is called like none."""
+    match = LIKE_A_MASK.fullmatch(PurePath(key).name)
+    return str(PurePath(key).with_name(match[1] or match[2])) if match else key
 
 
 def _told_apart(images: list[PurePath], quarantined: list[Quarantined], names: Names) -> list[PurePath]:
