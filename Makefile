@@ -1,6 +1,7 @@
 # make repro   sets up .venv from the lock, runs the pipeline on the embedded default, prints the scores
 # make test    sets up .venv likewise, runs the tests
-# Both need Python 3.11 or 3.12 with venv, and nothing else; PYTHON=/path/to/python chooses one.
+# make docs    sets up .venv likewise, builds the documents into site/; open site/index.html
+# All need Python 3.11 or 3.12 with venv, and nothing else; PYTHON=/path/to/python chooses one.
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -9,7 +10,7 @@ CANDIDATES := python3.11 python3.12 python3 python
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: repro test check lock setup
+.PHONY: repro test check docs lock setup
 
 repro: $(VENV)
 	dvc repro
@@ -22,6 +23,9 @@ check: $(VENV)
 	ruff check .
 	ruff format --check .
 	mypy
+
+docs: $(VENV)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 
 setup: $(VENV)
 

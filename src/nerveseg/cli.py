@@ -167,19 +167,26 @@ def sync() -> int:
     return 1 if refused else 0
 
 
-def _parser(typed: Typed) -> Parser:
+def command_line(typed: Typed) -> Parser:
+    """Return the parser of every command; the documents are made from it, too."""
     parser = Parser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     parser.add_argument("--version", action="version", version=f"nerveseg {version('nerveseg')}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(metavar="COMMAND")
-    checking = commands.add_parser("check", help="check a folder of frames and masks, and say what would be used")
-    checking.add_argument("directory", type=typed.path)
-    checking.add_argument("--json", action="store_true", help="print everything that was found as JSON")
+
+    def command(name: str, purpose: str) -> Parser:
+        return commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+
+    checking = command("check", "check a folder of frames and masks, and report what would be used")
+    checking.add_argument("directory", type=typed.path, help="folder of frames and masks")
+    checking.add_argument("--json", action="store_true", help="print all findings as JSON")
     checking.add_argument(
-        "--clear-names", action="store_true", help="call DICOM files by their paths, for your eyes only"
+        "--clear-names",
+        action="store_true",
+        help="print the paths of DICOM files instead of digests; do not share them",
     )
-    predicting = commands.add_parser("predict", help="segment images, DICOM loops, or folders of them")
-    predicting.add_argument("paths", type=typed.path, nargs="+")
+    predicting = command("predict", "segment images, DICOM loops, videos, or folders of them")
+    predicting.add_argument("paths", type=typed.path, nargs="+", help="images, DICOM files, videos, or folders of them")
     predicting.add_argument(
         "--out", type=typed.path, required=True, help="folder for masks, overlays, films of loops, and predictions.csv"
     )
@@ -187,39 +194,50 @@ def _parser(typed: Typed) -> Parser:
         "--model",
         type=typed.model,
         default=EXPORTED,
-        help="folder of a model or the config file in it, or a registered model, as models:/nerveseg@champion or "
-        "models:/nerveseg/3 (default: models/exported)",
+        help="folder of a model, or a registered model: models:/nerveseg@champion, models:/nerveseg/3 "
+        "(default: models/exported)",
     )
     predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
-    folding = commands.add_parser("folds", help="mean and spread over the folds and seeds of DVC experiments")
-    folding.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="by default all of this commit")
+    folding = command("folds", "print mean and spread of the scores over the folds and seeds of DVC experiments")
     folding.add_argument(
-        "--ensemble", type=typed.path, metavar="DIR", help="write an ensemble of them instead of the table"
+        "experiments",
+        nargs="*",
+        metavar="EXPERIMENT",
+        help="name of a DVC experiment (default: all experiments of this commit)",
     )
-    gating = commands.add_parser("gate", help="fail where the scores fell against a commit or a registered model")
+    folding.add_argument(
+        "--ensemble",
+        type=typed.path,
+        metavar="DIR",
+        help="write an ensemble of their models into this folder instead of printing the table",
+    )
+    gating = command("gate", "compare the scores with those of a commit or a registered model, and fail if they fell")
     gating.add_argument(
-        "--base", required=True, metavar="REV", help="commit, branch or tag, or a model, as models:/nerveseg@champion"
+        "--base",
+        required=True,
+        metavar="REV",
+        help="commit, branch, tag, or registered model (models:/nerveseg@champion) to compare with",
     )
-    gating.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
-    promoting = commands.add_parser("promote", help="make a registered model the champion, where it passes the gate")
-    promoting.add_argument(
-        "--version", type=int, metavar="N", help="of the registered model (default: that with the alias challenger)"
-    )
-    syncing = commands.add_parser("sync", help="send MLflow what was kept on disk while its store was down")
-    serving = commands.add_parser("serve", help="answer frames over HTTP on this machine")
+    gating.add_argument("--md", action="store_true", help="print Markdown for a pull request")
+    promoting = command("promote", "make a registered model the champion if it passes the gate")
+    promoting.add_argument("--version", type=int, metavar="N", help="version to promote (default: the challenger)")
+    syncing = command("sync", "send to MLflow what was kept on disk while it could not be reached")
+    serving = command("serve", "segment frames that are sent over HTTP, on this machine alone")
     serving.add_argument(
         "--model",
         type=typed.model,
         default="models:/nerveseg@champion",
         help="registered model, or the folder of one (default: %(default)s)",
     )
-    serving.add_argument("--port", type=int, default=5001, help="on 127.0.0.1 (default: %(default)s)")
+    serving.add_argument("--port", type=int, default=5001, help="port on 127.0.0.1 (default: %(default)s)")
     serving.add_argument(
-        "--limit", type=float, default=20.0, metavar="MB", help="largest request (default: %(default)g)"
+        "--limit", type=float, default=20.0, metavar="MB", help="size of the largest request (default: %(default)g)"
     )
-    sweeping = commands.add_parser("sweep", help="search for better params with Optuna; each trial is a DVC experiment")
-    sweeping.add_argument("name", help="of the sweep; its experiments are NAME-0, NAME-1, ...")
-    sweeping.add_argument("--trials", type=int, required=True, metavar="N", help="how many, those done before included")
+    sweeping = command("sweep", "search for better params with Optuna; each trial is a DVC experiment")
+    sweeping.add_argument("name", help="name of the sweep; its experiments are called NAME-0, NAME-1, ...")
+    sweeping.add_argument(
+        "--trials", type=int, required=True, metavar="N", help="number of trials, including those that have run already"
+    )
     sweeping.add_argument(
         "-S",
         dest="values",
@@ -231,21 +249,21 @@ def _parser(typed: Typed) -> Parser:
     sweeping.add_argument(
         "--score",
         default="val_dice",
-        help="what makes a trial good: the best Dice on val (%(default)s, the default), or a key of metrics/metrics.json",
+        help="score to maximise: %(default)s (the default), a score of the refiners on val, or a key of metrics/metrics.json",
     )
-    watching = commands.add_parser("watch", help="outline live frames on a page of this machine")
+    watching = command("watch", "outline live frames on a web page of this machine")
     watching.add_argument(
         "source",
         type=typed.source,
         help="a video or cine loop, a folder that grows, or the number of a capture device",
     )
     watching.add_argument("--model", type=typed.model, default=EXPORTED, help="as for predict (default: %(default)s)")
-    watching.add_argument("--port", type=int, default=5002, help="of 127.0.0.1 (default: %(default)s)")
+    watching.add_argument("--port", type=int, default=5002, help="port on 127.0.0.1 (default: %(default)s)")
     for command in (predicting, watching):
         command.add_argument(
             "--grey-range", type=float, nargs=2, metavar=("BLACK", "WHITE"),
-            help="levels of 16-bit and floating-point files that are black and white (default: as the model's data set had "
-            "them, else decided over the files)",
+            help="grey levels that are black and white in 16-bit and floating-point files (default: those of the model's "
+            "data set, else decided from the files)",
         )  # fmt: skip
     checking.set_defaults(run=lambda given: check(given.directory, as_json=given.json, clear_names=given.clear_names))
     predicting.set_defaults(
@@ -262,7 +280,7 @@ def _parser(typed: Typed) -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = _parser(Typed())
+    parser = command_line(Typed())
     given = parser.parse_args(arguments)
     if given.run is None:
         parser.print_help()

@@ -1,0 +1,150 @@
+"""The page about `params.yaml`: defaults and meanings from its comments, allowed values from the models that check it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nerveseg.params import ENCODERS, Params, read_params
+from tables import code, table
+
+SHOWS_EVERYTHING = "visualize"  # a stage that reads the sections of others, to show them
+_KEY = re.compile(r"^(?P<indent>\s*)(?P<key>\w+):(?P<rest>.*)$")
+_COMMENT = re.compile(r"(?:^|\s)# (?P<text>.*)$")
+
+OPENING = """# Parameters
+
+Every parameter of the pipeline stands in `params.yaml`, once. Change one for a single experiment with `-S`:
+
+```
+dvc exp run -S unet.epochs=40 -S augment.variants=39
+```
+
+or edit the file and run `dvc repro`. DVC then runs the stages that read the parameter, and those that follow them. `visualize`
+shows every parameter in the report, so it always runs.
+
+Every command checks the whole file first. An unknown name, or a value that is not allowed, is an error that names it."""
+
+
+def params_page() -> str:
+    comments = comments_of(Path("params.yaml").read_text(encoding="utf-8"))
+    defaults, schema = read_params(), Params.model_json_schema()
+    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    single = [name for name in Params.model_fields if not isinstance(defaults[name], dict)]
+    parts = [OPENING, "## At the top level", _rows(single, "", defaults, schema["properties"], schema, comments)]
+    for section in defaults:
+        if section in single:
+            continue
+        fields = _resolved(schema["properties"][section], schema)["properties"]
+        parts += [f"## {section}", _about(comments.get(section, ""), section, stages)]
+        parts.append(_rows(list(defaults[section]), f"{section}.", defaults[section], fields, schema, comments))
+        if section == "unet":
+            parts.append(f"Encoders of `segmentation_models`: {', '.join(map(code, ENCODERS))}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def comments_of(text: str) -> dict[str, str]:
+    """What the comments of a file in the style of params.yaml say of each key, by its dotted name.
+
+    A comment belongs to the key on its line, and goes on in the lines below that hold nothing but a comment.
+    """
+    found: dict[str, str] = {}
+    section = key = ""
+    for line in text.splitlines():
+        comment = _COMMENT.search(line)
+        if name := _KEY.match(line):
+            section = section if name["indent"] else name["key"]
+            key = f"{section}.{name['key']}" if name["indent"] else name["key"]
+            found[key] = comment["text"].strip() if comment else ""
+        elif comment and key and line.strip().startswith("#"):
+            found[key] = f"{found[key]} {comment['text'].strip()}".strip()
+    return found
+
+
+def _about(comment: str, section: str, stages: dict[str, Any]) -> str:
+    readers = [
+        name for name, stage in stages.items() if section in {str(param).split(".")[0] for param in stage["params"]}
+    ]
+    told = [name for name in readers if name != SHOWS_EVERYTHING] or readers
+    read = f"Read by {', '.join(map(code, told))}." if told else "No stage reads it, so a change runs nothing again."
+    return f"{_sentence(comment)} {read}".strip()
+
+
+def _rows(
+    names: list[str],
+    prefix: str,
+    defaults: dict[str, Any],
+    fields: dict[str, Any],
+    schema: Any,
+    comments: dict[str, str],
+) -> str:
+    rows = [
+        [
+            code(prefix + name),
+            code(_shown(defaults[name])),
+            allowed(fields[name], schema),
+            _sentence(comments.get(prefix + name, "")),
+        ]
+        for name in names
+    ]
+    return table(["parameter", "default", "allowed", "meaning"], rows)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(item) for item in value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def allowed(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    """Say in words what a field of a JSON schema allows."""
+    field = _resolved(field, schema)
+    if "anyOf" in field:
+        return " or ".join(allowed(choice, schema) for choice in field["anyOf"])
+    if "enum" in field or "const" in field:
+        return ", ".join(code(str(value)) for value in field.get("enum", [field.get("const")]))
+    kind = field.get("type")
+    if kind == "array":
+        return _list(field, schema)
+    plain = {"boolean": "`true`, `false`", "null": "empty", "string": "text"}
+    if kind in plain:
+        return "a colour as `#rrggbb`" if "pattern" in field else plain[kind]
+    limits = ", ".join(_limits(field))
+    return f"{'whole number' if kind == 'integer' else 'number'}{f', {limits}' if limits else ''}"
+
+
+def _list(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    if items := field.get("prefixItems"):
+        return f"list of {len(items)}: {allowed(items[0], schema)}"
+    return f"list of: {allowed(field['items'], schema)}"
+
+
+def _limits(field: dict[str, Any]) -> Iterator[str]:
+    least, most = field.get("minimum"), field.get("maximum")
+    if least is not None and most is not None:
+        yield f"{_number(least)} to {_number(most)}"
+    else:
+        yield from (
+            f"at {word} {_number(value)}" for word, value in (("least", least), ("most", most)) if value is not None
+        )
+    for word, key in (("above", "exclusiveMinimum"), ("below", "exclusiveMaximum"), ("a multiple of", "multipleOf")):
+        if key in field:
+            yield f"{word} {_number(field[key])}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
+
+
+def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    return schema["$defs"][field["$ref"].rsplit("/", 1)[1]] if "$ref" in field else field
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
