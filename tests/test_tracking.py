@@ -252,6 +252,27 @@ def test_an_address_without_its_scheme_is_told_to_lack_it(repo, params, monkeypa
     assert "secret" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("uri", "scheme"),
+    [
+        ("htp://me:secret@localhost:5000", "htp://"),
+        ("http:/localhost:5000", "http:/"),
+        ("http://", "http://"),
+        ("https:localhost", "https:"),
+        ("postgres://me:secret@host/db", "postgres://"),
+        ("ftp://host/mlruns", "ftp://"),
+    ],
+)
+def test_an_address_that_mlflow_cannot_know_is_told_by_how_it_begins(repo, params, monkeypatch, uri, scheme):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with (
+        pytest.raises(TrackingError, match=f"MLFLOW_TRACKING_URI begins with '{scheme}'; set it to") as told,
+        stage_run("evaluate", params),
+    ):
+        pass
+    assert "secret" not in str(told.value)
+
+
 @pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "file:mlruns", "mlruns"])
 def test_a_folder_as_store_is_refused(repo, params, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -60,7 +60,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def server_that(answer: bytes) -> Iterator[str]:
+def server_that(answer: bytes, pause: float = 0.05) -> Iterator[str]:
     """The address of one that accepts, sends a byte of `answer` every now and then, and never ends."""
     with create_server(("127.0.0.1", 0)) as server:
 
@@ -69,7 +69,7 @@ def server_that(answer: bytes) -> Iterator[str]:
                 try:
                     for byte in answer:
                         connection.sendall(bytes([byte]))
-                        time.sleep(0.05)
+                        time.sleep(pause)
                     time.sleep(600)
                 except OSError:
                     return
@@ -350,13 +350,45 @@ def test_what_of_a_journal_cannot_be_sent_is_set_aside_with_its_reason_and_the_r
 ):
     damage(two_waiting[0])
     assert synced() == 1
-    assert "it is set aside in .nerveseg/outbox" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "it is kept in .nerveseg/outbox" in told
+    assert "AttributeError" not in told
     [(_, stages)] = runs_of(repo)
     assert points(repo, stages["train_unet"].info.run_id) == [(0, 1.0)]
     assert points(repo, stages["evaluate"].info.run_id) == [(0, 0.5)]
     assert journals() == []
     (aside,) = (repo / FOLDER / ASIDE).iterdir()
     assert json.loads((aside / "reasons.json").read_text())
+
+
+def test_a_file_where_things_are_set_aside_is_named_and_what_it_stops_stays_and_is_not_of_a_stage_that_runs(
+    repo, two_waiting, capsys
+):
+    (repo / FOLDER / ASIDE).touch()
+    tell_what_nobody_knows(two_waiting[0])
+    for stages in ("2 stages", "1 stage"):
+        assert synced() == 1
+        printed = capsys.readouterr()
+        assert printed.out == f"sent what {stages} had to tell; 0 wait on, of stages that are running\n"
+        assert "a message of the kind 'fanfare'" in printed.err
+        assert ".nerveseg/outbox/set-aside cannot take it (File exists)" in printed.err
+    assert [journal.folder for journal in journals()] == [two_waiting[0]]
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"experiment": null}'])
+def test_a_server_of_something_else_does_not_answer_and_nothing_is_set_aside(repo, params, monkeypatch, caplog, answer):
+    told = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        % len(answer)
+    )
+    with server_that(told + answer, pause=0) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with stage_run("train_unet", params) as tracked:
+            tracked.log_epoch(0, {"loss": 1.0})
+    (warning,) = warnings_of(caplog)
+    assert "does not answer (something else than MLflow speaks there)" in warning
+    assert len(journals()) == 1
+    assert not (repo / FOLDER / ASIDE).exists()
 
 
 def test_sync_tries_again_what_was_set_aside_and_tells_of_it(repo, two_waiting, capsys):

@@ -152,7 +152,7 @@ def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
 
 def sync() -> int:
     """Send what MLflow's store missed while it was down, and what was set aside; 1 where a part is set aside again, else 0."""
-    from nerveseg.tracking_journal import FOLDER, journals, set_aside
+    from nerveseg.tracking_journal import FOLDER, in_work, journals, set_aside
     from nerveseg.tracking_outbox import refusals
     from nerveseg.tracking_outbox import sync as deliver
 
@@ -161,7 +161,7 @@ def sync() -> int:
         print(f"nothing waits in {FOLDER}")
         return 0
     done, refused = deliver(experiment)
-    print(f"sent what {counted(done, 'stage')} had to tell; {len(journals())} wait on, of stages that are running")
+    print(f"sent what {counted(done, 'stage')} had to tell; {in_work()} wait on, of stages that are running")
     if refused:
         print(f"MLflow has not taken a part: {refusals(refused)}", file=sys.stderr)
     return 1 if refused else 0

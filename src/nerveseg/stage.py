@@ -71,7 +71,7 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
         f"{path} changed while {stage} ran" for path, _, _ in _differences(before, _fingerprints(declared, before))
     ]
     if changes:
-        raise DisturbedError("\n".join(f"{change}; {_REMEDY}" for change in changes))
+        raise DisturbedError(f"{', and '.join(changes)}; {_REMEDY}")
 
 
 def _declared(stage: str) -> dict[str, list[str]]:

@@ -106,8 +106,7 @@ def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None
             done += 1
         except OSError as error:  # of its own files
             reason = Counter([f"{journal.folder.name} cannot be read ({error.strerror or error})"])
-            journal.set_aside(reason)
-            refused += reason
+            refused += journal.set_aside(reason)
         finally:
             journal.release()
     return done, refused

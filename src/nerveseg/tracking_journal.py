@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from nerveseg.outputs import write_text
 from nerveseg.repository import repository_root
-from nerveseg.tracking_messages import NO_FILES, Message
+from nerveseg.tracking_messages import KINDS, NO_FILES, Message
 
 FOLDER = Path(".nerveseg/outbox")
 ASIDE = "set-aside"
@@ -100,6 +100,11 @@ class Journal:
                 try:
                     read = json.loads(line)
                     files = Path(read["files"])
+                    if read["kind"] not in KINDS:
+                        self.refuse(
+                            number, f"another version of nerveseg wrote a message of the kind {read['kind']!r:.80}"
+                        )
+                        continue
                     yield number, Message(**read | {"files": files if files == NO_FILES else self.folder / files})
                 except (ValueError, TypeError, KeyError):
                     self.refuse(number, f"line {number + 1} of {self._file.name} is no message")
@@ -126,19 +131,23 @@ class Journal:
         reasons = Counter(self._refused.values())
         if self._refused:
             self._keep_refused()
-            self.set_aside(reasons)
+            reasons = self.set_aside(reasons)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
         return reasons
 
-    def set_aside(self, reasons: Counter[str]) -> None:
-        """Move it out of the way of others, as far as the disk lets us."""
+    def set_aside(self, reasons: Counter[str]) -> Counter[str]:
+        """Move it out of the way of others; the reasons, with another where the disk does not let us."""
         aside = self.folder.parent / ASIDE / self.folder.name
-        with suppress(OSError):
+        try:
             aside.parent.mkdir(exist_ok=True)
             self.folder.rename(aside)
+        except OSError as error:
+            return reasons + Counter([f"{FOLDER / ASIDE} cannot take it ({error.strerror or error})"])
+        with suppress(OSError):
             write_text(aside / _REASONS, json.dumps(reasons, indent=2) + "\n")
+        return reasons
 
     def _keep_refused(self) -> None:
         """Of the messages those that were refused, and those that say which runs they belong to."""
@@ -164,6 +173,16 @@ def bring_back() -> Counter[str]:
         except OSError as error:
             reasons[f"{folder.name} cannot be moved ({error.strerror or error}), check its owner and permissions"] += 1
     return reasons
+
+
+def in_work() -> int:
+    """How many journals are being written or delivered."""
+    count = 0
+    for journal in journals():
+        with suppress(OSError):
+            count += not journal.take()
+            journal.release()
+    return count
 
 
 def set_aside() -> int:

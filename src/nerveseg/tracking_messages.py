@@ -24,12 +24,13 @@ _REGISTERED = (
 )
 KEY_TAG = "nerveseg.key"
 NO_FILES = Path()
+KINDS = {"run", "metrics", "tags", "stages", "artifact", "dataset", "end", "told", "model"}
 _BATCH = 100  # parameters; MLflow's limit for one request, lower than that for scores
 
 
 @dataclass(frozen=True)
 class Message:
-    """`kind` is a method of `Sender`, `run` the key of the run, `files` a file or a folder that goes with it, "." for none."""
+    """`kind` is one of KINDS and a method of `Sender`, `run` the key of the run, `files` a file or a folder that goes with it, "." for none."""
 
     kind: str
     run: str

@@ -191,7 +191,7 @@ class Outbox:
 
 def refusals(reasons: Counter[str]) -> str:
     listed = "; ".join(f"{reason} ({count} times)" if count > 1 else reason for reason, count in reasons.items())
-    return f"{listed}; it is set aside in {FOLDER}, and `nerveseg sync` tries it again"
+    return f"{listed}; it is kept in {FOLDER}, and `nerveseg sync` tries it again"
 
 
 def sync(experiment: str) -> tuple[int, Counter[str]]:

@@ -38,6 +38,8 @@ _KIND = {
 _ADDRESS = re.compile(
     r"(?:[^/\s]*@)?(?:localhost|(?:[\w-]+\.){2,}\w+(?::[0-9]+)?|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?"
 )
+_SCHEME = re.compile(r"(?!file:)[\w.+-]+:/+|https?:")
+_KNOWN = re.compile(r"(?:https?|(?:postgresql|mysql|mssql)(?:\+\w+)?)://[^/\s]|sqlite(?:\+\w+)?://|databricks")
 _NOT_NOW = {401, 408, 429}  # HTTP statuses of a request that may do when it is sent again
 _NO_JSON = "not in a valid JSON format"  # MLflow of an answer by something else, such as the login page of a network
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
@@ -83,7 +85,8 @@ def store_uri(root: Path) -> str:
     """The store's address: the user's, with a relative SQLite file taken from `root`, or the default.
 
     Raises:
-        TrackingError: the user's lacks its scheme, or is a folder, which MLflow 3 does not write to.
+        TrackingError: the user's lacks its scheme, has one that MLflow does not know, or is a folder, which MLflow 3 does not
+            write to.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
     if _ADDRESS.fullmatch(uri):
@@ -91,6 +94,11 @@ def store_uri(root: Path) -> str:
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {address!r}, an address without its scheme; set it to http://{address}, or to "
             f"https://{address} where the server has a certificate"
+        )
+    if (scheme := _SCHEME.match(uri)) and not _KNOWN.match(uri):
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI begins with {scheme[0]!r}; set it to the address of a server, as http://host:5000 or "
+            "https://host, or of a database: sqlite:///<file>, postgresql://, mysql:// or mssql://"
         )
     if "://" not in uri.removeprefix("file:") and not uri.startswith("databricks"):
         raise TrackingError(
@@ -114,14 +122,15 @@ def open_store(experiment: str) -> Store:
     uri = store_uri(root)
     with failing_clearly(uri), opened(uri) as client:
         found = client.get_experiment_by_name(experiment)
-        if found is None:
-            return Store(uri, client, _create_experiment(client, experiment, _artifacts(uri, root)))
-    if found.lifecycle_stage == "deleted":
+        identity = found.experiment_id if found else _create_experiment(client, experiment, _artifacts(uri, root))
+        if not identity:
+            raise ConnectionError("something else than MLflow speaks there")
+    if found and found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow's experiment {experiment!r} in {public(uri)} was deleted; bring it back with `mlflow experiments "
-            f"restore --experiment-id {found.experiment_id}`, or set another name in params.yaml: tracking.experiment"
+            f"restore --experiment-id {identity}`, or set another name in params.yaml: tracking.experiment"
         )
-    return Store(uri, client, found.experiment_id)
+    return Store(uri, client, str(identity))
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class Checkpoint:
                 for key in stored.files:  # in the order in which they were written
                     if key != _HISTORY:
                         states.setdefault(key.rpartition("/")[0], []).append(stored[key])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         # One flipped bit lets zipfile take an array for encrypted, RuntimeError, or for packed in a way that it cannot read.
         except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
