@@ -235,6 +235,15 @@ def test_a_link_opens_at_its_case(visit, name):
     assert again.locator("#stage").evaluate("e => e.getBoundingClientRect().top < innerHeight")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [("2_4", "none is annotated, and none was drawn."), ("2_5", "the nerve was missed. Annotated: ")]
+)
+def test_what_became_of_a_frame_is_told_once(visit, cases, name, told):
+    outcome = visit(f"#case={name}").locator("#case-outcome").inner_text()
+    area = int(cases[name].truth.sum())
+    assert outcome == f"Shipped: {told}" + (f"{area} pixels." if area else "")
+
+
 def test_a_link_to_a_frame_that_is_not_there_says_so(visit):
     page = visit("#case=77_7")
     assert "no test frame called “77_7”" in page.get_by_role("alert").inner_text()

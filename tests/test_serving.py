@@ -34,7 +34,7 @@ from nerveseg.export import export
 from nerveseg.loading import load_predictor
 from nerveseg.predictor import Prediction
 from nerveseg.registration import example, save_served
-from nerveseg.served import ServedPredictor
+from nerveseg.served import RequestError, ServedPredictor
 from nerveseg.serving_app import Application
 from nerveseg.serving_requests import PIXELS, ROWS
 from nerveseg.tracking_models import PREDICTOR
@@ -147,6 +147,7 @@ def image_of(text: str) -> np.ndarray:
 
 
 FRAME = simulated_frame((60, 90), nerve=True, seed=3)[0]
+TWELVE_BITS = np.linspace(0, 4000, 5400).reshape(60, 90).astype(np.uint16)  # and no file says so
 
 
 @pytest.mark.parametrize("form", ["frame", ".png", ".tif", ".dcm"])
@@ -194,6 +195,25 @@ def test_an_empty_mask_has_no_centroid():
     assert not image_of(told["mask"]).any()
 
 
+def test_a_frame_of_16_bits_is_read_as_the_training_s_were_and_refused_where_it_is_brighter_than_their_white():
+    seen = []
+
+    class Trained:
+        grey_range = GreyRange(integer=(0.0, 4095.0))
+
+        def predict(self, frames):
+            for frame in frames:
+                seen.append(frame)
+                yield Prediction(np.zeros(frame.shape, np.float32), np.zeros(frame.shape, bool), 0.1, 0.9)
+
+    served = ServedPredictor()
+    served.predictor = Trained()
+    served.predict(None, pd.DataFrame({"image": [coded(file_of(TWELVE_BITS, ".png"))]}))
+    assert [frame.max() for frame in seen] == [round(255 * 4000 / 4095)]
+    with pytest.raises(RequestError, match="from 0 to 5000, but its source was read with black at 0 and white at 4095"):
+        served.predict(None, pd.DataFrame({"image": [coded(file_of(TWELVE_BITS + TWELVE_BITS // 4, ".png"))]}))
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -208,6 +228,7 @@ def test_an_empty_mask_has_no_centroid():
         ([{"image": 5}], "image is int; expected the base64"),
         ([{"image": coded(b"hello")}], "5 bytes that are no image"),
         ([{"image": coded(file_of(FRAME, ".png")[:-40])}], "export or copy it again"),
+        ([{"image": coded(file_of(TWELVE_BITS, ".png"))}], "from 0 to 4000, of which nothing says what is white"),
         ([{"image": coded(dicom_of(np.stack([FRAME, FRAME])))}], "2 frames, expected one"),
         ([{"image": coded(b"\0" * 128 + b"DICM")}], "row 1: image: "),
         ([{"frame": [[1]], "image": "aGVsbG8="}], "both of frame and image"),

@@ -24,7 +24,7 @@ from nerveseg.export import export
 from nerveseg.predictor import Prediction
 from nerveseg.watch import Watch
 from nerveseg.watch_page import CONNECTIONS, page
-from nerveseg.watch_sources import frames_of
+from nerveseg.watch_sources import WRITTEN_IN, frames_of
 from odd_files import dicom
 from processes import started
 from test_export import FLOAT, VAL
@@ -168,6 +168,23 @@ def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_o
     assert next(frames)[0, 0] == 14
     assert "skipped: " in (told := capsys.readouterr().err)
     assert "12.png" in told
+
+
+def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_skipped(tmp_path, capsys):
+    def write(number, white):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.linspace(0, white, 64).reshape(8, 8).astype(np.uint16))
+
+    write(1, 4000)
+    frames = frames_of(str(tmp_path))
+    assert next(frames).max() == round(255 * 4000 / 4095)
+    write(2, 2000)
+    assert next(frames).max() == round(255 * 2000 / 4095)
+    write(3, 60000)
+    threading.Timer(WRITTEN_IN + 1, write, [4, 3000]).start()
+    assert next(frames).max() == round(255 * 3000 / 4095)
+    printed = capsys.readouterr()
+    assert printed.out == "from 1.png on: 16 bits a pixel, taken as 12: black at 0, white at 4095\n"
+    assert "3.png: pixels from 0 to 60000, but its source was read with black at 0 and white at 4095" in printed.err
 
 
 @pytest.mark.parametrize(

@@ -231,8 +231,8 @@
     current = index;
     const item = data.cases[index];
     at("case-title").textContent = `Frame ${item.name}, subject ${item.subject}`;
-    at("case-outcome").textContent = `${data.models[shipped].label}: ${outcome(item)}. `
-      + (item.nerve ? `Annotated: ${item.area} pixels.` : "No nerve is annotated.");
+    at("case-outcome").textContent = `${data.models[shipped].label}: ${outcome(item)}.`
+      + (item.nerve ? ` Annotated: ${item.area} pixels.` : "");
     picture.src = `data:image/webp;base64,${item.frame}`;
     picture.alt = `Ultrasound frame ${item.name}; ${data.models[shipped].label}: ${outcome(item)}`;
     const measures = [
