@@ -94,7 +94,7 @@ def visualize() -> None:
             [*shipped(metrics), verdict(robust, refinement), *refinement.remarks],
             gallery.document(),
             charts(metrics, scores, robust, thresholds, unet_history),
-            origin_of(info.source, info.warnings),
+            origin_of(info),
             {LOOKS[name].label: CutoffRow.of(model.cutoffs, params.postprocess) for name, model in models.items()},
         )
         run.log_report(folder)

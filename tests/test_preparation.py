@@ -11,6 +11,7 @@ from nerveseg.data.dicom import read_header
 from nerveseg.data.frames import read_frame
 from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.inventory import MANIFEST_COLUMNS
+from nerveseg.data.phantom import write_phantom
 from nerveseg.data.preparation import prepare_dataset
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.errors import DatasetError
@@ -423,3 +424,18 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(prepare, kaggle_folder,
     monkeypatch.setattr(preparation, "assign_splits", disturbed)
     with pytest.raises(DatasetError, match=r"_2\.tif changed while it was being read"):
         prepare(folder)
+
+
+def test_simulated_frames_are_known_behind_a_link_under_other_names_and_among_others(
+    prepare, kaggle_folder, tiny, tmp_path
+):
+    phantom, linked = tmp_path / "phantom", tmp_path / "clinic"
+    write_phantom(phantom, tiny.phantom, 7, workers=1)
+    linked.symlink_to(phantom)
+    _, info, _ = prepare(linked)
+    assert info.simulated == sum(info.frames.values()) == 30
+    mixed = kaggle_folder()
+    assert prepare(mixed)[1].simulated == 0
+    for kind in ("", "_mask"):
+        (mixed / f"1_99{kind}.tif").write_bytes((phantom / f"1_1{kind}.tif").read_bytes())
+    assert prepare(mixed)[1].simulated == 1

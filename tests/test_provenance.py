@@ -1,14 +1,17 @@
 """What the report says of the frames, the code and the cut-offs behind it."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from conftest import ROOT
-from nerveseg.data.records import SIMULATED
+from nerveseg.data.records import DatasetInfo
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.params import load_params
 from nerveseg.reporting.provenance import CutoffRow, origin_of
+
+INFO = DatasetInfo("data/raw/clinic", 96, 128, 80.0, 40.0, {"train": 10, "val": 3, "test": 4}, "ab" * 32)
 
 
 @pytest.fixture
@@ -32,41 +35,29 @@ def committed(folder, **files):
 
 
 def test_simulated_frames_are_called_simulated_and_others_by_their_folder(repository):
-    assert "simulated" in origin_of(str(SIMULATED), ())[0]
-    assert origin_of("data/raw/clinic", ())[0] == "The frames come from data/raw/clinic."
+    assert origin_of(replace(INFO, simulated=17))[0].startswith("The frames are simulated: ")
+    assert origin_of(replace(INFO, simulated=5))[0].startswith("5 of the 17 frames are simulated: ")
+    assert origin_of(INFO)[0] == "The frames come from data/raw/clinic."
 
 
 def test_the_page_repeats_what_check_warned_of():
     assert (
-        origin_of("data/raw/clinic", ("3 frames without a known subject",))[1]
+        origin_of(replace(INFO, warnings=("3 frames without a known subject",)))[1]
         == "Warning: 3 frames without a known subject."
     )
-
-
-def test_simulated_frames_are_known_by_any_spelling_of_their_folder(repository):
-    committed(repository, src="code")
-    for spelled in (repository / SIMULATED, "./data/../data/phantom/"):
-        assert "simulated" in origin_of(str(spelled), ())[0]
-    assert "simulated" not in origin_of("data/phantoms", ())[0]
-
-
-def test_what_the_page_calls_simulated_is_what_the_stage_phantom_writes():
-    assert load_params(ROOT / "params.yaml").data.dir == str(SIMULATED)
 
 
 def test_the_page_names_the_commit_of_its_code_and_not_that_of_its_results(repository):
     code = committed(repository, src="code")
     results = committed(repository, metrics="0.9")
     assert code != results
-    assert origin_of("data/phantom", ())[1] == f"Code and parameters are those of commit {code}."
+    assert origin_of(INFO)[1] == f"Code and parameters are those of commit {code}."
 
 
 def test_changes_that_no_commit_has_are_told(repository):
     code = committed(repository, src="code")
     (repository / "src" / "file").write_text("changed")
-    assert (
-        origin_of("data/phantom", ())[1] == f"Code and parameters are those of commit {code}, with uncommitted changes."
-    )
+    assert origin_of(INFO)[1] == f"Code and parameters are those of commit {code}, with uncommitted changes."
 
 
 def test_a_module_that_git_does_not_know_yet_is_an_uncommitted_change_and_what_it_ignores_is_none(repository):
@@ -75,13 +66,13 @@ def test_a_module_that_git_does_not_know_yet_is_an_uncommitted_change_and_what_i
     (repository / "src" / "__pycache__").mkdir()
     (repository / "src" / "__pycache__" / "file.pyc").touch()
     (repository / "notes.txt").touch()
-    assert "uncommitted" not in origin_of("data/phantom", ())[1]
+    assert "uncommitted" not in origin_of(INFO)[1]
     (repository / "src" / "new.py").touch()
-    assert "uncommitted" in origin_of("data/phantom", ())[1]
+    assert "uncommitted" in origin_of(INFO)[1]
 
 
 def test_without_git_the_page_says_why_it_names_no_commit(repository):
-    assert "cannot say which version" in origin_of("data/phantom", ())[1]
+    assert "cannot say which version" in origin_of(INFO)[1]
 
 
 def test_cut_offs_are_in_words_and_one_at_the_edge_of_its_grid_is_remarked():

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nerveseg.data.records import DatasetInfo, is_simulated
+from nerveseg.data.records import DatasetInfo
 from nerveseg.evaluation.intervals import Interval, caution
 from nerveseg.foreign_text import in_markdown
 from nerveseg.model_names import what_ships
@@ -35,8 +35,10 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
         params: with which it was trained.
     """
     counts, bounds = metrics["counts"], metrics["intervals"][model]
-    simulated = is_simulated(info.source)
-    what = "simulated B-mode frames, which are no substitute for real ones" if simulated else "the user's own frames"
+    what = "the user's own frames"
+    if info.simulated:
+        own = f"{what}, and {info.simulated:,} " if info.simulated < sum(info.frames.values()) else ""
+        what = f"{own}simulated B-mode frames, which are no substitute for real ones"
     frames = ", ".join(f"{count} {split}" for split, count in info.frames.items())
     rows = []
     for key, name in _SCORES.items():

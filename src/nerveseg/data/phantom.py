@@ -22,6 +22,7 @@ from nerveseg.data.phantom_acoustics import Grid, Scanner, echo_envelope
 from nerveseg.data.phantom_anatomy import Anatomy, Pose
 from nerveseg.data.phantom_display import add_marker, compress
 from nerveseg.data.phantom_nerve import Hand
+from nerveseg.data.simulated import write_simulated
 from nerveseg.errors import DatasetError
 from nerveseg.params import PhantomParams
 
@@ -114,15 +115,15 @@ def _write_subject(directory: Path, params: PhantomParams, seed: int, number: in
     nerves = 0
     for frame in range(1, params.frames_per_subject + 1):
         image, mask = subject.frame(frame)
-        # Speckle hardly compresses and costs time to try; masks shrink to nothing.
-        _write(directory / f"{number}_{frame}.tif", image, cv2.IMWRITE_TIFF_COMPRESSION_NONE)
-        _write(directory / f"{number}_{frame}_mask.tif", np.uint8(255) * mask, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS)
+        write_simulated(directory / f"{number}_{frame}.tif", image)
+        _write_mask(directory / f"{number}_{frame}_mask.tif", mask)
         nerves += int(mask.any())
     return nerves
 
 
-def _write(path: Path, pixels: Frame, compression: int) -> None:
-    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_TIFF_COMPRESSION, compression]):
+def _write_mask(path: Path, mask: Mask) -> None:
+    packed = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS]
+    if not cv2.imwrite(str(path), np.uint8(255) * mask, packed):
         raise DatasetError(f"{path} could not be written; check the free space and the folder's permissions")
 
 

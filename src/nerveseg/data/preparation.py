@@ -23,6 +23,7 @@ from nerveseg.data.frames import read_frames
 from nerveseg.data.inspection import Prepared
 from nerveseg.data.inventory import Inventory, left_out, refuse_too_many, take_inventory
 from nerveseg.data.records import DatasetInfo, serialised, with_values, write_records
+from nerveseg.data.simulated import is_simulated
 from nerveseg.data.splits import SPLITS, split_subjects
 from nerveseg.errors import DatasetError
 from nerveseg.outputs import write_csv
@@ -128,6 +129,9 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
     mean, deviation = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
     digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
     source = str(inventory.reading.directory)
+    used = [inventory.sources[row] for row in np.flatnonzero(parts != "")]
+    found = {source.name: source.frame for source in inventory.layout.sources}
+    simulated = {name for name in set(used) if is_simulated(found[name])}
     info = DatasetInfo(
         source,
         params.height,
@@ -138,6 +142,7 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
         digest,
         inventory.reading.grey_range,
         tuple(inventory.warnings),
+        sum(name in simulated for name in used),
     )
     info.write(output)
     return info

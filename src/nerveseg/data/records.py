@@ -14,7 +14,6 @@ Beside the shards stand `dataset.json`, a `DatasetInfo`, and the list of all fil
 written, shard after shard.
 """
 
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -38,14 +37,13 @@ from nerveseg.params import GreyLevel, Positive, Side
 INFO_NAME = "dataset.json"
 SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
 READ_AHEAD = 4  # batches
-SIMULATED = Path("data/phantom")  # what the stage `phantom` writes
 
 
 @checked_dataclass(frozen=True, config=STRICT)
 class DatasetInfo:
     """Where the frames came from (`data.dir`), the network's input size in pixels, grey-level statistics of train
     (0..255), frames per split, the SHA-256 over the digests of all frames, what was black and white in files that do not
-    say it, and a sentence for each thing that a reader of the scores should know.
+    say it, a sentence for each thing that a reader of the scores should know, and how many of the frames the stage `phantom` made.
     """
 
     source: str
@@ -57,6 +55,7 @@ class DatasetInfo:
     digest: str
     grey_range: GreyRange = field(default_factory=GreyRange)
     warnings: tuple[str, ...] = ()
+    simulated: Annotated[int, Field(ge=0)] = 0
 
     def write(self, directory: Path) -> None:
         write_typed(directory / INFO_NAME, self)
@@ -64,11 +63,6 @@ class DatasetInfo:
     @classmethod
     def read(cls, directory: Path) -> "DatasetInfo":
         return prepared(directory).read(INFO_NAME, cls)
-
-
-def is_simulated(source: str) -> bool:
-    """Whether the frames of this `data.dir`, however it is spelled, are those that the stage `phantom` makes."""
-    return os.path.abspath(source) == os.path.abspath(SIMULATED)  # noqa: PTH100 - Path.absolute keeps `..`
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nerveseg.data.records import is_simulated
+from nerveseg.data.records import DatasetInfo
 from nerveseg.errors import RepositoryError
 from nerveseg.evaluation.cutoff_search import at_the_edge
 from nerveseg.evaluation.postprocessing import Cutoffs
@@ -34,14 +34,13 @@ class CutoffRow:
         )
 
 
-def origin_of(data_dir: str, warnings: Sequence[str]) -> list[str]:
-    """Sentences on the frames and the code behind a report; `warnings` are those of the data set."""
-    frames = (
-        "The frames are simulated: the scores show that the pipeline works, not how well it outlines nerves of people."
-        if is_simulated(data_dir)
-        else f"The frames come from {data_dir}."
-    )
-    return [frames, *(f"Warning: {warning}." for warning in warnings), _code()]
+def origin_of(info: DatasetInfo) -> list[str]:
+    """Sentences on the frames and the code behind a report."""
+    frames, total = f"The frames come from {info.source}.", sum(info.frames.values())
+    if info.simulated:
+        which = "The frames" if info.simulated == total else f"{info.simulated:,} of the {total:,} frames"
+        frames = f"{which} are simulated: the scores show that the pipeline works, not how well it outlines nerves of people."
+    return [frames, *(f"Warning: {warning}." for warning in info.warnings), _code()]
 
 
 def _code() -> str:
