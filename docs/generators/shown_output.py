@@ -1,0 +1,146 @@
+"""The output that documents show, made again: `python docs/generators/shown_output.py` writes it into them.
+
+A document shows a command behind `$ ` in a block of its own, and what it prints below. A test makes the output of each command
+in `MADE` and fails if a document shows something else. The commands in `BY_HAND` need a training, a server or a history of
+experiments; what is shown of them was copied once.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from nerveseg.data.phantom import write_phantom
+from nerveseg.model_names import SHIPPED
+from nerveseg.outputs import read_csv, write_csv
+from nerveseg.params import load_params
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^(?P<fence>`{3,})\w*\n(?P<content>\$ .*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
+SCORES = ["dice", "dice_nerve", "presence_sensitivity", "presence_specificity", "hd95_common"]
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def shown_in(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each command that a document shows, with the output below it."""
+    for block in BLOCK.finditer(text):
+        for command in re.split(r"^\$ ", block["content"], flags=re.MULTILINE)[1:]:
+            line, _, output = command.partition("\n")
+            yield line, output
+
+
+def made_again(text: str) -> str:
+    """Return a document with the output of every command in `MADE` as it is now."""
+
+    def renewed(block: re.Match[str]) -> str:
+        shown = list(shown_in(block[0]))
+        content = "".join(f"$ {line}\n{MADE[line]() if line in MADE else output}" for line, output in shown)
+        return block[0].replace(block["content"], content)
+
+    return BLOCK.sub(renewed, text)
+
+
+def scores_of_the_default() -> str:
+    """What `evaluate` prints, some rows of it."""
+    metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf-8"))
+    models = ["unet", "gan", "exported", "baseline_mean_mask", "baseline_empty"]
+    table = pd.DataFrame({model: metrics[model] for model in models}).loc[SCORES]
+    return f"...\n{table.round(3).to_string(na_rep='n/a')}\n...\n"
+
+
+def check_of_a_folder() -> str:
+    """Of a few simulated frames, one without a mask, one of them empty, and a file that is no frame."""
+    with TemporaryDirectory() as folder:
+        frames = Path(folder, "data", "raw", "clinic")
+        _simulate(frames, subjects=3, frames=4)
+        (frames / "3_2_mask.tif").unlink()
+        (frames / "2_1.tif").write_bytes(b"")
+        (frames / "notes.txt").write_text("Scanned on a Tuesday.\n", encoding="utf-8")
+        return _nerveseg(folder, "check", "data/raw/clinic")
+
+
+def prediction() -> str:
+    """Of a network that was never trained; what is printed does not depend on its masks."""
+    with TemporaryDirectory() as folder:
+        _simulate(Path(folder, "data", "phantom"), subjects=3, frames=3)
+        _untrained(Path(folder, "models", "exported"))
+        return _nerveseg(folder, "predict", "data/phantom/3_1.tif", "data/phantom/3_2.tif", "--out", "masks")
+
+
+def gate() -> str:
+    """Of the default's model against the U-Net that it was compiled from, in the place of another branch's model."""
+    with TemporaryDirectory() as folder:
+        metrics = Path(folder, "metrics")
+        metrics.mkdir()
+        cases = read_csv(ROOT / "metrics" / "cases.csv")
+        write_csv(metrics / "cases.csv", cases[cases["model"] == "unet"].assign(model=SHIPPED))
+        shutil.copy(ROOT / "params.yaml", folder)
+        person = ["-c", "user.name=nerveseg", "-c", "user.email=nerveseg@example.org"]
+        for command in (["init", "-q", "-b", "main"], ["add", "."], [*person, "commit", "-qm", "main"]):
+            subprocess.run(["git", *command], cwd=folder, env=_environment(), check=True)
+        shutil.copy(ROOT / "metrics" / "cases.csv", metrics)
+        lines = _nerveseg(folder, "gate", "--base", "main").splitlines(keepends=True)
+        subjects = [number for number, line in enumerate(lines) if line.split()[:1] == ["subject"]]
+        return "".join([*lines[: subjects[2]], "...\n", *lines[subjects[-1] + 1 :]])
+
+
+MADE: dict[str, Callable[[], str]] = {
+    "make repro": scores_of_the_default,
+    "nerveseg check data/raw/clinic": check_of_a_folder,
+    "nerveseg predict data/phantom/3_1.tif data/phantom/3_2.tif --out masks": prediction,
+    "nerveseg gate --base main": gate,
+}
+BY_HAND: tuple[str, ...] = ()
+
+
+def _simulate(folder: Path, subjects: int, frames: int) -> None:
+    few = load_params(ROOT / "params.yaml").phantom.model_copy(
+        update={"subjects": subjects, "frames_per_subject": frames}
+    )
+    write_phantom(folder, few, seed=2016, workers=1)
+
+
+def _untrained(folder: Path) -> None:
+    from nerveseg.models.unet import build_unet
+    from nerveseg.segmenter import Segmenter, SegmenterConfig
+
+    params = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 2, "depth": 1})
+    height, width, mean, deviation = 32, 64, 100.0, 50.0
+    network = build_unet(params, height, width, mean, deviation, pretrained=False)
+    folder.mkdir(parents=True)
+    Segmenter(SegmenterConfig(height, width, mean, deviation, params), network).save(folder)
+
+
+def _nerveseg(folder: str, *arguments: str) -> str:
+    """Run a command in a folder with the parameters of the default, and return what it prints."""
+    shutil.copy(ROOT / "params.yaml", folder)
+    command = [sys.executable, "-m", "nerveseg.cli", *arguments]
+    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_", "MLFLOW_"))}
+    return kept | {"PYTHONPATH": str(ROOT / "src"), "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def main() -> None:
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        if (renewed := made_again(text)) != text:
+            path.write_text(renewed, encoding="utf-8")
+            print(f"{path.relative_to(ROOT)}: output renewed")
+
+
+if __name__ == "__main__":
+    main()
