@@ -1,8 +1,7 @@
 """The output that documents show, made again: `python docs/generators/shown_output.py` writes it into them.
 
-A document shows a command behind `$ ` in a block of its own, and what it prints below. A test makes the output of each command
-in `MADE` and fails if a document shows something else. The commands in `BY_HAND` need a training, a server or a history of
-experiments; what is shown of them was copied once.
+A document shows a command behind `$ ` in a block of its own, and what it prints below. A test makes the output of each again and
+fails if a document shows something else. Output that needs a training, a server or a history of experiments is shown without `$ `.
 """
 
 import json
@@ -104,7 +103,6 @@ MADE: dict[str, Callable[[], str]] = {
     "nerveseg predict data/phantom/3_1.tif data/phantom/3_2.tif --out masks": prediction,
     "nerveseg gate --base main": gate,
 }
-BY_HAND = ("dvc repro",)
 
 
 def _simulate(folder: Path, subjects: int, frames: int) -> None:
