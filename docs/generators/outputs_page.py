@@ -20,18 +20,13 @@ METRICS = Path("metrics/metrics.json")
 
 OPENING = """# Output files
 
-Everything that the pipeline writes. Git keeps `metrics/`, so that any two commits can be compared; DVC keeps the rest, and `dvc
-pull` brings it.
-"""
+Everything that the pipeline writes, stage by stage; then the keys of `metrics.json` and the columns of each table. Git keeps
+`metrics/`, so that you can compare any two commits. DVC keeps the rest, and `dvc pull` fetches it."""
 SCORES = """## metrics/metrics.json
 
-`dvc metrics show` prints it. A score that is not defined is `null`.
-"""
+`dvc metrics show` prints it. A score that is not defined is `null`."""
 EACH_MODEL = "The scores of a model or baseline:"
-PREDICTIONS = """## predictions.csv
-
-`nerveseg predict` writes it beside the masks, a row for each frame.
-"""
+PREDICTIONS = "predictions.csv"
 
 
 @cache
@@ -41,19 +36,22 @@ def described() -> dict[str, Any]:
 
 
 def outputs_page() -> str:
-    files = described()["files"]
-    parts = [
-        OPENING,
-        table(["path", "stage", "what it holds"], [row for path, file in files.items() for row in _files(path, file)]),
-    ]
+    parts = [OPENING]
+    for stage in dict.fromkeys(file["stage"] for file in described()["files"].values()):
+        rows = [
+            row for path, file in described()["files"].items() if file["stage"] == stage for row in _files(path, file)
+        ]
+        parts += [f"## {stage}", table(["path", "what it holds"], rows)]
     metrics = json.loads(METRICS.read_text(encoding="utf-8"))
-    parts += [SCORES, table(["key", "holds"], [[code(key), text] for key, text in described()["metrics"].items()])]
+    parts += [
+        SCORES,
+        table(["key", "what it holds"], [[code(key), text] for key, text in described()["metrics"].items()]),
+    ]
     parts += [EACH_MODEL, _meanings(METRICS, list(metrics["exported"]))]
-    for path in [*described()["columns"]]:
-        if path != "predictions.csv":
-            parts += [f"## {path}", _meanings(path, columns_of(path))]
-    parts += [PREDICTIONS, _meanings("predictions.csv", columns_of("predictions.csv"))]
-    return "\n\n".join(parts) + "\n"
+    for path in described()["columns"]:
+        about = {PREDICTIONS: "`nerveseg predict` writes it beside the masks, a row for each frame."}.get(path, "")
+        parts += [f"## {path}", about, _meanings(path, columns_of(path))]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def columns_of(path: str) -> list[str]:
@@ -88,9 +86,5 @@ def _meanings(path: str | Path, names: list[str]) -> str:
 
 
 def _files(path: str, file: Mapping[str, Any]) -> list[list[str]]:
-    own = [code(path), code(file["stage"]), file["holds"]]
-    inside = [
-        [", ".join(code(f"{path}{name}") for name in names.split(", ")), "", text]
-        for names, text in file.get("inside", {}).items()
-    ]
-    return [own, *inside]
+    inside = [[", ".join(map(code, names.split(", "))), text] for names, text in file.get("inside", {}).items()]
+    return [[f"**{code(path)}**" if inside else code(path), file["holds"]], *inside]

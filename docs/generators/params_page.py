@@ -129,13 +129,15 @@ def _limits(field: dict[str, Any]) -> Iterator[str]:
     least, most = field.get("minimum"), field.get("maximum")
     if least is not None and most is not None:
         yield f"{_number(least)} to {_number(most)}"
-    else:
-        yield from (
-            f"at {word} {_number(value)}" for word, value in (("least", least), ("most", most)) if value is not None
-        )
-    for word, key in (("above", "exclusiveMinimum"), ("below", "exclusiveMaximum"), ("a multiple of", "multipleOf")):
-        if key in field:
-            yield f"{word} {_number(field[key])}"
+        least = most = None
+    limits = (
+        ("at least", least),
+        ("above", field.get("exclusiveMinimum")),
+        ("at most", most),
+        ("below", field.get("exclusiveMaximum")),
+        ("a multiple of", field.get("multipleOf")),
+    )
+    yield from (f"{words} {_number(value)}" for words, value in limits if value is not None)
 
 
 def _number(value: float) -> str:
