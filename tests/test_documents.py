@@ -50,6 +50,7 @@ def test_every_parameter_has_a_row_with_its_default_what_is_allowed_and_its_mean
     assert rows["unet.stem"][1:3] == ["`2`", "`1`, `2`, `4`"]
     assert rows["gan.critic"][1:3] == ["`patch`", "`patch`, `features`, `none`"]
     assert "hardware has units for it" in rows["unet.precision"][3]
+    assert not [name for name, row in rows.items() if row[3].strip(" |") == ""], "a comment is missing in params.yaml"
 
 
 def test_a_comment_belongs_to_the_key_before_it_and_goes_on_below_it():

@@ -23,7 +23,7 @@ dvc exp run -S unet.epochs=40 -S augment.variants=39
 ```
 
 or edit the file and run `dvc repro`. DVC then runs the stages that read the parameter, and those that follow them. `visualize`
-shows every parameter in the report, so it always runs.
+shows the parameters in the report, so it runs as well.
 
 Every command checks the whole file first. An unknown name, or a value that is not allowed, is an error that names it."""
 
@@ -65,10 +65,12 @@ def comments_of(text: str) -> dict[str, str]:
 
 def _about(comment: str, section: str, stages: dict[str, Any]) -> str:
     readers = [
-        name for name, stage in stages.items() if section in {str(param).split(".")[0] for param in stage["params"]}
+        code(name)
+        for name, stage in stages.items()
+        if section in {str(param).split(".")[0] for param in stage["params"]}
+        and (name == section or name != SHOWS_EVERYTHING)
     ]
-    told = [name for name in readers if name != SHOWS_EVERYTHING] or readers
-    read = f"Read by {', '.join(map(code, told))}." if told else "No stage reads it, so a change runs nothing again."
+    read = f"Read by {', '.join(readers)}." if readers else "No stage reads it, so a change runs nothing again."
     return f"{_sentence(comment)} {read}".strip()
 
 
@@ -85,7 +87,7 @@ def _rows(
             code(prefix + name),
             code(_shown(defaults[name])),
             allowed(fields[name], schema),
-            _sentence(comments.get(prefix + name, "")),
+            comments.get(prefix + name, ""),
         ]
         for name in names
     ]
