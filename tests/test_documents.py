@@ -19,7 +19,7 @@ sys.path.append(str(ROOT / "docs" / "generators"))
 from commands_page import commands, commands_page
 from outputs_page import columns_of, described, meaning
 from params_page import allowed, comments_of, params_page
-from shown_output import MADE, documents, shown_in
+from shown_output import MADE, documents, shown_in, with_figures
 from site_hook import with_links_of_the_site
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -186,3 +186,17 @@ def test_the_files_that_contributing_names_are_there():
     named = re.findall(r"`((?:src|stages|tests|docs|bench|\.ci)/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_a_figure_of_the_default_run_is_renewed_from_where_it_stands():
+    metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text())
+    text = "By 9<!-- metrics.json exported dice .2f -->, in 9<!-- intervals.csv unet dice cases .0f --> of 9."
+    assert with_figures(text) == (
+        f"By {metrics['exported']['dice']:.2f}<!-- metrics.json exported dice .2f -->, "
+        f"in {metrics['counts']['frames']}<!-- intervals.csv unet dice cases .0f --> of 9."
+    )
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_the_figures_of_the_default_run_in_documents_are_those_in_metrics(path):
+    assert with_figures(path.read_text()) == path.read_text()

@@ -2,8 +2,11 @@
 
 A document shows a command behind `$ ` in a block of its own, and what it prints below. A test makes the output of each again and
 fails if a document shows something else. Output that needs a training, a server or a history of experiments is shown without `$ `.
+A figure of the default run is followed by a comment that says where it stands in metrics/ and how it is rounded, and is renewed
+likewise: `0.908<!-- metrics.json exported dice .3f -->`, or of a table the values of its first columns, and a column.
 """
 
+import csv
 import json
 import os
 import re
@@ -11,6 +14,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +28,7 @@ from nerveseg.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^(?P<fence>`{3,})\w*\n(?P<content>\$ .*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
+FIGURE = re.compile(r"[-+]?\d[\d.]*(?P<source><!-- (?P<file>\S+\.(?:json|csv)) (?P<keys>.+?) (?P<format>\S+) -->)")
 MISSED = 25  # which frame with a nerve
 SCORES = ["dice", "dice_nerve", "presence_sensitivity", "presence_specificity", "hd95_common"]
 
@@ -37,6 +43,25 @@ def shown_in(text: str) -> Iterator[tuple[str, str]]:
         for command in re.split(r"^\$ ", block["content"], flags=re.MULTILINE)[1:]:
             line, _, output = command.partition("\n")
             yield line, output
+
+
+def with_figures(text: str) -> str:
+    """Return a document with the figures of the default run as metrics/ has them now."""
+
+    def renewed(figure: re.Match[str]) -> str:
+        value = f"{_measured(figure['file'], figure['keys'].split()):{figure['format']}}"
+        return f"{value.rstrip('%')}{figure['source']}"
+
+    return FIGURE.sub(renewed, text)
+
+
+def _measured(file: str, keys: list[str]) -> float:
+    path = ROOT / "metrics" / file
+    if path.suffix == ".json":
+        return float(reduce(getitem, keys, json.loads(path.read_text(encoding="utf-8"))))
+    with path.open(encoding="utf-8", newline="") as table:
+        (row,) = (row for row in csv.DictReader(table) if [*row.values()][: len(keys) - 1] == keys[:-1])
+    return float(row[keys[-1]])
 
 
 def made_again(text: str) -> str:
@@ -139,7 +164,7 @@ def _environment() -> dict[str, str]:
 def main() -> None:
     for path in documents():
         text = path.read_text(encoding="utf-8")
-        if (renewed := made_again(text)) != text:
+        if (renewed := with_figures(made_again(text))) != text:
             path.write_text(renewed, encoding="utf-8")
             print(f"{path.relative_to(ROOT)}: output renewed")
 
