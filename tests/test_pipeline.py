@@ -120,6 +120,26 @@ def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(works
     assert scores["baseline_empty"]["dice"] == pytest.approx(1 - with_nerve / frames)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("RuntimeError('no flavour')", "warning: the model was not registered (no flavour); all scores are written"),
+        ("OSError(28, 'No space left on device')", "a part of what evaluate has to tell MLflow is lost"),
+    ],
+)
+def test_a_registration_that_fails_is_told_and_costs_no_score(workspace, tmp_path, error, told):
+    work = shutil.copytree(workspace, tmp_path / "work", symlinks=True)
+    written = {path: path.read_bytes() for path in (work / "metrics").iterdir() if "history" not in path.name}
+    for path in written:
+        path.unlink()
+    with (work / "src" / "nerveseg" / "registration.py").open("a") as code:
+        code.write(f"\n\ndef save_served(*args, **options):\n    raise {error}\n")
+    done = run(work, "env", "PYTHONPATH=src", sys.executable, "stages/evaluate.py")
+    assert done.returncode == 0, done.stderr
+    assert told in done.stderr
+    assert {path: path.read_bytes() for path in written} == written
+
+
 def test_the_means_are_those_of_the_cases(workspace):
     cases = pd.read_csv(workspace / "metrics" / "cases.csv")
     scores = metrics(workspace)
