@@ -125,7 +125,8 @@ def _models(folders: Mapping[str, Path]) -> dict[str, Predictor]:
     models = {name: load_predictor(folder) for name, folder in folders.items()}
     manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
     for name, model in models.items():
-        check_unseen(model.learnt_frames, manifest, folders[name])
+        if remark := check_unseen(model.learnt_frames, manifest, folders[name]):
+            print(f"warning: {remark}", file=sys.stderr)
     return models
 
 

@@ -6,6 +6,7 @@ from its last whole epoch when it is run again. With TF_CONFIG set it is one of 
 together; the chief alone writes.
 """
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +54,8 @@ def train_unet() -> None:
     ):
         manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
         before = frames_behind(params.unet.init_from)
-        check_unseen(before, manifest, params.unet.init_from)
+        if remark := check_unseen(before, manifest, params.unet.init_from):
+            print(f"warning: {remark}", file=sys.stderr)
         run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "training", manifest)
         trained, history = _train(params, info, strategy, checkpoint, run.log_epoch)
         write_csv(HISTORY, history)

@@ -1,13 +1,17 @@
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from conftest import kaggle_frames
+from nerveseg.data.phantom import Subject
 from nerveseg.data.preparation import prepare_dataset
+from nerveseg.data.sketches import look
 from nerveseg.errors import ModelError
 from nerveseg.unseen import check_unseen, learnt_frames
 from odd_files import dicom, encoded
+from test_phantom import phantom_params
 
 
 @pytest.fixture
@@ -76,18 +80,60 @@ def test_a_learnt_subject_is_known_again_after_a_change_of_its_frames(manifest_o
 
 def test_a_model_is_scored_on_subjects_that_it_has_never_seen(manifest_of, tmp_path):
     manifest = manifest_of(kaggle_frames(tmp_path / "before"), "1")
-    check_unseen(learnt_frames(manifest), manifest, "models/gan")
+    assert check_unseen(learnt_frames(manifest), manifest, "models/gan") == ""
 
 
 def test_val_frames_count_as_learnt_since_they_chose_epoch_and_cutoffs():
-    rows = [("a", "train", "1"), ("b", "val", "2"), ("c", "test", "3")]
-    assert learnt_frames(pd.DataFrame(rows, columns=["subject", "split", "pixels"])) == {"1", "2"}
+    rows = [("a", "train", "1", "x"), ("b", "val", "2", "y"), ("c", "test", "3", "z")]
+    assert learnt_frames(pd.DataFrame(rows, columns=["subject", "split", "pixels", "look"])) == {"1x", "2y"}
 
 
 def test_keys_name_nobody_and_many_subjects_are_not_all_named():
-    rows = [(f"subject {number}", "test", f"{number:064x}"[::-1]) for number in range(15)]
-    manifest = pd.DataFrame(rows, columns=["subject", "split", "pixels"])
+    rows = [(f"subject {number}", "test", f"{number:064x}"[::-1], "0" * 64) for number in range(15)]
+    manifest = pd.DataFrame(rows, columns=["subject", "split", "pixels", "look"])
     keys = learnt_frames(manifest.assign(split="train"))
-    assert all(len(key) == 16 and set(key) <= set("0123456789abcdef") for key in keys)
+    assert all(len(key) == 80 and set(key) <= set("0123456789abcdef") for key in keys)
     with pytest.raises(ModelError, match=r"15 of the 15 test frames, .* \(subject 0, .*, subject 9 and 5 more\)"):
         check_unseen(keys, manifest, "models/gan")
+
+
+COPIES = {
+    "compressed": lambda frame: cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 0),
+    "smaller": lambda frame: cv2.resize(frame, None, fx=0.7, fy=0.7),
+    "larger": lambda frame: cv2.resize(frame, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC),
+    "brighter": lambda frame: np.uint8(255 * (frame / 255.0) ** 0.8),
+}
+
+
+@pytest.fixture(scope="module")
+def looks():
+    """Of the frames of each subject of two phantoms, and of copies of the first one's."""
+    params = phantom_params(subjects=4, frames_per_subject=4)
+    frames = {
+        seed: [Subject.draw(seed, number, params).frame(n)[0] for number in range(1, 5) for n in range(1, 5)]
+        for seed in (1, 2)
+    }
+    found = {seed: [look(frame) for frame in of_seed] for seed, of_seed in frames.items()}
+    return found | {name: [look(copy(frame)) for frame in frames[1]] for name, copy in COPIES.items()}
+
+
+def scored(looks):
+    rows = [(f"f{n}", "test", f"{n:064x}", one) for n, one in enumerate(looks)]
+    return pd.DataFrame(rows, columns=["frame", "split", "pixels", "look"]).assign(subject="a")
+
+
+def keys(looks):
+    return learnt_frames(scored(looks).assign(split="train", pixels="f" * 64))
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_copies_of_learnt_frames_that_were_changed_are_told_with_their_number(looks, copy):
+    told = check_unseen(keys(looks[1]), scored(looks[copy]), "models/gan")
+    assert told.startswith(
+        "16 of the 16 test frames (f0, f1, f2 and 13 more) look like frames that models/gan has learnt from"
+    )
+
+
+def test_frames_of_subjects_of_another_phantom_look_like_none_that_was_learnt(looks):
+    assert check_unseen(keys(looks[1]), scored(looks[2]), "models/gan") == ""
+    assert check_unseen(keys(looks[1][:4]), scored(looks[1][4:]), "models/gan") == ""

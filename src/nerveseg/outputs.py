@@ -25,6 +25,7 @@ _TEXT = (
     "split",
     "digest",
     "pixels",
+    "look",
     "file",
     "other",
     "reason",

@@ -15,7 +15,7 @@ from nerveseg.data.layouts import Quarantined, Source
 from nerveseg.data.letterbox import Letterbox, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask
 from nerveseg.data.mask_values import Value
-from nerveseg.data.sketches import sketch
+from nerveseg.data.sketches import look, sketch
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Prepared:
     letterboxed, uint8 (H, W) of the network's input, as bytes, which travel faster than arrays; `truth` is the mask as
     it was drawn, packed;
     `size` (height, width) and `mask_area`, in pixels, are those of the file, and `spacing` is that of `AnnotatedFrame`. `pixels` and `digest` are SHA-256 of the
-    frame and of frame and mask, `areas` that of `AnnotatedFrame`, `levels` the sum of the letterboxed grey levels and of their squares.
+    frame and of frame and mask, `areas` that of `AnnotatedFrame`, `levels` the sum of the letterboxed grey levels and of their squares; `sketch` and
+    `look` are those of `nerveseg.data.sketches`.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Prepared:
     mask: bytes
     truth: bytes
     sketch: bytes
+    look: str
     levels: tuple[int, int]
 
 
@@ -84,5 +86,6 @@ def _prepared(item: AnnotatedFrame, source: str, target: Size) -> Prepared:
         mask=mask.tobytes(),
         truth=pack_mask(item.mask),
         sketch=sketch(frame, mask),
+        look=look(item.frame),
         levels=(int(levels.sum()), int(levels @ levels)),
     )

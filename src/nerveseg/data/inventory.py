@@ -26,7 +26,18 @@ from nerveseg.errors import DatasetError
 from nerveseg.params import DataParams
 from nerveseg.wording import counted
 
-MANIFEST_COLUMNS = ["frame", "subject", "split", "height", "width", "has_nerve", "mask_area", "digest", "pixels"]
+MANIFEST_COLUMNS = [
+    "frame",
+    "subject",
+    "split",
+    "height",
+    "width",
+    "has_nerve",
+    "mask_area",
+    "digest",
+    "pixels",
+    "look",
+]
 REMARK_COLUMNS = ["frame", "remark"]
 
 
@@ -139,7 +150,8 @@ class _Rows:
         height, width = item.size
         self.manifest.append(
             {"frame": item.name, "subject": whose, "split": "", "height": height, "width": width,
-             "has_nerve": item.mask_area > 0, "mask_area": item.mask_area, "digest": item.digest, "pixels": item.pixels}
+             "has_nerve": item.mask_area > 0, "mask_area": item.mask_area, "digest": item.digest, "pixels": item.pixels,
+             "look": item.look}
         )  # fmt: skip
         self.remarks += [(item.name, item.remark)] * bool(item.remark)
         self.levels.append(item.levels)
