@@ -259,8 +259,8 @@ def command_line(typed: Typed) -> Parser:
     )
     watching.add_argument("--model", type=typed.model, default=EXPORTED, help="as for predict (default: %(default)s)")
     watching.add_argument("--port", type=int, default=5002, help="port on 127.0.0.1 (default: %(default)s)")
-    for command in (predicting, watching):
-        command.add_argument(
+    for reading in (predicting, watching):
+        reading.add_argument(
             "--grey-range", type=float, nargs=2, metavar=("BLACK", "WHITE"),
             help="grey levels that are black and white in 16-bit and floating-point files (default: those of the model's "
             "data set, else decided from the files)",
