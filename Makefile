@@ -1,6 +1,6 @@
 # make repro   sets up .venv from the lock, runs the pipeline on the embedded default, prints the scores
 # make test    sets up .venv likewise, runs the tests
-# make docs    sets up .venv likewise, builds the documents into site/; open site/index.html
+# make docs    sets up .venv likewise, builds the documents into site/: open site/index.html
 # All need Python 3.11 or 3.12 with venv, and nothing else; PYTHON=/path/to/python chooses one.
 
 SHELL := /bin/bash
