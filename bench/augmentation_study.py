@@ -166,7 +166,7 @@ def _text(arm: Arm) -> str:
 def _epochs_in(minutes: float, prepared: Path, params: Params) -> int:
     """The epochs, validation included, that this machine trains in `minutes`, at least one."""
     info, unet, steps = DatasetInfo.read(prepared), params.unet, 12
-    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std, policy=keras_policy(unet.precision))
+    build = partial(build_unet, unet, info.input, policy=keras_policy(unet.precision))
     training = SupervisedTraining(build, unet, params.lr, steps, training_strategy(unet))
     frames, masks = next(
         iter(batches(shards(prepared, "train"), info, unet.batch_size).repeat().rebatch(unet.batch_size))

@@ -124,13 +124,13 @@ def train_arm(
     on_quarter: Callable[[int, tf.keras.Model], None],
 ) -> Trained:
     """Train on the records; `on_quarter` is given the average after each quarter but the last, which is not counted."""
-    size, policy = (info.height, info.width, info.mean, info.std), keras_policy(params.unet.precision)
+    spec, policy = info.input, keras_policy(params.unet.precision)
 
     def fresh(steps: int) -> ArmTraining:
         tf.keras.backend.clear_session()
         make_deterministic(seed + 1000 * arm.repetition)
         with blocks_of(arm):
-            return ArmTraining(arm, params, lambda: network_to_train(params.unet, *size, policy), steps)
+            return ArmTraining(arm, params, lambda: network_to_train(params.unet, spec, policy), steps)
 
     given = _batches(arm, params, records, seed)
     restoring = 60 * minutes / 3 if arm.start == "denoising" else 0.0

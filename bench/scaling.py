@@ -69,8 +69,8 @@ def work(core: int, parts: int, steps: int) -> None:
     strategy = training_strategy(unet)
     make_deterministic(params.seed)
     info, rounds = DatasetInfo.read(PROCESSED), shards(AUGMENTED, "round")
-    size = (info.height, info.width, info.mean, info.std)
-    build = partial(network_to_train, unet, *size, keras_policy(unet.precision))
+    spec = info.input
+    build = partial(network_to_train, unet, spec, keras_policy(unet.precision))
     training = SupervisedTraining(build, unet, params.lr, 10_000, strategy)
     given = iter(training.train_batches(rounds, info, params.seed, range(1000)))
     for _ in range(WARM_UP):

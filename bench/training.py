@@ -79,7 +79,7 @@ def measure(params: Params, steps: int) -> None:
     make_deterministic(params.seed)
     policy, strategy = keras_policy(unet.precision), training_strategy(unet)
     info = DatasetInfo.read(PROCESSED)
-    build = partial(network_to_train, unet, info.height, info.width, info.mean, info.std, policy)
+    build = partial(network_to_train, unet, info.input, policy)
     training = SupervisedTraining(build, unet, params.lr, 10_000, strategy)
     rounds = shards(AUGMENTED, "round")
     frame = operations(training.network)

@@ -67,17 +67,17 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
     with TemporaryDirectory(dir=prepared) as folder:
         count = min(unet.epochs, params.augment.variants + 1)
         rounds = write_rounds(Path(folder), records, params.augment, seed, count)
-        size = (info.height, info.width, info.mean, info.std)
-        build = partial(network_to_train, unet, *size, keras_policy(unet.precision))
+        spec = info.input
+        build = partial(network_to_train, unet, spec, keras_policy(unet.precision))
         steps = unet.epochs * steps_per_epoch(info.frames["train"], unet)
         training = SupervisedTraining(build, unet, params.lr, steps, training_strategy(unet))
         checkpoint = Checkpoint(name)
         history = training.fit(rounds, val, info, seed, checkpoint, on_epoch=lambda *_: None)
     checkpoint.remove()
     frames, truths = annotated_frames(val, info)
-    network = build_unet(unet, *size, pretrained=False)
+    network = build_unet(unet, spec, pretrained=False)
     network.set_weights(training.averaged.get_weights())
-    config = SegmenterConfig(*size, unet)
+    config = SegmenterConfig(spec, unet)
     segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
     return segmenter, float(history["val_dice"].max())
 

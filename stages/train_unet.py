@@ -61,10 +61,8 @@ def train_unet() -> None:
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
         learnt = tuple(sorted(before | learnt_frames(manifest)))
-        config = SegmenterConfig(
-            info.height, info.width, info.mean, info.std, params.unet, learnt_frames=learnt, grey_range=info.grey_range
-        )
-        network = build_unet(params.unet, info.height, info.width, info.mean, info.std, pretrained=False)
+        config = SegmenterConfig(info.input, params.unet, learnt_frames=learnt, grey_range=info.grey_range)
+        network = build_unet(params.unet, info.input, pretrained=False)
         network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)
@@ -94,7 +92,7 @@ def _train(
 ) -> tuple["tf.keras.Model", pd.DataFrame]:
     """The network with its best weights, and the history."""
     policy = keras_policy(params.unet.precision)
-    build = partial(network_to_train, params.unet, info.height, info.width, info.mean, info.std, policy)
+    build = partial(network_to_train, params.unet, info.input, policy)
     steps = params.unet.epochs * steps_per_epoch(info.frames["train"], params.unet)
     training = SupervisedTraining(build, params.unet, params.lr, steps, strategy)
     rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 from nerveseg.data.records import DatasetInfo, read_records, shards
 from nerveseg.examination import examine
@@ -89,7 +90,7 @@ def visualize() -> None:
             metrics,
             bounds,
             params.model_dump(exclude={"tracking", "gate"}),
-            {key: value for key, value in asdict(info).items() if key != "warnings"},
+            _facts(info),
             [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()],
             [*shipped(metrics), verdict(robust, refinement), *refinement.remarks],
             gallery.document(),
@@ -99,6 +100,12 @@ def visualize() -> None:
         )
         run.log_report(folder)
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")
+
+
+def _facts(info: DatasetInfo) -> dict[str, Any]:
+    facts = asdict(info)
+    del facts["warnings"]
+    return {"source": facts.pop("source"), **facts.pop("input"), **facts}
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def equal(one, other):
 
 def unet_of(info, params):
     make_deterministic(params.seed)
-    return build_unet(params.unet, info.height, info.width, info.mean, info.std)
+    return build_unet(params.unet, info.input)
 
 
 class Run:
@@ -48,11 +48,11 @@ class Run:
         rounds, val, info = data
         gan = params.gan.model_copy(update={"epochs": 3, **changes})
         self.unet = unet_of(info, params)
-        size = (info.height, info.width, info.mean, info.std)
-        critic = None if gan.critic == "none" else partial(CRITICS[gan.critic], 4, *size)
+        spec = info.input
+        critic = None if gan.critic == "none" else partial(CRITICS[gan.critic], 4, spec)
 
         def build():
-            return start_from(build_refiner(params.unet, 4, *size), self.unet)
+            return start_from(build_refiner(params.unet, 4, spec), self.unet)
 
         inputs = RefinerInputs(self.unet, gan.corruption, params.degradation, params.seed)
         self.training = AdversarialTraining(build, critic, inputs, gan, params.unet, cutoffs)

@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT, simulated_frame
 from nerveseg.arms import Arms
 from nerveseg.checked_files import list_files
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.postprocessing import Cutoffs
@@ -24,23 +25,23 @@ UNET = PARAMS.unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 SEARCH = PARAMS.postprocess.model_copy(
     update={"thresholds": (0.3, 0.5), "min_areas": (0.0,), "presences": (0.0,), "score": "dice_nerve", "flip": False}
 )
-SIZE = (32, 64, 100.0, 40.0)
-FRAMES, TRUTHS = zip(*(simulated_frame(SIZE[:2], nerve=True, seed=seed) for seed in range(6)), strict=True)
+SPEC = InputSpec(32, 64, 100.0, 40.0)
+FRAMES, TRUTHS = zip(*(simulated_frame(SPEC.size, nerve=True, seed=seed) for seed in range(6)), strict=True)
 INPUTS = np.stack(FRAMES)
 
 
 def unet(*, flip=False, bias=0.0):
     """A network that calls bright pixels nerve."""
     make_deterministic(0)
-    network = build_unet(UNET, *SIZE)
+    network = build_unet(UNET, SPEC)
     weights = np.random.default_rng(0).normal(size=(1, 1, 4, 1))
     network.get_layer("logits").set_weights([weights, np.full(1, bias)])
-    return Segmenter(SegmenterConfig(*SIZE, UNET, flip=flip, cutoffs=Cutoffs(0.4, 0.01, 0.1)), network)
+    return Segmenter(SegmenterConfig(SPEC, UNET, flip=flip, cutoffs=Cutoffs(0.4, 0.01, 0.1)), network)
 
 
 def refiner(bias, of=None):
     """One that holds every frame for poor, and adds `bias` to every logit of a U-Net."""
-    network = start_from(build_refiner(UNET, 4, *SIZE), (of or unet()).unet)
+    network = start_from(build_refiner(UNET, 4, SPEC), (of or unet()).unet)
     poor, logits = network.get_layer(POOR), network.get_layer(COPY).get_layer("logits")
     poor.set_weights([np.zeros_like(poor.get_weights()[0]), np.full(1, 30.0)])
     kernel, before = logits.get_weights()

@@ -22,14 +22,14 @@ def bench(monkeypatch):
 
 def test_what_a_degradation_costs_is_what_the_clean_frames_score_above_the_degraded_ones(bench, data, tiny, tmp_path):
     info = data[2]
-    size = (info.height, info.width, info.mean, info.std)
-    network = build_unet(tiny.unet, *size)
+    spec = info.input
+    network = build_unet(tiny.unet, spec)
     kernel, _ = network.get_layer("logits").get_weights()
     model = tmp_path / "model"
     model.mkdir()
     for bias, cut in ((0.0, 0.5), (-30.0, 0.5)):
         network.get_layer("logits").set_weights([kernel, np.full(1, bias)])
-        Segmenter(SegmenterConfig(*size, tiny.unet, cutoffs=Cutoffs(cut)), network).save(model)
+        Segmenter(SegmenterConfig(spec, tiny.unet, cutoffs=Cutoffs(cut)), network).save(model)
         table = bench.costs(bench.Val(tmp_path / "processed", model), tiny.degradation, seed=0)
         assert len(table) == 5 * len(DEGRADATIONS)
         for key in ("dice", "dice_nerve"):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models import deterministic
 from nerveseg.models.critic import CRITICS
@@ -73,7 +74,7 @@ def test_the_listing_finds_what_keras_s_own_layers_would_have_refused():
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_a_step_of_the_u_net_has_no_operation_that_a_gpu_refuses(policy):
-    build = partial(build_unet, PLAIN, *SIZE, 80.0, 40.0, policy=policy)
+    build = partial(build_unet, PLAIN, InputSpec(*SIZE, 80.0, 40.0), policy=policy)
     training = SupervisedTraining(build, PLAIN, 1e-3, 10, tf.distribute.get_strategy())
     found, seen = refused_in(training.step, images(), images())
     assert found == []
@@ -82,9 +83,9 @@ def test_a_step_of_the_u_net_has_no_operation_that_a_gpu_refuses(policy):
 
 @pytest.mark.parametrize("critic", ["none", *CRITICS])
 def test_a_step_of_the_refiner_and_of_its_critic_has_none(critic):
-    size = (*SIZE, 80.0, 40.0)
-    build = partial(build_refiner, PLAIN, 4, *size)
-    kind = None if critic == "none" else partial(CRITICS[critic], 4, *size)
+    spec = InputSpec(*SIZE, 80.0, 40.0)
+    build = partial(build_refiner, PLAIN, 4, spec)
+    kind = None if critic == "none" else partial(CRITICS[critic], 4, spec)
     training = AdversarialTraining(build, kind, None, PARAMS.gan, PLAIN, Cutoffs())
     given = Given(images(), images(), images(), tf.TensorSpec((4, 1)), tf.TensorSpec((4, 1)))
     for name, arm in training.arms.items():

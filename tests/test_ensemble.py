@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from conftest import ROOT, simulated_frame
 from nerveseg.checked_files import list_files
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.ensemble import Ensemble, median_cutoffs
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
@@ -21,8 +22,8 @@ FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (3
 
 
 def member(seed, cutoffs=None, width=64, learnt_frames=()):
-    config = SegmenterConfig(32, width, 100.0, 40.0, UNET, 0, False, cutoffs or Cutoffs(), tuple(learnt_frames))
-    unet = build_unet(UNET, 32, width, 100.0, 40.0)
+    config = SegmenterConfig(InputSpec(32, width, 100.0, 40.0), UNET, False, cutoffs or Cutoffs(), tuple(learnt_frames))
+    unet = build_unet(UNET, InputSpec(32, width, 100.0, 40.0))
     rng = np.random.default_rng(seed)
     unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
     return Segmenter(config, unet)

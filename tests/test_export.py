@@ -80,12 +80,12 @@ def test_poor_frames_of_a_batch_alone_are_refined(exported):
     weights, _ = layer.get_weights()
     layer.set_weights([np.random.default_rng(1).normal(size=weights.shape), np.zeros(1)])
     levels = LEVELS
-    said = model.unet(levels, training=False)
+    said = model.segmenter.unet(levels, training=False)
     logits = model.refiner([levels, said["logits"], said["presence"]], training=False)[POOR].numpy()
     layer.set_weights([layer.get_weights()[0], -np.array([np.median(logits)])])  # half of them
     frames = [frame for frame, _ in DRAWN]
     found = exported(model)
-    plain = exported(Segmenter(replace(model.config, refiner_filters=0), model.unet), name="plain")
+    plain = exported(model.segmenter, name="plain")
     assert_alike(found, model, frames)
     same = [
         np.array_equal(one.probability, other.probability)

@@ -9,6 +9,7 @@ from scipy.special import logit
 from sklearn.metrics import f1_score, log_loss
 
 from conftest import ROOT
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.models.backbones import _as_imagenet
 from nerveseg.models.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
@@ -20,6 +21,7 @@ from nerveseg.training.distribution import make_deterministic
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 GREY = (60.0, 40.0)
+SPEC = InputSpec(32, 64, *GREY)
 RNG = np.random.default_rng(0)
 FRAMES = RNG.uniform(0, 255, (2, 32, 64, 1)).astype(np.float32)
 
@@ -93,7 +95,7 @@ def test_empty_against_empty_has_dice_one():
 
 def test_an_untrained_unet_expects_few_pixels_of_nerve_at_the_size_of_its_input():
     make_deterministic(0)
-    network = build_unet(UNET, 32, 64, *GREY)
+    network = build_unet(UNET, SPEC)
     probability = tf.sigmoid(network(FRAMES)["logits"]).numpy()
     assert probability.shape == (2, 32, 64, 1)
     assert 0.01 < np.median(probability) < 0.2
@@ -103,7 +105,7 @@ def test_an_untrained_unet_expects_few_pixels_of_nerve_at_the_size_of_its_input(
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_whatever_the_stem_and_the_arithmetic_a_network_gives_float32_logits_and_presence(stem, policy):
     params = UNET.model_copy(update={"stem": stem})
-    outputs = build_unet(params, 32, 64, *GREY, policy=policy)(FRAMES)
+    outputs = build_unet(params, SPEC, policy=policy)(FRAMES)
     assert outputs["logits"].shape == (2, 32, 64, 1)
     assert outputs["presence"].shape == (2, 1)
     assert {output.dtype for output in outputs.values()} == {tf.float32}
@@ -112,7 +114,7 @@ def test_whatever_the_stem_and_the_arithmetic_a_network_gives_float32_logits_and
 
 def test_bfloat16_gives_nearly_the_logits_of_float32():
     make_deterministic(0)
-    exact, fast = build_unet(UNET, 32, 64, *GREY), build_unet(UNET, 32, 64, *GREY, policy="mixed_bfloat16")
+    exact, fast = build_unet(UNET, SPEC), build_unet(UNET, SPEC, policy="mixed_bfloat16")
     fast.set_weights(exact.get_weights())
     logits, nearly = exact(FRAMES)["logits"].numpy(), fast(FRAMES)["logits"].numpy()
     assert 0.0 < np.abs(logits - nearly).max() < 0.1 * np.ptp(logits)
@@ -120,14 +122,14 @@ def test_bfloat16_gives_nearly_the_logits_of_float32():
 
 
 def test_the_normalisation_with_the_statistics_of_train_is_inside_the_network():
-    normalise = build_unet(UNET, 32, 64, *GREY).get_layer("normalise")
+    normalise = build_unet(UNET, SPEC).get_layer("normalise")
     assert np.allclose(normalise(FRAMES), (FRAMES - 60.0) / 40.0, atol=1e-4)
 
 
 def test_one_seed_gives_one_set_of_weights():
     def weights(seed):
         make_deterministic(seed)
-        return build_unet(UNET, 32, 64, *GREY).get_weights()
+        return build_unet(UNET, SPEC).get_weights()
 
     assert all(np.array_equal(a, b) for a, b in zip(weights(1), weights(1), strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights(1), weights(2), strict=True))
@@ -154,7 +156,7 @@ def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(arch
     params = UNET.model_copy(update={"architecture": architecture, "encoder": encoder})
     size = (96, 96) if architecture == "pspnet" or "inception" in encoder else (32, 64)
     frames = np.random.default_rng(0).uniform(0, 255, (2, *size, 1)).astype(np.float32)
-    network = build_unet(params, *size, *GREY)
+    network = build_unet(params, InputSpec(*size, *GREY))
     before = network.get_weights()
     with tf.GradientTape() as tape:
         outputs = network(frames, training=True)
@@ -165,7 +167,7 @@ def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(arch
     tf.keras.optimizers.Adam().apply_gradients(zip(gradients, network.trainable_variables, strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
     network.save_weights(tmp_path / "net.weights.h5")
-    again = build_unet(params, *size, *GREY, pretrained=False)
+    again = build_unet(params, InputSpec(*size, *GREY), pretrained=False)
     again.load_weights(tmp_path / "net.weights.h5")
     for output, value in network(frames).items():
         assert np.array_equal(value, again(frames)[output])
@@ -180,13 +182,13 @@ def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch, tmp_pa
     with pytest.raises(
         ModelError, match=r"weights of resnet18 could not be downloaded .* or set unet\.encoder_weights"
     ):
-        build_unet(params, 32, 64, *GREY)
+        build_unet(params, SPEC)
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "efficientnetb0", "vgg16", "mobilenet"])
 def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_whole(encoder, tmp_path):
     params = UNET.model_copy(update={"encoder": encoder, "encoder_weights": "imagenet"})
-    network = build_unet(params, 32, 64, *GREY, pretrained=False)
+    network = build_unet(params, SPEC, pretrained=False)
     network.save(tmp_path / "network.keras")
     again = tf.keras.models.load_model(tmp_path / "network.keras")(FRAMES)
     for output, value in network(FRAMES).items():
@@ -211,9 +213,9 @@ DEEP = UNET.model_copy(update={"depth": 4})
 def refined_unet(policy="float32", params=DEEP):
     """A U-Net, an untrained refiner of it, and what the U-Net says of the frames."""
     tf.keras.backend.clear_session()
-    unet = build_unet(params, 32, 64, *GREY, pretrained=False, policy=policy)
+    unet = build_unet(params, SPEC, pretrained=False, policy=policy)
     said = unet(FRAMES)
-    return start_from(build_refiner(params, 4, 32, 64, *GREY, policy), unet), [FRAMES, said["logits"], said["presence"]]
+    return start_from(build_refiner(params, 4, SPEC, policy), unet), [FRAMES, said["logits"], said["presence"]]
 
 
 def held_for_poor(refiner, said):
@@ -236,7 +238,7 @@ def test_an_untrained_refiner_is_the_identity_and_some_of_its_copy_of_the_unet_l
 
 def test_a_refiner_of_the_default_unet_learns_less_than_half_a_million_parameters():
     params = load_params(ROOT / "params.yaml")
-    refiner = build_refiner(params.unet, params.gan.base_filters, 96, 128, *GREY)
+    refiner = build_refiner(params.unet, params.gan.base_filters, InputSpec(96, 128, *GREY))
     assert 100_000 < sum(variable.shape.num_elements() for variable in learnt(refiner)) < 500_000
 
 
@@ -292,7 +294,7 @@ def test_what_a_refiner_has_learnt_comes_back_and_else_its_file_is_named(tmp_pat
     again.get_layer(COPY).set_weights(refiner.get_layer(COPY).get_weights())
     load_learnt(again, tmp_path / "refiner.npz")
     assert np.array_equal(refiner(given)["logits"], again(given)["logits"])
-    other = build_refiner(DEEP, 8, 32, 64, *GREY)
+    other = build_refiner(DEEP, 8, SPEC)
     with pytest.raises(ModelError, match=r"refiner\.npz: weights cannot be loaded"):
         load_learnt(other, tmp_path / "refiner.npz")
     (tmp_path / "refiner.npz").write_bytes(b"damaged")
@@ -301,7 +303,7 @@ def test_what_a_refiner_has_learnt_comes_back_and_else_its_file_is_named(tmp_pat
 
 
 def test_a_patch_critic_gives_a_score_for_each_patch_and_sees_the_frame_and_the_mask():
-    network = PatchCritic(4, 32, 64, *GREY).network
+    network = PatchCritic(4, SPEC).network
     scores = network([FRAMES, MASKS])
     assert scores.shape == (2, 4, 8, 1)
     assert not np.allclose(scores, network([FRAMES, 1 - MASKS]))
@@ -309,7 +311,7 @@ def test_a_patch_critic_gives_a_score_for_each_patch_and_sees_the_frame_and_the_
 
 
 def test_a_patch_critic_is_judged_by_the_hinge_and_raised_by_the_generator():
-    critic = PatchCritic(4, 32, 64, *GREY)
+    critic = PatchCritic(4, SPEC)
     on_truth, on_predicted = (critic.network([FRAMES, masks]).numpy() for masks in (MASKS, 1 - MASKS))
     judgement = critic.judge(FRAMES, MASKS, 1 - MASKS)
     expected = np.maximum(1 - on_truth, 0).mean() + np.maximum(1 + on_predicted, 0).mean()
@@ -319,7 +321,7 @@ def test_a_patch_critic_is_judged_by_the_hinge_and_raised_by_the_generator():
 
 
 def test_a_patch_critic_is_right_or_wrong_only_where_truth_and_prediction_differ():
-    critic = PatchCritic(4, 32, 64, *GREY)
+    critic = PatchCritic(4, SPEC)
     truth, predicted = np.zeros_like(MASKS), np.zeros_like(MASKS)
     truth[0, 3, 3] = predicted[0, 3, 3] = truth[1, 20, 40] = 1.0
     on_truth, on_predicted = (critic.network([FRAMES, masks]).numpy()[1, 2, 5, 0] for masks in (truth, predicted))
@@ -329,7 +331,7 @@ def test_a_patch_critic_is_right_or_wrong_only_where_truth_and_prediction_differ
 
 
 def test_a_feature_critic_measures_the_distance_between_truth_and_prediction_at_every_scale():
-    critic = FeatureCritic(4, 32, 64, *GREY)
+    critic = FeatureCritic(4, SPEC)
 
     def distance(predicted):
         return float(critic.generator_loss(FRAMES, MASKS, predicted))
@@ -345,7 +347,7 @@ def test_a_feature_critic_measures_the_distance_between_truth_and_prediction_at_
 
 @pytest.mark.parametrize("kind", list(CRITICS))
 def test_the_slope_of_a_critic_is_bounded_since_its_kernels_are(kind):
-    network = CRITICS[kind](4, 32, 64, *GREY).network
+    network = CRITICS[kind](4, SPEC).network
     optimiser = tf.keras.optimizers.Adam(1.0)
     variables = network.trainable_variables
     optimiser.apply_gradients((tf.ones_like(variable), variable) for variable in variables)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT, write_params
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.data.records import Record
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.segmenter import network_to_train
@@ -141,7 +142,7 @@ def training_of(arm, params):
     with network_training.blocks_of(arm):
         tf.keras.utils.set_random_seed(0)
         return network_training.ArmTraining(
-            arm, params, lambda: network_to_train(params.unet, 32, 64, 100, 40, "float32"), 9
+            arm, params, lambda: network_to_train(params.unet, InputSpec(32, 64, 100.0, 40.0), "float32"), 9
         )
 
 

@@ -22,7 +22,7 @@ from nerveseg.ensemble import Ensemble
 from nerveseg.loading import load_predictor
 from nerveseg.outputs import read_csv
 from nerveseg.params import load_params
-from nerveseg.segmenter import Segmenter
+from nerveseg.refined_segmenter import load_training
 from odd_files import dicom
 
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
@@ -348,7 +348,7 @@ def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_change
 def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores_as_that_model(workspace, tmp_path):
     work = tmp_path / "work"
     shutil.copytree(workspace, work)
-    model = Segmenter.load(work / "models" / "gan")
+    model = load_training(work / "models" / "gan")
     (work / "models" / "ensemble").mkdir()
     Ensemble({"one": model, "other": model}).save(work / "models" / "ensemble")
     change = ("-S", "evaluate.ensemble=models/ensemble")
@@ -364,12 +364,12 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == ROBUST | {"ensemble"}
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]
-    config = work / "models" / "ensemble" / "members" / "other" / "segmenter.json"
+    (config,) = (work / "models" / "ensemble" / "members" / "other").rglob("segmenter.json")
     content = json.loads(config.read_text())
     content["learnt_frames"].append(manifest.loc[manifest["subject"] == tested, "pixels"].iloc[0][:16])
     config.write_text(json.dumps(content))
-    list_files(config.parent)
-    list_files(work / "models" / "ensemble")
+    for folder in (config.parent, work / "models" / "ensemble" / "members" / "other", work / "models" / "ensemble"):
+        list_files(folder)
     done = run(work, "dvc", "repro", "evaluate")
     assert done.returncode != 0
     assert (

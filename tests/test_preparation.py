@@ -61,8 +61,8 @@ def test_no_subject_is_in_two_splits_of_the_records(prepare, kaggle_folder):
 def test_the_statistics_are_those_of_train(prepare, kaggle_folder):
     _, info, folder = prepare(kaggle_folder())
     levels = np.stack([record.frame for record in read_records(shards(folder, "train"), info)])
-    assert info.mean == pytest.approx(levels.mean(dtype=np.float64))
-    assert info.std == pytest.approx(levels.std(dtype=np.float64))
+    assert info.input.mean == pytest.approx(levels.mean(dtype=np.float64))
+    assert info.input.std == pytest.approx(levels.std(dtype=np.float64))
 
 
 def test_a_record_keeps_the_mask_as_it_was_drawn_and_of_test_the_frame_as_it_was_read(prepare, kaggle_folder):

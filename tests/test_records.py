@@ -5,10 +5,11 @@ import pytest
 
 from conftest import simulated_frame
 from nerveseg.checked_files import list_files
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.data.records import DatasetInfo, Record, batches, read_records, shards, whole_batches, write_records
 from nerveseg.errors import DatasetError
 
-INFO = DatasetInfo(source="data/raw/clinic", height=24, width=32, mean=90.0, std=30.0, frames={"train": 7}, digest="0")
+INFO = DatasetInfo(source="data/raw/clinic", input=InputSpec(24, 32, 90.0, 30.0), frames={"train": 7}, digest="0")
 
 
 def record(number, *, whole=True):

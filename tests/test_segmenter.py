@@ -6,27 +6,30 @@ import pytest
 
 from conftest import ROOT, simulated_frame
 from nerveseg.checked_files import list_files
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.models.refiner import COPY, build_refiner, start_from
 from nerveseg.models.unet import build_unet
 from nerveseg.params import PostprocessParams, load_params
+from nerveseg.refined_segmenter import RefinedSegmenter, RefinedSegmenterConfig, load_training
 from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 
+SPEC = InputSpec(32, 64, 100.0, 40.0)
+
 
 def segmenter(refiner_filters=0, *, flip=False):
     """A network that calls bright pixels nerve: its last convolution looks at the first features alone."""
-    config = SegmenterConfig(32, 64, 100.0, 40.0, UNET, refiner_filters, flip, Cutoffs(0.5, 0.01))
-    unet = build_unet(UNET, 32, 64, 100.0, 40.0)
+    plain = Segmenter(SegmenterConfig(SPEC, UNET, flip, Cutoffs(0.5, 0.01)), build_unet(UNET, SPEC))
     rng = np.random.default_rng(0)
-    unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
+    plain.unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
     if not refiner_filters:
-        return Segmenter(config, unet)
-    refiner = start_from(build_refiner(UNET, refiner_filters, 32, 64, 100.0, 40.0), unet)
+        return plain
+    refiner = start_from(build_refiner(UNET, refiner_filters, SPEC), plain.unet)
     refiner.get_layer(COPY).get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
-    return Segmenter(config, unet, refiner)
+    return RefinedSegmenter(RefinedSegmenterConfig(refiner_filters, plain.cutoffs), plain, refiner)
 
 
 FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (100, 90), (32, 64))]
@@ -57,7 +60,7 @@ def test_a_frame_alone_and_in_a_batch_is_predicted_alike():
 def test_a_saved_segmenter_predicts_the_same_after_loading(tmp_path, refiner_filters):
     model = segmenter(refiner_filters)
     model.save(tmp_path)
-    again = Segmenter.load(tmp_path)
+    again = load_training(tmp_path)
     assert again.config == model.config
     for one, other in zip(model.predict(FRAMES), again.predict(FRAMES), strict=True):
         assert np.array_equal(one.probability, other.probability)
@@ -68,7 +71,14 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         model.save(tmp_path / name)
-    first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b"))
+    first, second = (
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("a", "b")
+    )
     assert first == second
 
 
@@ -93,7 +103,8 @@ def test_with_flip_a_frame_and_its_mirror_image_are_predicted_as_mirror_images()
     one, other = model.predict([frame, np.ascontiguousarray(frame[:, ::-1])])
     assert np.allclose(one.probability, other.probability[:, ::-1], atol=1e-5)
     assert one.presence == pytest.approx(other.presence, abs=1e-5)
-    one_way = Segmenter(replace(model.config, flip=False), model.unet, model.refiner)
+    unet = model.segmenter
+    one_way = RefinedSegmenter(model.config, Segmenter(replace(unet.config, flip=False), unet.unet), model.refiner)
     alone, mirrored = one_way.predict([frame, np.ascontiguousarray(frame[:, ::-1])])
     assert not np.allclose(alone.probability, mirrored.probability[:, ::-1], atol=1e-3)
     assert np.allclose(one.probability, (alone.probability + mirrored.probability[:, ::-1]) / 2, atol=1e-5)
@@ -125,31 +136,31 @@ def test_a_network_goes_on_from_a_trained_one_at_another_size_and_with_its_own_g
     trained = segmenter(4)
     trained.save(tmp_path)
     params = UNET.model_copy(update={"init_from": str(tmp_path), "epochs": 3, "batch_size": 2})
-    network = network_to_train(params, 48, 80, 50.0, 20.0, "float32")
+    network = network_to_train(params, InputSpec(48, 80, 50.0, 20.0), "float32")
     assert network.input_shape == (None, 48, 80, 1)
-    for one, other in zip(network.get_weights(), trained.unet.get_weights(), strict=True):
+    for one, other in zip(network.get_weights(), trained.segmenter.unet.get_weights(), strict=True):
         assert np.array_equal(one, other)
     frame = np.random.default_rng(0).uniform(size=(1, 32, 64, 1)).astype(np.float32)
-    same_size = network_to_train(params, 32, 64, 50.0, 20.0, "float32")
-    ours, theirs = same_size(50.0 + 20.0 * frame), trained.unet(100.0 + 40.0 * frame)
+    same_size = network_to_train(params, InputSpec(32, 64, 50.0, 20.0), "float32")
+    ours, theirs = same_size(50.0 + 20.0 * frame), trained.segmenter.unet(100.0 + 40.0 * frame)
     for output in ("logits", "presence"):
         assert np.allclose(ours[output], theirs[output], atol=1e-4)
 
 
 def test_a_network_of_another_architecture_or_none_at_all_is_no_start(tmp_path):
     with pytest.raises(ModelError, match=r"segmenter\.json was not found"):
-        network_to_train(UNET.model_copy(update={"init_from": str(tmp_path)}), 32, 64, 100.0, 40.0, "float32")
+        network_to_train(UNET.model_copy(update={"init_from": str(tmp_path)}), SPEC, "float32")
     segmenter().save(tmp_path)
     wider = UNET.model_copy(update={"init_from": str(tmp_path), "base_filters": 8})
     with pytest.raises(ModelError, match=r"holds a U-Net with \{'base_filters': 4\}, but params ask for .*8"):
-        network_to_train(wider, 32, 64, 100.0, 40.0, "float32")
+        network_to_train(wider, SPEC, "float32")
 
 
 def test_a_description_of_another_version_is_told(tmp_path):
     segmenter().save(tmp_path)
     content = json.loads((tmp_path / "segmenter.json").read_text())
-    del content["mean"]
+    del content["unet"]
     (tmp_path / "segmenter.json").write_text(json.dumps(content))
     list_files(tmp_path)
-    with pytest.raises(ModelError, match=r"segmenter\.json cannot be used: mean: Field required; run `dvc repro`"):
+    with pytest.raises(ModelError, match=r"segmenter\.json cannot be used: unet: Field required; run `dvc repro`"):
         Segmenter.load(tmp_path)

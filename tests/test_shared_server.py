@@ -13,7 +13,7 @@ import pytest
 
 from conftest import write_params
 from nerveseg.errors import TrackingError
-from nerveseg.segmenter import Segmenter
+from nerveseg.loading import load_predictor
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_journal import FOLDER
 from nerveseg.tracking_models import PREDICTOR, downloaded
@@ -184,7 +184,7 @@ def test_a_registered_model_comes_back_as_it_was_and_a_colleague_gets_it_as_well
             assert files
             kept = tmp_path / "kept" / PREDICTOR
             assert all((folder / file).read_bytes() == (kept / file).read_bytes() for file in files)
-            Segmenter.load(folder)
+            load_predictor(folder)
     with stage_run("evaluate", params) as tracked:  # the colleague's, into the experiment and the model of the first
         tracked.log_model(save, "gan", "A card.")
     with downloaded(f"models:/{experiment}/2"):

@@ -19,8 +19,8 @@ from conftest import ROOT
 from nerveseg.ensemble import Ensemble
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.params import load_params
+from nerveseg.refined_segmenter import RefinedSegmenter
 from nerveseg.registration import save_served
-from nerveseg.segmenter import Segmenter
 from nerveseg.tracking import stage_run
 from nerveseg.tracking_models import CASES, MODEL, PREDICTOR, downloaded
 from test_cli import interrupt, run, stopping_after
@@ -32,7 +32,7 @@ def registry(tmp_path_factory):
     """A repository with the folders `first`, `second` and `ensemble`, registered as the versions 1, 2 and 3."""
     root = tmp_path_factory.mktemp("registry")
     first = segmenter(4)
-    second = Segmenter(replace(first.config, cutoffs=Cutoffs(0.3, 0.0)), first.unet, first.refiner)
+    second = RefinedSegmenter(replace(first.config, cutoffs=Cutoffs(0.3, 0.0)), first.segmenter, first.refiner)
     models = {"first": first, "second": second, "ensemble": Ensemble({"one": first, "other": second})}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(root))
@@ -160,9 +160,9 @@ def test_a_predictor_that_cannot_be_loaded_is_told_by_its_uri_and_not_by_a_tempo
     registry, client, frames, tmp_path
 ):
     shutil.copytree(registry / "first", tmp_path / "broken" / PREDICTOR)
-    (tmp_path / "broken" / PREDICTOR / "segmenter.json").write_text("{}")
+    (tmp_path / "broken" / PREDICTOR / "refined_segmenter.json").write_text("{}")
     uri = register(client, tmp_path / "broken")
-    assert f"{uri}: segmenter.json is damaged or was changed" in refusal(frames, tmp_path, uri)
+    assert f"{uri}: refined_segmenter.json is damaged or was changed" in refusal(frames, tmp_path, uri)
 
 
 def test_a_version_whose_files_are_gone_says_where_they_were(client, frames, tmp_path):

@@ -33,7 +33,7 @@ def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2
     rounds, val, info = data
     unet = params.unet.model_copy(update={"epochs": epochs, **changes})
     make_deterministic(params.seed)
-    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std)
+    build = partial(build_unet, unet, info.input)
     steps = epochs * steps_per_epoch(info.frames["train"], unet)
     training = SupervisedTraining(build, unet, lr, steps, training_strategy(unet))
     seen = []
@@ -48,7 +48,7 @@ def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2
 
 
 def mean_val_dice(params, weights, val, info):
-    network = build_unet(params.unet, info.height, info.width, info.mean, info.std)
+    network = build_unet(params.unet, info.input)
     network.set_weights(weights)
     values = [dice(masks, network(frames)["logits"]) for frames, masks in batches(val, info, 3)]
     return np.concatenate(values).mean()
@@ -198,7 +198,7 @@ def test_precision_follows_params_and_where_it_is_auto_the_processor(monkeypatch
 def test_no_sum_in_a_step_depends_on_timing(data, tiny, parts):
     rounds, _, info = data
     unet = tiny.unet.model_copy(update={"parts": parts})
-    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std)
+    build = partial(build_unet, unet, info.input)
     training = SupervisedTraining(build, unet, 1e-2, 10, training_strategy(unet))
     found, sums = races(training.step, *next(iter(whole_batches(rounds, info, 4, 0, range(1)))))
     assert sums > 0
@@ -210,7 +210,7 @@ def test_a_batch_in_parts_steps_by_the_mean_of_their_gradients(data, tiny):
     rounds, _, info = data
     unet = tiny.unet.model_copy(update={"weight_decay": 0.0, "warmup_share": 0.0})
     make_deterministic(0)
-    build = partial(build_unet, unet, info.height, info.width, info.mean, info.std)
+    build = partial(build_unet, unet, info.input)
     training = SupervisedTraining(build, unet, 1e-2, 10, training_strategy(unet))
     reference = build()
     reference.set_weights(training.network.get_weights())

@@ -6,7 +6,6 @@ refiner has learnt; `files.json` lists them (`checked_files`).
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +22,7 @@ from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.params import Count, PostprocessParams
 from nerveseg.predictor import in_batches, laid_over
+from nerveseg.refined_segmenter import RefinedSegmenter, RefinedSegmenterConfig
 from nerveseg.refinement import UNET
 from nerveseg.segmenter import Segmenter, estimates_of
 
@@ -71,12 +71,12 @@ class Arms:
         same.cutoffs = self.cutoffs | found
         return same
 
-    def segmenter(self, name: str) -> Segmenter:
+    def segmenter(self, name: str) -> Segmenter | RefinedSegmenter:
         """One arm as a model of its own."""
         if name == UNET:
             return self.unet
-        config = replace(self.unet.config, refiner_filters=self.filters, cutoffs=self.cutoffs[name])
-        return Segmenter(config, self.unet.unet, self.refiners[name])
+        config = RefinedSegmenterConfig(self.filters, self.cutoffs[name])
+        return RefinedSegmenter(config, self.unet, self.refiners[name])
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True)
@@ -98,7 +98,6 @@ class Arms:
         config = unet.config
         refiners = {}
         for name in stored.cutoffs:
-            size = (config.height, config.width, config.mean, config.deviation)
-            refiners[name] = start_from(build_refiner(config.unet, stored.filters, *size), unet.unet)
+            refiners[name] = start_from(build_refiner(config.unet, stored.filters, config.input), unet.unet)
             load_learnt(refiners[name], folder.file(f"{name}.npz"))
         return cls(unet, refiners, stored.filters, stored.cutoffs)

@@ -37,7 +37,8 @@ def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[fl
     """
     from nerveseg.data.grey_range import GreyRange
     from nerveseg.digests import digest_of
-    from nerveseg.loading import folder_of, load_predictor
+    from nerveseg.loading import load_predictor
+    from nerveseg.model_folder import folder_of
     from nerveseg.prediction_files import check_outputs, write_predictions
     from nerveseg.prediction_sources import sources_in
     from nerveseg.tracking_models import downloaded, is_uri
@@ -121,7 +122,8 @@ def serve(model: str, port: int, limit: float) -> int:
 def watch(source: str, model: str, port: int, levels: Sequence[float] | None) -> int:
     """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.data.grey_range import GreyRange
-    from nerveseg.loading import folder_of, load_predictor
+    from nerveseg.loading import load_predictor
+    from nerveseg.model_folder import folder_of
     from nerveseg.tracking_models import downloaded, is_uri
     from nerveseg.watch import Watch
     from nerveseg.watch_page import page

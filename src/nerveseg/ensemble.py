@@ -1,7 +1,7 @@
 """Several trainings as one predictor: the mean of what they say of a frame.
 
-On disk it is a folder: `ensemble.json`, the members in their order, beside `members/NAME` for each, as `Segmenter.save`
-wrote it, and the list of both (`checked_files`). No frame is left that no member has learnt from, so cut-offs are not searched again: they are the medians of the
+On disk it is a folder: `ensemble.json`, the members in their order, beside `members/NAME` for each, as it was
+saved, and the list of both (`checked_files`). No frame is left that no member has learnt from, so cut-offs are not searched again: they are the medians of the
 members' own.
 """
 
@@ -17,8 +17,9 @@ from pydantic.dataclasses import dataclass
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.loading import ENSEMBLE_NAME
+from nerveseg.model_folder import ENSEMBLE_NAME
 from nerveseg.predictor import Predictor
+from nerveseg.refined_segmenter import RefinedSegmenter, load_training
 from nerveseg.segmenter import Segmenter
 
 MEMBERS = "members"
@@ -41,7 +42,7 @@ class Ensemble(Predictor):
         ModelError: their input sizes differ, or the black and white of their data sets.
     """
 
-    def __init__(self, members: Mapping[str, Segmenter]) -> None:
+    def __init__(self, members: Mapping[str, Segmenter | RefinedSegmenter]) -> None:
         self.members = dict(members)
         size, *others = {member.size for member in members.values()}
         if others:
@@ -78,7 +79,7 @@ class Ensemble(Predictor):
         folder = CheckedFolder(directory, ModelError, "make it again with `nerveseg folds`")
         names = folder.read(ENSEMBLE_NAME, EnsembleConfig).members
         folder.files()
-        return cls({name: Segmenter.load(directory / MEMBERS / name) for name in names})
+        return cls({name: load_training(directory / MEMBERS / name) for name in names})
 
     def save(self, directory: Path) -> None:
         for name, member in self.members.items():

@@ -46,6 +46,7 @@ from nerveseg.exported import (
 )
 from nerveseg.params import ExportParams
 from nerveseg.predictor import Predictor
+from nerveseg.refined_segmenter import RefinedSegmenter
 from nerveseg.segmenter import Segmenter
 from nerveseg.wording import counted
 
@@ -69,7 +70,9 @@ class Export:
     int8_layers: int
 
 
-def export(model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source) -> Export:
+def export(
+    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
+) -> Export:
     """Write the exported model into a folder.
 
     Args:
@@ -105,7 +108,7 @@ def _cases(model: Predictor, val: HeldOut) -> pd.DataFrame:
 
 
 def _write_all(
-    model: Segmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
+    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
 ) -> Export:
     members = list(model.members.values()) if isinstance(model, Ensemble) else [model]
     layers, int8_layers = 0, 0
@@ -115,20 +118,28 @@ def _write_all(
         found, in_int8 = _export_member(member, folder, params, val)
         layers, int8_layers = layers + found, int8_layers + in_int8
     height, width = model.size
-    config = tuple(ExportedMember(member.config.flip, member.refiner is not None) for member in members)
+    config = tuple(
+        ExportedMember(_segmenter(member).config.flip, isinstance(member, RefinedSegmenter)) for member in members
+    )
     learnt = tuple(sorted(model.learnt_frames))
     settings = (params.precision, source, config, model.grey_range)
     ExportedConfig(height, width, model.cutoffs, learnt, *settings).write(directory)
     return Export(params.precision, "", layers, int8_layers)
 
 
-def _export_member(member: Segmenter, folder: Path, params: ExportParams, val: HeldOut) -> tuple[int, int]:
+def _segmenter(member: Segmenter | RefinedSegmenter) -> Segmenter:
+    return member.segmenter if isinstance(member, RefinedSegmenter) else member
+
+
+def _export_member(
+    member: Segmenter | RefinedSegmenter, folder: Path, params: ExportParams, val: HeldOut
+) -> tuple[int, int]:
     """Returns how many layers its U-Net has, and how many of them are in int8."""
-    unet = _converted(member.unet, ["frames"], [LOGITS, PRESENCE])
+    unet = _converted(_segmenter(member).unet, ["frames"], [LOGITS, PRESENCE])
     if params.precision == INT8:
-        unet = _in_int8(unet, params, val, member)
+        unet = _in_int8(unet, params, val, member.cutoffs)
     _write(unet, folder / UNET_FILE)
-    if member.refiner is not None:
+    if isinstance(member, RefinedSegmenter):
         judging = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
         judge = _converted(judging, ["frames"], [POOR])
         if params.precision == INT8:
@@ -153,11 +164,11 @@ def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence
     return openvino.convert_model(tf.function(said, input_signature=given).get_concrete_function())
 
 
-def _in_int8(network: openvino.Model, params: ExportParams, val: HeldOut, member: Segmenter) -> openvino.Model:
-    reference = _dice(compiled(openvino.Core(), network), val, member.cutoffs)
+def _in_int8(network: openvino.Model, params: ExportParams, val: HeldOut, cutoffs: Cutoffs) -> openvino.Model:
+    reference = _dice(compiled(openvino.Core(), network), val, cutoffs)
 
     def agreement(quantised: openvino.CompiledModel, _: Iterable[object]) -> tuple[float, list[float]]:
-        now = _dice(quantised, val, member.cutoffs)
+        now = _dice(quantised, val, cutoffs)
         loss = loss_not_excluded(changes(now, reference), RESAMPLES, SEED)
         return 1.0 - loss, [1.0 - abs(change) for change in now["dice"] - reference["dice"]]
 

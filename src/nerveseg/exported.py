@@ -18,15 +18,14 @@ from pydantic.dataclasses import dataclass
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.data.grey_range import GreyRange
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.evaluation.postprocessing import LEAST_POOR, Cutoffs
+from nerveseg.model_folder import EXPORTED_NAME
 from nerveseg.params import Side
 from nerveseg.predictor import Predictor
-from nerveseg.refinement import LEAST_POOR
 
 if TYPE_CHECKING:
     import openvino
 
-EXPORTED_NAME = "exported.json"
 UNET_FILE, JUDGE_FILE, REFINER_FILE = "unet.xml", "judge.xml", "refiner.xml"
 LOGITS, PRESENCE, POOR = "logits", "presence", "poor"
 Maps = NDArray[np.float32]

@@ -104,8 +104,8 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
             the folder cannot be written or holds something else.
     """
     from nerveseg.ensemble import Ensemble
-    from nerveseg.loading import ENSEMBLE_NAME
-    from nerveseg.segmenter import Segmenter
+    from nerveseg.model_folder import ENSEMBLE_NAME
+    from nerveseg.refined_segmenter import load_training
 
     output = output.resolve()
     if output.exists() and not (output / ENSEMBLE_NAME).is_file():
@@ -127,7 +127,7 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
         for run in group:
             folder = Path(fetched) / run.name
             _fetch(run, folder)
-            members[run.name] = Segmenter.load(folder)
+            members[run.name] = load_training(folder)
         ensemble = Ensemble(members)
         try:
             with fresh_folder(output) as folder:

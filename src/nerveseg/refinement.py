@@ -15,7 +15,6 @@ from nerveseg.params import Share
 
 FILE_NAME = "refinement.json"
 UNET = "unet"  # the arm without a refiner
-LEAST_POOR = 0.5  # probability of a poor frame, from which a refiner corrects the U-Net at all
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,49 +1,45 @@
-"""A trained model as one object: a U-Net, perhaps a refiner, and their cut-offs.
+"""A trained U-Net as one object with its cut-offs.
 
 On disk it is a folder: `segmenter.json` (what was built, on which grey levels, with which cut-offs) beside
-`unet.weights.h5` and, for a refined segmenter, `refiner.npz`; `files.json` lists them (`checked_files`).
+`unet.weights.h5`; `files.json` lists them (`checked_files`).
 """
 
 from collections.abc import Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.data.grey_range import GreyRange
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.data.letterbox import Mask
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.cutoff_search import search_cutoffs
 from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.loading import SEGMENTER_NAME
-from nerveseg.models.refiner import build_refiner, load_learnt, save_learnt, start_from
+from nerveseg.model_folder import SEGMENTER_NAME
 from nerveseg.models.unet import LOGITS, PRESENCE, build_unet
-from nerveseg.params import FRESH, PLAIN, GreyLevel, Positive, PostprocessParams, Side, UNetParams
+from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
 from nerveseg.predictor import Predictor
 
-UNET_WEIGHTS, REFINER_WEIGHTS = "unet.weights.h5", "refiner.npz"
+UNET_WEIGHTS = "unet.weights.h5"
+UNET_FOLDER = "unet"  # in the folder of a refined segmenter
+REMEDY = "run `dvc repro` or `dvc pull` to get a trained model"
 
 
 @dataclass(frozen=True, config=STRICT)
 class SegmenterConfig:
-    """Input size in pixels, grey-level statistics of train, the `unet` section of params that the network was built
-    from, the refiner's first channels (0: no refiner), whether the mirrored frame is looked at as well, the cut-offs found
-    on val, the keys of the frames that it has learnt from (`unseen`), and black and white of files of its data set that do
+    """What the network expects of a frame, the `unet` section of params that it was built from, whether the mirrored
+    frame is looked at as well, the cut-offs found on val, the keys of the frames that it has learnt from (`unseen`), and black and white of files of its data set that do
     not say them.
     """
 
-    height: Side
-    width: Side
-    mean: GreyLevel
-    deviation: Positive
+    input: InputSpec
     unet: UNetParams
-    refiner_filters: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
     learnt_frames: tuple[str, ...] = ()
@@ -55,19 +51,16 @@ class SegmenterConfig:
 
 
 class Segmenter(Predictor):
-    """A U-Net and perhaps a refiner with their weights, and the cut-offs that belong to them."""
+    """A U-Net with its weights, and the cut-offs that belong to it."""
 
-    def __init__(self, config: SegmenterConfig, unet: tf.keras.Model, refiner: tf.keras.Model | None = None) -> None:
+    def __init__(self, config: SegmenterConfig, unet: tf.keras.Model) -> None:
         self.config = config
         self.unet = unet
-        self.refiner = refiner
-        frames = tf.keras.Input((config.height, config.width, 1), name="frames")
-        (estimate,) = estimates_of(frames, unet, [refiner], flip=config.flip)
+        frames = tf.keras.Input((*config.input.size, 1), name="frames")
+        (estimate,) = estimates_of(frames, unet, [None], flip=config.flip)
         self.network = tf.keras.Model(frames, estimate)
         run = tf.function(self.network, reduce_retracing=True)
-        super().__init__(
-            run, (config.height, config.width), config.cutoffs, frozenset(config.learnt_frames), config.grey_range
-        )
+        super().__init__(run, config.input.size, config.cutoffs, frozenset(config.learnt_frames), config.grey_range)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -78,33 +71,26 @@ class Segmenter(Predictor):
         """
         folder = _folder(directory)
         config = folder.read(SEGMENTER_NAME, SegmenterConfig)
-        size = (config.height, config.width, config.mean, config.deviation)
-        unet = build_unet(config.unet, *size, pretrained=False)
+        unet = build_unet(config.unet, config.input, pretrained=False)
         load_weights(unet, folder.file(UNET_WEIGHTS))
-        if not config.refiner_filters:
-            return cls(config, unet)
-        refiner = start_from(build_refiner(config.unet, config.refiner_filters, *size), unet)
-        load_learnt(refiner, folder.file(REFINER_WEIGHTS))
-        return cls(config, unet, refiner)
+        return cls(config, unet)
 
     def save(self, directory: Path) -> None:
         """Write into a folder, and list what is in it."""
         write_typed(directory / SEGMENTER_NAME, self.config)
         self.unet.save_weights(directory / UNET_WEIGHTS)
-        if self.refiner is not None:
-            save_learnt(self.refiner, directory / REFINER_WEIGHTS)
         list_files(directory)
 
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
     ) -> tuple["Segmenter", float]:
-        """The same networks with the cut-offs that score best on these letterboxed frames (N, height, width), and that
+        """The same network with the cut-offs that score best on these letterboxed frames (N, height, width), and that
         score.
         """
-        looking = Segmenter(replace(self.config, flip=params.flip), self.unet, self.refiner)
+        looking = Segmenter(replace(self.config, flip=params.flip), self.unet)
         estimates = looking.estimates(inputs, (truth.shape for truth in truths))
         cutoffs, score = search_cutoffs(estimates, truths, params)
-        return Segmenter(replace(looking.config, cutoffs=cutoffs), self.unet, self.refiner), score
+        return Segmenter(replace(looking.config, cutoffs=cutoffs), self.unet), score
 
 
 def estimates_of(
@@ -138,9 +124,7 @@ def agreed_presence(presence: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
 
 
-def network_to_train(
-    params: UNetParams, height: int, width: int, mean: float, deviation: float, policy: str
-) -> tf.keras.Model:
+def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.keras.Model:
     """The U-Net of `params` as training begins with it: with fresh weights, or with those of the segmenter in
     `params.init_from`, which may be of another input size and of other grey levels. It computes in `policy`.
 
@@ -148,8 +132,8 @@ def network_to_train(
         ModelError: that folder holds no segmenter, or one of another architecture.
     """
     if params.init_from == FRESH:
-        return build_unet(params, height, width, mean, deviation, policy=policy)
-    directory = Path(params.init_from)
+        return build_unet(params, spec, policy=policy)
+    directory = _unet_in(params.init_from)
     theirs = SegmenterConfig.read(directory).unet
     alike = (
         ("encoder", "stem", "base_filters", "max_filters", "depth")
@@ -161,14 +145,20 @@ def network_to_train(
         raise ModelError(
             f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
         )
-    network = build_unet(params, height, width, mean, deviation, pretrained=False, policy=policy)
+    network = build_unet(params, spec, pretrained=False, policy=policy)
     load_weights(network, _folder(directory).file(UNET_WEIGHTS))
     return network
 
 
 def frames_behind(init_from: str) -> frozenset[str]:
     """Keys of the frames that the weights in this folder have learnt from."""
-    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(Path(init_from)).learnt_frames)
+    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(_unet_in(init_from)).learnt_frames)
+
+
+def _unet_in(init_from: str) -> Path:
+    """The folder of the U-Net: the one that is named, or the one in a refined segmenter's."""
+    inner = Path(init_from) / UNET_FOLDER
+    return inner if inner.is_dir() else Path(init_from)
 
 
 def load_weights(network: tf.keras.Model, path: Path) -> None:
@@ -184,4 +174,4 @@ def load_weights(network: tf.keras.Model, path: Path) -> None:
 
 
 def _folder(directory: Path) -> CheckedFolder:
-    return CheckedFolder(directory, ModelError, "run `dvc repro` or `dvc pull` to get a trained model")
+    return CheckedFolder(directory, ModelError, REMEDY)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from nerveseg.checked_files import list_files
 from nerveseg.data.dataset import hash_of
 from nerveseg.data.frames import read_frames
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.data.inspection import Prepared
 from nerveseg.data.inventory import Inventory, left_out, refuse_too_many, take_inventory
 from nerveseg.data.records import DatasetInfo, serialised, with_values, write_records
@@ -126,7 +127,7 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
             records = _with_originals(records, rows, inventory)
         paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
         counts[part] = write_records(paths, tqdm(records, total=len(rows), desc=f"packing {part}", unit="frame"))
-    mean, deviation = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
+    mean, std = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
     digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
     source = str(inventory.reading.directory)
     used = [inventory.sources[row] for row in np.flatnonzero(parts != "")]
@@ -134,10 +135,7 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
     simulated = {name for name in set(used) if is_simulated(found[name])}
     info = DatasetInfo(
         source,
-        params.height,
-        params.width,
-        mean,
-        deviation,
+        InputSpec(params.height, params.width, mean, std),
         counts,
         digest,
         inventory.reading.grey_range,

@@ -29,10 +29,10 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, write_typed
 from nerveseg.data.grey_range import GreyRange
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
-from nerveseg.params import GreyLevel, Positive, Side
 
 INFO_NAME = "dataset.json"
 SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
@@ -41,16 +41,13 @@ READ_AHEAD = 4  # batches
 
 @checked_dataclass(frozen=True, config=STRICT)
 class DatasetInfo:
-    """Where the frames came from (`data.dir`), the network's input size in pixels, grey-level statistics of train
-    (0..255), frames per split, the SHA-256 over the digests of all frames, what was black and white in files that do not
-    say it, a sentence for each thing that a reader of the scores should know, and how many of the frames the stage `phantom` made.
+    """Where the frames came from (`data.dir`), what the network expects of them, frames per split, the SHA-256 over the
+    digests of all frames, what was black and white in files that do not say it, a sentence for each thing that a reader of
+    the scores should know, and how many of the frames the stage `phantom` made.
     """
 
     source: str
-    height: Side
-    width: Side
-    mean: GreyLevel
-    std: Positive
+    input: InputSpec
     frames: dict[str, Annotated[int, Field(ge=0)]]
     digest: str
     grey_range: GreyRange = field(default_factory=GreyRange)
@@ -168,7 +165,7 @@ def shards(directory: Path, prefix: str) -> list[Path]:
 
 def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
     """The records of some shards, decoded, one after the other."""
-    shape = (info.height, info.width)
+    shape = info.input.size
     for content in tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator():
         features = tf.train.Example.FromString(content).features.feature
         values = {key: features[key].bytes_list.value[0] for key in features if key not in ("size", "spacing")}
@@ -249,7 +246,7 @@ def _parsed(serialised: tf.data.Dataset, info: DatasetInfo) -> tf.data.Dataset:
 def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:
     features = {key: tf.io.FixedLenFeature([], tf.string) for key in ("frame", "mask")}
     parsed = tf.io.parse_example(serialised, features)
-    shape = (-1, info.height, info.width, 1)
+    shape = (-1, *info.input.size, 1)
     frames = tf.reshape(tf.cast(tf.io.decode_raw(parsed["frame"], tf.uint8), tf.float32), shape)
     shares = tf.io.decode_raw(tf.io.decode_compressed(parsed["mask"], "ZLIB"), tf.uint8)
     masks = tf.reshape(tf.cast(shares, tf.float32), shape)

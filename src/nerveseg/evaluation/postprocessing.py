@@ -16,6 +16,7 @@ from nerveseg.params import Amount, Threshold
 
 Probability = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+LEAST_POOR = 0.5  # probability of a degraded frame, from which a refiner corrects the U-Net at all
 SEEN = 0.5  # probability from which a pixel is nerve rather than not
 LEVELS = 1024  # of probability, that are told apart when the mask with the highest expected Dice is sought
 

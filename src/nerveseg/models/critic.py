@@ -11,6 +11,9 @@ from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
+from nerveseg.data.input_spec import InputSpec
+from nerveseg.models.unet import normalise
+
 layers = tf.keras.layers
 LEVELS = 3
 UNLIKE = 0.5  # of the probability of a pixel, from which truth and prediction differ in its patch
@@ -44,10 +47,10 @@ class PatchCritic(Critic):
     for each patch, above 0 for an annotated mask, below for a predicted one.
     """
 
-    def __init__(self, base_filters: int, height: int, width: int, mean: float, deviation: float) -> None:
-        frames = tf.keras.Input((height, width, 1), name="frames")
-        masks = tf.keras.Input((height, width, 1), name="masks")
-        features = layers.Concatenate()([_normalised(frames, mean, deviation), masks])
+    def __init__(self, base_filters: int, spec: InputSpec) -> None:
+        frames = tf.keras.Input((*spec.size, 1), name="frames")
+        masks = tf.keras.Input((*spec.size, 1), name="masks")
+        features = layers.Concatenate()([normalise(frames, spec), masks])
         for level in range(LEVELS):
             features = layers.LeakyReLU(0.2)(_convolution(base_filters * 2**level, 4, strides=2)(features))
         self.network = tf.keras.Model([frames, masks], _convolution(1, 3)(features), name="patch_critic")
@@ -70,10 +73,10 @@ class FeatureCritic(Critic):
     critic raises and the refiner lowers. It judges no single mask, so that it has no accuracy.
     """
 
-    def __init__(self, base_filters: int, height: int, width: int, mean: float, deviation: float) -> None:
-        frames = tf.keras.Input((height, width, 1), name="frames")
-        masks = tf.keras.Input((height, width, 1), name="masks")
-        features = layers.Concatenate()([_normalised(frames, mean, deviation) * masks, masks])
+    def __init__(self, base_filters: int, spec: InputSpec) -> None:
+        frames = tf.keras.Input((*spec.size, 1), name="frames")
+        masks = tf.keras.Input((*spec.size, 1), name="masks")
+        features = layers.Concatenate()([normalise(frames, spec) * masks, masks])
         scales = [layers.Flatten()(features)]
         for level in range(LEVELS):
             features = layers.LeakyReLU(0.2)(_convolution(base_filters * 2**level, 4, strides=2)(features))
@@ -108,10 +111,6 @@ class SpectralNormAtMostOne(tf.keras.constraints.Constraint):
         matrix = tf.where(tf.math.is_finite(matrix), matrix, 0.0)  # a diverged critic shall be told of, not crash here
         largest = tf.sqrt(tf.reduce_max(tf.linalg.eigvalsh(tf.matmul(matrix, matrix, transpose_a=True))))
         return kernel / tf.maximum(largest, 1.0)
-
-
-def _normalised(frames: tf.Tensor, mean: float, deviation: float) -> tf.Tensor:
-    return layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
 
 
 def _convolution(filters: int, size: int, strides: int = 1) -> tf.keras.layers.Layer:

@@ -19,10 +19,11 @@ from zipfile import BadZipFile
 import numpy as np
 import tensorflow as tf
 
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.errors import ModelError
-from nerveseg.models.unet import LOGITS, PRESENCE, build_unet, computing_in
+from nerveseg.evaluation.postprocessing import LEAST_POOR
+from nerveseg.models.unet import LOGITS, PRESENCE, build_unet, computing_in, normalise
 from nerveseg.params import UNetParams
-from nerveseg.refinement import LEAST_POOR
 
 layers = tf.keras.layers
 POOR = "poor"
@@ -32,18 +33,13 @@ COPY = "copy_of_unet"
 LOGIT_LIMIT = 8.0  # of what the refiner sees: the U-Net is over-confident
 
 
-def build_refiner(
-    unet: UNetParams, base_filters: int, height: int, width: int, mean: float, deviation: float, policy: str = "float32"
-) -> tf.keras.Model:
+def build_refiner(unet: UNetParams, base_filters: int, spec: InputSpec, policy: str = "float32") -> tf.keras.Model:
     """A refiner whose copy of the U-Net has fresh weights: `start_from` gives it those of a trained one.
 
     Args:
         unet: of the U-Net that it refines.
         base_filters: channels of the convolutions that correct the frame and of those that judge it.
-        height: of the frames in pixels, a multiple of `STRIDE`.
-        width: likewise.
-        mean: of the grey levels of train.
-        deviation: standard deviation of the grey levels of train.
+        spec: of the frames; height and width are multiples of `STRIDE`.
         policy: of Keras, in which the layers compute; weights and outputs are float32 in any.
 
     Returns:
@@ -51,17 +47,17 @@ def build_refiner(
         `logits` and `presence` of the same shapes, and `poor`, the logit of the frame being a degraded one, (N, 1).
     """
     with computing_in(policy):
-        frames = tf.keras.Input((height, width, 1), name="frames")
-        logits = tf.keras.Input((height, width, 1), name="unet_logits")
+        frames = tf.keras.Input((*spec.size, 1), name="frames")
+        logits = tf.keras.Input((*spec.size, 1), name="unet_logits")
         presence = tf.keras.Input((1,), name="unet_presence")
-        normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
+        normalised = normalise(frames, spec)
         correction = _correction(normalised, logits, base_filters)
         poor = _poor(normalised, base_filters)
-        copy = build_unet(unet, height, width, mean, deviation, pretrained=False, policy=policy)
+        copy = build_unet(unet, spec, pretrained=False, policy=policy)
         for layer in _leaves(copy):
-            layer.trainable = _learns(layer, height)
+            layer.trainable = _learns(layer, spec.height)
         copy = tf.keras.Model(copy.input, copy.output, name=COPY)
-        again = copy(frames + deviation * correction)
+        again = copy(frames + spec.std * correction)
         certain = tf.stop_gradient(tf.sigmoid(poor))  # it learns from which frames were degraded, not from the masks
         share = tf.where(certain < LEAST_POOR, 0.0, certain)
         refined = {

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.models.backbones import backbone_outputs
 from nerveseg.models.deterministic import BatchNormalization, UpSampling2D
 from nerveseg.params import PLAIN, UNetParams
@@ -27,23 +28,13 @@ LOGITS, PRESENCE = "logits", "presence"
 
 
 def build_unet(
-    params: UNetParams,
-    height: int,
-    width: int,
-    mean: float,
-    deviation: float,
-    *,
-    pretrained: bool = True,
-    policy: str = "float32",
+    params: UNetParams, spec: InputSpec, *, pretrained: bool = True, policy: str = "float32"
 ) -> tf.keras.Model:
     """The segmentation network of `params`, with fresh weights.
 
     Args:
         params: `encoder` is `plain` or an encoder of segmentation_models.
-        height: of the input in pixels, a multiple of `params.size_multiple`.
-        width: likewise.
-        mean: of the grey levels of train.
-        deviation: standard deviation of the grey levels of train.
+        spec: of the input; height and width are multiples of `params.size_multiple`.
         pretrained: fetch the weights that `encoder_weights` names; False where trained ones are loaded next.
         policy: of Keras, in which the layers compute: `float32` or `mixed_bfloat16`; weights and outputs are float32
             in either.
@@ -52,8 +43,8 @@ def build_unet(
         ModelError: the pretrained weights of the encoder cannot be had.
     """
     with computing_in(policy):
-        frames = tf.keras.Input((height, width, 1), name="frames")
-        normalised = layers.Rescaling(1.0 / deviation, -mean / deviation, name="normalise")(frames)
+        frames = tf.keras.Input((*spec.size, 1), name="frames")
+        normalised = normalise(frames, spec)
         if params.encoder == PLAIN:
             logits, deepest = _plain(normalised, params)
         else:
@@ -62,6 +53,11 @@ def build_unet(
         presence = layers.Dense(1, dtype="float32", name=PRESENCE)(pooled)
         name = f"{params.architecture}_{params.encoder}"
         return tf.keras.Model(frames, {LOGITS: logits, PRESENCE: presence}, name=name)
+
+
+def normalise(frames: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+    """Grey levels with the mean 0 and the standard deviation 1 over train."""
+    return layers.Rescaling(1.0 / spec.std, -spec.mean / spec.std, name="normalise")(frames)
 
 
 @contextmanager

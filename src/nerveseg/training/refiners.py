@@ -36,12 +36,12 @@ def train_refiners(
     Refiners and the U-Net compute in the arithmetic that the U-Net was trained in, and the segmentation loss is weighted as
     its was.
     """
-    loss, size = unet.config.unet, (info.height, info.width, info.mean, info.std)
+    loss, spec = unet.config.unet, info.input
     policy = keras_policy(loss.precision)
-    fast = build_unet(loss, *size, pretrained=False, policy=policy)
+    fast = build_unet(loss, spec, pretrained=False, policy=policy)
     fast.set_weights(unet.unet.get_weights())
-    critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, *size)
-    build = partial(build_refiner, loss, params.base_filters, *size)
+    critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, spec)
+    build = partial(build_refiner, loss, params.base_filters, spec)
     inputs = RefinerInputs(fast, params.corruption, strengths, seed)
     training = AdversarialTraining(
         lambda: start_from(build(policy=policy), fast), critic, inputs, params, loss, unet.cutoffs
