@@ -22,16 +22,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.cine import KEPT_LIVE, Said, Trail, steadied
+from nerveseg.cine import KEPT_LIVE, Trail, steadied
 from nerveseg.data.letterbox import Letterbox
 from nerveseg.data.phantom import Subject
 from nerveseg.data.phantom_acoustics import DEPTH_MM, Scanner, echo_envelope
 from nerveseg.data.phantom_anatomy import Pose
 from nerveseg.data.phantom_display import add_marker, compress
 from nerveseg.evaluation.metrics import count
+from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.loading import load_predictor
 from nerveseg.params import load_params
-from nerveseg.predictor import Predictor, each_said, in_batches, over
+from nerveseg.predictor import Predictor, over
 
 FRAMES, RATE = 150, 30.0
 STRETCH = 0.25  # of the sweep, at most, that the probe passes over and comes back
@@ -39,7 +40,7 @@ LATE = 5  # frames, most that is looked for
 
 Pictures = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
-Steady = Callable[[Pictures, Sequence[Said]], list[Said]]
+Steady = Callable[[Pictures, Sequence[Estimate]], list[Estimate]]
 
 
 class Speckle(np.random.Generator):
@@ -98,22 +99,22 @@ def simulated(number: int, kept: float) -> tuple[Pictures, Masks]:
     return np.stack(frames), np.stack(masks)
 
 
-def alone(_: Pictures, said: Sequence[Said]) -> list[Said]:
+def alone(_: Pictures, said: Sequence[Estimate]) -> list[Estimate]:
     return [*said]
 
 
-def live(inputs: Pictures, said: Sequence[Said]) -> list[Said]:
+def live(inputs: Pictures, said: Sequence[Estimate]) -> list[Estimate]:
     trail = Trail()
     return [trail.add(frame, each) for frame, each in zip(inputs, said, strict=True)]
 
 
-def without_motion(_: Pictures, said: Sequence[Said]) -> list[Said]:
-    found: list[Said] = []
+def without_motion(_: Pictures, said: Sequence[Estimate]) -> list[Estimate]:
+    found: list[Estimate] = []
     probability, presence, weight = np.zeros_like(said[0].probability), 0.0, 0.0
     for each in said:
         probability = each.probability + np.float32(KEPT_LIVE) * probability
         presence, weight = each.presence + KEPT_LIVE * presence, 1 + KEPT_LIVE * weight
-        found.append(Said(probability / np.float32(weight), presence / weight))
+        found.append(Estimate(probability / np.float32(weight), presence / weight))
     return found
 
 
@@ -145,7 +146,7 @@ def scores(truths: Masks, masks: Masks) -> list[float]:
     ]
 
 
-def masks_of(predictor: Predictor, said: Sequence[Said], size: tuple[int, ...]) -> Masks:
+def masks_of(predictor: Predictor, said: Sequence[Estimate], size: tuple[int, ...]) -> Masks:
     return np.stack([predictor.cutoffs.mask(over(size, each, predictor.size)) for each in said])
 
 
@@ -163,7 +164,7 @@ def main() -> None:
             for frames, truths in pool.map(partial(simulated, kept=kept), range(first, first + given.loops)):
                 size = truths.shape[1:]
                 inputs = np.stack([Letterbox.fit(size, predictor.size).frame(frame) for frame in frames])
-                said = [*each_said(in_batches(predictor._run, inputs))]  # noqa: SLF001 - measured from inside
+                said = [*predictor.maps(inputs)]
                 rows += [
                     [name, *scores(truths, masks_of(predictor, way(inputs, said), size))] for name, way in ways.items()
                 ]

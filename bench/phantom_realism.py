@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 from scipy import fft, signal, stats
 from skimage.measure import label, regionprops
 
+from nerveseg.data.arrays import Frame, Mask
 from nerveseg.data.dataset import AnnotatedFrame, Reading, load
 from nerveseg.data.layouts import Source, natural_key, recognise
-from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.data.masks import read_masks
 from nerveseg.errors import told_plainly
 

@@ -77,7 +77,12 @@ def evaluate() -> None:
             arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
             metrics["shipped"] = {"source": shipped.source, "arm": arm, "precision": shipped.precision}
             metrics["export"] = on_test(
-                cases, shipped, params.export.max_difference, params.evaluate.bootstrap, params.seed
+                cases,
+                shipped.source,
+                shipped.precision,
+                params.export.max_difference,
+                params.evaluate.bootstrap,
+                params.seed,
             )
             write_csv(METRICS / "cases.csv", cases)
             write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))

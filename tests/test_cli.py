@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from conftest import kaggle_frames, simulated_frame, write_pair
+from nerveseg import prediction_files
 from nerveseg.cli import main
 from nerveseg.data.mask_codes import decode_rle
 from nerveseg.ensemble import Ensemble
@@ -283,15 +284,15 @@ class StoppedError(Exception):
 def stopping_after(monkeypatch, count):
     """Predicting is interrupted after so many frames; what was predicted is counted on."""
     seen = []
-    real = Segmenter.predict_loop
+    real = prediction_files.predict_loop
 
-    def counted(self, frames):
+    def counted(predictor, frames):
         if len(seen) == count:
             raise StoppedError
         seen.extend(frames)
-        return real(self, frames)
+        return real(predictor, frames)
 
-    monkeypatch.setattr(Segmenter, "predict_loop", counted)
+    monkeypatch.setattr(prediction_files, "predict_loop", counted)
     return seen
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
-from nerveseg.data.letterbox import Mask, Size
+from nerveseg.data.arrays import Mask, Size
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.cutoff_search import search_cutoffs
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate

@@ -8,7 +8,7 @@ before alone. Where a frame is unlike the one before it, as when the probe is li
 `bench/cine.py` measures it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -16,7 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Frame = NDArray[np.uint8]
+from nerveseg.data.arrays import Frame, Size
+from nerveseg.evaluation.postprocessing import Estimate
+from nerveseg.predictor import Prediction, Predictor
+
 Map = NDArray[np.float32]
 Pixels = TypeVar("Pixels", Frame, Map)
 # What a frame counts beside its neighbour. Live ones count less, or a nerve that comes into view would be drawn late.
@@ -30,11 +33,30 @@ GAP = 0.5  # seconds between two live frames from which they are no longer of on
 SPECKLE = 1.0  # deviation in pixels of what smooths it before motion is looked for
 
 
-class Said(NamedTuple):
-    """What a network says of a letterboxed frame: probability of nerve, float32 (height, width) 0..1, and presence, 0..1."""
+def predict_loop(predictor: Predictor, frames: Sequence[Frame]) -> Iterator[Prediction]:
+    """Predict the frames of one cine loop, uint8 (H, W), in their order; each is steadied by those around it."""
+    inputs = predictor.letterboxed(frames)
+    said = steadied(inputs, [*predictor.maps(inputs)])
+    return (predictor.prediction(each, frame.shape) for frame, each in zip(frames, said, strict=True))
 
-    probability: Map
-    presence: float
+
+def live(predictor: Predictor) -> Callable[[Frame, float], Prediction]:
+    """What predicts frames, uint8 (H, W), as they arrive, at so many seconds of a clock; each is steadied by those before it,
+    but for those of another size or before a gap in time.
+    """
+    trail = Trail()
+    before: tuple[Size, float] | None = None
+
+    def predict(frame: Frame, arrived: float) -> Prediction:
+        nonlocal before
+        if before is not None and (before[0] != frame.shape or arrived - before[1] > GAP):
+            trail.begin_anew()
+        before = frame.shape, arrived
+        inputs = predictor.letterboxed([frame])
+        (said,) = predictor.maps(inputs)
+        return predictor.prediction(trail.add(inputs[0], said), frame.shape)
+
+    return predict
 
 
 class _Sum(NamedTuple):
@@ -48,8 +70,8 @@ class _Sum(NamedTuple):
         probability = self.probability + np.float32(share) * other.probability
         return _Sum(probability, self.presence + share * other.presence, self.weight + share * other.weight)
 
-    def mean(self) -> Said:
-        return Said(self.probability / np.float32(self.weight), self.presence / self.weight)
+    def mean(self) -> Estimate:
+        return Estimate(self.probability / np.float32(self.weight), self.presence / self.weight)
 
 
 class Trail:
@@ -64,7 +86,7 @@ class Trail:
         self._before: tuple[Frame, _Sum] | None = None
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def add(self, frame: Frame, said: Said) -> Said:
+    def add(self, frame: Frame, said: Estimate) -> Estimate:
         """The mean over the frames so far, as this one sees them.
 
         Args:
@@ -77,7 +99,7 @@ class Trail:
         """Forget the frames so far."""
         self._before = None
 
-    def sum(self, frame: Frame, said: Said) -> _Sum:
+    def sum(self, frame: Frame, said: Estimate) -> _Sum:
         smooth = cv2.GaussianBlur(frame, (0, 0), SPECKLE)
         total = _Sum(*said, 1.0)
         if self._before is not None:
@@ -89,7 +111,7 @@ class Trail:
         return total
 
 
-def steadied(frames: NDArray[np.uint8], said: Sequence[Said]) -> list[Said]:
+def steadied(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[Estimate]:
     """What was said of the frames of a loop, each averaged with those before and after it.
 
     Args:
@@ -102,7 +124,7 @@ def steadied(frames: NDArray[np.uint8], said: Sequence[Said]) -> list[Said]:
     return [before.plus(after, 1.0).plus(own, -1.0).mean() for before, after, own in both]
 
 
-def _sums(frames: NDArray[np.uint8], said: Sequence[Said]) -> list[_Sum]:
+def _sums(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[_Sum]:
     trail = Trail(KEPT_IN_LOOPS)
     return [trail.sum(frame, each) for frame, each in zip(frames, said, strict=True)]
 

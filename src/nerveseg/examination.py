@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Frame
+from nerveseg.data.arrays import Frame
 from nerveseg.data.records import Record
 from nerveseg.evaluation.postprocessing import Estimate
 from nerveseg.model_names import SHIPPED

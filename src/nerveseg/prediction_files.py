@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from nerveseg.cine import predict_loop
+from nerveseg.data.arrays import Frame, Mask
 from nerveseg.data.dicom import is_dicom, read_header
 from nerveseg.data.frames import grey_range_of, read_frames, write_image
 from nerveseg.data.grey_range import GreyRange
-from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.data.listing import VIDEO, kind_of
 from nerveseg.data.mask_codes import encode_rle
 from nerveseg.data.video import open_video, read_video
@@ -142,7 +143,7 @@ def _predicted(
         now = f"{counted(len(frames), 'frame')}, where {source.frames:,} were counted before"
         raise BadFileError(source.path, now, "wait until it is written to its end, and run the command again")
     rows, masks, files = [], [], []
-    for number, found in enumerate(predictor.predict_loop([*frames]), start=1):
+    for number, found in enumerate(predict_loop(predictor, [*frames]), start=1):
         rows.append(_row(source.path, number, found))
         masks.append(found.mask)
     if len(frames) > 1:  # first, since it takes longest and is written by one thread

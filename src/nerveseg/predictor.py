@@ -12,9 +12,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nerveseg.cine import GAP, Said, Trail, steadied
+from nerveseg.data.arrays import Frame, Mask, Size
 from nerveseg.data.grey_range import GreyRange
-from nerveseg.data.letterbox import Frame, Letterbox, Mask, Size
+from nerveseg.data.letterbox import Letterbox
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, confidence
 
 BATCH_SIZE = 16
@@ -71,44 +71,23 @@ class Predictor:
 
     def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict frames of any size, uint8 (H, W)."""
-        inputs = self._inputs(frames)
-        estimates = self.estimates(inputs, (frame.shape for frame in frames))
-        return [self._prediction(estimate) for estimate in estimates]
+        said = self.maps(self.letterboxed(frames))
+        return [self.prediction(each, frame.shape) for each, frame in zip(said, frames, strict=True)]
 
-    def predict_loop(self, frames: Sequence[Frame]) -> Iterator[Prediction]:
-        """Predict the frames of one cine loop, uint8 (H, W), in their order; each is steadied by those around it (`cine`)."""
-        inputs = self._inputs(frames)
-        said = steadied(inputs, [*each_said(in_batches(self._run, inputs))])
-        return (self._over(frame, each) for frame, each in zip(frames, said, strict=True))
+    def maps(self, inputs: NDArray[np.uint8]) -> Iterator[Estimate]:
+        """What the network says of letterboxed frames, uint8 (N, height, width), at their size."""
+        return each_said(in_batches(self._run, inputs))
 
-    def live(self) -> Callable[[Frame, float], Prediction]:
-        """What predicts frames, uint8 (H, W), as they arrive, at so many seconds of a clock; each is steadied by those before it
-        (`cine`), but for those of another size or before a gap in time.
-        """
-        trail = Trail()
-        before: tuple[Size, float] | None = None
-
-        def predict(frame: Frame, arrived: float) -> Prediction:
-            nonlocal before
-            if before is not None and (before[0] != frame.shape or arrived - before[1] > GAP):
-                trail.begin_anew()
-            before = frame.shape, arrived
-            inputs = self._inputs([frame])
-            (said,) = each_said(in_batches(self._run, inputs))
-            return self._over(frame, trail.add(inputs[0], said))
-
-        return predict
-
-    def _inputs(self, frames: Sequence[Frame]) -> NDArray[np.uint8]:
-        fitted = [Letterbox.fit(frame.shape, self.size).frame(frame) for frame in frames]
-        return np.reshape(fitted, (len(frames), *self.size)).astype(np.uint8, copy=False)
-
-    def _over(self, frame: Frame, said: Said) -> Prediction:
-        return self._prediction(over(frame.shape, said, self.size))
-
-    def _prediction(self, found: Estimate) -> Prediction:
+    def prediction(self, said: Estimate, size: Size) -> Prediction:
+        """What is said of a letterboxed frame, as a prediction of the frame of `size` itself."""
+        found = over(size, said, self.size)
         mask = self.cutoffs.mask(found)
         return Prediction(found.probability, mask, found.presence, confidence(found, mask))
+
+    def letterboxed(self, frames: Sequence[Frame]) -> NDArray[np.uint8]:
+        """Frames of any size, uint8 (H, W), as the network takes them, uint8 (N, height, width)."""
+        fitted = [Letterbox.fit(frame.shape, self.size).frame(frame) for frame in frames]
+        return np.reshape(fitted, (len(frames), *self.size)).astype(np.uint8, copy=False)
 
 
 def in_batches(run: Callable[[NDArray[np.float32]], Output], inputs: NDArray[np.uint8]) -> list[Output]:
@@ -117,12 +96,12 @@ def in_batches(run: Callable[[NDArray[np.float32]], Output], inputs: NDArray[np.
     return [run(levels[start : start + BATCH_SIZE]) for start in range(0, len(levels), BATCH_SIZE)]
 
 
-def each_said(outputs: Sequence[Mapping[str, ArrayLike]]) -> Iterator[Said]:
+def each_said(outputs: Sequence[Mapping[str, ArrayLike]]) -> Iterator[Estimate]:
     """Batches of `probability` and `presence`, frame by frame."""
     for batch in outputs:
         probabilities, presences = np.asarray(batch["probability"])[..., 0], np.asarray(batch["presence"])[:, 0]
         for probability, presence in zip(probabilities, presences, strict=True):
-            yield Said(probability, float(presence))
+            yield Estimate(probability, float(presence))
 
 
 def laid_over(outputs: Sequence[Mapping[str, ArrayLike]], sizes: Iterable[Size], size: Size) -> Iterator[Estimate]:
@@ -130,6 +109,6 @@ def laid_over(outputs: Sequence[Mapping[str, ArrayLike]], sizes: Iterable[Size],
     return (over(of_frame, said, size) for said, of_frame in zip(each_said(outputs), sizes, strict=True))
 
 
-def over(of_frame: Size, said: Said, size: Size) -> Estimate:
+def over(of_frame: Size, said: Estimate, size: Size) -> Estimate:
     """What is said of a letterboxed frame, over the frame itself."""
     return Estimate(Letterbox.fit(of_frame, size).restore(said.probability), said.presence)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.data.arrays import Mask
 from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.input_spec import InputSpec
-from nerveseg.data.letterbox import Mask
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.cutoff_search import search_cutoffs
 from nerveseg.evaluation.postprocessing import Cutoffs

@@ -23,10 +23,10 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from nerveseg.claimed_pixels import claimed_pixels
+from nerveseg.data.arrays import Frame
 from nerveseg.data.dicom import is_dicom
 from nerveseg.data.frames import read_frame
 from nerveseg.data.grey_range import GreyRange
-from nerveseg.data.letterbox import Frame
 from nerveseg.data.png import grey_png
 from nerveseg.errors import BadFileError
 from nerveseg.loading import load_predictor

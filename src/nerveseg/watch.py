@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 import cv2
 import numpy as np
 
-from nerveseg.data.letterbox import Frame
+from nerveseg.cine import live
+from nerveseg.data.arrays import Frame
 from nerveseg.prediction_files import overlay
 from nerveseg.predictor import Predictor
 
@@ -73,7 +74,7 @@ class Watch:
     """Segments the newest frame of a source, over and over, until the source ends or `stop` is called."""
 
     def __init__(self, predictor: Predictor, frames: Iterator[Frame]) -> None:
-        self._predict, self._frames = predictor.live(), frames
+        self._predict, self._frames = live(predictor), frames
         self._newest, self._stopped = _Newest(), False
         self._changed = threading.Condition()
         self._picture, self._state, self._number = b"", State(), 0

@@ -10,11 +10,11 @@ from pathlib import Path, PurePath
 
 import cv2
 
+from nerveseg.data.arrays import Frame
 from nerveseg.data.dicom import is_dicom, read_header
 from nerveseg.data.frames import grey_range_of, read_frames
 from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.layouts import natural_key, roles_of
-from nerveseg.data.letterbox import Frame
 from nerveseg.data.listing import DICOM, IMAGE, kind_of, refusal_of
 from nerveseg.data.video import captured, open_video
 from nerveseg.errors import BadFileError, DatasetError

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Frame
+from nerveseg.data.arrays import Frame
 from nerveseg.data.ultrasound_effects import (
     Pixels,
     amplify,

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nerveseg.data.arrays import Frame, Mask, Size, Spacing
 from nerveseg.data.dicom import Patient, patient_of, read_header
 from nerveseg.data.frames import check_frame, read_frames
 from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.images import IMAGE_SUFFIXES
 from nerveseg.data.layouts import Quarantined, Source
-from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.listing import Names
 from nerveseg.data.mask_values import ReadMask, Value
 from nerveseg.data.masks import check_mask, read_masks

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nerveseg.data.arrays import Spacing
 from nerveseg.data.images import MAX_PIXELS, bytes_of
-from nerveseg.data.letterbox import Spacing
 from nerveseg.errors import BadFileError, DatasetError
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nerveseg.data.arrays import Frame, Mask
 from nerveseg.data.dicom import read_header
 from nerveseg.data.dicom_pixels import read_loop
 from nerveseg.data.grey_range import EIGHT_BITS, Extremes, GreyRange, Stored, decided, frames_of
 from nerveseg.data.images import IMAGE_SUFFIXES, UPRIGHT, Page, is_plain, pages
-from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.outputs import whole_file
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nerveseg.data.arrays import Size, Spacing
 from nerveseg.data.dataset import AnnotatedFrame, Reading, load
 from nerveseg.data.dicom import Patient
 from nerveseg.data.frames import extremes
 from nerveseg.data.grey_range import Extremes
 from nerveseg.data.layouts import Quarantined, Source
-from nerveseg.data.letterbox import Letterbox, Size, Spacing
+from nerveseg.data.letterbox import Letterbox
 from nerveseg.data.mask_codes import pack_mask
 from nerveseg.data.mask_values import Value
 from nerveseg.data.sketches import look, sketch

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from nerveseg.data.arrays import Size
 from nerveseg.data.dataset import Reading
 from nerveseg.data.dicom import Patient, salt_of
 from nerveseg.data.grey_range import DIM, GreyRange, decided
 from nerveseg.data.inspection import Prepared, extremes_of, prepare
 from nerveseg.data.layouts import DICOM, Layout, Quarantined, recognise
-from nerveseg.data.letterbox import Size
 from nerveseg.data.mask_values import ValuesInUse
 from nerveseg.data.parallel import in_order
 from nerveseg.data.persons import Persons, same_persons

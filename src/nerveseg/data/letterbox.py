@@ -1,7 +1,4 @@
-"""Frames and masks as arrays, and how a frame of any size lies in the network's input.
-
-A frame is uint8 of shape (H, W), grey levels 0..255. A mask is bool of shape (H, W).
-"""
+"""How a frame of any size lies in the network's input."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,11 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Frame = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-Spacing = tuple[float, float]  # height and width of a pixel
-Size = tuple[int, ...]  # (height, width), as `shape` gives it
-cv2.setNumThreads(1)  # stages parallelise over frames; OpenCV's own threads would only compete with them
+from nerveseg.data.arrays import Frame, Mask, Size
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from nerveseg.data.letterbox import Mask, Size
+from nerveseg.data.arrays import Mask, Size
 from nerveseg.errors import DatasetError
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Mask
+from nerveseg.data.arrays import Mask
 from nerveseg.errors import BadFileError
 
 MOST_LABELS = 32  # more different values than that are a picture, not labels

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nerveseg.data.arrays import Mask
 from nerveseg.data.dicom_pixels import read_labels
 from nerveseg.data.images import IMAGE_SUFFIXES, Page, pages
-from nerveseg.data.letterbox import Mask
 from nerveseg.data.mask_values import MOST_LABELS, ReadMask, Value, from_numbers
 from nerveseg.errors import BadFileError
 

@@ -17,6 +17,7 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 
+from nerveseg.data.arrays import Frame, Mask
 from nerveseg.data.parallel import processes
 from nerveseg.data.phantom_acoustics import Grid, Scanner, echo_envelope
 from nerveseg.data.phantom_anatomy import Anatomy, Pose
@@ -25,9 +26,6 @@ from nerveseg.data.phantom_nerve import Hand
 from nerveseg.data.simulated import write_simulated
 from nerveseg.errors import DatasetError
 from nerveseg.params import PhantomParams
-
-Frame = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 # The nerve's contrast in the first and last plane that show it, and in the planes just beyond: a short fade, with the
 # label's threshold far from both, since a label that no reader could tell teaches nothing.

@@ -28,9 +28,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from nerveseg.checked_files import STRICT, CheckedFolder, write_typed
+from nerveseg.data.arrays import Frame, Mask, Size, Spacing
 from nerveseg.data.grey_range import GreyRange
 from nerveseg.data.input_spec import InputSpec
-from nerveseg.data.letterbox import Frame, Mask, Size, Spacing
 from nerveseg.data.mask_codes import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
 

@@ -8,7 +8,7 @@ blocks which one is brighter than its left neighbour: they hardly change with co
 import cv2
 import numpy as np
 
-from nerveseg.data.letterbox import Frame
+from nerveseg.data.arrays import Frame
 
 BLOCKS = (32, 24)
 MASK_BLOCKS = (64, 48)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nerveseg.data.arrays import Frame
 from nerveseg.data.dicom import MAX_LOOP_PIXELS
-from nerveseg.data.letterbox import Frame
 from nerveseg.errors import BadFileError
 
 VIDEO_SUFFIXES = frozenset({

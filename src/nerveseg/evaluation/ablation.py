@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nerveseg.data.arrays import Mask
 from nerveseg.data.degradation import DEGRADATIONS, degrade_each
 from nerveseg.evaluation.cases import case_measures, outlined, over_common_frames, summary
 from nerveseg.evaluation.held_out import HeldOut
 from nerveseg.evaluation.intervals import subject_interval
-from nerveseg.evaluation.metrics import Mask, none_for_nan
+from nerveseg.evaluation.metrics import none_for_nan
 from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 from nerveseg.params import DegradationParams, EvaluateParams
 

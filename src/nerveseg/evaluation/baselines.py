@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Letterbox, Mask
+from nerveseg.data.arrays import Mask
+from nerveseg.data.letterbox import Letterbox
 from nerveseg.evaluation.metrics import case_row, summarise
 from nerveseg.evaluation.scoring import THRESHOLDS
 

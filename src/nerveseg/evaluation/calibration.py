@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from nerveseg.evaluation.postprocessing import Estimate, Mask
+from nerveseg.data.arrays import Mask
+from nerveseg.evaluation.postprocessing import Estimate
 
 BINS = 20
 DOUBT = 0.05  # the first bin

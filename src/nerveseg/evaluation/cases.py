@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from nerveseg.data.letterbox import Spacing
-from nerveseg.evaluation.metrics import Mask, case_row, none_for_nan, scored
+from nerveseg.data.arrays import Mask, Spacing
+from nerveseg.evaluation.metrics import case_row, none_for_nan, scored
 from nerveseg.evaluation.surface_distances import IN_PIXELS, surface_distances
 
 OF_OUTLINE = ("hd", "hd95", "assd", "nsd", "centroid_distance", "area_error")

@@ -5,8 +5,9 @@ from itertools import product
 
 import numpy as np
 
+from nerveseg.data.arrays import Mask
 from nerveseg.evaluation.metrics import count
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Mask, Probability, above, remove_small_regions
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Probability, above, remove_small_regions
 from nerveseg.params import PostprocessParams
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from nerveseg.evaluation.intervals import Interval, lower_bound, subject_interval
 from nerveseg.evaluation.metrics import none_for_nan
-from nerveseg.exported import ExportedConfig
 from nerveseg.model_names import SHIPPED
 
 HELD = ("dice", "dice_nerve")
@@ -53,20 +52,21 @@ def reported(changed: pd.DataFrame, resamples: int, seed: int) -> dict[str, floa
 
 
 def on_test(
-    cases: pd.DataFrame, shipped: ExportedConfig, allowed: float, resamples: int, seed: int
+    cases: pd.DataFrame, source: str, precision: str, allowed: float, resamples: int, seed: int
 ) -> dict[str, float | str | None]:
     """What the export changed, `reported`, and as `warning` the sentence of `warning_on` where there is one.
 
     Args:
         cases: of `HeldOut.cases`, of what ships and of the model that it was made of.
-        shipped: of `models/exported`.
+        source: the model that it was made of.
+        precision: in which the exported model computes.
         allowed: `export.max_difference`.
         resamples: of the bootstrap.
         seed: likewise.
     """
-    exported, trained = (cases[cases["model"] == name] for name in (SHIPPED, shipped.source))
+    exported, trained = (cases[cases["model"] == name] for name in (SHIPPED, source))
     found = reported(changes(exported, trained), resamples, seed)
-    warning = warning_on(found, allowed, shipped.precision)
+    warning = warning_on(found, allowed, precision)
     return found | ({"warning": warning} if warning else {})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Mask, Size, Spacing
+from nerveseg.data.arrays import Mask, Size, Spacing
 from nerveseg.data.records import Record
 from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK, baseline_masks
 from nerveseg.evaluation.calibration import calibration_errors

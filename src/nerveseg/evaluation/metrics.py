@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-Mask = NDArray[np.bool_]
+from nerveseg.data.arrays import Mask
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from nerveseg.checked_files import STRICT
+from nerveseg.data.arrays import Mask
 from nerveseg.params import Amount, Threshold
 
 Probability = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 LEAST_POOR = 0.5  # probability of a degraded frame, from which a refiner corrects the U-Net at all
 SEEN = 0.5  # probability from which a pixel is nerve rather than not
 LEVELS = 1024  # of probability, that are told apart when the mask with the highest expected Dice is sought
 
 
 class Estimate(NamedTuple):
-    """Of one frame: the probability of nerve in each pixel, float32 (H, W) 0..1 at the size of the frame, and that of
-    there being a nerve at all, 0..1.
+    """Of one frame: the probability of nerve in each pixel, float32 (H, W) 0..1 at the size of the frame or of the
+    network's input, and that of there being a nerve at all, 0..1.
     """
 
     probability: Probability

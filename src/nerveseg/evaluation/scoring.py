@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from nerveseg.data.arrays import Mask
 from nerveseg.evaluation.metrics import case_row, summarise
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, Mask
+from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
 
 THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)
 

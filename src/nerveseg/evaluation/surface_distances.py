@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from nerveseg.data.letterbox import Spacing
-from nerveseg.evaluation.metrics import Mask
+from nerveseg.data.arrays import Mask, Spacing
 
 TOLERANCE = 2.0  # pixels, of the normalised surface distance
 IN_PIXELS: Spacing = (1.0, 1.0)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Frame, Mask
+from nerveseg.data.arrays import Frame, Mask
 from nerveseg.model_names import SHIPPED
 from nerveseg.reporting.canvas import LOOKS
 from nerveseg.reporting.pictures import Case

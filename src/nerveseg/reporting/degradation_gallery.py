@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nerveseg.data.arrays import Frame, Mask
 from nerveseg.data.degradation import DEGRADATIONS, SEVERITIES, degrade
-from nerveseg.data.letterbox import Frame, Mask
 from nerveseg.params import DegradationParams
 from nerveseg.reporting.pictures import montage
 from nerveseg.reporting.plots import titled

@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.lines import Line2D
 
+from nerveseg.data.arrays import Mask
 from nerveseg.reporting.canvas import GREEN, VERMILLION, YELLOW, LineStyle
-
-Mask = npt.NDArray[np.bool_]
 
 AGREEMENT = {  # code in `agreement`: what it means, and its colour
     3: ("both (true positive)", GREEN),

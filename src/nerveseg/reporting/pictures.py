@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.patches import Patch
 
+from nerveseg.data.arrays import Frame, Mask
 from nerveseg.model_names import SHIPPED
 from nerveseg.reporting.canvas import LOOKS, TRUTH, LineStyle
 from nerveseg.reporting.cells import caption, cells
 from nerveseg.reporting.layers import AGREEMENT, colour_bar, differences, fill, heat, key, outline, say
-
-Frame = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

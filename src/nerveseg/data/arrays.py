@@ -1,0 +1,14 @@
+"""Frames and masks as arrays.
+
+A frame is uint8 of shape (H, W), grey levels 0..255. A mask is bool of shape (H, W).
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Spacing = tuple[float, float]  # height and width of a pixel
+Size = tuple[int, ...]  # (height, width), as `shape` gives it
+cv2.setNumThreads(1)  # stages parallelise over frames; OpenCV's own threads would only compete with them
