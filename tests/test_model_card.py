@@ -9,13 +9,9 @@ from nerveseg.model_card import model_card
 from nerveseg.params import load_params
 from test_foreign_text import COMMANDS, LINKS, MARKS, tokens_of
 
-<<<<<<< HEAD
 INFO = DatasetInfo(
-    "data/phantom", 96, 128, 80.0, 40.0, {"train": 10, "val": 3, "test": 4}, "ab" * 32, simulated=17
+    "data/phantom", InputSpec(96, 128, 80.0, 40.0), {"train": 10, "val": 3, "test": 4}, "ab" * 32, simulated=17
 )  # fmt: skip
-=======
-INFO = DatasetInfo("data/phantom", InputSpec(96, 128, 80.0, 40.0), {"train": 10, "val": 3, "test": 4}, "ab" * 32)
->>>>>>> 9cd9558 (A refined segmenter is a class and a folder of its own, and one InputSpec says what networks expect)
 SCORES = {"dice": 0.91, "dice_nerve": 0.82, "iou_nerve": 0.71, "hd95": 19.0, "hd95_common": 18.5, "frames_outlined": 92}
 BOUNDS = {"dice_low": 0.88, "dice_high": 0.93, "dice_nerve_low": 0.79, "dice_nerve_high": 0.85}
 METRICS = {

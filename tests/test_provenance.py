@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT
+from nerveseg.data.input_spec import InputSpec
 from nerveseg.data.records import DatasetInfo
 from nerveseg.evaluation.postprocessing import Cutoffs
 from nerveseg.params import load_params
 from nerveseg.reporting.provenance import CutoffRow, origin_of
 
-INFO = DatasetInfo("data/raw/clinic", 96, 128, 80.0, 40.0, {"train": 10, "val": 3, "test": 4}, "ab" * 32)
+INFO = DatasetInfo("data/raw/clinic", InputSpec(96, 128, 80.0, 40.0), {"train": 10, "val": 3, "test": 4}, "ab" * 32)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nerveseg.data.letterbox import Frame
+from nerveseg.data.arrays import Frame
 
 SOFTWARE = 305  # the tag of TIFF that says what made a file
 MARK = "nerveseg phantom: simulated"
