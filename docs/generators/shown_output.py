@@ -138,14 +138,15 @@ def _simulate(folder: Path, subjects: int, frames: int) -> None:
 
 
 def _untrained(folder: Path) -> None:
+    from nerveseg.data.input_spec import InputSpec
     from nerveseg.models.unet import build_unet
     from nerveseg.segmenter import Segmenter, SegmenterConfig
 
     params = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 2, "depth": 1})
-    height, width, mean, deviation = 32, 64, 100.0, 50.0
-    network = build_unet(params, height, width, mean, deviation, pretrained=False)
+    spec = InputSpec(32, 64, 100.0, 50.0)
+    network = build_unet(params, spec, pretrained=False)
     folder.mkdir(parents=True)
-    Segmenter(SegmenterConfig(height, width, mean, deviation, params), network).save(folder)
+    Segmenter(SegmenterConfig(spec, params), network).save(folder)
 
 
 def _nerveseg(folder: str, *arguments: str) -> str:
