@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from augmentation_study import STRENGTHS, Study, all_arms, only, run_study
-from nerveseg.data.augmentation import variant
+from nerveseg.augmentation.variants import variant
 from nerveseg.errors import told_plainly
 from nerveseg.params import Params, load_params
 from trainings import use_threads

@@ -17,15 +17,15 @@ from typing import Any
 
 import pandas as pd
 
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, batches, shards
+from nerveseg.dataset.records import DatasetInfo, batches, shards
 from nerveseg.errors import DatasetError
-from nerveseg.evaluation.metrics import summarise
-from nerveseg.models.unet import build_unet
-from nerveseg.outputs import fresh_folder, read_csv, write_csv, write_json
+from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
+from nerveseg.measures.overlap import summarise
 from nerveseg.params import AugmentParams, Params
+from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.training.distribution import keras_policy, training_strategy
-from nerveseg.training.supervised import SupervisedTraining
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.training import SupervisedTraining
 from trainings import score, train
 
 GEOMETRY = {"flip": 0.5, "rotation": 12.0, "scale": 0.15, "shift": 0.08}

@@ -1,4 +1,4 @@
-"""How steady the outlines of cine loops are, and what that costs: frame by frame, live, and as a loop (`nerveseg.cine`).
+"""How steady the outlines of cine loops are, and what that costs: frame by frame, live, and as a loop (`nerveseg.file_prediction.temporal_smoothing`).
 
     python bench/cine.py [--loops 12] [--model models/exported]
 
@@ -22,17 +22,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.cine import KEPT_LIVE, Trail, steadied
-from nerveseg.data.letterbox import Letterbox
-from nerveseg.data.phantom import Subject
-from nerveseg.data.phantom_acoustics import DEPTH_MM, Scanner, echo_envelope
-from nerveseg.data.phantom_anatomy import Pose
-from nerveseg.data.phantom_display import add_marker, compress
-from nerveseg.evaluation.metrics import count
-from nerveseg.evaluation.postprocessing import Estimate
-from nerveseg.loading import load_predictor
+from nerveseg.dataset.letterbox import Letterbox
+from nerveseg.file_prediction.temporal_smoothing import KEPT_LIVE, Trail, steadied
+from nerveseg.inference.postprocessing import Estimate
+from nerveseg.inference.predictor import Predictor, over
+from nerveseg.measures.overlap import count
 from nerveseg.params import load_params
-from nerveseg.predictor import Predictor, over
+from nerveseg.phantom.acoustics import DEPTH_MM, Scanner, echo_envelope
+from nerveseg.phantom.anatomy import Pose
+from nerveseg.phantom.display import add_marker, compress
+from nerveseg.phantom.simulation import Subject
+from nerveseg.saved_models.loading import load_predictor
 
 FRAMES, RATE = 150, 30.0
 STRETCH = 0.25  # of the sweep, at most, that the probe passes over and comes back

@@ -19,12 +19,12 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from nerveseg.data.degradation import DEGRADATIONS, SEVERITIES, degrade_each, with_strength
-from nerveseg.data.records import DatasetInfo, annotated_frames, shards
+from nerveseg.augmentation.degradations import DEGRADATIONS, SEVERITIES, degrade_each, with_strength
+from nerveseg.dataset.records import DatasetInfo, annotated_frames, shards
 from nerveseg.errors import told_plainly
-from nerveseg.evaluation.scoring import case_table
+from nerveseg.evaluation.thresholds import case_table
 from nerveseg.params import DegradationParams, load_params
-from nerveseg.segmenter import Segmenter
+from nerveseg.unet.segmenter import Segmenter
 
 COSTS = (0.02, 0.05, 0.1, 0.18, 0.28)  # of Dice, at severity 1 to 5
 TRIED: dict[str, Sequence[float]] = {

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.digests import digest_of
-from nerveseg.ensemble import Ensemble
 from nerveseg.errors import told_plainly
-from nerveseg.evaluation.metrics import summarise
-from nerveseg.outputs import fresh_folder, write_json
+from nerveseg.files.atomic import fresh_folder, write_json
+from nerveseg.files.fingerprint import digest_of
+from nerveseg.inference.predictor import Predictor
+from nerveseg.measures.overlap import summarise
 from nerveseg.params import Params, load_params
-from nerveseg.predictor import Predictor
-from nerveseg.segmenter import Segmenter
+from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.training.distribution import use_threads
+from nerveseg.unet.segmenter import Segmenter
 from trainings import asked_changes, changed, score, train
 
 FOLDER = Path(".nerveseg/equal-minutes")

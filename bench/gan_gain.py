@@ -35,24 +35,24 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from nerveseg.arms import Arms
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, read_records, shards, whole_batches
-from nerveseg.data.rounds import write_rounds
-from nerveseg.digests import digest_of
+from nerveseg.augmentation.rounds import write_rounds
+from nerveseg.dataset.records import DatasetInfo, read_records, shards, whole_batches
 from nerveseg.errors import told_plainly
-from nerveseg.evaluation.ablation import BASE, REPORTED, ablation_table
-from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.outputs import fresh_folder, read_csv, write_csv, write_json
+from nerveseg.evaluation.robustness import BASE, REPORTED, ablation_table
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
+from nerveseg.files.fingerprint import digest_of
 from nerveseg.params import DegradationParams, Params, load_params
-from nerveseg.segmenter import Segmenter
-from nerveseg.training import refiners as refiners_module
+from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.refinement import train_refiners as refiners_module
+from nerveseg.refinement.ablation_arms import Arms
+from nerveseg.refinement.degraded_batches import Given, RefinerInputs
+from nerveseg.refinement.diagnostics import remarks_on
+from nerveseg.refinement.model_selection import choose
+from nerveseg.refinement.train_refiners import train_refiners
 from nerveseg.training.checkpoints import Checkpoint
-from nerveseg.training.choice import choose
-from nerveseg.training.diagnosis import remarks_on
 from nerveseg.training.distribution import make_deterministic, use_threads
-from nerveseg.training.refiner_inputs import Given, RefinerInputs
-from nerveseg.training.refiners import train_refiners
+from nerveseg.unet.segmenter import Segmenter
 from trainings import asked_changes, changed, train
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from inference_turns import Frames, describe, take_turns
-from nerveseg.data.frames import read_frame
-from nerveseg.exported import ExportedPredictor
-from nerveseg.loading import load_predictor
-from nerveseg.prediction_files import contour as outline
-from nerveseg.predictor import Predictor
+from nerveseg.file_prediction.prediction_files import contour as outline
+from nerveseg.imaging.frame_files import read_frame
+from nerveseg.inference.predictor import Predictor
+from nerveseg.saved_models.loading import load_predictor
+from nerveseg.saved_models.openvino_predictor import ExportedPredictor
 
 if TYPE_CHECKING:
-    from nerveseg.segmenter import Segmenter
+    from nerveseg.unet.segmenter import Segmenter
 
 
 def parameters(model: Predictor, directory: Path) -> int:

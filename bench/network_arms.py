@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.models import unet
-from nerveseg.models.losses import binary_cross_entropy, soft_dice_loss
 from nerveseg.params import UNetParams
+from nerveseg.unet import network
+from nerveseg.unet.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
-_PLAIN, _WHOLE = unet._twice, unet._plain  # noqa: SLF001 - what arms replace is no interface of the pipeline
+_PLAIN, _WHOLE = network._twice, network._plain  # noqa: SLF001 - what arms replace is no interface of the pipeline
 layers = tf.keras.layers
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -31,7 +31,7 @@ class Arm:
     """Values that replace those of params, and what params cannot say.
 
     Attributes:
-        params: by dotted name, for example `unet.depth`.
+        params: by dotted name, for example `network.depth`.
         region: the loss beside the cross-entropy.
         pixel: the loss beside that of the region.
         balance: each subject, or the frames with a nerve and those without, make up the same share of the batches,
@@ -138,7 +138,7 @@ def no_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:  # noqa: ARG001 -
 
 def _residual(features: tf.Tensor, filters: int) -> tf.Tensor:
     shortcut = features if features.shape[-1] == filters else layers.Conv2D(filters, 1, use_bias=False)(features)
-    inner = unet._convolution(features, filters, 3)  # noqa: SLF001 - as above
+    inner = network._convolution(features, filters, 3)  # noqa: SLF001 - as above
     inner = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(inner)
     inner = layers.BatchNormalization(momentum=0.95)(inner)
     return layers.ReLU()(layers.Add()([shortcut, inner]))
@@ -147,7 +147,7 @@ def _residual(features: tf.Tensor, filters: int) -> tf.Tensor:
 def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
     """Sandler et al. 2018: expand four times, 3x3 for each channel, back; twice, the second with a shortcut."""
     for _ in range(2):
-        inner = unet._convolution(features, 4 * filters, 1)  # noqa: SLF001 - as above
+        inner = network._convolution(features, 4 * filters, 1)  # noqa: SLF001 - as above
         inner = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(inner)
         inner = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(inner))
         inner = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(inner)
@@ -161,7 +161,7 @@ def blocks_of(arm: Arm) -> Iterator[None]:
     """Networks built inside are made of the arm's blocks, and see what the arm lets them see."""
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     seen = _with_coordinates if arm.coordinates else _WHOLE
-    with mock.patch.object(unet, "_twice", chosen), mock.patch.object(unet, "_plain", seen):
+    with mock.patch.object(network, "_twice", chosen), mock.patch.object(network, "_plain", seen):
         yield
 
 

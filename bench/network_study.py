@@ -23,14 +23,14 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from nerveseg.data.letterbox import Letterbox
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, Record, read_records, shards
+from nerveseg.dataset.letterbox import Letterbox
+from nerveseg.dataset.records import DatasetInfo, Record, read_records, shards
 from nerveseg.errors import NervesegError, told_plainly
-from nerveseg.evaluation.metrics import count
-from nerveseg.models.unet import LOGITS
-from nerveseg.outputs import fresh_folder, write_csv
+from nerveseg.files.atomic import fresh_folder, write_csv
+from nerveseg.measures.overlap import count
 from nerveseg.params import FRESH, Params, load_params
+from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.unet.network import LOGITS
 from network_arms import ARMS, Arm
 from network_training import train_arm
 from trainings import changed, use_threads

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.records import DatasetInfo, Record
-from nerveseg.data.rounds import round_of
-from nerveseg.models.losses import presence_loss
-from nerveseg.models.unet import LOGITS, PRESENCE
+from nerveseg.augmentation.rounds import round_of
+from nerveseg.dataset.records import DatasetInfo, Record
 from nerveseg.params import Params
-from nerveseg.segmenter import network_to_train
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
-from nerveseg.training.supervised import SupervisedTraining
+from nerveseg.unet.losses import presence_loss
+from nerveseg.unet.network import LOGITS, PRESENCE
+from nerveseg.unet.segmenter import network_to_train
+from nerveseg.unet.training import SupervisedTraining
 from network_arms import Arm, blocks_of
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras

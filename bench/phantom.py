@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from nerveseg.data.phantom import write_phantom
 from nerveseg.params import load_params
+from nerveseg.phantom.simulation import write_phantom
 
 
 def main() -> None:

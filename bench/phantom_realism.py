@@ -35,11 +35,11 @@ from numpy.typing import NDArray
 from scipy import fft, signal, stats
 from skimage.measure import label, regionprops
 
-from nerveseg.data.arrays import Frame, Mask
-from nerveseg.data.dataset import AnnotatedFrame, Reading, load
-from nerveseg.data.layouts import Source, natural_key, recognise
-from nerveseg.data.masks import read_masks
 from nerveseg.errors import told_plainly
+from nerveseg.imaging.arrays import Frame, Mask
+from nerveseg.imaging.mask_files import read_masks
+from nerveseg.preprocessing.layouts import Source, natural_key, recognise
+from nerveseg.preprocessing.sources import AnnotatedFrame, Reading, load
 
 JPEG_QUALITY = 95
 FEW_SUBJECTS = 10

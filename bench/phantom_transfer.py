@@ -22,16 +22,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from nerveseg.data.layouts import natural_key, recognise
-from nerveseg.data.phantom import write_phantom
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo
-from nerveseg.data.subjects import SubjectRules
+from nerveseg.dataset.records import DatasetInfo
 from nerveseg.errors import told_plainly
-from nerveseg.evaluation.metrics import summarise
-from nerveseg.outputs import fresh_folder, read_csv, write_csv
+from nerveseg.files.atomic import fresh_folder, read_csv, write_csv
+from nerveseg.measures.overlap import summarise
 from nerveseg.params import FRESH, Params, load_params
-from nerveseg.segmenter import Segmenter
+from nerveseg.phantom.simulation import write_phantom
+from nerveseg.preprocessing.layouts import natural_key, recognise
+from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.preprocessing.subjects import SubjectRules
+from nerveseg.unet.segmenter import Segmenter
 from trainings import score, train, use_threads
 
 FOLDER = Path(".nerveseg/phantom-transfer")

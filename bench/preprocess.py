@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 import psutil  # type: ignore[import-untyped]  # it comes without types
 
-from nerveseg.data.phantom import simulate_frame
 from nerveseg.params import load_params
+from nerveseg.phantom.simulation import simulate_frame
 
 SUBJECT = 40  # frames
 
@@ -54,7 +54,7 @@ def yardstick(folder: Path, interpolation: int) -> None:
 
 
 def ours(folder: Path) -> None:
-    from nerveseg.data.preparation import prepare_dataset
+    from nerveseg.preprocessing.packing import prepare_dataset
 
     params = load_params()
     data = params.data.model_copy(update={"dir": str(folder)})
@@ -72,7 +72,7 @@ WORK: dict[str, Callable[[Path], None]] = {
 def work(name: str, folder: Path) -> None:
     """Do one of `WORK` and print its seconds of processor time, in this process and its workers, and on the clock."""
     if name == "preprocess":
-        import nerveseg.data.preparation  # noqa: F401 - TensorFlow loads before the clock starts
+        import nerveseg.preprocessing.packing  # noqa: F401 - TensorFlow loads before the clock starts
     start, before = time.perf_counter(), time.process_time()
     WORK[name](folder)
     processor = time.process_time() - before

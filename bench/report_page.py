@@ -20,12 +20,12 @@ import pandas as pd
 from playwright.sync_api import sync_playwright
 
 from browsers import chromium
-from nerveseg.data.phantom import simulate_frame
-from nerveseg.evaluation.cases import case_measures
+from nerveseg.measures.cases import case_measures
 from nerveseg.params import load_params
+from nerveseg.phantom.simulation import simulate_frame
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
-from nerveseg.reporting.pictures import Case
-from nerveseg.reporting.report import write_report
+from nerveseg.reporting.figures.pictures import Case
+from nerveseg.reporting.page import write_report
 
 MOVED = {"unet": 9, "exported": 4}  # pixels
 

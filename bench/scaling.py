@@ -58,10 +58,10 @@ def throughput(workers: int, steps: int) -> float:
 def work(core: int, parts: int, steps: int) -> None:
     """Be one worker, and print the frames in a second."""
     os.sched_setaffinity(0, {core})
-    from nerveseg.data.records import DatasetInfo, shards
-    from nerveseg.segmenter import network_to_train
+    from nerveseg.dataset.records import DatasetInfo, shards
     from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
-    from nerveseg.training.supervised import SupervisedTraining
+    from nerveseg.unet.segmenter import network_to_train
+    from nerveseg.unet.training import SupervisedTraining
 
     params = load_params()
     unet = params.unet.model_copy(update={"parts": parts})

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import psutil  # type: ignore[import-untyped]  # it comes without types
 
-from nerveseg.data.phantom import simulate_frame
 from nerveseg.params import load_params
+from nerveseg.phantom.simulation import simulate_frame
 
 CLIENTS = (1, 2, 4, 8, 16)
 HOST = "127.0.0.1"

@@ -42,7 +42,7 @@ def settle(folder: str, environment: Mapping[str, str], experiment: str) -> Para
 
 def one_stage(environment: Mapping[str, str], epochs: int) -> tuple[float, list[float], float]:
     """Seconds to begin it, of each epoch's report, and to end it."""
-    from nerveseg.tracking import stage_run
+    from nerveseg.tracking.mirror import stage_run
 
     with tempfile.TemporaryDirectory() as folder:
         params = settle(folder, environment, "one")
@@ -60,7 +60,7 @@ def one_stage(environment: Mapping[str, str], epochs: int) -> tuple[float, list[
 
 
 def many_stages(environment: Mapping[str, str], experiment: str, runs: int, together: Barrier) -> None:
-    from nerveseg.tracking import stage_run
+    from nerveseg.tracking.mirror import stage_run
 
     with tempfile.TemporaryDirectory() as folder:
         params = settle(folder, environment, experiment)

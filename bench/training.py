@@ -16,12 +16,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from nerveseg.data.records import DatasetInfo, batches, shards
+from nerveseg.dataset.records import DatasetInfo, batches, shards
 from nerveseg.errors import told_plainly
 from nerveseg.params import Params, load_params
-from nerveseg.segmenter import network_to_train
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
-from nerveseg.training.supervised import SupervisedTraining, steps_per_epoch
+from nerveseg.unet.segmenter import network_to_train
+from nerveseg.unet.training import SupervisedTraining, steps_per_epoch
 from trainings import asked_changes, changed
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras

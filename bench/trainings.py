@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from nerveseg.data.records import DatasetInfo, annotated_frames, read_records, shards
-from nerveseg.data.rounds import write_rounds
-from nerveseg.digests import digest_of
-from nerveseg.evaluation.scoring import case_table
-from nerveseg.models.unet import build_unet
+from nerveseg.augmentation.rounds import write_rounds
+from nerveseg.dataset.records import DatasetInfo, annotated_frames, read_records, shards
+from nerveseg.evaluation.thresholds import case_table
+from nerveseg.files.fingerprint import digest_of
+from nerveseg.inference.predictor import Predictor
 from nerveseg.params import Params
-from nerveseg.predictor import Predictor
-from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
-from nerveseg.training.supervised import SupervisedTraining, steps_per_epoch
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig, network_to_train
+from nerveseg.unet.training import SupervisedTraining, steps_per_epoch
 
 
 def changed(params: Params, values: Mapping[str, Any]) -> Params:

@@ -7,13 +7,13 @@ experiment that changes only the learning rate pays nothing for augmentation.
 
 from pathlib import Path
 
-from nerveseg.data.records import DatasetInfo, Record, read_records, shards
-from nerveseg.data.rounds import in_round, write_rounds
-from nerveseg.outputs import fresh_folder
+from nerveseg.augmentation.rounds import in_round, write_rounds
+from nerveseg.dataset.records import DatasetInfo, Record, read_records, shards
+from nerveseg.files.atomic import fresh_folder
 from nerveseg.params import Params, load_params
-from nerveseg.reporting.pictures import montage
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
+from nerveseg.processes.stage import stage_process, undisturbed
+from nerveseg.reporting.figures.pictures import montage
+from nerveseg.tracking.mirror import stage_run
 
 SOURCE = Path("data/processed")
 OUTPUT = Path("data/augmented")

@@ -19,33 +19,33 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.arms import Arms
-from nerveseg.data.records import DatasetInfo, prepared, read_records, shards
+from nerveseg.dataset.leakage import check_unseen
+from nerveseg.dataset.records import DatasetInfo, prepared, read_records, shards
 from nerveseg.errors import NervesegError
-from nerveseg.evaluation.ablation import ablation_table, degraded_scores
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
-from nerveseg.evaluation.fidelity import on_test
-from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.evaluation.intervals import interval_table
-from nerveseg.evaluation.postprocessing import Estimate
-from nerveseg.evaluation.scoring import threshold_table
-from nerveseg.evaluation.strata import strata_table
-from nerveseg.exported import ExportedConfig
-from nerveseg.loading import load_predictor
-from nerveseg.model_card import model_card
-from nerveseg.model_names import ENSEMBLE, GAN, SHIPPED, scored
-from nerveseg.outputs import only_writer, read_csv, write_csv, write_json
+from nerveseg.evaluation.export_parity import on_test
+from nerveseg.evaluation.model_names import ENSEMBLE, GAN, SHIPPED, scored
+from nerveseg.evaluation.robustness import ablation_table, degraded_scores
+from nerveseg.evaluation.subgroups import strata_table
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.thresholds import threshold_table
+from nerveseg.files.atomic import only_writer, read_csv, write_csv, write_json
+from nerveseg.inference.postprocessing import Estimate
+from nerveseg.inference.predictor import Predictor
+from nerveseg.measures.intervals import interval_table
 from nerveseg.params import FRESH, Params, load_params
-from nerveseg.predictor import Predictor
-from nerveseg.refinement import Refinement
-from nerveseg.registration import save_served
-from nerveseg.segmenter import Segmenter
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import StageRun, stage_run
-from nerveseg.tracking_promotion import promote_where_asked
+from nerveseg.processes.stage import stage_process, undisturbed
+from nerveseg.refinement.ablation_arms import Arms
+from nerveseg.refinement.outcome import Refinement
+from nerveseg.registry.model_card import model_card
+from nerveseg.registry.packaging import save_served
+from nerveseg.registry.promotion import promote_where_asked
+from nerveseg.saved_models.loading import load_predictor
+from nerveseg.saved_models.openvino_predictor import ExportedConfig
+from nerveseg.tracking.mirror import StageRun, stage_run
 from nerveseg.training.distribution import make_deterministic
-from nerveseg.unseen import check_unseen
+from nerveseg.unet.segmenter import Segmenter
 
 PROCESSED, METRICS = Path("data/processed"), Path("metrics")
 UNET, REFINED, EXPORTED = Path("models/unet"), Path("models/gan"), Path("models/exported")

@@ -5,15 +5,15 @@ reports on the test frames what the export changed.
 
 from pathlib import Path
 
-from nerveseg.data.records import DatasetInfo, read_records, shards
-from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.export import export
-from nerveseg.exported import Source
-from nerveseg.loading import load_trained
-from nerveseg.outputs import fresh_folder
+from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.files.atomic import fresh_folder
 from nerveseg.params import FRESH, load_params
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
+from nerveseg.processes.stage import stage_process, undisturbed
+from nerveseg.saved_models.loading import load_trained
+from nerveseg.saved_models.openvino_export import export
+from nerveseg.saved_models.openvino_predictor import Source
+from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, GAN = Path("data/processed"), Path("models/gan")

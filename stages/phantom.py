@@ -6,11 +6,11 @@ Reads `params.yaml` (sections `phantom` and `seed`); writes `data/phantom/S_N.ti
 import os
 from pathlib import Path
 
-from nerveseg.data.phantom import write_phantom
-from nerveseg.outputs import fresh_folder
+from nerveseg.files.atomic import fresh_folder
 from nerveseg.params import load_params
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
+from nerveseg.phantom.simulation import write_phantom
+from nerveseg.processes.stage import stage_process, undisturbed
+from nerveseg.tracking.mirror import stage_run
 
 OUTPUT = Path("data/phantom")
 MOST_WORKERS = 8  # each holds about 150 MB; the frames are the same with any number

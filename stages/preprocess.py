@@ -9,14 +9,14 @@ other.
 import sys
 from pathlib import Path
 
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.foreign_text import on_one_line
-from nerveseg.outputs import fresh_folder
+from nerveseg.files.atomic import fresh_folder
 from nerveseg.params import load_params
+from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.repository import repository_root
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
-from nerveseg.wording import counted
+from nerveseg.text.foreign_text import on_one_line
+from nerveseg.text.wording import counted
+from nerveseg.tracking.mirror import stage_run
 
 OUTPUT = Path("data/processed")
 

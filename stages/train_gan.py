@@ -7,23 +7,23 @@ epoch; epoch 0 is the U-Net as it came. Stopped, it goes on from its last whole 
 
 from pathlib import Path
 
-from nerveseg.arms import Arms
-from nerveseg.checked_files import LIST_NAME
-from nerveseg.data.records import DatasetInfo, read_records, shards
-from nerveseg.digests import digest_of
-from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.models.refiner import learnt
-from nerveseg.outputs import fresh_folder, write_csv
+from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.files.atomic import fresh_folder, write_csv
+from nerveseg.files.checked_folder import LIST_NAME
+from nerveseg.files.fingerprint import digest_of
 from nerveseg.params import load_params
-from nerveseg.segmenter import Segmenter
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
-from nerveseg.training.adversarial import kept_epoch
+from nerveseg.processes.stage import stage_process, undisturbed
+from nerveseg.refinement.ablation_arms import Arms
+from nerveseg.refinement.adversarial_training import kept_epoch
+from nerveseg.refinement.diagnostics import remarks_on
+from nerveseg.refinement.model_selection import choose
+from nerveseg.refinement.refiner import learnt
+from nerveseg.refinement.train_refiners import train_refiners
+from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.checkpoints import Checkpoint
-from nerveseg.training.choice import choose
-from nerveseg.training.diagnosis import remarks_on
 from nerveseg.training.distribution import keras_policy, make_deterministic, use_threads
-from nerveseg.training.refiners import train_refiners
+from nerveseg.unet.segmenter import Segmenter
 
 PROCESSED, AUGMENTED, UNET = Path("data/processed"), Path("data/augmented"), Path("models/unet")
 OUTPUT = Path("models/gan")

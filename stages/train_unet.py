@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nerveseg.checked_files import LIST_NAME
-from nerveseg.data.records import DatasetInfo, annotated_frames, prepared, shards
-from nerveseg.digests import digest_of
-from nerveseg.evaluation.cutoff_search import at_the_edge
-from nerveseg.models.unet import build_unet
-from nerveseg.outputs import fresh_folder, read_csv, write_csv
+from nerveseg.dataset.leakage import check_unseen, learnt_frames
+from nerveseg.dataset.records import DatasetInfo, annotated_frames, prepared, shards
+from nerveseg.files.atomic import fresh_folder, read_csv, write_csv
+from nerveseg.files.checked_folder import LIST_NAME
+from nerveseg.files.fingerprint import digest_of
+from nerveseg.inference.cutoff_search import at_the_edge
 from nerveseg.params import Params, load_params
-from nerveseg.segmenter import Segmenter, SegmenterConfig, frames_behind, network_to_train
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
+from nerveseg.processes.stage import stage_process, undisturbed
+from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
-from nerveseg.training.supervised import EpochCallback, SupervisedTraining, steps_per_epoch
-from nerveseg.unseen import check_unseen, learnt_frames
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig, frames_behind, network_to_train
+from nerveseg.unet.training import EpochCallback, SupervisedTraining, steps_per_epoch
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -6,26 +6,26 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from nerveseg.data.records import DatasetInfo, read_records, shards
-from nerveseg.examination import examine
-from nerveseg.loading import load_predictor
-from nerveseg.model_names import SHIPPED, shown
-from nerveseg.outputs import fresh_folder, read_csv
+from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.evaluation.model_names import SHIPPED, shown
+from nerveseg.files.atomic import fresh_folder, read_csv
 from nerveseg.params import load_params
-from nerveseg.refinement import Refinement
-from nerveseg.reporting.canvas import LOOKS
+from nerveseg.processes.stage import stage_process, undisturbed
+from nerveseg.refinement.outcome import Refinement
+from nerveseg.reporting.ablation_summary import shipped, verdict
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
+from nerveseg.reporting.case_selection import chosen
 from nerveseg.reporting.charts import charts
-from nerveseg.reporting.degradation_gallery import degradation_gallery
-from nerveseg.reporting.pictures import comparison, heatmaps, overlays, uncertainties
-from nerveseg.reporting.plots import dice_distribution, robustness, threshold_curves, training_curves
+from nerveseg.reporting.figures.canvas import LOOKS
+from nerveseg.reporting.figures.degradation_gallery import degradation_gallery
+from nerveseg.reporting.figures.pictures import comparison, heatmaps, overlays, uncertainties
+from nerveseg.reporting.figures.plots import dice_distribution, robustness, threshold_curves, training_curves
+from nerveseg.reporting.figures.reliability import trust
+from nerveseg.reporting.page import write_report
+from nerveseg.reporting.predicted_cases import examine
 from nerveseg.reporting.provenance import CutoffRow, origin_of
-from nerveseg.reporting.report import write_report
-from nerveseg.reporting.selection import chosen
-from nerveseg.reporting.trust import trust
-from nerveseg.reporting.verdict import shipped, verdict
-from nerveseg.stage import stage_process, undisturbed
-from nerveseg.tracking import stage_run
+from nerveseg.saved_models.loading import load_predictor
+from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented.png")

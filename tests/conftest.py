@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, read_records, shards, write_records
+from nerveseg.dataset.records import DatasetInfo, read_records, shards, write_records
 from nerveseg.params import Params, load_params
+from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.training import checkpoints
 from nerveseg.training.distribution import use_threads
 from tracked_repository import made_repository

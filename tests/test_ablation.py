@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, simulated_frame
-from nerveseg.data.degradation import DEGRADATIONS
-from nerveseg.evaluation.ablation import ablation_table, degraded_scores
-from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.evaluation.metrics import case_row
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
-from nerveseg.evaluation.surface_distances import surface_distances
+from nerveseg.augmentation.degradations import DEGRADATIONS
+from nerveseg.evaluation.robustness import ablation_table, degraded_scores
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.inference.postprocessing import Cutoffs, Estimate
+from nerveseg.measures.overlap import case_row
+from nerveseg.measures.surface_distances import surface_distances
 from nerveseg.params import EvaluateParams, load_params
-from nerveseg.refinement import Refinement
-from nerveseg.reporting.verdict import verdict
+from nerveseg.refinement.outcome import Refinement
+from nerveseg.reporting.ablation_summary import verdict
 
 STRENGTHS = load_params(ROOT / "params.yaml").degradation
 PARAMS = EvaluateParams(ensemble="models/fresh", severities=(3,), bootstrap=100)

@@ -11,16 +11,16 @@ from scipy.special import expit
 from sklearn.metrics import f1_score
 
 from conftest import small_data, write_params
-from nerveseg.data.records import batches, read_records, whole_batches
-from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.models.critic import CRITICS
-from nerveseg.models.refiner import build_refiner, start_from
-from nerveseg.models.unet import build_unet
+from nerveseg.dataset.records import batches, read_records, whole_batches
+from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.refinement.adversarial_training import HISTORY_COLUMNS, AdversarialTraining, diverged_in, kept_epoch
+from nerveseg.refinement.critic import CRITICS
+from nerveseg.refinement.degraded_batches import RefinerInputs
+from nerveseg.refinement.refiner import build_refiner, start_from
 from nerveseg.training import checkpoints
-from nerveseg.training.adversarial import HISTORY_COLUMNS, AdversarialTraining, diverged_in, kept_epoch
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import make_deterministic
-from nerveseg.training.refiner_inputs import RefinerInputs
+from nerveseg.unet.network import build_unet
 from summation_order import races
 
 AT_HALF = Cutoffs()

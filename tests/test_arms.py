@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, simulated_frame
-from nerveseg.arms import Arms
-from nerveseg.checked_files import list_files
-from nerveseg.data.input_spec import InputSpec
+from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.models.refiner import COPY, POOR, build_refiner, start_from
-from nerveseg.models.unet import build_unet
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.files.checked_folder import list_files
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import load_params
-from nerveseg.refinement import Refinement
-from nerveseg.segmenter import Segmenter, SegmenterConfig
-from nerveseg.training.choice import choose
+from nerveseg.refinement.ablation_arms import Arms
+from nerveseg.refinement.model_selection import choose
+from nerveseg.refinement.outcome import Refinement
+from nerveseg.refinement.refiner import COPY, POOR, build_refiner, start_from
 from nerveseg.training.distribution import make_deterministic
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 
 PARAMS = load_params(ROOT / "params.yaml")
 UNET = PARAMS.unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from conftest import ROOT
-from nerveseg.data.augmentation import Draw, variant
-from nerveseg.data.ultrasound_effects import lateral_gain, time_gain
+from nerveseg.augmentation.ultrasound_effects import lateral_gain, time_gain
+from nerveseg.augmentation.variants import Draw, variant
 from nerveseg.params import load_params
 
 PARAMS = load_params(ROOT / "params.yaml").augment

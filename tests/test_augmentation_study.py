@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
-from nerveseg.data.augmentation import variant
+from nerveseg.augmentation.variants import variant
 from nerveseg.errors import DatasetError
 from nerveseg.params import AugmentParams, load_params
 

@@ -4,7 +4,7 @@ import pytest
 
 from nerveseg.evaluation.baselines import EMPTY as NOTHING
 from nerveseg.evaluation.baselines import MEAN_MASK, baseline_masks, mean_mask
-from nerveseg.evaluation.metrics import case_row, summarise
+from nerveseg.measures.overlap import case_row, summarise
 
 EMPTY = np.zeros((24, 32), bool)
 NERVE = EMPTY.copy()

@@ -4,7 +4,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 from nerveseg.evaluation.calibration import BINS, calibration_errors, reliability_table
-from nerveseg.evaluation.postprocessing import Estimate
+from nerveseg.inference.postprocessing import Estimate
 
 RNG = np.random.default_rng(0)
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from conftest import simulated_frame
-from nerveseg.evaluation.cases import case_measures
-from nerveseg.evaluation.metrics import count
+from nerveseg.measures.cases import case_measures
+from nerveseg.measures.overlap import count
 from nerveseg.reporting.case_browser import RUNGS, Gallery, Rung, fitting_rung, svg_path
-from nerveseg.reporting.pictures import Case
-from nerveseg.reporting.selection import KINDS, chosen, outcome
+from nerveseg.reporting.case_selection import KINDS, chosen, outcome
+from nerveseg.reporting.figures.pictures import Case
 
 
 def filled(path, shape):

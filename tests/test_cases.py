@@ -7,8 +7,8 @@ from scipy.ndimage import binary_erosion, center_of_mass, distance_transform_edt
 from skimage.metrics import hausdorff_distance
 from sklearn.metrics import confusion_matrix
 
-from nerveseg.evaluation.cases import AREAS, IN_SUMMARY, LENGTHS, OF_OUTLINE, case_measures, summary
-from nerveseg.evaluation.metrics import MEASURES
+from nerveseg.measures.cases import AREAS, IN_SUMMARY, LENGTHS, OF_OUTLINE, case_measures, summary
+from nerveseg.measures.overlap import MEASURES
 
 RANDOM_CASES = 1000
 

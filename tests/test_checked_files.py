@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic.dataclasses import dataclass
 
 from conftest import ROOT, flip_a_bit
-from nerveseg.checked_files import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.errors import DatasetError, ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.exported import ExportedConfig, ExportedMember
+from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.saved_models.openvino_predictor import ExportedConfig, ExportedMember
 from tracked_repository import run
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_description_is_one_sentence(tmp_path, text):
         read_exported(tmp_path, text)
 
 
-MAKE = "from pathlib import Path; from nerveseg.checked_files import list_files; p = Path('made'); p.mkdir(); (p / 'a').write_bytes(b'weights' * 99); list_files(p)"
+MAKE = "from pathlib import Path; from nerveseg.files.checked_folder import list_files; p = Path('made'); p.mkdir(); (p / 'a').write_bytes(b'weights' * 99); list_files(p)"
 
 
 def test_a_damaged_file_of_dvc_s_cache_is_named_and_following_what_is_said_mends_it(repo, monkeypatch):

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from conftest import simulated_frame
-from nerveseg import cine
-from nerveseg.cine import KEPT_IN_LOOPS, KEPT_LIVE, Trail, predict_loop, steadied
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
-from nerveseg.predictor import Predictor
+from nerveseg.file_prediction import temporal_smoothing
+from nerveseg.file_prediction.temporal_smoothing import KEPT_IN_LOOPS, KEPT_LIVE, Trail, predict_loop, steadied
+from nerveseg.inference.postprocessing import Cutoffs, Estimate
+from nerveseg.inference.predictor import Predictor
 
 SIZE = (64, 96)
 LENGTH = 40
@@ -131,13 +131,13 @@ def test_masks_of_a_loop_and_of_a_live_picture_do_not_come_and_go():
     together = [*predict_loop(flickering(), frames)]
     assert {each.mask.shape for each in together} == {(128, 192)}
     assert all(each.mask.any() for each in together)
-    predict = cine.live(flickering())
+    predict = temporal_smoothing.live(flickering())
     assert [predict(frame, 0.03 * number).mask.any() for number, frame in enumerate(frames)] == [False] + [True] * 19
 
 
 def test_a_live_picture_begins_anew_after_a_gap_in_time_or_with_frames_of_another_size():
     frame, other = cv2.resize(tissue(1), (192, 128)), cv2.resize(tissue(1), (192, 100))
-    predict = cine.live(flickering())
+    predict = temporal_smoothing.live(flickering())
     seen = [
         (frame, 0.0),
         (frame, 0.1),

@@ -10,12 +10,12 @@ from PIL import Image
 from scipy import ndimage
 
 from conftest import kaggle_frames, simulated_frame, write_pair
-from nerveseg import prediction_files
 from nerveseg.cli import main
-from nerveseg.data.mask_codes import decode_rle
-from nerveseg.ensemble import Ensemble
-from nerveseg.segmenter import Segmenter
-from nerveseg.written import RECORD
+from nerveseg.dataset.mask_encoding import decode_rle
+from nerveseg.file_prediction import prediction_files
+from nerveseg.files.user_folder import RECORD
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.unet.segmenter import Segmenter
 from odd_files import dicom, picture
 from test_segmenter import segmenter
 

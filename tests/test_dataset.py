@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from nerveseg.data.dataset import AnnotatedFrame, Reading, load
-from nerveseg.data.grey_range import GreyRange
-from nerveseg.data.layouts import Quarantined, Source
-from nerveseg.data.listing import Names
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.preprocessing.layouts import Quarantined, Source
+from nerveseg.preprocessing.listing import Names
+from nerveseg.preprocessing.sources import AnnotatedFrame, Reading, load
 from odd_files import blob, dicom, encoded, paged, picture
 
 LOOP = np.stack([picture(seed) for seed in range(3)])

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from nerveseg.data.degradation import DEGRADATIONS, SEVERITIES, degrade, degrade_at_random, degrade_each
-from nerveseg.data.ultrasound_effects import DISPLAY_RANGE_DB
+from nerveseg.augmentation.degradations import DEGRADATIONS, SEVERITIES, degrade, degrade_at_random, degrade_each
+from nerveseg.augmentation.ultrasound_effects import DISPLAY_RANGE_DB
 from nerveseg.params import DegradationParams, load_params
 
 STRENGTHS = load_params(ROOT / "params.yaml").degradation

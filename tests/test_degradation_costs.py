@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from nerveseg.data.degradation import DEGRADATIONS
-from nerveseg.data.ultrasound_effects import DISPLAY_RANGE_DB
-from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.models.unet import build_unet
+from nerveseg.augmentation.degradations import DEGRADATIONS
+from nerveseg.augmentation.ultrasound_effects import DISPLAY_RANGE_DB
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import DegradationParams
-from nerveseg.segmenter import Segmenter, SegmenterConfig
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 
 
 @pytest.fixture

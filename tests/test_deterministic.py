@@ -7,16 +7,16 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT
-from nerveseg.data.input_spec import InputSpec
-from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.models import deterministic
-from nerveseg.models.critic import CRITICS
-from nerveseg.models.refiner import build_refiner
-from nerveseg.models.unet import build_unet
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import load_params
-from nerveseg.training.adversarial import AdversarialTraining
-from nerveseg.training.refiner_inputs import Given
-from nerveseg.training.supervised import SupervisedTraining
+from nerveseg.refinement.adversarial_training import AdversarialTraining
+from nerveseg.refinement.critic import CRITICS
+from nerveseg.refinement.degraded_batches import Given
+from nerveseg.refinement.refiner import build_refiner
+from nerveseg.unet import deterministic_layers
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.training import SupervisedTraining
 
 PARAMS = load_params(ROOT / "params.yaml")
 PLAIN = PARAMS.unet.model_copy(update={"base_filters": 4, "max_filters": 8, "epochs": 1, "batch_size": 4})
@@ -127,7 +127,7 @@ def test_senet_of_a_block_a_level_has_none(monkeypatch):
 
 def refused_in_a_step(theirs, size):
     """In the gradients of a network of segmentation_models of which the first half is frozen."""
-    network = deterministic.deterministic(theirs)
+    network = deterministic_layers.deterministic(theirs)
     for layer in network.layers[: len(network.layers) // 2]:
         layer.trainable = False
 
@@ -145,7 +145,7 @@ def test_up_sampling_gives_what_keras_s_gives_and_its_gradient(size):
     rng = np.random.default_rng(0)
     frames = tf.constant(rng.normal(size=(2, 6, 8, 5)), tf.float32)
     results = []
-    for layer in (deterministic.UpSampling2D(size), tf.keras.layers.UpSampling2D(size)):
+    for layer in (deterministic_layers.UpSampling2D(size), tf.keras.layers.UpSampling2D(size)):
         with tf.GradientTape() as tape:
             tape.watch(frames)
             larger = layer(frames)
@@ -162,7 +162,7 @@ def test_frozen_normalisation_gives_what_keras_s_gives_and_its_gradient(options,
     rng = np.random.default_rng(0)
     frames = tf.constant(rng.normal(size=(2, 6, 8, 5)), tf.float32)
     results, weights = [], None
-    for kind in (deterministic.BatchNormalization, tf.keras.layers.BatchNormalization):
+    for kind in (deterministic_layers.BatchNormalization, tf.keras.layers.BatchNormalization):
         layer = kind(trainable=False, dtype=tf.keras.mixed_precision.Policy(policy), **options)
         layer.build(frames.shape)
         weights = weights or [rng.uniform(0.5, 2.0, each.shape) for each in layer.weights]
@@ -180,7 +180,7 @@ def test_frozen_normalisation_gives_what_keras_s_gives_and_its_gradient(options,
 
 def test_a_normalisation_that_learns_is_keras_s_own():
     frames = tf.random.stateless_normal((4, 6, 8, 5), [1, 2], mean=3.0)
-    ours, theirs = deterministic.BatchNormalization(), tf.keras.layers.BatchNormalization()
+    ours, theirs = deterministic_layers.BatchNormalization(), tf.keras.layers.BatchNormalization()
     assert np.array_equal(ours(frames, training=True), theirs(frames, training=True))
     assert np.array_equal(ours(frames, training=False), theirs(frames, training=False))
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
@@ -191,9 +191,9 @@ def test_a_network_of_others_says_the_same_with_these_layers():
     import segmentation_models
 
     theirs = segmentation_models.Unet("resnet18", input_shape=(64, 64, 3), encoder_weights=None)
-    ours = deterministic.deterministic(theirs)
+    ours = deterministic_layers.deterministic(theirs)
     kinds = {type(layer) for layer in ours.layers}
-    assert {deterministic.UpSampling2D, deterministic.BatchNormalization} <= kinds
+    assert {deterministic_layers.UpSampling2D, deterministic_layers.BatchNormalization} <= kinds
     assert not {tf.keras.layers.UpSampling2D, tf.keras.layers.BatchNormalization} & kinds
     frames = tf.random.stateless_normal((1, 64, 64, 3), [1, 2])
     assert np.array_equal(ours(frames), theirs(frames))

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nerveseg.training.diagnosis import remarks_on
+from nerveseg.refinement.diagnostics import remarks_on
 
 
 def history(accuracy, *, loss=0.4, adversarial=0.5, joined=5):

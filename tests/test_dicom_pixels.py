@@ -11,9 +11,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
 from conftest import simulated_frame
-from nerveseg.data import dicom_pixels as reader
-from nerveseg.data.frames import read_frames
 from nerveseg.errors import BadFileError
+from nerveseg.imaging import dicom_pixels as reader
+from nerveseg.imaging.frame_files import read_frames
 from odd_files import dicom
 
 GREY = np.stack([simulated_frame((48, 80), nerve=True, seed=seed)[0] for seed in (1, 2)])

@@ -1,11 +1,11 @@
-from nerveseg import digests
-from nerveseg.digests import digest_of
+from nerveseg.files import fingerprint
+from nerveseg.files.fingerprint import digest_of
 
 
 def test_the_digest_follows_the_code(tmp_path, monkeypatch):
     package = tmp_path / "package" / "training"
     package.mkdir(parents=True)
-    monkeypatch.setattr(digests, "PACKAGE", package.parent)
+    monkeypatch.setattr(fingerprint, "PACKAGE", package.parent)
     found = set()
     for code in ("decay = 0.99", "decay = 0.9"):
         (package / "supervised.py").write_text(code)

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from conftest import ROOT, kaggle_frames, write_params
-from nerveseg.data.preparation import prepare_dataset
+from nerveseg.file_prediction.prediction_files import COLUMNS
 from nerveseg.params import Params
-from nerveseg.prediction_files import COLUMNS
+from nerveseg.preprocessing.packing import prepare_dataset
 
 sys.path.append(str(ROOT / "docs" / "generators"))
 from commands_page import commands, commands_page

@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT, simulated_frame
-from nerveseg.checked_files import list_files
-from nerveseg.data.input_spec import InputSpec
-from nerveseg.ensemble import Ensemble, median_cutoffs
+from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.loading import load_predictor
-from nerveseg.models.unet import build_unet
+from nerveseg.files.checked_folder import list_files
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import load_params
-from nerveseg.segmenter import Segmenter, SegmenterConfig
+from nerveseg.saved_models.ensemble import Ensemble, median_cutoffs
+from nerveseg.saved_models.loading import load_predictor
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 from summation_order import races
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})

@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 from scipy.stats import entropy
 
-from nerveseg.data.records import Record
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
-from nerveseg.examination import examine, uncertainty
-from nerveseg.predictor import Prediction
-from nerveseg.reporting.selection import outcome
+from nerveseg.dataset.records import Record
+from nerveseg.inference.postprocessing import Cutoffs, Estimate
+from nerveseg.inference.predictor import Prediction
+from nerveseg.reporting.case_selection import outcome
+from nerveseg.reporting.predicted_cases import examine, uncertainty
 
 
 class Bright:

@@ -12,17 +12,17 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT, flip_a_bit, kaggle_frames, simulated_frame
-from nerveseg.data.letterbox import Letterbox
-from nerveseg.ensemble import Ensemble
+from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.held_out import HeldOut
-from nerveseg.evaluation.metrics import count
-from nerveseg.export import Export, export
-from nerveseg.exported import JUDGE_FILE, ExportedPredictor, compiled, infer
-from nerveseg.loading import load_predictor, load_trained
-from nerveseg.models.refiner import POOR
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.measures.overlap import count
 from nerveseg.params import ExportParams
-from nerveseg.segmenter import Segmenter
+from nerveseg.refinement.refiner import POOR
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.saved_models.loading import load_predictor, load_trained
+from nerveseg.saved_models.openvino_export import Export, export
+from nerveseg.saved_models.openvino_predictor import JUDGE_FILE, ExportedPredictor, compiled, infer
+from nerveseg.unet.segmenter import Segmenter
 from test_segmenter import FRAMES, segmenter
 
 FLOAT = ExportParams(precision="float32", max_difference=0.002)
@@ -226,7 +226,7 @@ def test_a_damaged_export_says_how_to_make_it_again(exported, tmp_path, damage, 
 
 def test_nothing_tells_the_makers_of_the_runtime_what_is_done_with_it():
     script = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); import nerveseg.export\n"
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); import nerveseg.saved_models.openvino_export\n"
         "from openvino.tools.ovc import telemetry_utils\n"
         "print(telemetry_utils.tm.__name__, [name for name in sys.modules if name.startswith('openvino_telemetry.')])"
     )

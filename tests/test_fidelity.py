@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nerveseg.evaluation.fidelity import changes, loss_not_excluded, reported, warning_on
+from nerveseg.evaluation.export_parity import changes, loss_not_excluded, reported, warning_on
 
 ALLOWED = 0.002
 

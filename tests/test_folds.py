@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from nerveseg.cli import main
-from nerveseg.ensemble import Ensemble
 from nerveseg.errors import DatasetError, ModelError
-from nerveseg.folds import experiment_runs, groups_of, report, write_ensemble
-from nerveseg.loading import load_predictor
+from nerveseg.experiments.cross_validation import experiment_runs, groups_of, report, write_ensemble
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.saved_models.loading import load_predictor
 from test_ensemble import member
 from test_pipeline import ENVIRONMENT
 
@@ -191,7 +191,7 @@ def test_an_experiment_whose_metrics_cannot_be_used_is_left_out(metrics, tmp_pat
             return self.texts[path]
 
     monkeypatch.setattr("dvc.api.DVCFileSystem", Files)
-    monkeypatch.setattr("nerveseg.folds._listed", lambda: {"odd": "0"})
+    monkeypatch.setattr("nerveseg.experiments.cross_validation._listed", lambda: {"odd": "0"})
     with pytest.raises(
         DatasetError, match=r"odd lacks what is needed of params.yaml, dvc.lock or metrics/metrics.json"
     ):

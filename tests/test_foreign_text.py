@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from nerveseg.errors import DatasetError, ParamsError, told_plainly
-from nerveseg.foreign_text import from_spreadsheet, in_markdown, in_spreadsheet, on_one_line, safe_terminal
+from nerveseg.text.foreign_text import from_spreadsheet, in_markdown, in_spreadsheet, on_one_line, safe_terminal
 
 COMMANDS = [
     "\x1b[31mred",  # CSI

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nerveseg.data.frames import read_frame, write_image
 from nerveseg.errors import DatasetError
+from nerveseg.imaging.frame_files import read_frame, write_image
 from odd_files import dicom
 
 RAMP = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (30, 1))

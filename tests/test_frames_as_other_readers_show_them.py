@@ -12,10 +12,10 @@ import tifffile
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from nerveseg.data.frames import read_frame, read_frames
-from nerveseg.data.grey_range import GreyRange
-from nerveseg.data.video import open_video, read_video
 from nerveseg.errors import BadFileError
+from nerveseg.imaging.frame_files import read_frame, read_frames
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.imaging.video import open_video, read_video
 from odd_files import dicom, encoded, picture
 
 FRAME = picture(size=(48, 64))

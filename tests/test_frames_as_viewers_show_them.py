@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
 
-from nerveseg.data.frames import grey_range_of, read_frame, read_frames
-from nerveseg.data.grey_range import GreyRange
 from nerveseg.errors import BadFileError
+from nerveseg.imaging.frame_files import grey_range_of, read_frame, read_frames
+from nerveseg.imaging.grey_range import GreyRange
 from odd_files import dicom, encoded, picture
 
 FRAME = picture(size=(20, 31))

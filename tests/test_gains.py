@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from nerveseg.training.gains import best_of
+from nerveseg.refinement.gains import best_of
 
 
 @pytest.mark.parametrize(

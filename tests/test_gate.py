@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 from nerveseg.errors import ComparisonError
-from nerveseg.evaluation.gate import judge
-from nerveseg.evaluation.strata import strata_table
+from nerveseg.evaluation.subgroups import strata_table
 from nerveseg.params import GateParams, load_params
-from nerveseg.reporting.gate_table import as_markdown, as_text
+from nerveseg.registry.gate import judge
+from nerveseg.registry.gate_table import as_markdown, as_text
 from test_cli import run
 from test_foreign_text import COMMANDS, FOUND, LINKS, MARKS, tokens_of
 

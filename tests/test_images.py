@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nerveseg.data.images import ORIENTATION, pages
 from nerveseg.errors import BadFileError
+from nerveseg.imaging.image_files import ORIENTATION, pages
 
 FRAME = np.random.default_rng(0).integers(0, 256, (37, 53)).astype(np.uint8)
 

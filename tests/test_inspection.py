@@ -3,17 +3,15 @@ import sys
 
 import numpy as np
 
-from nerveseg.data.dataset import Reading
-from nerveseg.data.inspection import prepare
-from nerveseg.data.layouts import Source
-from nerveseg.data.mask_codes import unpack_mask
+from nerveseg.dataset.mask_encoding import unpack_mask
+from nerveseg.preprocessing.layouts import Source
+from nerveseg.preprocessing.sources import Reading
+from nerveseg.preprocessing.worker import prepare
 from odd_files import SIZE, blob, encoded, picture
 
 
 def test_a_worker_loads_neither_tensorflow_nor_pandas():
-    code = (
-        "import sys, nerveseg.data.inspection; print(sorted({'tensorflow', 'pandas', 'pydantic'} & set(sys.modules)))"
-    )
+    code = "import sys, nerveseg.preprocessing.worker; print(sorted({'tensorflow', 'pandas', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap
 
-from nerveseg.evaluation.cases import case_measures, summary
-from nerveseg.evaluation.intervals import Interval, interval_table, lower_bound, subject_interval
-from nerveseg.outputs import read_csv, write_csv
+from nerveseg.files.atomic import read_csv, write_csv
+from nerveseg.measures.cases import case_measures, summary
+from nerveseg.measures.intervals import Interval, interval_table, lower_bound, subject_interval
 
 
 def cases(subjects=30, frames=5, seed=0):

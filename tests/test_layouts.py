@@ -1,7 +1,7 @@
 import pytest
 
-from nerveseg.data.layouts import natural_key, recognise
 from nerveseg.errors import DatasetError
+from nerveseg.preprocessing.layouts import natural_key, recognise
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.data.letterbox import Letterbox
+from nerveseg.dataset.letterbox import Letterbox
 
 sides = st.integers(8, 200)
 

@@ -10,9 +10,9 @@ import pytest
 
 from conftest import write_params
 from nerveseg.cli import main
-from nerveseg.data.inventory import take_inventory
-from nerveseg.data.listing import Names, list_files, stem_of
 from nerveseg.errors import DatasetError
+from nerveseg.preprocessing.audit import take_inventory
+from nerveseg.preprocessing.listing import Names, list_files, stem_of
 from odd_files import blob, dicom, encoded, picture
 
 MASK = encoded(blob())

@@ -2,9 +2,9 @@
 
 import pytest
 
-from nerveseg.checked_files import list_files
 from nerveseg.errors import ModelError
-from nerveseg.loading import load_predictor
+from nerveseg.files.checked_folder import list_files
+from nerveseg.saved_models.loading import load_predictor
 
 
 @pytest.mark.parametrize("config", ["exported.json", "ensemble.json", "segmenter.json"])

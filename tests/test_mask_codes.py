@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nerveseg.data.mask_codes import decode_rle, encode_rle, pack_mask, unpack_mask
+from nerveseg.dataset.mask_encoding import decode_rle, encode_rle, pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
 
 

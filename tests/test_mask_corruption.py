@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.data.mask_corruption import CORRUPTIONS, corrupt, corrupt_some
+from nerveseg.refinement.mask_corruption import CORRUPTIONS, corrupt, corrupt_some
 
 ROWS, COLUMNS = np.ogrid[:96, :128]
 NERVE = (8.0 - 0.02 * ((ROWS - 45) ** 2 + (COLUMNS - 60) ** 2)).clip(-8.0, 8.0).astype(np.float32)

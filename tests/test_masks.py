@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from nerveseg.data.masks import read_masks
 from nerveseg.errors import BadFileError
+from nerveseg.imaging.mask_files import read_masks
 from odd_files import blob, encoded, palette
 
 LABELS = np.array([[0, 1, 2], [3, 0, 2]], np.uint8)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
 
-from nerveseg.evaluation.metrics import MEASURES, case_row, count, none_for_nan, summarise
+from nerveseg.measures.overlap import MEASURES, case_row, count, none_for_nan, summarise
 
 EMPTY = np.zeros((10, 10), bool)
 SQUARE = EMPTY.copy()

@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT
-from nerveseg.data.input_spec import InputSpec
-from nerveseg.data.records import DatasetInfo
-from nerveseg.model_card import model_card
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.dataset.records import DatasetInfo
 from nerveseg.params import load_params
+from nerveseg.registry.model_card import model_card
 from test_foreign_text import COMMANDS, LINKS, MARKS, tokens_of
 
 INFO = DatasetInfo(

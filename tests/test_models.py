@@ -9,15 +9,15 @@ from scipy.special import logit
 from sklearn.metrics import f1_score, log_loss
 
 from conftest import ROOT
-from nerveseg.data.input_spec import InputSpec
+from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
-from nerveseg.models.backbones import _as_imagenet
-from nerveseg.models.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
-from nerveseg.models.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
-from nerveseg.models.refiner import COPY, POOR, build_refiner, learnt, load_learnt, save_learnt, start_from
-from nerveseg.models.unet import build_unet
 from nerveseg.params import ENCODERS, load_params
+from nerveseg.refinement.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
+from nerveseg.refinement.refiner import COPY, POOR, build_refiner, learnt, load_learnt, save_learnt, start_from
 from nerveseg.training.distribution import make_deterministic
+from nerveseg.unet.encoders import _as_imagenet
+from nerveseg.unet.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
+from nerveseg.unet.network import build_unet
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 GREY = (60.0, 40.0)

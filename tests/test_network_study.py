@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from conftest import ROOT, write_params
-from nerveseg.data.input_spec import InputSpec
-from nerveseg.data.records import Record
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate
-from nerveseg.segmenter import network_to_train
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.dataset.records import Record
+from nerveseg.inference.postprocessing import Cutoffs, Estimate
+from nerveseg.unet.segmenter import network_to_train
 
 
 @pytest.fixture(scope="module")

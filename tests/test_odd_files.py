@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from nerveseg.data.inventory import take_inventory
+from nerveseg.preprocessing.audit import take_inventory
 from odd_files import SIZE, blob, dicom, encoded, paged, palette, picture, tiff_claiming
 
 FRAME, MASK = encoded(picture()), encoded(blob())

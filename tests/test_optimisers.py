@@ -3,7 +3,7 @@ import tensorflow as tf
 
 from conftest import ROOT
 from nerveseg.params import load_params
-from nerveseg.training.optimisers import adamw
+from nerveseg.unet.optimiser import adamw
 
 PARAMS = load_params(ROOT / "params.yaml").unet.model_copy(update={"weight_decay": 0.05})
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from nerveseg.foreign_text import in_spreadsheet
-from nerveseg.outputs import fresh_folder, read_csv, write_csv, write_json
+from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
+from nerveseg.text.foreign_text import in_spreadsheet
 
 TAKEN_FOR_MISSING = ["NA", "N/A", "nan", "NaN", "-nan", "None", "null", "NULL", "<NA>", "#N/A", "n/a", ""]
 TAKEN_FOR_NUMBERS = ["007", "1e5", "1_000", "inf", "-1", "0x1f", "1.0", "True", "FALSE", "12345678901234567890"]
@@ -110,4 +110,4 @@ def test_nobody_reads_a_table_in_another_way():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr in {"read_csv", "read_table", "DictReader"}
     }
-    assert callers == {"src/nerveseg/outputs.py"}
+    assert callers == {"src/nerveseg/files/atomic.py"}

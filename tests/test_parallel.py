@@ -6,8 +6,8 @@ import time
 import psutil
 import pytest
 
-from nerveseg.data.parallel import FEW, SCHEDULER_VARIABLE, in_order
 from nerveseg.errors import NervesegError
+from nerveseg.processes.parallel import FEW, SCHEDULER_VARIABLE, in_order
 
 
 def halves(number):

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from nerveseg.data.inventory import take_inventory
-from nerveseg.data.records import read_records, shards
+from nerveseg.dataset.records import read_records, shards
+from nerveseg.preprocessing.audit import take_inventory
 from odd_files import blob, dicom, encoded, picture
 from test_preparation import prepare  # noqa: F401 - a fixture
 

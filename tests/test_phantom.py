@@ -6,13 +6,13 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage
 
-from nerveseg.data.phantom import Subject, simulate_frame, write_phantom
-from nerveseg.data.phantom_acoustics import Grid, Scanner, Tissue, echo_envelope
-from nerveseg.data.phantom_display import add_marker, compress
-from nerveseg.data.phantom_nerve import Hand, draw_fascicles, draw_nerve, paint_nerve
-from nerveseg.data.phantom_tissue import Ellipse, Place, paint_bone, paint_vessel
 from nerveseg.errors import DatasetError
 from nerveseg.params import PhantomParams
+from nerveseg.phantom.acoustics import Grid, Scanner, Tissue, echo_envelope
+from nerveseg.phantom.display import add_marker, compress
+from nerveseg.phantom.nerve import Hand, draw_fascicles, draw_nerve, paint_nerve
+from nerveseg.phantom.simulation import Subject, simulate_frame, write_phantom
+from nerveseg.phantom.tissue import Ellipse, Place, paint_bone, paint_vessel
 
 SIZE = {"width": 580, "height": 420}
 

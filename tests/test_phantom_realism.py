@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nerveseg.data.phantom import simulate_frame, write_phantom
 from nerveseg.params import PhantomParams
+from nerveseg.phantom.simulation import simulate_frame, write_phantom
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 PARAMS = PhantomParams(subjects=3, frames_per_subject=4, width=290, height=210, nerve_fraction=0.42)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
-from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.records import DatasetInfo, read_records, shards
 from nerveseg.params import FRESH
 
 

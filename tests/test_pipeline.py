@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
-from nerveseg.checked_files import list_files
-from nerveseg.data.records import DatasetInfo, read_records, shards
-from nerveseg.ensemble import Ensemble
-from nerveseg.loading import load_predictor
-from nerveseg.outputs import read_csv
+from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.files.atomic import read_csv
+from nerveseg.files.checked_folder import list_files
 from nerveseg.params import load_params
-from nerveseg.refined_segmenter import load_training
+from nerveseg.refinement.refined_segmenter import load_training
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.saved_models.loading import load_predictor
 from odd_files import dicom
 
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}

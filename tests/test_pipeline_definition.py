@@ -42,7 +42,7 @@ def code_of(script: Path) -> set[str]:
         path = waiting.pop()
         seen.add(path)
         waiting |= imported_modules(path) - seen
-    beside = {path.parent for path in seen if path.name == "report.py"}
+    beside = {path.parent for path in seen if path.name == "page.py" and path.parent.name == "reporting"}
     templates = {file for folder in beside for kind in ("html", "js") for file in folder.rglob(f"*.{kind}")}
     filled = {path for path in seen | templates if path.stat().st_size}
     return {str(path.relative_to(ROOT)) for path in filled}

@@ -10,11 +10,11 @@ from scipy.ndimage import gaussian_filter
 
 from conftest import ROOT
 from nerveseg.params import load_params
-from nerveseg.reporting import pictures, plots
-from nerveseg.reporting.canvas import GREY, LOOKS, TRUTH, canvas
-from nerveseg.reporting.degradation_gallery import degradation_gallery
-from nerveseg.reporting.layers import AGREEMENT, agreement
-from nerveseg.reporting.trust import trust
+from nerveseg.reporting.figures import pictures, plots
+from nerveseg.reporting.figures.canvas import GREY, LOOKS, TRUTH, canvas
+from nerveseg.reporting.figures.degradation_gallery import degradation_gallery
+from nerveseg.reporting.figures.layers import AGREEMENT, agreement
+from nerveseg.reporting.figures.reliability import trust
 
 DPI = 100
 STRENGTHS = load_params(ROOT / "params.yaml").degradation
@@ -135,7 +135,7 @@ def test_a_png_has_its_inches_times_dpi_pixels(tmp_path):
 
 
 def test_a_picture_beyond_what_memory_holds_is_written_at_a_lower_dpi(tmp_path, monkeypatch):
-    monkeypatch.setattr("nerveseg.reporting.canvas.LARGEST", 50_000)
+    monkeypatch.setattr("nerveseg.reporting.figures.canvas.LARGEST", 50_000)
     plots.threshold_curves(THRESHOLDS, BASELINE, tmp_path / "chart.png", 600)
     width, height = Image.open(tmp_path / "chart.png").size
     assert 45_000 < width * height <= 50_000

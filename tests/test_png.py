@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from nerveseg.data.png import grey_png
+from nerveseg.registry.png import grey_png
 
 
 @given(

@@ -6,9 +6,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter, label
 from scipy.special import expit
 
-from nerveseg.evaluation.cutoff_search import search_cutoffs
-from nerveseg.evaluation.metrics import count
-from nerveseg.evaluation.postprocessing import Cutoffs, Estimate, confidence, remove_small_regions
+from nerveseg.inference.cutoff_search import search_cutoffs
+from nerveseg.inference.postprocessing import Cutoffs, Estimate, confidence, remove_small_regions
+from nerveseg.measures.overlap import count
 from nerveseg.params import PostprocessParams
 
 

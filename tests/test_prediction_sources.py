@@ -14,13 +14,13 @@ import pytest
 from pydicom.uid import UID_dictionary
 
 from conftest import ROOT
-from nerveseg import watch_sources
 from nerveseg.cli import main
-from nerveseg.data.layouts import recognise
 from nerveseg.errors import DatasetError
-from nerveseg.export import export
-from nerveseg.prediction_sources import sources_in
-from nerveseg.written import RECORD
+from nerveseg.file_prediction.sources import sources_in
+from nerveseg.files.user_folder import RECORD
+from nerveseg.live_view import sources
+from nerveseg.preprocessing.layouts import recognise
+from nerveseg.saved_models.openvino_export import export
 from odd_files import blob, dicom, encoded, picture
 from processes import started
 from test_export import FLOAT, VAL
@@ -140,7 +140,7 @@ def test_what_may_be_the_mask_of_a_frame_beside_it_is_neither_frame_nor_mask_and
         assert told == (
             f"left out as what may be the mask of a frame beside it, by its name: 1 file ({root / name}.png)"
         )
-    assert {path.stem for path in watch_sources._images(root)} == {"x", "z"}
+    assert {path.stem for path in sources._images(root)} == {"x", "z"}
     refused = {item.file: item for item in recognise(root).quarantined}
     assert refused[f"{name}.png"].reason == "by its name it might be a mask of x.png"
     assert [source.name for source in sources_in([root / f"{name}.png"]).found] == [name]
@@ -416,7 +416,7 @@ def test_watch_takes_the_frames_that_check_takes(folder, model, tmp_path):
     )
     assert predict(root / "x.png", "--out", root / "p", model=model) == 0
     shutil.copytree(root / "p", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("x_mask.png"))
-    assert [path.name for path in watch_sources._images(root)] == ["1.2.3", "clip_masked.png", "x.png"]
+    assert [path.name for path in sources._images(root)] == ["1.2.3", "clip_masked.png", "x.png"]
 
 
 def test_a_file_is_taken_once_however_its_path_is_spelt(folder, monkeypatch):

@@ -6,15 +6,15 @@ import pytest
 from PIL import Image
 
 from conftest import write_params
-from nerveseg.data import parallel
-from nerveseg.data.dicom import read_header
-from nerveseg.data.frames import read_frame
-from nerveseg.data.grey_range import GreyRange
-from nerveseg.data.inventory import MANIFEST_COLUMNS
-from nerveseg.data.phantom import write_phantom
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.records import DatasetInfo, read_records, shards
 from nerveseg.errors import DatasetError
+from nerveseg.imaging.dicom import read_header
+from nerveseg.imaging.frame_files import read_frame
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.phantom.simulation import write_phantom
+from nerveseg.preprocessing.audit import MANIFEST_COLUMNS
+from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.processes import parallel
 from odd_files import blob, dicom, encoded, paged, palette, picture
 from test_cli import run
 
@@ -411,17 +411,17 @@ def test_records_know_the_size_of_a_pixel_from_params_unless_their_file_says_it(
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed(prepare, kaggle_folder, monkeypatch):
-    from nerveseg.data import preparation
+    from nerveseg.preprocessing import packing
 
     folder = kaggle_folder()
-    real = preparation.assign_splits
+    real = packing.assign_splits
 
     def disturbed(*arguments, **options):
         for path in folder.glob("*_2.tif"):
             path.write_bytes(encoded(picture(99)))
         return real(*arguments, **options)
 
-    monkeypatch.setattr(preparation, "assign_splits", disturbed)
+    monkeypatch.setattr(packing, "assign_splits", disturbed)
     with pytest.raises(DatasetError, match=r"_2\.tif changed while it was being read"):
         prepare(folder)
 

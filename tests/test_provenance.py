@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT
-from nerveseg.data.input_spec import InputSpec
-from nerveseg.data.records import DatasetInfo
-from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.dataset.records import DatasetInfo
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import load_params
 from nerveseg.reporting.provenance import CutoffRow, origin_of
 

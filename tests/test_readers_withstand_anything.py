@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nerveseg.data.dicom import is_dicom, read_header
-from nerveseg.data.frames import read_frames
-from nerveseg.data.inventory import take_inventory
-from nerveseg.data.masks import read_masks
-from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import BadFileError, DatasetError
+from nerveseg.imaging.dicom import is_dicom, read_header
+from nerveseg.imaging.frame_files import read_frames
+from nerveseg.imaging.mask_files import read_masks
+from nerveseg.preprocessing.audit import take_inventory
+from nerveseg.preprocessing.subjects import SubjectRules
 from odd_files import blob, dicom, encoded, paged, palette, picture
 
 SMALL = picture(size=(12, 20))

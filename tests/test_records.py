@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from conftest import simulated_frame
-from nerveseg.checked_files import list_files
-from nerveseg.data.input_spec import InputSpec
-from nerveseg.data.records import DatasetInfo, Record, batches, read_records, shards, whole_batches, write_records
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.dataset.records import DatasetInfo, Record, batches, read_records, shards, whole_batches, write_records
 from nerveseg.errors import DatasetError
+from nerveseg.files.checked_folder import list_files
 
 INFO = DatasetInfo(source="data/raw/clinic", input=InputSpec(24, 32, 90.0, 30.0), frames={"train": 7}, digest="0")
 

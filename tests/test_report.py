@@ -12,7 +12,7 @@ from PIL import Image
 
 from nerveseg.reporting.charts import Series
 from nerveseg.reporting.embedding import document, figure
-from nerveseg.reporting.report import write_report
+from nerveseg.reporting.page import write_report
 
 SCORES = {
     "dice": 0.8432,

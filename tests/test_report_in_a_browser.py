@@ -15,11 +15,11 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from conftest import simulated_frame
-from nerveseg.data.layouts import natural_key
-from nerveseg.reporting.canvas import GREEN, LOOKS, TRUTH, VERMILLION
+from nerveseg.preprocessing.layouts import natural_key
 from nerveseg.reporting.case_browser import Gallery, Rung
 from nerveseg.reporting.charts import Chart, Series
-from nerveseg.reporting.report import write_report
+from nerveseg.reporting.figures.canvas import GREEN, LOOKS, TRUTH, VERMILLION
+from nerveseg.reporting.page import write_report
 from test_case_browser import as_case, scores
 
 ODD = "9_a b#%<é>"

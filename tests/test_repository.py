@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nerveseg.errors import ComparisonError, RepositoryError
+from nerveseg.registry.shipped_cases import cases_of
 from nerveseg.repository import changes, git
-from nerveseg.shipped_cases import cases_of
 from tracked_repository import run
 
 SETTINGS = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import simulated_frame, write_pair, write_params
-from nerveseg.checked_files import list_files
+from nerveseg.files.checked_folder import list_files
 from training_workspace import checkpoint_of, make_workspace, outputs, start_training
 
 KILLS = 10

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, simulated_frame
-from nerveseg.data.records import Record, prepared
-from nerveseg.data.rounds import round_of, write_rounds
+from nerveseg.augmentation.rounds import round_of, write_rounds
+from nerveseg.dataset.records import Record, prepared
 from nerveseg.params import load_params
 
 PARAMS = load_params(ROOT / "params.yaml").augment.model_copy(update={"variants": 2})
@@ -41,10 +41,10 @@ def test_a_record_of_a_round_holds_no_truth(train):
 
 
 def test_rounds_written_by_several_processes_are_those_written_by_one(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("nerveseg.data.rounds.SHARES", 1)
+    monkeypatch.setattr("nerveseg.augmentation.rounds.SHARES", 1)
     written = {}
     for few in (0, 10**6):
-        monkeypatch.setattr("nerveseg.data.rounds.FEW", few)
+        monkeypatch.setattr("nerveseg.augmentation.rounds.FEW", few)
         folder = tmp_path / str(few)
         folder.mkdir()
         written[few] = [path.read_bytes() for path in write_rounds(folder, train, PARAMS, 5, 3)]

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, simulated_frame
-from nerveseg.checked_files import list_files
-from nerveseg.data.input_spec import InputSpec
+from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.postprocessing import Cutoffs
-from nerveseg.models.refiner import COPY, build_refiner, start_from
-from nerveseg.models.unet import build_unet
+from nerveseg.files.checked_folder import list_files
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import PostprocessParams, load_params
-from nerveseg.refined_segmenter import RefinedSegmenter, RefinedSegmenterConfig, load_training
-from nerveseg.segmenter import Segmenter, SegmenterConfig, network_to_train
+from nerveseg.refinement.refined_segmenter import RefinedSegmenter, RefinedSegmenterConfig, load_training
+from nerveseg.refinement.refiner import COPY, build_refiner, start_from
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig, network_to_train
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 

@@ -27,17 +27,17 @@ from PIL import Image
 
 from conftest import ROOT, simulated_frame
 from nerveseg import cli
-from nerveseg.claimed_pixels import claimed_pixels
-from nerveseg.data.grey_range import GreyRange
 from nerveseg.errors import BadFileError
-from nerveseg.export import export
-from nerveseg.loading import load_predictor
-from nerveseg.predictor import Prediction
-from nerveseg.registration import example, save_served
-from nerveseg.served import RequestError, ServedPredictor
-from nerveseg.serving_app import Application
-from nerveseg.serving_requests import PIXELS, ROWS
-from nerveseg.tracking_models import PREDICTOR
+from nerveseg.imaging.claimed_pixels import claimed_pixels
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.inference.predictor import Prediction
+from nerveseg.registry.download import PREDICTOR
+from nerveseg.registry.packaging import example, save_served
+from nerveseg.registry.pyfunc_model import RequestError, ServedPredictor
+from nerveseg.registry.server_app import Application
+from nerveseg.registry.server_requests import PIXELS, ROWS
+from nerveseg.saved_models.loading import load_predictor
+from nerveseg.saved_models.openvino_export import export
 from processes import started
 from test_export import FLOAT, VAL
 from test_segmenter import segmenter
@@ -464,7 +464,7 @@ BODY = json.dumps({"dataframe_records": [{"frame": [[1, 2], [3, 4]]}]}).encode()
 
 
 def test_a_body_that_does_not_come_in_time_gets_408(monkeypatch):
-    monkeypatch.setattr("nerveseg.serving_app.BODY_SECONDS", 0.1)
+    monkeypatch.setattr("nerveseg.registry.server_app.BODY_SECONDS", 0.1)
     assert asked(application(), BODY, stall=0.5)[0] == 408
     assert asked(application(), BODY) == (200, {"predictions": [{"frames": 1}]})
 
@@ -497,7 +497,7 @@ def test_a_fault_of_the_model_is_told_without_what_was_sent_or_where(caplog):
 
 
 def test_a_head_that_does_not_come_and_connections_beyond_a_number_are_closed(port):
-    from nerveseg.serving import CONNECTIONS
+    from nerveseg.registry.server import CONNECTIONS
 
     half = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(CONNECTIONS + 20)]
     for each in half:

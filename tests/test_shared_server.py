@@ -13,10 +13,10 @@ import pytest
 
 from conftest import write_params
 from nerveseg.errors import TrackingError
-from nerveseg.loading import load_predictor
-from nerveseg.tracking import stage_run
-from nerveseg.tracking_journal import FOLDER
-from nerveseg.tracking_models import PREDICTOR, downloaded
+from nerveseg.registry.download import PREDICTOR, downloaded
+from nerveseg.saved_models.loading import load_predictor
+from nerveseg.tracking.journal import FOLDER
+from nerveseg.tracking.mirror import stage_run
 from shared_server import MEMBER, Login, postgresql_programs, shared_server
 from test_segmenter import segmenter
 from tracked_repository import eventually

@@ -4,8 +4,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.data.similarity import ROWS_AT_ONCE, conflicts, duplicates
-from nerveseg.data.sketches import sketch
+from nerveseg.preprocessing.near_duplicates import ROWS_AT_ONCE, conflicts, duplicates
+from nerveseg.preprocessing.sketches import sketch
 from odd_files import picture
 
 SIZE = (96, 128)

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.data.splits import SPLITS, split_subjects
 from nerveseg.errors import DatasetError
 from nerveseg.params import SplitParams
+from nerveseg.preprocessing.splits import SPLITS, split_subjects
 
 
 def params(val=0.15, test=0.25, val_subjects=(), test_subjects=(), folds=0, fold=0):

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from nerveseg.errors import DisturbedError
 from nerveseg.params import load_params
-from nerveseg.stage import undisturbed
+from nerveseg.processes.stage import undisturbed
 from processes import started
 
 PATIENCE = 60  # seconds

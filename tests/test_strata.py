@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nerveseg.evaluation.strata import SIZES, strata_table
+from nerveseg.evaluation.subgroups import SIZES, strata_table
 
 
 def cases(model="unet", frames=120, seed=0):

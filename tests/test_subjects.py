@@ -1,10 +1,10 @@
 import pytest
 
 from conftest import ROOT
-from nerveseg.data.dicom import salt_of
-from nerveseg.data.subjects import SubjectRules
 from nerveseg.errors import DatasetError
+from nerveseg.imaging.dicom import salt_of
 from nerveseg.params import load_params
+from nerveseg.preprocessing.subjects import SubjectRules
 
 PATTERN = load_params(ROOT / "params.yaml").data.subject_pattern
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from skimage.segmentation import find_boundaries
 
-from nerveseg.evaluation.surface_distances import outline, surface_distances
+from nerveseg.measures.surface_distances import outline, surface_distances
 
 EMPTY = np.zeros((40, 50), bool)
 

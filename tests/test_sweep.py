@@ -11,11 +11,11 @@ import optuna
 import psutil
 import pytest
 
-from nerveseg import sweep as sweep_module
 from nerveseg.errors import ParamsError, TrackingError
-from nerveseg.sweep import sweep
-from nerveseg.sweep_space import read_space
-from nerveseg.sweep_study import next_trial, open_study
+from nerveseg.experiments import sweep as sweep_module
+from nerveseg.experiments.sweep import sweep
+from nerveseg.experiments.sweep_space import read_space
+from nerveseg.experiments.sweep_study import next_trial, open_study
 from tracked_repository import PATIENCE, client_of, initialised_with_dvc, made_repository, run
 
 STAGE = """
@@ -137,7 +137,7 @@ def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch):
     assert not run("git", "status", "--porcelain")
 
     (history,) = runs_of(repo, "attributes.run_name = 'rates'")
-    assert (history.info.status, history.data.tags["nerveseg.sweep"]) == ("FINISHED", "rates")
+    assert (history.info.status, history.data.tags["nerveseg.experiments.sweep"]) == ("FINISHED", "rates")
     assert history.data.params["lr"] == "1e-05 to 0.1, log-uniform"
     client = client_of(repo)
     best = study_of(repo, "rates").best_value
@@ -147,7 +147,7 @@ def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch):
         ]
     kept = {file.path for file in client.list_artifacts(history.info.run_id)}
     assert kept == {"trials.csv", "history.png", "slice.png", "curves.png"}
-    trials = runs_of(repo, "tags.`nerveseg.sweep` = 'rates' and tags.`nerveseg.trial` != ''")
+    trials = runs_of(repo, "tags.`nerveseg.experiments.sweep` = 'rates' and tags.`nerveseg.trial` != ''")
     told = {run.data.tags["dvc.exp_name"]: (run.data.tags["nerveseg.trial"], run.info.status) for run in trials}
     assert told == {"rates-0": ("0", "FINISHED"), "rates-1": ("1", "KILLED")}
 

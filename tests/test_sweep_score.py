@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from nerveseg.errors import DatasetError, ParamsError
-from nerveseg.sweep_score import score_named
+from nerveseg.experiments.sweep_score import score_named
 
 SCORES = {"gan": {"dice_nerve": 0.75, "hd95": None, "used": True}}
 

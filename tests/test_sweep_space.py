@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from nerveseg.errors import ParamsError
-from nerveseg.sweep_space import Choice, Range, Space, read_space
+from nerveseg.experiments.sweep_space import Choice, Range, Space, read_space
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

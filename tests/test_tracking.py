@@ -12,8 +12,8 @@ import pytest
 from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.params import Params, load_params
 from nerveseg.repository import repository_root
-from nerveseg.tracking import stage_run
-from nerveseg.tracking_execution import execution_name
+from nerveseg.tracking.execution import execution_name
+from nerveseg.tracking.mirror import stage_run
 from tracked_repository import (
     DIGEST,
     PATIENCE,
@@ -37,7 +37,7 @@ def params() -> Params:
 
 def warnings_of(caplog) -> list[str]:
     """What our module logged; MLflow's own lines about a new database come or not, by what ran before."""
-    return [record.getMessage() for record in caplog.records if record.name == "nerveseg.tracking_outbox"]
+    return [record.getMessage() for record in caplog.records if record.name == "nerveseg.tracking.outbox"]
 
 
 def test_a_stage_is_a_run_nested_in_the_run_of_its_execution(repo, params):
@@ -206,7 +206,9 @@ def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo):
 
 
 def test_importing_the_module_imports_no_mlflow_and_no_tensorflow():
-    script = "import nerveseg.tracking, sys; assert not {'mlflow', 'tensorflow', 'sqlalchemy'} & set(sys.modules)"
+    script = (
+        "import nerveseg.tracking.mirror, sys; assert not {'mlflow', 'tensorflow', 'sqlalchemy'} & set(sys.modules)"
+    )
     run(sys.executable, "-c", script)
 
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from nerveseg.params import load_params
-from nerveseg.tracking import stage_run
-from nerveseg.tracking_models import MODEL, downloaded
-from nerveseg.tracking_store import open_store, sqlite_file
+from nerveseg.registry.download import MODEL, downloaded
+from nerveseg.tracking.mirror import stage_run
+from nerveseg.tracking.store import open_store, sqlite_file
 from test_tracking_outbox import write_model
 from tracked_repository import run
 

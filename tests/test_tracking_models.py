@@ -16,13 +16,13 @@ import pytest
 from mlflow.models import Model
 
 from conftest import ROOT
-from nerveseg.ensemble import Ensemble
-from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import load_params
-from nerveseg.refined_segmenter import RefinedSegmenter
-from nerveseg.registration import save_served
-from nerveseg.tracking import stage_run
-from nerveseg.tracking_models import CASES, MODEL, PREDICTOR, downloaded
+from nerveseg.refinement.refined_segmenter import RefinedSegmenter
+from nerveseg.registry.download import CASES, MODEL, PREDICTOR, downloaded
+from nerveseg.registry.packaging import save_served
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.tracking.mirror import stage_run
 from test_cli import interrupt, run, stopping_after
 from test_segmenter import segmenter
 

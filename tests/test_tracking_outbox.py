@@ -15,13 +15,14 @@ from socket import create_server
 
 import pytest
 
-from nerveseg import cli, tracking_delivery, tracking_outbox
+from nerveseg import cli
 from nerveseg.errors import RepositoryError, StoreUnreachableError, TrackingError
 from nerveseg.params import Params, load_params
-from nerveseg.tracking import stage_run
-from nerveseg.tracking_journal import ASIDE, FOLDER, Journal, journals
-from nerveseg.tracking_messages import Message
-from nerveseg.tracking_verdict import PATIENCE, Verdict
+from nerveseg.tracking import delivery, outbox
+from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, journals
+from nerveseg.tracking.messages import Message
+from nerveseg.tracking.mirror import stage_run
+from nerveseg.tracking.verdict import PATIENCE, Verdict
 from processes import started
 from test_tracking import losses, warnings_of
 from tracked_repository import client_of, eventually, free_port, runs_of, scores_of
@@ -189,7 +190,7 @@ def waiting_journal() -> Journal:
 
 def send_or_fail(monkeypatch, *fails, then=lambda: None) -> None:
     """A store that does not answer each time that `fails` says so, `then` does that, and answers in the end."""
-    now, send = iter(fails), tracking_delivery.Sender.send
+    now, send = iter(fails), delivery.Sender.send
 
     def sometimes(sender, message):
         if next(now, False):
@@ -197,7 +198,7 @@ def send_or_fail(monkeypatch, *fails, then=lambda: None) -> None:
             raise ConnectionError("away")
         send(sender, message)
 
-    monkeypatch.setattr(tracking_delivery.Sender, "send", sometimes)
+    monkeypatch.setattr(delivery.Sender, "send", sometimes)
 
 
 END = Message("end", "a", {"status": "FINISHED", "time": 2})
@@ -206,7 +207,7 @@ END = Message("end", "a", {"status": "FINISHED", "time": 2})
 def test_a_store_that_fails_as_the_stage_ends_is_asked_once_more_however_long_it_did_well_before(
     repo, params, monkeypatch
 ):
-    monkeypatch.setattr(tracking_delivery, "SLOW", 0.5)
+    monkeypatch.setattr(delivery, "SLOW", 0.5)
     ended, said = threading.Event(), []
     send_or_fail(monkeypatch, False, True, then=ended.set)
     journal = waiting_journal()
@@ -216,32 +217,32 @@ def test_a_store_that_fails_as_the_stage_ends_is_asked_once_more_however_long_it
         said.append(words)
         time.sleep(1 if "sent" in words else 0)
 
-    tracking_delivery.follow(journal, params.tracking.experiment, "execution", ended, say)
+    delivery.follow(journal, params.tracking.experiment, "execution", ended, say)
     assert [words["silent"] for words in said if "silent" in words] == ["away"]
     assert journals() == []
     assert [parent.info.status for parent, _ in runs_of(repo)] == ["FINISHED"]
 
 
 def test_patience_is_short_again_where_the_store_answered_meanwhile(repo, params, monkeypatch):
-    monkeypatch.setattr("nerveseg.tracking_verdict.PATIENCE", (0.0, 600.0))
-    ended, forget = threading.Event(), tracking_delivery.forget
+    monkeypatch.setattr("nerveseg.tracking.verdict.PATIENCE", (0.0, 600.0))
+    ended, forget = threading.Event(), delivery.forget
     send_or_fail(monkeypatch, True, False, True)
     journal = waiting_journal()
 
     def answered(execution):
         forget(execution)
-        monkeypatch.setattr(tracking_delivery, "forget", forget)
+        monkeypatch.setattr(delivery, "forget", forget)
         journal.append(END)
         threading.Timer(5, ended.set).start()
 
-    monkeypatch.setattr(tracking_delivery, "forget", answered)
+    monkeypatch.setattr(delivery, "forget", answered)
     arrived_in_time = []
 
     def say(words):
         if words.get("sent") == 2:
             arrived_in_time.append(not ended.is_set())
 
-    tracking_delivery.follow(journal, params.tracking.experiment, "execution", ended, say)
+    delivery.follow(journal, params.tracking.experiment, "execution", ended, say)
     assert arrived_in_time == [True]
 
 
@@ -265,7 +266,7 @@ def test_a_locked_database_costs_one_line_and_keeps_its_runs(repo, params, caplo
 def test_a_database_that_cannot_be_written_now_is_one_that_does_not_answer_and_is_not_to_be_moved_away(told):
     from sqlalchemy.exc import OperationalError
 
-    from nerveseg.tracking_store import failing_clearly
+    from nerveseg.tracking.store import failing_clearly
 
     with pytest.raises(StoreUnreachableError) as failed, failing_clearly("sqlite:////somewhere/mlflow.db"):
         raise OperationalError("select", {}, sqlite3.OperationalError(told))
@@ -294,7 +295,7 @@ def test_a_journal_that_is_delivered_twice_changes_nothing(repo, params, away):
     (journal,) = journals()
     kept = shutil.copytree(journal.folder, repo / "kept")
     for _ in range(2):
-        tracking_outbox.sync("nerveseg")
+        outbox.sync("nerveseg")
         shutil.copytree(kept, journal.folder, dirs_exist_ok=True)
     [(_, stages)] = runs_of(repo)
     client = client_of(repo)
@@ -491,13 +492,13 @@ def test_a_line_that_a_killed_process_left_half_written_is_left_out(repo):
 
 def test_a_journal_that_another_process_writes_is_left_alone(repo, params, capsys):
     writing = (
-        "from nerveseg.tracking_journal import Journal; held = Journal.fresh('a'); print('begun', flush=True); input()"
+        "from nerveseg.tracking.journal import Journal; held = Journal.fresh('a'); print('begun', flush=True); input()"
     )
     with started([sys.executable, "-c", writing], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == "begun\n"
         assert synced() == 0
         assert "1 wait on" in capsys.readouterr().out
-    tracking_outbox.sync("nerveseg")
+    outbox.sync("nerveseg")
     assert journals() == []
 
 
@@ -550,7 +551,7 @@ def test_a_repository_that_git_refuses_is_told_once_with_its_remedy(repo, params
     def refuse(*_, **__):
         raise RepositoryError("Git refuses to read it; type `git config`")
 
-    monkeypatch.setattr("nerveseg.tracking_story.changes", refuse)
+    monkeypatch.setattr("nerveseg.tracking.run_page.changes", refuse)
     for stage in ("preprocess", "evaluate"):
         with stage_run(stage, params):
             pass

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT
-from nerveseg import tracking_promotion
 from nerveseg.errors import ComparisonError, ModelError, TrackingError
 from nerveseg.params import load_params
-from nerveseg.tracking import stage_run
-from nerveseg.tracking_messages import KEY_TAG
-from nerveseg.tracking_models import CASES
-from nerveseg.tracking_promotion import CHAMPION, GATE_TAG, promote, promote_where_asked
+from nerveseg.registry import promotion
+from nerveseg.registry.download import CASES
+from nerveseg.registry.promotion import CHAMPION, GATE_TAG, promote, promote_where_asked
+from nerveseg.tracking.messages import KEY_TAG
+from nerveseg.tracking.mirror import stage_run
 from test_cli import run
 from test_gate import cases, changed
 
@@ -181,8 +181,8 @@ def test_a_champion_that_another_process_names_meanwhile_is_the_one_to_pass(clie
             client.set_registered_model_alias(NAME, CHAMPION, "2")
         return judge(*arguments)
 
-    judge = tracking_promotion.judge
-    monkeypatch.setattr(tracking_promotion, "judge", judged)
+    judge = promotion.judge
+    monkeypatch.setattr(promotion, "judge", judged)
     promotion = promote(params)
     assert not promotion.promoted
     assert champion(client) == 2

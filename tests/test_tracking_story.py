@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from nerveseg.params import load_params
-from nerveseg.tracking import stage_run
-from nerveseg.tracking_journal import journals
-from nerveseg.tracking_story import overall, stage_states
+from nerveseg.tracking.journal import journals
+from nerveseg.tracking.mirror import stage_run
+from nerveseg.tracking.run_page import overall, stage_states
 from tracked_repository import PATIENCE, client_of, eventually, initialised_with_dvc, run, runs_of, scores_of
 
 SCORED = """

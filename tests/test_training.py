@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from nerveseg.data.records import batches, whole_batches
+from nerveseg.dataset.records import batches, whole_batches
 from nerveseg.errors import ModelError
-from nerveseg.models.losses import dice, presence_loss, segmentation_loss
-from nerveseg.models.unet import build_unet
 from nerveseg.training import checkpoints, distribution
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy
-from nerveseg.training.supervised import HISTORY_COLUMNS, SupervisedTraining, steps_per_epoch
+from nerveseg.unet.losses import dice, presence_loss, segmentation_loss
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.training import HISTORY_COLUMNS, SupervisedTraining, steps_per_epoch
 from summation_order import races
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from scipy import stats
 
-from nerveseg.data.ultrasound_effects import (
+from nerveseg.augmentation.ultrasound_effects import (
     DISPLAY_RANGE_DB,
     RAYLEIGH_DB,
     amplify,

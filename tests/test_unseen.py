@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from conftest import kaggle_frames
-from nerveseg.data.phantom import Subject
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.sketches import look
+from nerveseg.dataset.leakage import check_unseen, learnt_frames
 from nerveseg.errors import ModelError
-from nerveseg.unseen import check_unseen, learnt_frames
+from nerveseg.phantom.simulation import Subject
+from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.preprocessing.sketches import look
 from odd_files import dicom, encoded
 from test_phantom import phantom_params
 

@@ -20,11 +20,11 @@ import pytest
 
 from conftest import ROOT, simulated_frame
 from nerveseg.errors import BadFileError, DatasetError, ServingError
-from nerveseg.export import export
-from nerveseg.predictor import Prediction
-from nerveseg.watch import Watch
-from nerveseg.watch_page import CONNECTIONS, page
-from nerveseg.watch_sources import WRITTEN_IN, frames_of
+from nerveseg.inference.predictor import Prediction
+from nerveseg.live_view.live import Watch
+from nerveseg.live_view.page import CONNECTIONS, page
+from nerveseg.live_view.sources import WRITTEN_IN, frames_of
+from nerveseg.saved_models.openvino_export import export
 from odd_files import dicom
 from processes import started
 from test_export import FLOAT, VAL
@@ -152,7 +152,7 @@ def test_a_cine_loop_of_dicom_comes_at_its_own_speed(tmp_path):
 def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_ones_when_they_are_whole(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("nerveseg.watch_sources.WRITTEN_IN", 3.0)
+    monkeypatch.setattr("nerveseg.live_view.sources.WRITTEN_IN", 3.0)
     for number in (1, 2, 10):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full_like(FRAME, number))
     frames = frames_of(str(tmp_path))
@@ -290,7 +290,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_no_traceback(capfd):
 
 
 def test_who_is_silent_is_cut_off_and_too_many_find_no_place(monkeypatch):
-    monkeypatch.setattr("nerveseg.watch_page.SECONDS", 1.0)
+    monkeypatch.setattr("nerveseg.live_view.page.SECONDS", 1.0)
     with watched(numbered(10**6, 0.02)) as port:
         silent = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(CONNECTIONS + 8)]
         before = threading.active_count()
@@ -320,7 +320,7 @@ def test_a_folder_that_goes_away_ends_the_watch_in_one_sentence(tmp_path):
 
 
 def test_a_file_s_name_is_no_command_to_the_terminal(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("nerveseg.watch_sources.WRITTEN_IN", 0.0)
+    monkeypatch.setattr("nerveseg.live_view.sources.WRITTEN_IN", 0.0)
     (tmp_path / "1\x1b[31mred\n.png").write_bytes(b"no image")
     cv2.imwrite(str(tmp_path / "2.png"), FRAME)
     cv2.imwrite(str(tmp_path / "0.png"), FRAME)

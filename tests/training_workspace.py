@@ -14,13 +14,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from conftest import ROOT
-from nerveseg.checked_files import list_files
-from nerveseg.data.preparation import prepare_dataset
-from nerveseg.data.records import read_records, shards, write_records
+from nerveseg.dataset.records import read_records, shards, write_records
+from nerveseg.files.checked_folder import list_files
 from nerveseg.params import Params
+from nerveseg.preprocessing.packing import prepare_dataset
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["nerveseg", "nerveseg.training.supervised", "nerveseg.segmenter", "nerveseg.tracking"])
+_SERVER.set_forkserver_preload(
+    ["nerveseg", "nerveseg.unet.training", "nerveseg.unet.segmenter", "nerveseg.tracking.mirror"]
+)
 OF_STAGE = {"train_unet": ("unet", "unet_history.csv"), "train_gan": ("gan", "gan_history.csv")}
 
 

@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from nerveseg.data.phantom import write_phantom
-from nerveseg.model_names import SHIPPED
-from nerveseg.outputs import read_csv, write_csv
+from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.files.atomic import read_csv, write_csv
 from nerveseg.params import load_params
+from nerveseg.phantom.simulation import write_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^(?P<fence>`{3,})\w*\n(?P<content>\$ .*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
@@ -138,9 +138,9 @@ def _simulate(folder: Path, subjects: int, frames: int) -> None:
 
 
 def _untrained(folder: Path) -> None:
-    from nerveseg.data.input_spec import InputSpec
-    from nerveseg.models.unet import build_unet
-    from nerveseg.segmenter import Segmenter, SegmenterConfig
+    from nerveseg.dataset.input_spec import InputSpec
+    from nerveseg.unet.network import build_unet
+    from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 
     params = load_params(ROOT / "params.yaml").unet.model_copy(update={"base_filters": 2, "depth": 1})
     spec = InputSpec(32, 64, 100.0, 50.0)

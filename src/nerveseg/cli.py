@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nerveseg.errors import ModelError, told_plainly
-from nerveseg.foreign_text import on_one_line
 from nerveseg.invocation import Parser, Typed
 from nerveseg.params import Params, load_params
 from nerveseg.repository import repository_root
-from nerveseg.wording import counted
+from nerveseg.text.foreign_text import on_one_line
+from nerveseg.text.wording import counted
 
 EXPORTED = Path("models/exported")  # no text: argparse would take it for what was typed in the current folder
 
@@ -21,8 +21,8 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used, one
     frame stands under several subjects, it is unclear which values are nerve, or no frame is left, else 0.
     """
-    from nerveseg.data.inventory import take_inventory
-    from nerveseg.data.summary import summary, text
+    from nerveseg.preprocessing.audit import take_inventory
+    from nerveseg.preprocessing.audit_text import summary, text
 
     params = load_params()
     target = (params.preprocess.height, params.preprocess.width)
@@ -35,13 +35,13 @@ def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[fl
     """Segment images and loops (`write_predictions`) with the model in a folder, of a config file in one, or of an MLflow
     URI; 1 where a file could not be read, else 0.
     """
-    from nerveseg.data.grey_range import GreyRange
-    from nerveseg.digests import digest_of
-    from nerveseg.loading import load_predictor
-    from nerveseg.model_folder import folder_of
-    from nerveseg.prediction_files import check_outputs, write_predictions
-    from nerveseg.prediction_sources import sources_in
-    from nerveseg.tracking_models import downloaded, is_uri
+    from nerveseg.file_prediction.prediction_files import check_outputs, write_predictions
+    from nerveseg.file_prediction.sources import sources_in
+    from nerveseg.files.fingerprint import digest_of
+    from nerveseg.imaging.grey_range import GreyRange
+    from nerveseg.inference.model_folder import folder_of
+    from nerveseg.registry.download import downloaded, is_uri
+    from nerveseg.saved_models.loading import load_predictor
 
     sources = sources_in(paths)
     check_outputs(sources, output, kaggle=kaggle)
@@ -60,7 +60,14 @@ def folds(names: Sequence[str], ensemble: Path | None) -> int:
     Raises:
         ModelError: not all folds have run, and the experiments to use are not named.
     """
-    from nerveseg.folds import TEST, experiment_runs, groups_of, missing_folds, report, write_ensemble
+    from nerveseg.experiments.cross_validation import (
+        TEST,
+        experiment_runs,
+        groups_of,
+        missing_folds,
+        report,
+        write_ensemble,
+    )
 
     runs, left_out = experiment_runs(names)
     groups = groups_of(runs)
@@ -93,9 +100,9 @@ def gate(base: str, params: Params, *, md: bool) -> int:
     Raises:
         ComparisonError: one of them has no cases, or they are of other test frames.
     """
-    from nerveseg.evaluation.gate import judge
-    from nerveseg.reporting.gate_table import as_markdown, as_text
-    from nerveseg.shipped_cases import cases_here, cases_of
+    from nerveseg.registry.gate import judge
+    from nerveseg.registry.gate_table import as_markdown, as_text
+    from nerveseg.registry.shipped_cases import cases_here, cases_of
 
     verdict = judge(cases_of(base), cases_here(), params.gate, params.evaluate.bootstrap, params.seed)
     print((as_markdown if md else as_text)(verdict, base))
@@ -104,7 +111,7 @@ def gate(base: str, params: Params, *, md: bool) -> int:
 
 def promote(version: int | None) -> int:
     """Make the challenger, or this version, of the registered model the champion, where it passes the gate; 1 where not."""
-    from nerveseg.tracking_promotion import promote as promoted
+    from nerveseg.registry.promotion import promote as promoted
 
     promotion = promoted(load_params(), version)
     print(promotion.told)
@@ -113,7 +120,7 @@ def promote(version: int | None) -> int:
 
 def serve(model: str, port: int, limit: float) -> int:
     """Serve a registered model until Ctrl-C."""
-    from nerveseg.serving import serve as serve_with_mlflow
+    from nerveseg.registry.server import serve as serve_with_mlflow
 
     serve_with_mlflow(model, port, limit)
     return 0
@@ -121,13 +128,13 @@ def serve(model: str, port: int, limit: float) -> int:
 
 def watch(source: str, model: str, port: int, levels: Sequence[float] | None) -> int:
     """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
-    from nerveseg.data.grey_range import GreyRange
-    from nerveseg.loading import load_predictor
-    from nerveseg.model_folder import folder_of
-    from nerveseg.tracking_models import downloaded, is_uri
-    from nerveseg.watch import Watch
-    from nerveseg.watch_page import page
-    from nerveseg.watch_sources import frames_of
+    from nerveseg.imaging.grey_range import GreyRange
+    from nerveseg.inference.model_folder import folder_of
+    from nerveseg.live_view.live import Watch
+    from nerveseg.live_view.page import page
+    from nerveseg.live_view.sources import frames_of
+    from nerveseg.registry.download import downloaded, is_uri
+    from nerveseg.saved_models.loading import load_predictor
 
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
         predictor = load_predictor(folder)
@@ -147,16 +154,16 @@ def watch(source: str, model: str, port: int, levels: Sequence[float] | None) ->
 
 def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
     """Run a sweep to its end; 1 where no trial of it has a score, 130 where it was interrupted, else 0."""
-    from nerveseg.sweep import sweep as run_sweep
+    from nerveseg.experiments.sweep import sweep as run_sweep
 
     return run_sweep(name, trials, values, score)
 
 
 def sync() -> int:
     """Send what MLflow's store missed while it was down, and what was set aside; 1 where a part is set aside again, else 0."""
-    from nerveseg.tracking_journal import FOLDER, in_work, journals, set_aside
-    from nerveseg.tracking_outbox import refusals
-    from nerveseg.tracking_outbox import sync as deliver
+    from nerveseg.tracking.journal import FOLDER, in_work, journals, set_aside
+    from nerveseg.tracking.outbox import refusals
+    from nerveseg.tracking.outbox import sync as deliver
 
     experiment = load_params().tracking.experiment  # first: outside of a repository nothing would seem to wait
     if not journals() and not set_aside():

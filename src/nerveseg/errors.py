@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from nerveseg.foreign_text import on_one_line, safe_terminal
+from nerveseg.text.foreign_text import on_one_line, safe_terminal
 
 
 class NervesegError(Exception):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.arrays import Mask
-from nerveseg.data.letterbox import Letterbox
-from nerveseg.evaluation.metrics import case_row, summarise
-from nerveseg.evaluation.scoring import THRESHOLDS
+from nerveseg.dataset.letterbox import Letterbox
+from nerveseg.evaluation.thresholds import THRESHOLDS
+from nerveseg.imaging.arrays import Mask
+from nerveseg.measures.overlap import case_row, summarise
 
 EMPTY, MEAN_MASK = "baseline_empty", "baseline_mean_mask"
 

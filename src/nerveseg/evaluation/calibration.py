@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from nerveseg.data.arrays import Mask
-from nerveseg.evaluation.postprocessing import Estimate
+from nerveseg.imaging.arrays import Mask
+from nerveseg.inference.postprocessing import Estimate
 
 BINS = 20
 DOUBT = 0.05  # the first bin

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.data.arrays import Frame, Mask
-from nerveseg.model_names import SHIPPED
-from nerveseg.reporting.canvas import LOOKS
-from nerveseg.reporting.pictures import Case
-from nerveseg.reporting.selection import KINDS, outcome
+from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.imaging.arrays import Frame, Mask
+from nerveseg.reporting.case_selection import KINDS, outcome
+from nerveseg.reporting.figures.canvas import LOOKS
+from nerveseg.reporting.figures.pictures import Case
 
 MEASURED = (
     "dice",

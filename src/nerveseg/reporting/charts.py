@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from nerveseg.evaluation.baselines import MEAN_MASK
-from nerveseg.reporting.canvas import BLUE, GREY, LOOKS, VERMILLION
-from nerveseg.reporting.plots import models_of, titled
+from nerveseg.reporting.figures.canvas import BLUE, GREY, LOOKS, VERMILLION
+from nerveseg.reporting.figures.plots import models_of, titled
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nerveseg.data.records import DatasetInfo
+from nerveseg.dataset.records import DatasetInfo
 from nerveseg.errors import RepositoryError
-from nerveseg.evaluation.cutoff_search import at_the_edge
-from nerveseg.evaluation.postprocessing import Cutoffs
+from nerveseg.inference.cutoff_search import at_the_edge
+from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params import PostprocessParams
 from nerveseg.repository import git
 

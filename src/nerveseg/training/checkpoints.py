@@ -22,7 +22,7 @@ import psutil  # type: ignore[import-untyped]
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.outputs import read_csv
+from nerveseg.files.atomic import read_csv
 from nerveseg.repository import repository_root
 
 State = list[NDArray[Any]]  # the values of a list of variables, in its order

@@ -1,0 +1,123 @@
+"""What makes a B-mode frame poor, each kind at a severity from 1 (slight) to 5 (severe), whose strengths stand in params.
+
+A frame is uint8 of shape (H, W), at the size at which the network sees it; so is what comes back. Masks do not change: the
+nerve stays where it is. Used to train the refiner and to test robustness, with the primitives of `ultrasound_effects`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nerveseg.augmentation.ultrasound_effects import Pixels, amplify, blur, shadow, speckle, thermal_noise
+from nerveseg.imaging.arrays import Frame
+from nerveseg.params import DegradationParams
+
+Effect = Callable[[Pixels, float, np.random.Generator], Pixels]
+JPEG_QUALITY = 10  # of 100
+SHADOW_DEPTH = 0.95  # share of the brightness that a degrading shadow takes
+
+
+def _speckle(frame: Pixels, decibels: float, rng: np.random.Generator) -> Pixels:
+    """More than `RAYLEIGH_DB` is fully developed speckle on a display of less range than `DISPLAY_RANGE_DB`."""
+    height, width = frame.shape
+    return amplify(frame, speckle((height, width), decibels, rng))
+
+
+def _blur(frame: Pixels, sigma: float, _: np.random.Generator) -> Pixels:
+    return blur(frame, sigma)
+
+
+def _low_gain(frame: Pixels, decibels: float, _: np.random.Generator) -> Pixels:
+    return amplify(frame, -decibels)
+
+
+def _over_gain(frame: Pixels, decibels: float, _: np.random.Generator) -> Pixels:
+    return amplify(frame, decibels)
+
+
+def _shadow(frame: Pixels, width: float, rng: np.random.Generator) -> Pixels:
+    return shadow(frame, rng.uniform(0.2, 0.8), width, rng.uniform(0.0, 0.4), SHADOW_DEPTH)
+
+
+def _downsampling(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
+    height, width = frame.shape
+    return cv2.resize(_smaller(frame, factor), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _jpeg(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
+    """As in a recording of a low bit rate: smaller, and coarsely quantised. At the whole size of the network's input the
+    quality alone costs a U-Net little (0.04 Dice at the lowest).
+    """
+    height, width = frame.shape
+    levels = np.round(_smaller(frame, factor) * 255.0).astype(np.uint8)
+    encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32) / np.float32(255.0)
+    return cv2.resize(decoded, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _smaller(frame: Pixels, factor: float) -> Pixels:
+    height, width = frame.shape
+    return cv2.resize(frame, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
+
+
+EFFECTS: dict[str, Effect] = {
+    "speckle": _speckle,
+    "noise": thermal_noise,
+    "blur": _blur,
+    "low_gain": _low_gain,
+    "over_gain": _over_gain,
+    "shadow": _shadow,
+    "downsampling": _downsampling,
+    "jpeg": _jpeg,
+}
+DEGRADATIONS = tuple(EFFECTS)
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+def degrade(frame: Frame, kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator) -> Frame:
+    """Degrade a frame in one way.
+
+    Args:
+        frame: grey levels 0..255.
+        kind: one of `DEGRADATIONS`.
+        severity: 0 (unchanged) to 5.
+        strengths: what each severity is.
+        rng: the source of the noise and of the place of the shadow.
+
+    Raises:
+        ValueError: an unknown kind, or a severity outside of 0..5.
+    """
+    if kind not in EFFECTS:
+        raise ValueError(f"degradation {kind!r} is not one of {', '.join(DEGRADATIONS)}")
+    if severity not in (0, *SEVERITIES):
+        raise ValueError(f"severity {severity} is not in 0..{SEVERITIES[-1]}")
+    return with_strength(frame, kind, getattr(strengths, kind)[severity - 1], rng) if severity else frame
+
+
+def with_strength(frame: Frame, kind: str, strength: float, rng: np.random.Generator) -> Frame:
+    """Degrade a frame in one way at a strength in the unit of its kind."""
+    degraded = EFFECTS[kind](frame.astype(np.float32) / np.float32(255.0), strength, rng)
+    return np.round(degraded * np.float32(255.0)).astype(np.uint8)
+
+
+def degrade_each(
+    frames: NDArray[np.uint8], kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Degrade every frame of a batch (N, H, W) in one way, each by draws of its own."""
+    return np.stack([degrade(frame, kind, severity, strengths, rng) for frame in frames])
+
+
+def degrade_at_random(
+    frames: NDArray[np.uint8], severities: Sequence[int], strengths: DegradationParams, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Degrade each frame of a batch (N, H, W) by one kind at one of these severities, 0 among them for as it is.
+
+    Returns:
+        The frames, and the severity that each was given, (N,).
+    """
+    kinds, drawn = rng.choice(DEGRADATIONS, len(frames)), rng.choice(severities, len(frames))
+    of_frames = zip(frames, kinds, drawn, strict=True)
+    poor = np.stack([degrade(frame, str(kind), int(severity), strengths, rng) for frame, kind, severity in of_frames])
+    return poor, drawn

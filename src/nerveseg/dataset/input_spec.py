@@ -1,0 +1,23 @@
+"""What a network expects of a letterboxed frame."""
+
+from pydantic.dataclasses import dataclass
+
+from nerveseg.files.checked_folder import STRICT
+from nerveseg.params import GreyLevel, Positive, Side
+
+
+@dataclass(frozen=True, config=STRICT)
+class InputSpec:
+    """Height and width in pixels; mean and standard deviation of the grey levels of train, 0..255, by which the network
+    normalises its input.
+    """
+
+    height: Side
+    width: Side
+    mean: GreyLevel
+    std: Positive
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width

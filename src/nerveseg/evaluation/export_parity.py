@@ -1,0 +1,96 @@
+"""Whether the exported model keeps the Dice of what was trained.
+
+The two are compared frame by frame and the changes averaged over subjects, so that what is hard about a frame drops out.
+`export` decides on val, with `loss_not_excluded`, in which arithmetic the model computes. `evaluate` reports what that
+came to on test.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.measures.intervals import Interval, lower_bound, subject_interval
+from nerveseg.measures.overlap import none_for_nan
+
+HELD = ("dice", "dice_nerve")
+LEAST_SUBJECTS = 5  # fewer lie all on one side of the median by chance in more than 5 % of all draws (2 ** -4)
+
+
+def changes(exported: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
+    """By how much the Dice of the exported model is higher in each frame.
+
+    Args:
+        exported: columns `subject`, `has_nerve` and `dice`, a row for each frame.
+        trained: likewise, of the same frames in the same order.
+
+    Returns:
+        Columns `subject`, `dice`, and `dice_nerve`, which is NaN where the frame shows no nerve.
+    """
+    change = exported["dice"].to_numpy() - trained["dice"].to_numpy()
+    table = pd.DataFrame({"subject": exported["subject"].to_numpy(), "dice": change})
+    return table.assign(dice_nerve=table["dice"].where(exported["has_nerve"].to_numpy(bool)))
+
+
+def loss_not_excluded(changed: pd.DataFrame, resamples: int, seed: int) -> float:
+    """The loss of Dice, of all frames or of those with a nerve, that these changes do not rule out: the upper end of its
+    one-sided 95 % interval, infinite where fewer than `LEAST_SUBJECTS` subjects show a nerve.
+    """
+    return max(-lower_bound(changed, key, resamples, seed, least_subjects=LEAST_SUBJECTS) for key in HELD)
+
+
+def reported(changed: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | str | None]:
+    """Of each of `HELD` that is defined its mean change, as `dice_change`, and the 95 % interval of that, as `Interval.named`."""
+    found: dict[str, float | str | None] = {}
+    for key in HELD:
+        if changed[key].notna().any():
+            low, high, missing = subject_interval(changed, key, resamples, seed)
+            name = f"{key}_change"
+            found |= none_for_nan({name: changed[key].mean(), f"{name}_low": low, f"{name}_high": high})
+            found |= {f"{name}_no_interval": missing} if missing else {}
+    return found
+
+
+def on_test(
+    cases: pd.DataFrame, source: str, precision: str, allowed: float, resamples: int, seed: int
+) -> dict[str, float | str | None]:
+    """What the export changed, `reported`, and as `warning` the sentence of `warning_on` where there is one.
+
+    Args:
+        cases: of `HeldOut.cases`, of what ships and of the model that it was made of.
+        source: the model that it was made of.
+        precision: in which the exported model computes.
+        allowed: `export.max_difference`.
+        resamples: of the bootstrap.
+        seed: likewise.
+    """
+    exported, trained = (cases[cases["model"] == name] for name in (SHIPPED, source))
+    found = reported(changes(exported, trained), resamples, seed)
+    warning = warning_on(found, allowed, precision)
+    return found | ({"warning": warning} if warning else {})
+
+
+def warning_on(found: Mapping[str, float | str | None], allowed: float, precision: str) -> str | None:
+    """A sentence where what ships loses more Dice than is allowed, beyond chance; None where it does not. A gain is none.
+
+    Args:
+        found: from `reported`.
+        allowed: `export.max_difference`.
+        precision: in which the exported model computes.
+    """
+    told = []
+    for key in HELD:
+        change, interval = found.get(f"{key}_change"), Interval.of(dict(found), f"{key}_change")
+        if isinstance(change, float) and (change if interval.missing else interval.high) < -allowed:
+            told.append(f"{key} changed by {change:+.4f} {interval.beside('+.4f')}")
+    if not told:
+        return None
+    remedy = (
+        "set export.precision to float32, or allow more, and type `dvc repro`"
+        if precision == "int8"
+        else "make it again with `dvc repro --force export evaluate`"
+    )
+    return (
+        f"on the test frames models/exported loses more than export.max_difference {allowed:g} against what was trained: "
+        f"{' and '.join(told)}; {remedy}"
+    )

@@ -1,0 +1,57 @@
+"""Scores of parts of the test frames: by whether they show a nerve, by its size, by subject."""
+
+import pandas as pd
+
+from nerveseg.measures.intervals import subject_interval
+from nerveseg.measures.overlap import none_for_nan
+
+SIZES = ("small", "medium", "large")
+MEASURED = ("dice", "hd95_common", "centroid_distance_common")
+
+
+def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """A row for each model and part.
+
+    Args:
+        cases: of `HeldOut.all_cases`.
+        resamples: of the bootstrap over the subjects of a part.
+        seed: likewise.
+
+    Returns:
+        Columns `model`; `stratum`, which is `presence`, `size` or `subject`; `part`, its name there; `frames` and `subjects`;
+        the mean of `dice` over its frames, those of `hd95` and `centroid_distance` over the frames of it that all models
+        outline (`..._common`), and the number of these, `frames_outlined_by_all`; and the 95 % interval of Dice, `dice_low`,
+        `dice_high`, and `dice_no_interval`, the reason where there is none, as for a single subject. Sizes are thirds of the
+        frames with a nerve by its annotated share of the frame.
+    """
+    rows = [
+        {"model": model, "stratum": stratum, "part": part, **_scores(of_part, resamples, seed)}
+        for model, of in cases.groupby("model", sort=False)
+        for stratum, parts in parts_of(of).items()
+        for part, of_part in of.groupby(parts, observed=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def parts_of(cases: pd.DataFrame) -> dict[str, pd.Series]:
+    """Of the cases of one model: for each way to part the frames, the name of each one's part, with the parts in the order in which they are told; none
+    for frames that belong to no part.
+    """
+    share = cases["truth_area"] / cases["frame_area"]
+    ranks = share[cases["has_nerve"]].rank(method="first")
+    third = ((ranks - 1) * len(SIZES) // max(1, len(ranks))).clip(upper=len(SIZES) - 1)
+    subjects = cases["subject"].astype(str)
+    parts: dict[str, tuple[pd.Series, list[str]]] = {
+        "presence": (cases["has_nerve"].map({True: "nerve", False: "no nerve"}), ["nerve", "no nerve"]),
+        "size": (third.map(dict(enumerate(SIZES))).reindex(cases.index), list(SIZES)),
+        "subject": (subjects, [str(name) for name in subjects.unique()]),
+    }
+    return {name: of.astype(pd.CategoricalDtype(order)) for name, (of, order) in parts.items()}
+
+
+def _scores(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | int | str | None]:
+    means = none_for_nan({measure: cases[measure].mean() for measure in MEASURED})
+    interval = subject_interval(cases, "dice", resamples, seed)
+    counts = {"frames": len(cases), "subjects": cases["subject"].nunique()}
+    common = {"frames_outlined_by_all": int(cases["hd95_common"].count())}
+    return {**counts, **means, **common, **interval.named("dice")}

@@ -1,0 +1,222 @@
+"""What the DVC experiments of a commit say together: means and spread over folds and seeds, and an ensemble of them.
+
+Runs belong together where their params differ in nothing but `split.fold` and `seed`. Scores are those of the test frames
+of each run, read from its `metrics/metrics.json`, so that nothing is rounded on the way. An experiment that did not run the
+whole pipeline has metrics and a model of other params; its `dvc.lock` tells, and it is left out.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import yaml
+from flatten_dict import flatten
+
+from nerveseg.errors import DatasetError, ModelError
+from nerveseg.files.atomic import fresh_folder
+
+PARAMS, LOCK, METRICS, MODEL = "params.yaml", "dvc.lock", "metrics/metrics.json", "models/gan"
+TURNED = ("split.fold", "seed")  # what may differ within a group
+TEST = "split.test_subjects"
+MODELS = ("unet", "gan")
+SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "presence_sensitivity", "presence_specificity")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment: its name, its commit, its params by dotted name, its fold and seed, the test frames, and its scores
+    by model and score, for example `gan.dice_nerve`, None where one is not defined.
+    """
+
+    name: str
+    commit: str
+    params: Mapping[str, Any]
+    turn: tuple[int, int]
+    frames: int
+    scores: Mapping[str, float | None]
+
+
+def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str]]:
+    """The experiments of the commit that is checked out, or those of these names, in the order of their folds; and why
+    others are left out, by name.
+
+    Raises:
+        DatasetError: this is no DVC repository, there is no experiment to use, or one that is named cannot be used.
+    """
+    known = _listed()
+    if unknown := [name for name in names if name not in known]:
+        raise DatasetError(
+            f"no experiment of this commit is called {', '.join(unknown)}; `dvc exp list` shows {', '.join(known) or 'none'}"
+        )
+    runs, left_out = [], {}
+    for name in dict.fromkeys(names or known):
+        found = _read(name, known[name])
+        if isinstance(found, Run):
+            runs.append(found)
+        else:
+            left_out[name] = found
+    if lost := [f"{name} {reason}" for name, reason in left_out.items() if names or not runs]:
+        raise DatasetError(f"nothing to tell: {'; '.join(lost)}; run the whole pipeline with `dvc exp run`")
+    if not runs:
+        raise DatasetError(
+            "this commit has no finished experiment; make some with `dvc exp run --queue -S split.folds=5 "
+            "-S 'split.fold=0,1,2,3,4'` and `dvc queue start`"
+        )
+    return sorted(runs, key=lambda run: (*run.turn, run.name)), left_out
+
+
+def groups_of(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that belong together, the largest group first; those of equal size in the order of their first runs. Of two
+    with the same fold and seed the first counts.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        fixed = {key: value for key, value in run.params.items() if key not in TURNED}
+        group = groups.setdefault(json.dumps(fixed, sort_keys=True), [])
+        if run.turn not in [other.turn for other in group]:
+            group.append(run)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def missing_folds(group: Sequence[Run]) -> list[int]:
+    """The folds of a cross-validation of which a group has no run."""
+    return sorted(set(range(group[0].params.get("split.folds", 0))) - {run.turn[0] for run in group})
+
+
+def report(groups: Sequence[Sequence[Run]]) -> str:
+    """For each group its runs, and mean, standard deviation, least and most of each score."""
+    return "\n\n".join(_of_group(number, group, groups) for number, group in enumerate(groups, 1))
+
+
+def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
+    """Make an ensemble of the refined U-Nets of a group in the folder `output`, which may hold one already.
+
+    Returns:
+        The runs that it is made of.
+
+    Raises:
+        ModelError: there is more than one group, a group of one, a model is neither in the cache nor in the remote, or
+            the folder cannot be written or holds something else.
+    """
+    from nerveseg.inference.model_folder import ENSEMBLE_NAME
+    from nerveseg.refinement.refined_segmenter import load_training
+    from nerveseg.saved_models.ensemble import Ensemble
+
+    output = output.resolve()
+    if output.exists() and not (output / ENSEMBLE_NAME).is_file():
+        raise ModelError(
+            f"{output} is there already and holds no ensemble; name a new folder, for example models/ensemble"
+        )
+    if foreign := _foreign(output):
+        raise ModelError(
+            f"{foreign[0]} is not of the ensemble in {output}, and would be lost with it; move it away, or name a new folder"
+        )
+    if len(groups) > 1:
+        shown = "; ".join(" ".join(run.name for run in group) for group in groups)
+        raise ModelError(f"the experiments differ in more than fold and seed: name those of one ensemble ({shown})")
+    (group,) = groups
+    if len(group) < 2:
+        raise ModelError(f"{group[0].name} is alone; an ensemble needs at least two experiments")
+    with TemporaryDirectory() as fetched:
+        members = {}
+        for run in group:
+            folder = Path(fetched) / run.name
+            _fetch(run, folder)
+            members[run.name] = load_training(folder)
+        ensemble = Ensemble(members)
+        try:
+            with fresh_folder(output) as folder:
+                ensemble.save(folder)
+        except OSError as error:
+            raise ModelError(f"{output} cannot be written ({error.strerror}); name another folder") from None
+    return list(group)
+
+
+def _foreign(folder: Path) -> list[Path]:
+    """The files in the folder of an ensemble that it does not list."""
+    from nerveseg.files.checked_folder import LIST_NAME
+
+    ours = set[Path]()
+    for path in folder.rglob(LIST_NAME):
+        with suppress(ValueError):
+            ours |= {path, *(path.parent / name for name in json.loads(path.read_text(encoding="utf-8")))}
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or (not path.is_dir() and path not in ours))
+
+
+def _listed() -> dict[str, str]:
+    """The commits of all experiments of the commit that is checked out, by name."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    try:
+        with Repo() as repo:
+            return dict(experiment for of_commit in repo.experiments.ls().values() for experiment in of_commit)
+    except (DvcException, SCMError) as error:
+        raise DatasetError(
+            f"the experiments cannot be listed ({error}); run from a DVC repository with a commit"
+        ) from None
+
+
+def _read(name: str, commit: str) -> Run | str:
+    """The run of an experiment, or why it cannot be used."""
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(rev=commit)
+    try:
+        params = flatten(yaml.safe_load(files.read_text(PARAMS)), reducer="dot")
+        lock, metrics = yaml.safe_load(files.read_text(LOCK)), json.loads(files.read_text(METRICS))
+        scores = {f"{model}.{score}": metrics[model][score] for model in MODELS for score in SCORES}
+        fold, seed = (params[key] for key in TURNED)
+        run = Run(name, commit, params, (fold, seed), metrics["counts"]["frames"], scores)
+        whole = _is_whole(lock["stages"], params)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        return f"lacks what is needed of {PARAMS}, {LOCK} or {METRICS} ({error!r})"
+    return run if whole else f"did not run the whole pipeline: its {LOCK} and {PARAMS} differ"
+
+
+def _is_whole(stages: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    """Whether each stage ran with these params, on what the stages before it wrote."""
+    written = {out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs", [])}
+    used = [dep for stage in stages.values() for dep in stage.get("deps", []) if dep["path"] in written]
+    sections = [flatten(stage.get("params", {}).get(PARAMS, {}), reducer="dot") for stage in stages.values()]
+    return all(written[dep["path"]] == dep.get("md5") for dep in used) and all(
+        key in params and params[key] == value for section in sections for key, value in section.items()
+    )
+
+
+def _fetch(run: Run, folder: Path) -> None:
+    from dvc.api import DVCFileSystem
+
+    try:
+        DVCFileSystem(rev=run.commit).get(MODEL, str(folder), recursive=True)
+    except Exception as error:  # noqa: BLE001 - whatever a cache or a remote of any kind raises
+        raise ModelError(
+            f"{MODEL} of experiment {run.name} cannot be had ({error}); `dvc exp push` it where it was run and "
+            "`dvc exp pull` it here, or run it again"
+        ) from None
+
+
+def _of_group(number: int, group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
+    params = [other[0].params for other in groups]
+    varied = [key for key in group[0].params if key not in TURNED and len({str(one.get(key)) for one in params}) > 1]
+    shown = ", ".join(f"{key} {group[0].params[key]}" for key in varied)
+    lines = [f"group {number} of {len(groups)}" + (f": {shown}" if shown else "")] if len(groups) > 1 else []
+    rows = [
+        {"experiment": run.name, "fold": run.turn[0], "seed": run.turn[1], "frames": run.frames}
+        | {key: run.scores[key] for key in ("unet.dice_nerve", "gan.dice_nerve")}
+        for run in group
+    ]
+    lines += [pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format, na_rep="n/a"), ""]
+    table = pd.DataFrame([run.scores for run in group]).astype(float).agg(["count", "mean", "std", "min", "max"]).T
+    table["count"] = table["count"].astype(int)
+    table.columns = pd.Index(["runs", "mean", "sd", "least", "most"])
+    lines.append(table.to_string(float_format="{:.4f}".format, na_rep="n/a"))
+    if missing := missing_folds(group):
+        lines.append(f"folds without a finished run: {', '.join(map(str, missing))}")
+    return "\n".join(lines)

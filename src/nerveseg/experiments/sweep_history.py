@@ -1,0 +1,148 @@
+"""What a sweep tells MLflow and asks it: one run per sweep with the history of its trials, and the curve of a running one.
+
+The run has each trial's `score` and the `best_score` so far by step, which is the trial's number, the parameters'
+importances, the trials as `trials.csv`, and Optuna's pictures. Trials are found from it and it from them by the tag
+`nerveseg.experiments.sweep`. A store that fails costs a warning, not the sweep.
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nerveseg.files.atomic import write_csv
+from nerveseg.tracking.store import Store, failing_clearly, reason_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from optuna import Study
+
+SWEEP_TAG, TRIAL_TAG = "nerveseg.experiments.sweep", "nerveseg.trial"
+CURVE = "val_dice"  # of the stage train_unet
+_PARENT = "mlflow.parentRunId"
+_LOG = logging.getLogger(__name__)
+
+
+class SweepHistory:
+    """The run of one sweep: the one of the id `run`, where it is still there, else a new one.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+
+    def __init__(self, store: Store, name: str, params: Mapping[str, str], run: str | None) -> None:
+        self._store, self._client, self._name = store, store.client, name
+        self._warned = False
+        with failing_clearly(store.uri):
+            self.run: str = run if run and self._is_there(run) else self._create(params)
+            self._client.update_run(self.run, status="RUNNING")
+
+    def curve(self, experiment: str, since: float) -> dict[int, float]:
+        """The U-Net's Dice on val by epoch, as far as the experiment's training since that time (seconds) has come; where
+        it was started more than once, what was logged last.
+        """
+        points: dict[int, float] = {}
+        with self._or_warn():
+            for run in self._runs(experiment, since):
+                if run.data.tags.get("dvc.stage") == "train_unet":
+                    history = self._client.get_metric_history(run.info.run_id, CURVE)
+                    points |= {int(point.step): float(point.value) for point in history}
+        return dict(sorted(points.items()))
+
+    def tag_trial(self, experiment: str, number: int, since: float) -> None:
+        """Let the experiment's own run say that it is a trial of this sweep."""
+        with self._or_warn():
+            for run in self._runs(experiment, since):
+                if _PARENT not in run.data.tags:
+                    self._client.set_tag(run.info.run_id, SWEEP_TAG, self._name)
+                    self._client.set_tag(run.info.run_id, TRIAL_TAG, str(number))
+
+    def update(self, study: "Study", table: pd.DataFrame, curves: Mapping[str, Mapping[int, float]]) -> None:
+        """Log what is not logged yet of `curves`, by name and trial, and renew table, importances and pictures."""
+        with self._or_warn(), tempfile.TemporaryDirectory() as folder:
+            for key, values in curves.items():
+                logged = {point.step for point in self._client.get_metric_history(self.run, key)}
+                for step in sorted(values.keys() - logged):
+                    self._client.log_metric(self.run, key, values[step], step=step)
+            for key, value in _importances(study).items():
+                self._client.log_metric(self.run, f"importance.{key}", value, step=len(table))
+            write_csv(Path(folder) / "trials.csv", table)
+            _draw(study, Path(folder))
+            self._client.log_artifacts(self.run, folder)
+
+    def end(self, status: str) -> None:
+        with self._or_warn():
+            self._client.set_terminated(self.run, status)
+
+    def _runs(self, experiment: str, since: float) -> "list[Run]":
+        return list(
+            self._client.search_runs(
+                [self._store.experiment_id],
+                f"tags.`dvc.exp_name` = '{experiment}' and attributes.start_time >= {int(since * 1000)}",
+                order_by=["attributes.start_time"],
+            )
+        )
+
+    def _is_there(self, run: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self._client.get_run(run).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+
+    def _create(self, params: Mapping[str, str]) -> str:
+        tags = {SWEEP_TAG: self._name}
+        run: str = self._client.create_run(self._store.experiment_id, tags=tags, run_name=self._name).info.run_id
+        for key, value in params.items():
+            self._client.log_param(run, key, value)
+        return run
+
+    @contextmanager
+    def _or_warn(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            if not self._warned:
+                _LOG.warning("MLflow failed; without it no trial is stopped early: %s", reason_of(error))
+            self._warned = True
+
+
+def _importances(study: "Study") -> dict[str, float]:
+    """Of each parameter that differs, between 0 and 1; none before there is enough to tell."""
+    from optuna.importance import get_param_importances
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # "too small to compute importances"
+        try:
+            return get_param_importances(study)
+        except (UserWarning, ValueError, RuntimeError):  # the others: no trial has ended, or all ended alike
+            return {}
+
+
+def _draw(study: "Study", folder: Path) -> None:
+    import matplotlib.pyplot as plt
+    from optuna.visualization import matplotlib as pictures
+
+    plt.switch_backend("Agg")
+    drawings: dict[str, Any] = {
+        "history": pictures.plot_optimization_history,
+        "slice": pictures.plot_slice,
+    }
+    if any(trial.intermediate_values for trial in study.trials):
+        drawings["curves"] = pictures.plot_intermediate_values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "experimental", and what a single trial lacks
+        for name, draw in drawings.items():
+            draw(study)
+            plt.gcf().savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
+            plt.close("all")

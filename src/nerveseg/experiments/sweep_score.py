@@ -1,0 +1,88 @@
+"""What a sweep maximises, or minimises: a number in the files that Git keeps of each experiment.
+
+`val_dice` and the others in `ON_VAL` are the best value of a training's curve on val. A dotted name, as `gan.dice_nerve`,
+is a key of `metrics/metrics.json`, a score of the test frames: parameters that were chosen by it have seen the test.
+"""
+
+import io
+import json
+import math
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from flatten_dict import flatten
+
+from nerveseg.errors import DatasetError, ParamsError, RepositoryError
+from nerveseg.files.atomic import read_csv
+from nerveseg.repository import git
+
+METRICS = "metrics/metrics.json"
+ON_VAL = {
+    "val_dice": "metrics/unet_history.csv",
+    "control_val_dice": "metrics/gan_history.csv",
+    "control_val_dice_degraded": "metrics/gan_history.csv",
+    "adversarial_val_dice": "metrics/gan_history.csv",
+    "adversarial_val_dice_degraded": "metrics/gan_history.csv",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of an experiment."""
+
+    name: str
+
+    @property
+    def on_val(self) -> bool:
+        return self.name in ON_VAL
+
+    @property
+    def lower_is_better(self) -> bool:
+        from nerveseg.reporting.page import LOWER
+
+        return self.name.rpartition(".")[2] in LOWER
+
+    def of(self, commit: str) -> float:
+        """Its value in a commit.
+
+        Raises:
+            DatasetError: the commit has none.
+        """
+        path = ON_VAL.get(self.name, METRICS)
+        try:
+            content = git("cat-file", "blob", f"{commit}:./{path}")
+        except RepositoryError as error:
+            raise DatasetError(f"its commit {commit[:7]} has no {path} ({error})") from None
+        try:
+            if self.on_val:
+                value = float(read_csv(io.StringIO(content))[self.name].max())
+            else:
+                value = float(flatten(json.loads(content), reducer="dot")[self.name])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{path} of its commit {commit[:7]} has no number {self.name} ({error!r})") from None
+        if not math.isfinite(value):
+            raise DatasetError(f"{self.name} in {path} of its commit {commit[:7]} is {value}")
+        return value
+
+
+def score_named(name: str) -> Score:
+    """The score of that name.
+
+    Raises:
+        ParamsError: there is none, as far as the `metrics.json` that is there can tell.
+    """
+    known = [*ON_VAL, *_keys_here()]
+    if name in known or ("." in name and len(known) == len(ON_VAL)):
+        return Score(name)
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(ON_VAL)} and the keys of {METRICS}"
+    raise ParamsError(f"--score {name} is not a score; {hint}")
+
+
+def _keys_here() -> list[str]:
+    try:
+        content = json.loads(Path(METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [key for key, value in flatten(content, reducer="dot").items() if isinstance(value, int | float | None)]

@@ -1,0 +1,25 @@
+"""A name for what a result depends on."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parents[1]
+_COMPUTE_WITH = ("tensorflow", "openvino")
+
+
+def digest_of(params: Mapping[str, Any], inputs: Sequence[Path]) -> str:
+    """Hexadecimal digest of some parameters, of the bytes of some files and folders, of this package's code and of the
+    versions of the libraries that it computes with.
+    """
+    libraries = [version(name) for name in _COMPUTE_WITH]
+    digest = hashlib.sha256(json.dumps([params, libraries], sort_keys=True).encode())
+    content = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    for path in [*content, *sorted(PACKAGE.rglob("*.py"))]:
+        if path.is_file():
+            digest.update(path.name.encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,84 @@
+"""How many pixels a file would decode to, from what it says in its first bytes: a few of them can claim gigabytes."""
+
+import io
+import struct
+import warnings
+
+from PIL import Image
+
+from nerveseg.errors import BadFileError
+from nerveseg.imaging.image_files import FORMATS
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # DICOM compressed as a whole, which pydicom inflates to look at its header
+_JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"  # how they begin; behind the latter stand width and height
+
+
+def claimed_pixels(content: bytes) -> int:
+    """Pixels of all frames of an image or DICOM file; 0 of what is neither, which reading it will tell.
+
+    Raises:
+        BadFileError: they cannot be known without decoding it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if content[128:132] == b"DICM":
+                return _of_dicom(content)
+            return _of_image(content, FORMATS)
+        except BadFileError:
+            raise
+        except Exception:  # noqa: BLE001 - damaged headers break Pillow and pydicom in many ways, and reading tells how
+            return 0
+
+
+def _of_image(content: bytes, formats: tuple[str, ...]) -> int:
+    image = Image.open(io.BytesIO(content), formats=formats)
+    if image.format == "TIFF" and image.tag_v2.next:  # type: ignore[attr-defined]  # of the TIFF class
+        raise BadFileError("image", "more than one page, expected one frame", "export the frames singly")
+    return image.width * image.height
+
+
+def _of_dicom(content: bytes) -> int:
+    import pydicom
+    from pydicom.encaps import generate_frames
+    from pydicom.uid import RLELossless
+
+    if _DEFLATED in content:
+        raise BadFileError("image", "a DICOM file deflated as a whole", "export it uncompressed")
+    found = pydicom.dcmread(io.BytesIO(content))
+    if (count := int(found.get("NumberOfFrames") or 1)) != 1:
+        raise BadFileError("image", f"{count} frames, expected one", "export the frames singly")
+    announced = int(found.Rows) * int(found.Columns)
+    syntax = found.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed:
+        return announced
+    parts = generate_frames(found.PixelData, number_of_frames=1)
+    if syntax == RLELossless:
+        depth = max(1, int(found.SamplesPerPixel) * int(found.BitsAllocated) // 8)  # bytes of a pixel
+        for part in parts:
+            _check_runs(part, 2 * depth * announced)
+        return announced
+    return max(announced, *map(_of_part, parts))
+
+
+def _check_runs(content: bytes, most: int) -> None:
+    """Refuse a run-length coded frame that decodes to more bytes than `most`. A run of two bytes makes 128.
+
+    Raises:
+        BadFileError: it does.
+    """
+    total, at = 0, 64  # behind the header, which says where the segments begin: one follows the other
+    while at < len(content):
+        run = content[at]
+        total += 257 - run if run > 128 else run + 1 if run < 128 else 0
+        at += 2 if run > 128 else run + 2 if run < 128 else 1
+        if total > most:
+            raise BadFileError("image", "more pixels than its header announces", "export it again, uncompressed")
+
+
+def _of_part(content: bytes) -> int:
+    """A compressed frame within a DICOM file has a size of its own, which decoders believe."""
+    if (start := content.find(_JPEG_2000)) >= 0:
+        width, height = struct.unpack_from(">II", content, start + len(_JPEG_2000) + 4)
+        return int(width * height)
+    return _of_image(content, ("JPEG",)) if content.startswith(_JPEG) else 0

@@ -1,0 +1,224 @@
+"""Pixels of DICOM files, as a viewer shows them: palette, Modality and VOI LUT, window, and inversion are applied.
+
+pydicom decodes what is uncompressed, JPEG, JPEG 2000 or run-lengths; what it cannot decode here, lossless JPEG and JPEG-LS,
+tensorflow-io does, which brings TensorFlow with it. What neither turns into grey levels or colours is refused by its name.
+"""
+
+import io
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerveseg.errors import BadFileError
+from nerveseg.imaging.dicom import Header, read_header
+from nerveseg.imaging.grey_range import LUMA, Stored
+from nerveseg.imaging.image_files import bytes_of
+
+if TYPE_CHECKING:
+    import pydicom
+
+DARK_IS_HIGH, PALETTE = "MONOCHROME1", "PALETTE COLOR"  # photometric interpretations (PS3.3, section C.7.6.3)
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # those that pydicom gives as red, green and blue
+REMEDY = "export it uncompressed, as MONOCHROME2 or RGB"
+
+
+def read_loop(path: Path) -> Stored:
+    """The frames of a file.
+
+    Raises:
+        BadFileError: as for `read_header`, or the pixels cannot be decoded, or are no grey levels nor colours.
+    """
+    found, pixels, bits = _decoded(path)
+    signed = pixels.dtype.kind == "i"
+    black_white = None if signed or bits == 16 else (0.0, 2.0**bits - 1)
+    try:
+        if pixels.ndim == 4:
+            return Stored(pixels, black_white)
+        if found.PhotometricInterpretation == PALETTE:
+            return _coloured(pixels, found)
+        return _shown(Stored(pixels, black_white), found, bits)
+    except Exception as error:  # noqa: BLE001 - damaged tables break pydicom in many ways, and all mean the same
+        raise BadFileError(
+            path, f"its palette, LUT or window cannot be applied ({type(error).__name__})", REMEDY
+        ) from None
+
+
+def read_labels(path: Path) -> NDArray[np.uint16]:
+    """The pixels of a grey DICOM file as they are stored, (N, H, W), but 0 where the picture is black.
+
+    Raises:
+        BadFileError: as for `read_loop`, or it is in colour.
+    """
+    found, pixels, bits = _decoded(path)
+    if pixels.ndim == 4:
+        raise BadFileError(path, "a mask in colour as DICOM", "export masks as PNG or TIFF")
+    if pixels.min() < 0:
+        raise BadFileError(path, "labels below 0", "export masks as PNG or TIFF")
+    labels = pixels.astype(np.uint16)
+    return np.uint16(2**bits - 1) - labels if found.PhotometricInterpretation == DARK_IS_HIGH else labels
+
+
+def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
+    """The file, its pixels as stored, (N, H, W) or (N, H, W, 3), and the bits of a level."""
+    import pydicom
+
+    content = bytes_of(path)
+    header = read_header(path, content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = pydicom.dcmread(io.BytesIO(content))
+            kind = str(found.PhotometricInterpretation)
+        except Exception as error:  # noqa: BLE001 - a damaged file breaks pydicom in many ways
+            raise BadFileError(path, f"no readable DICOM image ({type(error).__name__})", "export it again") from None
+    if kind not in (*COLOURS, DARK_IS_HIGH, "MONOCHROME2", PALETTE):
+        raise BadFileError(path, f"its photometric interpretation is {kind[:20]!r}, which is not read", REMEDY)
+    pixels = _by_pydicom(path, found, header)
+    if pixels is None:
+        pixels = _by_tensorflow_io(path, content, found, header)
+    frames = (header.frames, header.height, header.width)
+    if pixels.size not in (np.prod(frames), 3 * np.prod(frames)) or pixels.dtype.kind not in "ui":
+        shape = "x".join(map(str, pixels.shape))
+        raise BadFileError(
+            path, f"its pixels decode to {pixels.dtype} of {shape}, but its header announces {header!r}", REMEDY
+        )
+    if (pixels.size == np.prod(frames)) == (kind in COLOURS):
+        raise BadFileError(path, f"it calls itself {kind}, but its pixels are not", REMEDY)
+    return found, pixels.reshape(frames if kind not in COLOURS else (*frames, 3)), header.bits
+
+
+def _by_pydicom(path: Path, found: "pydicom.Dataset", header: Header) -> NDArray[Any] | None:
+    """None where it cannot."""
+    from pydicom.pixels import get_decoder
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            syntax = found.file_meta.TransferSyntaxUID
+            if syntax.is_compressed and not get_decoder(syntax).is_available:
+                return None
+            high = int(found.get("HighBit", header.bits - 1))
+            if syntax.is_compressed or high == header.bits - 1:
+                return found.pixel_array
+            found.pixel_array_options(correct_unused_bits=False)
+            pixels = found.pixel_array
+            lowest, above = high + 1 - header.bits, 8 * pixels.dtype.itemsize - 1 - high
+            return (pixels << above) >> (above + lowest)  # the bits below and above them may hold anything
+        except NotImplementedError:  # a compression that it has not heard of
+            return None
+        except Exception as error:  # noqa: BLE001 - damaged pixels break pydicom and its decoders in many ways
+            raise BadFileError(
+                path, f"its pixels cannot be decoded ({type(error).__name__})", "export it uncompressed"
+            ) from None
+
+
+def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", header: Header) -> NDArray[Any]:
+    """It applies palette and LUTs in ways of its own, so that files which have them are refused."""
+    kind = str(found.PhotometricInterpretation)
+    if kind == PALETTE or found.get("PixelRepresentation") or _changes_levels(found):
+        raise BadFileError(
+            path, f"{kind} in a compression that is not read, with a palette, a LUT, a window or signs", REMEDY
+        )
+    try:
+        import tensorflow as tf
+        import tensorflow_io as tfio
+    except ImportError:  # a server of a registered model has what that needs, and no more
+        raise BadFileError(
+            path, "pixels in a form that tensorflow-io alone decodes, which is not installed", "export it uncompressed"
+        ) from None
+    try:
+        pixels: NDArray[np.uint16] = tfio.image.decode_dicom_image(
+            content, color_dim=False, scale="preserve", dtype=tf.uint16
+        ).numpy()
+    except tf.errors.OpError as error:
+        raise BadFileError(path, f"its pixels cannot be decoded ({error.message})", "export it uncompressed") from None
+    return np.uint16(2**header.bits - 1) - pixels if kind == DARK_IS_HIGH else pixels
+
+
+def _coloured(pixels: NDArray[Any], found: "pydicom.Dataset") -> Stored:
+    """The luminance of the colours that a palette gives."""
+    from pydicom.pixels import apply_color_lut
+
+    entries = np.arange(int(pixels.max()) + 1, dtype=pixels.dtype)
+    colours = apply_color_lut(entries[np.newaxis], found)[0]
+    bits = 8 * colours.dtype.itemsize
+    if bits == 16 and int(colours.max()) < 256:  # entries of 8 bits that are announced as of 16
+        bits = 8
+    levels = np.round(colours[..., :3] @ LUMA * (255.0 / (2**bits - 1))).astype(np.uint8)
+    return Stored(levels[pixels], (0.0, 255.0), remarks=("palette colours, taken by their luminance",))
+
+
+def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
+    """The levels after Modality LUT and VOI LUT or window; a slope alone changes nothing, unless it is negative."""
+    from pydicom.pixels import apply_modality_lut, apply_voi
+
+    inverted = found.PhotometricInterpretation == DARK_IS_HIGH or found.get("PresentationLUTShape") == "INVERSE"
+    stored = replace(stored, inverted=inverted)
+    if not _changes_levels(found):
+        return stored
+    signed = stored.values.dtype.kind == "i"
+    lowest = -(2 ** (bits - 1)) if signed else 0
+    levels = np.arange(lowest, lowest + 2**bits)
+    values, remark = apply_modality_lut(levels, _ranked(found)), ""
+    window = _window(found)
+    if tables := found.get("VOILUTSequence"):
+        share = apply_voi(values.astype(np.int64), found) / (2.0 ** int(tables[0].LUTDescriptor[2]) - 1)
+        remark = "its VOI LUT applied"
+    elif window:
+        share, remark = (
+            _windowed(values, *window),
+            f"shown through its window, centre {window[1]:g}, width {window[2]:g}",
+        )
+    elif tables := found.get("ModalityLUTSequence"):
+        share, remark = values / (2.0 ** int(tables[0].LUTDescriptor[2]) - 1), "its Modality LUT applied"
+    else:
+        return replace(stored, inverted=inverted != (float(_ranked(found).RescaleSlope) < 0))
+    share = np.clip(share, 0.0, 1.0)
+    if stored.black_white and np.abs(share - levels / stored.black_white[1]).max() <= 1.5 / 255:
+        return stored  # a window over all levels, as many machines write it
+    table = np.round(255.0 * share).astype(np.uint8)
+    return Stored(np.roll(table, lowest)[stored.values], (0.0, 255.0), inverted, (remark,))
+
+
+def _changes_levels(found: "pydicom.Dataset") -> bool:
+    names = ("ModalityLUTSequence", "VOILUTSequence")
+    slope = _ranked(found).get("RescaleSlope")
+    return any(found.get(name) for name in names) or _window(found) is not None or (slope is not None and slope < 0)
+
+
+def _ranked(found: "pydicom.Dataset") -> "pydicom.Dataset":
+    """Where slope and intercept stand: in the file itself, or, of an enhanced one, in what its frames share."""
+    return found if "RescaleSlope" in found else _shared(found, "PixelValueTransformationSequence") or found
+
+
+def _window(found: "pydicom.Dataset") -> tuple[str, float, float] | None:
+    """Function, centre and width of the first window of a file."""
+    place = found if found.get("WindowWidth") else _shared(found, "FrameVOILUTSequence")
+    if place is None or place.get("WindowWidth") in (None, "") or place.get("WindowCenter") in (None, ""):
+        return None
+    centre, width = (
+        np.atleast_1d(np.asarray(place[key].value, np.float64))[0] for key in ("WindowCenter", "WindowWidth")
+    )
+    return str(place.get("VOILUTFunction") or "LINEAR"), float(centre), float(width)
+
+
+def _shared(found: "pydicom.Dataset", name: str) -> "pydicom.Dataset | None":
+    for group in found.get("SharedFunctionalGroupsSequence") or []:
+        for item in group.get(name) or []:
+            return item
+    return None
+
+
+def _windowed(values: NDArray[Any], function: str, centre: float, width: float) -> NDArray[np.float64]:
+    """Shares of white (PS3.3, section C.11.2.1.2 and C.11.2.1.3)."""
+    if function == "LINEAR":
+        return (values - (centre - 0.5)) / max(width - 1.0, 1e-6) + 0.5
+    if function == "LINEAR_EXACT":
+        return (values - centre) / width + 0.5
+    if function == "SIGMOID":
+        return 0.5 + 0.5 * np.tanh(2.0 * (values - centre) / width)  # the logistic function, which would overflow
+    raise ValueError(function)

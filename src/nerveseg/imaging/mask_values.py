@@ -1,0 +1,164 @@
+"""The numbers in a mask -> which pixels are marked, and by which value.
+
+A binary mask holds 0 and one other number. Several numbers are either labels, each with an area of its own, or what
+lossy compression and smoothing leave of a binary mask: those lie along its outline, and are cut in the middle. What
+could be either is refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nerveseg.errors import BadFileError
+from nerveseg.imaging.arrays import Mask
+
+MOST_LABELS = 32  # more different values than that are a picture, not labels
+EXTREMES = 0.15  # share of the range, at either end, in which nearly all pixels of a spread mask lie
+DIM = 64  # the brightest value of a mask, below which what compression spread cannot be told from labels
+WHITE = 255
+_WHITES = frozenset({1, WHITE, 65535, "#ffffff", "#000000"})
+_BRIGHT = 240  # from here on white that lossy compression has dimmed
+_FLAT = 0.04  # share of the range; neighbours that differ less lie inside of an area, not on an outline
+_FEW = 16  # pixels
+_SHOWN = 8  # values in a message
+
+Value = int | str  # a number or a colour, as data.nerve_labels names them
+
+
+@dataclass(frozen=True)
+class ReadMask:
+    """A mask, how many pixels each of its values but the background has, and what was done to them ('' for nothing)."""
+
+    mask: Mask
+    areas: dict[Value, int]
+    remark: str = ""
+
+
+@dataclass
+class ValuesInUse:
+    """The values in the masks of a data set: `found` has how many frames show each and on how many pixels; `frames` counts
+    those that show any.
+    """
+
+    found: dict[Value, tuple[int, int]] = field(default_factory=dict)
+    frames: int = 0
+
+    def add(self, areas: Mapping[Value, int]) -> None:
+        self.frames += bool(areas)
+        for value, pixels in areas.items():
+            frames, before = self.found.get(value, (0, 0))
+            self.found[value] = (frames + 1, before + pixels)
+
+    def __str__(self) -> str:
+        marked = sum(pixels for _, pixels in self.found.values())
+        return "; ".join(
+            f"{value} in {frames:,} of the {self.frames:,} frames that mark anything ({pixels / marked:.1%} of the marked pixels)"
+            for value, (frames, pixels) in sorted(
+                self.found.items(), key=lambda item: (isinstance(item[0], str), item[0])
+            )
+        )
+
+    @property
+    def unclear(self) -> str:
+        """Why it cannot be told without `data.nerve_labels` which values are nerve; '' where it can."""
+        if len(self.found) < 2 or self._white_in_several_ways:
+            return ""
+        first = min(self.found, key=lambda value: (isinstance(value, str), value))
+        example = first if isinstance(first, int) else f"'{first}'"
+        entries = "; of a palette, the number of an entry will do as well" if isinstance(first, str) else ""
+        return (
+            f"the masks hold several values: {self}; say in params.yaml which of them are nerve: "
+            f"data.nerve_labels: [{example}] if {first} alone is{entries}"
+        )
+
+    def without_nerve(self, labels: Sequence[Value]) -> str:
+        """What is said where no mask shows a nerve."""
+        named = f"; data.nerve_labels is {', '.join(map(str, labels))}, but the masks hold {str(self) or 'nothing'}"
+        return "no mask shows a nerve" + named * bool(labels)
+
+    def remarks(self, labels: Sequence[Value]) -> list[str]:
+        """What a reader of the scores should know, a sentence each."""
+        if absent := [label for label in labels if label not in self.found]:
+            return [
+                f"no mask holds {', '.join(map(str, absent))} of data.nerve_labels; they hold {str(self) or 'nothing'}"
+            ]
+        if not labels and len(self.found) > 1 and self._white_in_several_ways:
+            return [
+                f"each of these values was taken for nerve: {self}; if they differ in meaning, set data.nerve_labels"
+            ]
+        return []
+
+    @property
+    def _white_in_several_ways(self) -> bool:
+        """Binary masks from programs that write 1, 255, white, or black on a clear layer, each mask one of them."""
+        return self.found.keys() <= _WHITES and sum(frames for frames, _ in self.found.values()) == self.frames
+
+
+def from_numbers(
+    values: NDArray[Any], labels: Sequence[Value], path: Path, *, compressed: bool = False
+) -> ReadMask:  # fmt: skip
+    """The mask that is stored as numbers; without `labels` all but zero is marked.
+
+    Raises:
+        BadFileError: the numbers are neither labels nor a binary mask.
+    """
+    found, counts = _histogram(values)
+    areas: dict[Value, int] = {int(value): int(count) for value, count in zip(found, counts, strict=True) if value}
+    if len(areas) < 2 and not (areas and labels and compressed):
+        return ReadMask(np.isin(values, labels) if labels else values != 0, areas)
+    top = int(found[-1])
+    low, high = EXTREMES * top, (1.0 - EXTREMES) * top
+    near = counts[(found <= low) | (found >= high)].sum() / values.size
+    spread = np.any((found > 0) & (found <= low)) and np.any((found >= high) & (found < top)) and near >= 0.9
+    smoothed = spread or (not labels and len(found) <= MOST_LABELS and lies_on_outline(values))
+    if compressed or (smoothed and top >= DIM) or (len(found) > MOST_LABELS and not labels):
+        if labels or top < DIM or (near < 0.9 and not smoothed):
+            raise BadFileError(
+                path, f"{len(found)} different values from {found[0]} to {top}, which are no labels",
+                "export the mask as PNG or TIFF with 0 where no nerve is",
+            )  # fmt: skip
+        if level := _level_between(values, low):
+            raise BadFileError(
+                path, f"values around {level} beside 0 and {top}, as if two structures had passed through lossy compression",
+                "export the mask as PNG or TIFF, each structure with a value of its own",
+            )  # fmt: skip
+        told = f"{len(found)} values between 0 and {top}, as lossy compression leaves: cut at {top / 2:g}"
+        mask = values >= top / 2
+        common = int(found[found >= high][counts[found >= high].argmax()])
+        return ReadMask(mask, {WHITE if _BRIGHT <= common <= WHITE else common: int(np.count_nonzero(mask))}, told)
+    return ReadMask(np.isin(values, labels) if labels else values != 0, areas)
+
+
+def lies_on_outline(values: NDArray[Any]) -> bool:
+    """Whether nearly all values between zero and the greatest lie between both, as smoothing leaves them."""
+    between = (values > 0) & (values < values.max())
+    full, none = ((values == level).astype(np.uint8) for level in (values.max(), 0))
+    around = np.ones((5, 5), np.uint8)
+    outline = between & (cv2.dilate(full, around) > 0) & (cv2.dilate(none, around) > 0)
+    inside = cv2.erode(full, np.ones((3, 3), np.uint8)).any()
+    return bool(between.any() and inside and np.count_nonzero(outline) >= 0.9 * np.count_nonzero(between))
+
+
+def _level_between(values: NDArray[Any], low: float) -> int | None:
+    """The level of an area that is neither background nor as bright as the brightest area, where there is one."""
+    levels, near = values.astype(np.float32), np.ones((3, 3), np.uint8)
+    flat = cv2.dilate(levels, near) - cv2.erode(levels, near) <= _FLAT * float(values.max())
+    inside = values[flat & (values > low)]
+    if not inside.size:
+        return None
+    dimmer = inside[inside < (1.0 - EXTREMES) * np.quantile(inside, 0.98)]  # compression leaves peaks beside an outline
+    return int(np.median(dimmer)) if len(dimmer) > max(_FEW, 0.02 * len(inside)) else None
+
+
+def _histogram(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The different values, ascending, and how many pixels have each."""
+    if values.dtype == np.uint8:
+        counts = np.bincount(values.ravel(), minlength=256)
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    return np.unique(values, return_counts=True)

@@ -1,0 +1,62 @@
+"""The cut-offs between a network and a mask (`postprocessing`) that score best on val."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+import numpy as np
+
+from nerveseg.imaging.arrays import Mask
+from nerveseg.inference.postprocessing import Cutoffs, Estimate, Probability, above, remove_small_regions
+from nerveseg.measures.overlap import count
+from nerveseg.params import PostprocessParams
+
+
+def search_cutoffs(
+    estimates: Iterable[Estimate], truths: Iterable[Mask], params: PostprocessParams
+) -> tuple[Cutoffs, float]:
+    """The cut-offs with the highest mean Dice.
+
+    Args:
+        estimates: of the frames of val, at their own size.
+        truths: their annotated masks.
+        params: the values to try, and whether all frames count (`challenge`) or those with a nerve (`dice_nerve`).
+
+    Returns:
+        The best ones, of equal ones the first in the order of params, and their mean Dice.
+    """
+    dices = []
+    for estimate, truth in zip(estimates, truths, strict=True):
+        if params.score == "challenge" or truth.any():
+            given = [count(truth, mask).dice for mask in _masks(estimate.probability, params)]
+            withheld = 0.0 if truth.any() else 1.0
+            shown = estimate.presence >= np.array(params.presences)
+            dices.append(np.where(shown, np.array(given)[:, np.newaxis], withheld))
+    means = np.mean(dices, axis=0)
+    best, presence = np.unravel_index(int(np.argmax(means)), means.shape)
+    threshold, min_area = list(product(params.thresholds, params.min_areas))[best]
+    return Cutoffs(threshold, min_area, params.presences[presence]), float(means[best, presence])
+
+
+def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask]:
+    """One for each threshold and smallest area, in the order of their product."""
+    for threshold in params.thresholds:
+        mask = above(probability, threshold)
+        for min_area in params.min_areas:
+            yield remove_small_regions(mask, min_area * probability.size)
+
+
+def at_the_edge(cutoffs: Cutoffs, params: PostprocessParams) -> list[str]:
+    """A sentence for each cut-off that is the last value of its grid: a better one may lie beyond. No remark is made of 0,
+    which removes nothing, nor of a grid with a single value, which is a choice.
+    """
+    grids: dict[str, tuple[float | str, list[float]]] = {
+        "thresholds": (cutoffs.threshold, [value for value in params.thresholds if not isinstance(value, str)]),
+        "min_areas": (cutoffs.min_area, list(params.min_areas)),
+        "presences": (cutoffs.presence, list(params.presences)),
+    }
+    found = []
+    for key, (value, grid) in grids.items():
+        for edge, named in ((min, "lowest"), (max, "highest")):
+            if len(set(grid)) > 1 and value != 0 and value == edge(grid):
+                found.append(f"{value:g} is the {named} value of postprocess.{key}; a better one may lie beyond it")
+    return found

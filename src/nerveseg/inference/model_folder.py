@@ -1,0 +1,30 @@
+"""The folder of a trained model: which file in it says what kind of model it holds."""
+
+from pathlib import Path
+
+from nerveseg.errors import ModelError
+from nerveseg.files.checked_folder import LIST_NAME
+
+EXPORTED_NAME, ENSEMBLE_NAME = "exported.json", "ensemble.json"
+REFINED_NAME, SEGMENTER_NAME = "refined_segmenter.json", "segmenter.json"
+
+
+def folder_of(model: Path) -> Path:
+    """The folder of a model, which the config file in it may stand for.
+
+    Raises:
+        ModelError: there is no such config file.
+    """
+    if model.name not in (EXPORTED_NAME, ENSEMBLE_NAME, REFINED_NAME, SEGMENTER_NAME) or model.is_dir():
+        return model
+    if not model.is_file():
+        raise ModelError(f"{model} was not found; name the folder of a trained model, or run `dvc repro` to get one")
+    return model.parent
+
+
+def holds(directory: Path, config: str) -> bool:
+    """Whether the folder has this file, or misses it: its list names it then."""
+    listed = directory / LIST_NAME
+    return (directory / config).exists() or (
+        listed.is_file() and f'"{config}"' in listed.read_text(encoding="utf-8", errors="replace")
+    )

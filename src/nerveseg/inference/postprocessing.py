@@ -1,0 +1,105 @@
+"""From what a network says of a frame to a mask: a threshold, regions too small for a nerve removed, and no mask at all
+where a nerve in the frame is unlikely.
+
+A threshold is a number, or `expected`: each frame has its own then, that of the mask with the highest expected Dice.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from nerveseg.files.checked_folder import STRICT
+from nerveseg.imaging.arrays import Mask
+from nerveseg.params import Amount, Threshold
+
+Probability = NDArray[np.float32]
+LEAST_POOR = 0.5  # probability of a degraded frame, from which a refiner corrects the U-Net at all
+SEEN = 0.5  # probability from which a pixel is nerve rather than not
+LEVELS = 1024  # of probability, that are told apart when the mask with the highest expected Dice is sought
+
+
+class Estimate(NamedTuple):
+    """Of one frame: the probability of nerve in each pixel, float32 (H, W) 0..1 at the size of the frame or of the
+    network's input, and that of there being a nerve at all, 0..1.
+    """
+
+    probability: Probability
+    presence: float
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cutoffs:
+    """`threshold`: the probability from which a pixel is nerve. `min_area`: of a connected region, as a share of the
+    frame. `presence`: from which a frame shows a nerve at all.
+    """
+
+    threshold: Threshold = 0.5
+    min_area: Amount = 0.0
+    presence: Amount = 0.0
+
+    def __str__(self) -> str:
+        threshold = self.threshold if isinstance(self.threshold, str) else f"{self.threshold:g}"
+        return f"threshold {threshold}, smallest region {self.min_area:g} of the frame, presence {self.presence:g}"
+
+    def mask(self, estimate: Estimate) -> Mask:
+        """The mask of one frame, bool (H, W)."""
+        probability = estimate.probability
+        if estimate.presence < self.presence:
+            return np.zeros(probability.shape, np.bool_)
+        return remove_small_regions(above(probability, self.threshold), self.min_area * probability.size)
+
+    def withholds(self, estimate: Estimate) -> bool:
+        """Whether the mask is empty although the network takes some pixel for nerve, with a probability of `SEEN` or more."""
+        return bool(estimate.probability.max() >= SEEN) and not self.mask(estimate).any()
+
+
+def confidence(estimate: Estimate, mask: Mask) -> float:
+    """How far to trust a mask, 0..1: the Dice that the network's own probabilities let one expect of it.
+
+    With a nerve in the frame the Dice of a mask of k pixels is about 2 S_mask / (k + S), where S is the sum of all
+    probabilities and S_mask that of the mask's pixels (as in `expected_dice_threshold`); without one it is 0. Of an empty
+    mask it is 1 without a nerve, and 0 with one.
+
+    Args:
+        estimate: what the network says of the frame.
+        mask: of the frame, bool (H, W), for example from `Cutoffs.mask`.
+    """
+    if not mask.any():
+        return 1.0 - float(estimate.presence)
+    drawn, everything = (np.sum(of, dtype=np.float64) for of in (estimate.probability[mask], estimate.probability))
+    return float(estimate.presence * 2.0 * drawn / (np.count_nonzero(mask) + everything))
+
+
+def above(probability: Probability, threshold: Threshold) -> Mask:
+    mask: Mask = probability >= (expected_dice_threshold(probability) if threshold == "expected" else threshold)
+    return mask
+
+
+def expected_dice_threshold(probability: Probability) -> float:
+    """The threshold of the mask with the highest expected Dice.
+
+    Of all masks of k pixels that of the k surest has the highest; its expected Dice is about 2 S_k / (k + S), where S_k
+    is the sum of their probabilities and S that of all (Dai and Li 2023, "RankSEG"). Sizes at which two pixels would be
+    told apart by less than a level are not looked at, and what is below the first level is never nerve.
+    """
+    seen = probability[probability >= 1.0 / LEVELS]  # few of the pixels; the others count in the sum of all alone
+    everything = float(np.nansum(probability, dtype=np.float64))
+    levels = np.minimum((seen * LEVELS).astype(np.int64), LEVELS - 1)
+    pixels = np.bincount(levels, minlength=LEVELS)[::-1].cumsum()
+    sums = np.bincount(levels, seen.astype(np.float64), LEVELS)[::-1].cumsum()
+    surest = int(np.argmax(2.0 * sums / np.maximum(pixels + everything, 1e-12)))
+    return max(1, LEVELS - 1 - surest) / LEVELS
+
+
+def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:
+    """Drop each 8-connected region of fewer than `min_pixels` pixels."""
+    if min_pixels <= 1 or not mask.any():
+        return mask
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    keep = statistics[:, cv2.CC_STAT_AREA] >= min_pixels
+    keep[0] = False
+    kept: Mask = keep[labels]
+    return kept

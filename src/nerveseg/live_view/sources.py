@@ -1,0 +1,113 @@
+"""Where live frames come from: a video or cine loop at its own speed, a folder that grows, or a capture device.
+
+Each source gives its frames, uint8 (H, W), when they are due, and ends when there will be no more.
+"""
+
+import sys
+import time
+from collections.abc import Container, Iterator
+from pathlib import Path, PurePath
+
+import cv2
+
+from nerveseg.errors import BadFileError, DatasetError
+from nerveseg.file_prediction.prediction_files import FRAME_TIME
+from nerveseg.files.user_folder import Records
+from nerveseg.imaging.arrays import Frame
+from nerveseg.imaging.dicom import is_dicom, read_header
+from nerveseg.imaging.frame_files import grey_range_of, read_frames
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.imaging.video import captured, open_video
+from nerveseg.preprocessing.layouts import natural_key, roles_of
+from nerveseg.preprocessing.listing import DICOM, IMAGE, kind_of, refusal_of
+from nerveseg.text.foreign_text import on_one_line
+
+LOOK = 0.02  # seconds between two looks at a folder
+WRITTEN_IN = 2.0  # seconds that a file may take to be written
+
+
+def frames_of(source: str, grey_range: GreyRange | None = None) -> Iterator[Frame]:
+    """The frames of a file, of a folder from its newest one on, or of a capture device by its number.
+
+    Files that do not say which level is white are read with `grey_range`; what it leaves open the first of them decides.
+
+    Raises:
+        DatasetError: there is no such source, or it cannot be read.
+    """
+    if source.isdecimal():
+        return _of_device(int(source))
+    path = Path(source)
+    if path.is_dir():
+        return _of_folder(path, grey_range)
+    if not path.is_file():
+        raise DatasetError(f"{source} was not found; name a video, a folder, or the number of a capture device, as 0")
+    return _of_loop(path, grey_range) if is_dicom(path) else _of_video(path)
+
+
+def _of_device(number: int) -> Iterator[Frame]:
+    capture = cv2.VideoCapture(number)
+    if not capture.isOpened():
+        raise DatasetError(
+            f"capture device {number} cannot be opened; see that it is plugged in and used by no other program, or name another"
+        )
+    return captured(capture)
+
+
+def _of_video(path: Path) -> Iterator[Frame]:
+    frames, frame_time = open_video(path)
+    return _in_time(frames, (frame_time or FRAME_TIME) / 1000.0)
+
+
+def _of_loop(path: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
+    frames, remark = read_frames(path, grey_range_of([path], grey_range))
+    if remark:
+        print(remark)
+    return _in_time(iter(frames), (read_header(path).frame_time or FRAME_TIME) / 1000.0)
+
+
+def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:
+    """Each frame when it is due, however long the others took."""
+    began = time.monotonic()
+    for number, frame in enumerate(frames):
+        time.sleep(max(0.0, began + number * seconds - time.monotonic()))
+        yield frame
+
+
+def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
+    there = _images(folder)
+    grey_range = grey_range_of(there, grey_range)
+    seen, told = set(there[:-1]), {""}
+    appeared: dict[Path, float] = {}
+    while True:
+        try:
+            found = _images(folder, seen)
+        except OSError as error:
+            raise DatasetError(
+                f"{folder} can no longer be read ({error.strerror}); see where it went, and begin again"
+            ) from None
+        for path in found:
+            try:
+                grey_range = grey_range_of([path], grey_range)
+                frames, remark = read_frames(path, grey_range)
+                if len(frames) != 1:
+                    raise BadFileError(path, f"{len(frames)} frames, expected one", "watch the loop by itself")  # noqa: TRY301
+                if remark not in told:
+                    told.add(remark)
+                    print(f"from {on_one_line(path.name)} on: {remark}", flush=True)
+                yield frames[0]
+            except BadFileError as error:  # perhaps it is not written to its end
+                if time.monotonic() - appeared.setdefault(path, time.monotonic()) < WRITTEN_IN:
+                    continue
+                print(f"skipped: {on_one_line(error)}", file=sys.stderr)
+            seen.add(path)
+        time.sleep(LOOK)
+
+
+def _images(folder: Path, seen: Container[Path] = ()) -> list[Path]:
+    """The new frames right in a folder, as every command tells them (`nerveseg.preprocessing.listing`)."""
+    records = Records()
+    kinds = {path: kind_of(path) for path in folder.iterdir() if path not in seen and path.is_file()}
+    fit = [path for path, kind in kinds.items() if kind in (IMAGE, DICOM) and not refusal_of(path, path, kind, records)]
+    roles = roles_of([PurePath(path.name) for path in fit])
+    frames = [folder / name for names in roles.frames.values() for name in names]
+    return sorted(frames, key=lambda path: natural_key(path.name))

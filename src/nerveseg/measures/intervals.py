@@ -1,0 +1,119 @@
+"""How far a mean could be from what other subjects would give: a bootstrap over subjects.
+
+Frames of one subject are nearly equal, so it is subjects that are drawn, with all of their frames (the cluster
+bootstrap; Davison and Hinkley 1997, section 3.8). One subject says nothing of others, and neither do subjects whose means
+are all equal: there is no interval then, but a reason.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nerveseg.measures.cases import contributions
+
+LEVEL = 0.95
+ENOUGH = 6  # subjects; fewer lie all on one side of the median by chance in more than 5 % of all draws (2 * 2 ** -5)
+NO_CASE, ONE_SUBJECT, ALL_EQUAL = "no frame counts", "one subject", "equal in all subjects"
+_ROUNDING = 1e-12  # of sums of floats
+NAN = float("nan")
+
+
+class Interval(NamedTuple):
+    """`low` and `high`; NaN where there is none, and why that is (`missing`, else empty)."""
+
+    low: float
+    high: float
+    missing: str = ""
+
+    def named(self, measure: str) -> dict[str, float | str]:
+        """As columns of a table, or keys of JSON: `MEASURE_low`, `MEASURE_high` and `MEASURE_no_interval`."""
+        return {f"{measure}_low": self.low, f"{measure}_high": self.high, f"{measure}_no_interval": self.missing}
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any], measure: str) -> Self:
+        """Read what `named` gave; JSON has None for NaN, CSV NaN for an empty reason."""
+        low, high, missing = (row.get(f"{measure}_{part}") for part in ("low", "high", "no_interval"))
+        return cls(
+            NAN if low is None else low, NAN if high is None else high, missing if isinstance(missing, str) else ""
+        )
+
+    def told(self, form: str = ".3f") -> str:
+        """In a table: `0.812 to 0.851`, or `n/a (one subject)`."""
+        return f"n/a ({self.missing})" if self.missing else f"{self.low:{form}} to {self.high:{form}}"
+
+    def beside(self, form: str = ".3f") -> str:
+        """Behind a number in a sentence: `(95 % 0.812 to 0.851)`, or `(no interval: one subject)`."""
+        return f"(no interval: {self.missing})" if self.missing else f"(95 % {self.told(form)})"
+
+
+def caution(subjects: int) -> str:
+    """Return a sentence to stand beside intervals over so few subjects; empty where there are enough, or no interval."""
+    if not 1 < subjects < ENOUGH:
+        return ""
+    return (
+        f"With only {subjects} test subjects the intervals are too narrow: they cannot reach beyond what these subjects show. "
+        f"Test on {ENOUGH} subjects or more."
+    )
+
+
+def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: int) -> Interval:
+    """Percentile interval, at 95 %, of the mean of `measure` over cases.
+
+    Args:
+        cases: columns `subject` and `measure`; cases with NaN are left out.
+        measure: the column.
+        resamples: how often the subjects are drawn.
+        seed: of the draws.
+    """
+    of_subjects = _by_subject(cases, measure)
+    means = of_subjects["sum"] / of_subjects["count"]
+    if len(means) < 2:
+        return Interval(NAN, NAN, NO_CASE if means.empty else ONE_SUBJECT)
+    if np.ptp(means) <= _ROUNDING:
+        return Interval(NAN, NAN, ALL_EQUAL)
+    low, high = np.quantile(_drawn_means(of_subjects, resamples, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def lower_bound(cases: pd.DataFrame, measure: str, resamples: int, seed: int, *, least_subjects: int) -> float:
+    """What the mean of `measure` is not below, at 95 % (one-sided); minus infinity with fewer subjects than that.
+
+    Arguments as of `subject_interval`.
+    """
+    of_subjects = _by_subject(cases, measure)
+    if len(of_subjects) < least_subjects:
+        return -np.inf
+    return float(np.quantile(_drawn_means(of_subjects, resamples, seed), 1 - LEVEL))
+
+
+def interval_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """A row for each model of `cases` (rows of `HeldOut.cases`) and each score of `summary`.
+
+    Returns:
+        Columns `model`, `score`, `cases` and their `subjects` (that count for it), `mean`, and its 95 % interval: `low`,
+        `high`, and `no_interval`, the reason where there is none.
+    """
+    rows = []
+    for model, of in cases.groupby("model", sort=False):
+        each = contributions(of)
+        for score in each.columns:
+            found = subject_interval(each.assign(subject=of["subject"]), str(score), resamples, seed)
+            counts = [each[score].count(), of.loc[each[score].notna(), "subject"].nunique()]
+            rows.append([model, score, *counts, each[score].mean(), *found])
+    columns = ["model", "score", "cases", "subjects", "mean", "low", "high", "no_interval"]
+    return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def _by_subject(cases: pd.DataFrame, measure: str) -> pd.DataFrame:
+    return cases[["subject", measure]].dropna().groupby("subject", sort=True)[measure].agg(["sum", "count"])
+
+
+def _drawn_means(of_subjects: pd.DataFrame, resamples: int, seed: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng([seed, 0xB007])
+    count = len(of_subjects)
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    means: NDArray[np.float64] = (weights @ of_subjects["sum"].to_numpy()) / (weights @ of_subjects["count"].to_numpy())
+    return means

@@ -1,0 +1,134 @@
+"""A simulated data set of B-mode frames of the neck, in the layout of Kaggle's 2016 challenge.
+
+Each subject has one anatomy (`phantom_anatomy`), made of layers and organs (`phantom_tissue`), and each of its frames
+is one plane of a probe's sweep along the neck, scanned by a convolution model of ultrasound (`phantom_acoustics`).
+On one stretch of the sweep the nerve is in the plane; on the rest, over half of the frames, it is not, and the mask
+is empty. Look-alikes of the nerve come and go on their own stretches, with or without it.
+
+Frames are uint8 (height, width), masks bool of the same shape. Subjects and frames are counted from 1. A frame
+depends only on (seed, subject, frame) and the parameters: not on the frames made before it, nor on the process.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from joblib import delayed
+from numpy.typing import NDArray
+
+from nerveseg.errors import DatasetError
+from nerveseg.imaging.arrays import Frame, Mask
+from nerveseg.imaging.simulated import write_simulated
+from nerveseg.params import PhantomParams
+from nerveseg.phantom.acoustics import Grid, Scanner, echo_envelope
+from nerveseg.phantom.anatomy import Anatomy, Pose
+from nerveseg.phantom.display import add_marker, compress
+from nerveseg.phantom.nerve import Hand
+from nerveseg.processes.parallel import processes
+
+# The nerve's contrast in the first and last plane that show it, and in the planes just beyond: a short fade, with the
+# label's threshold far from both, since a label that no reader could tell teaches nothing.
+FIRST_SEEN, JUST_LOST = 0.9, 0.1
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One simulated person: an anatomy, and the frames `first` to `last` of the sweep that show the nerve."""
+
+    number: int
+    seed: int
+    params: PhantomParams
+    anatomy: Anatomy
+    hand: Hand
+    first: int
+    last: int
+
+    @classmethod
+    def draw(cls, seed: int, number: int, params: PhantomParams) -> "Subject":
+        if number < 1:
+            raise DatasetError(f"phantom subject {number} does not exist; subjects are counted from 1")
+        rng = np.random.default_rng(np.random.SeedSequence([seed, number, 0]))
+        frames = params.frames_per_subject
+        shown = int(np.floor(params.nerve_fraction * frames + rng.uniform()))
+        shown = min(max(shown, 1), max((frames - 1) // 2, 1))
+        first = int(rng.integers(1, frames - shown + 2))
+        anatomy = Anatomy.draw(rng, Grid.of(params.width, params.height))
+        return cls(number, seed, params, anatomy, Hand.draw(rng), first, first + shown - 1)
+
+    def shows_nerve(self, frame: int) -> bool:
+        return self.first <= frame <= self.last
+
+    def frame(self, frame: int) -> tuple[Frame, Mask]:
+        """The frame and its mask; the mask is empty where the nerve is out of plane."""
+        params, grid = self.params, self.anatomy.grid
+        if not 1 <= frame <= params.frames_per_subject:
+            raise DatasetError(f"phantom frame {frame} does not exist; subjects have 1 to {params.frames_per_subject}")
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.number, frame]))
+        pose = self._draw_pose(rng, frame)
+        tissue, nerve = self.anatomy.plane(pose, self._visibility(frame))
+        tissue.attenuation[0] += _draw_contact_loss(rng, grid)
+        scanner = Scanner(focus=rng.uniform(12.0, 20.0), gain=rng.normal(7.8, 1.2), slope=rng.normal(-0.22, 0.06))
+        image = compress(echo_envelope(tissue, grid, scanner, rng), scanner, params.width)
+        add_marker(image)
+        if not self.shows_nerve(frame):
+            return image, np.zeros(image.shape, np.bool_)
+        outline = np.full(grid.shape, np.float32(9.0))
+        outline[nerve.window] = self.hand.outline(nerve, self.anatomy.nerve.at(pose.sweep, pose.shift, 1.0), rng)
+        distance = cv2.resize(outline, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return image, distance < 0.0
+
+    def _visibility(self, frame: int) -> float:
+        beyond = max(self.first - frame, frame - self.last)
+        if beyond > 1:
+            return 0.0
+        if beyond == 1:
+            return JUST_LOST
+        return FIRST_SEEN if beyond == 0 else 1.0
+
+    def _draw_pose(self, rng: np.random.Generator, frame: int) -> Pose:
+        sweep = (frame - 0.5) / self.params.frames_per_subject
+        return Pose(
+            sweep, shift=rng.normal(0.0, 0.5), tilt=rng.normal(0.0, 0.025), squeeze=float(rng.uniform(0.6, 1.1))
+        )
+
+
+def simulate_frame(seed: int, subject: int, frame: int, params: PhantomParams) -> tuple[Frame, Mask]:
+    """One frame and its mask; for many frames of a subject, draw the `Subject` once."""
+    return Subject.draw(seed, subject, params).frame(frame)
+
+
+def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: int) -> tuple[int, int]:
+    """Write `S_N.tif` and `S_N_mask.tif` (0 and 255) of all subjects; returns the number of frames and of nerves."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write = delayed(_write_subject)
+    numbers = range(1, params.subjects + 1)
+    nerves = processes(workers)(write(directory, params, seed, number) for number in numbers)
+    return params.subjects * params.frames_per_subject, sum(nerves)
+
+
+def _write_subject(directory: Path, params: PhantomParams, seed: int, number: int) -> int:
+    cv2.setNumThreads(1)
+    subject = Subject.draw(seed, number, params)
+    nerves = 0
+    for frame in range(1, params.frames_per_subject + 1):
+        image, mask = subject.frame(frame)
+        write_simulated(directory / f"{number}_{frame}.tif", image)
+        _write_mask(directory / f"{number}_{frame}_mask.tif", mask)
+        nerves += int(mask.any())
+    return nerves
+
+
+def _write_mask(path: Path, mask: Mask) -> None:
+    packed = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS]
+    if not cv2.imwrite(str(path), np.uint8(255) * mask, packed):
+        raise DatasetError(f"{path} could not be written; check the free space and the folder's permissions")
+
+
+def _draw_contact_loss(rng: np.random.Generator, grid: Grid) -> NDArray[np.float32]:
+    """Loss per mm in the first row, for each line: an air gap or a hair under the probe shades all that lies below."""
+    loss = np.zeros(grid.shape[1], np.float32)
+    if rng.uniform() < 0.25:
+        centre, width = rng.uniform(0.0, grid.width_mm), rng.uniform(1.5, 5.0)
+        loss += rng.uniform(4.0, 14.0) * np.exp(-np.square((grid.lateral[0] - np.float32(centre)) / np.float32(width)))
+    return loss / np.float32(grid.pitch[0])

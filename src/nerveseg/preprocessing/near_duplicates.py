@@ -1,0 +1,88 @@
+"""Frames that are equal, or nearly: copies under two names, and labels that contradict each other.
+
+Sketches (`nerveseg.preprocessing.sketches`) are compared by normalised correlation: on frames of the 2016 challenge pairs above
+0.97 are the same plane to the eye. Near twins of a subject contradict each other where one shows a nerve
+and the other none, or where their masks hardly overlap.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from nerveseg.preprocessing.sketches import BLOCKS
+
+NEAR = 0.97  # correlation of two sketches from which frames show the same plane
+BARELY = 0.2  # Dice of two masks below which they outline different things
+ROWS_AT_ONCE = 512
+CONFLICT_COLUMNS = ["subject", "frame", "other", "similarity", "dice", "reason"]
+
+
+def duplicates(manifest: pd.DataFrame, pixels: Sequence[str]) -> list[list[int]]:
+    """Groups of at least two rows of the manifest whose frames have the same pixels, by the digests of those."""
+    groups = manifest.groupby(np.asarray(pixels), sort=False).indices.values()
+    return sorted(sorted(int(row) for row in rows) for rows in groups if len(rows) > 1)
+
+
+def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes], copies: Sequence[Sequence[int]] = ()) -> pd.DataFrame:
+    """Pairs of near twins of one subject, or of copies in any, whose labels contradict each other.
+
+    Args:
+        manifest: a row for each frame, with `frame` and `subject`.
+        sketches: of the same frames.
+        copies: groups of rows with the same pixels.
+
+    Returns:
+        Columns `CONFLICT_COLUMNS`, in the order of the frames, then of the copies; `subject` is that of `frame`. Where one
+        frame of a pair has no nerve, it is `frame`.
+    """
+    across = [rows for rows in copies if len(set(manifest["subject"].iloc[list(rows)])) > 1]
+    groups = [*manifest.groupby("subject", sort=False).indices.values(), *map(np.asarray, across)]
+    with threadpool_limits(1, user_api="blas"):  # so small products cost more to share than to compute
+        found = [
+            pair
+            for rows in groups
+            for pair in _within(manifest["frame"].to_numpy()[rows], [sketches[row] for row in rows])
+        ]
+    subjects = dict(zip(manifest["frame"], manifest["subject"], strict=True))
+    rows = [{"subject": subjects[str(pair["frame"])], **pair} for pair in found]
+    return pd.DataFrame(rows, columns=CONFLICT_COLUMNS).drop_duplicates(["frame", "other"], ignore_index=True)
+
+
+def _within(names: NDArray[np.object_], sketches: list[bytes]) -> list[dict[str, object]]:
+    """The contradictions among the frames of one subject."""
+    count = BLOCKS[0] * BLOCKS[1]
+    means = np.stack([np.frombuffer(sketch[:count], np.uint8) for sketch in sketches]).astype(np.float32)
+    means -= means.mean(axis=1, keepdims=True)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
+    masks = np.stack([np.unpackbits(np.frombuffer(sketch[count:], np.uint8)) for sketch in sketches]).astype(np.float32)
+    areas = masks.sum(axis=1)
+    pairs: list[dict[str, object]] = []
+    for start in range(0, len(names), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        similar = means[rows] @ means.T
+        overlap = masks[rows] @ masks.T
+        totals = areas[rows, np.newaxis] + areas
+        dice = np.divide(2 * overlap, totals, out=np.ones_like(overlap), where=totals > 0)
+        for i, j in zip(*np.nonzero((similar >= NEAR) & (dice < BARELY)), strict=True):
+            one, other = start + int(i), int(j)
+            if one < other:
+                pairs.append(_pair(names, areas, one, other, float(similar[i, j]), float(dice[i, j])))
+    return pairs
+
+
+def _pair(
+    names: NDArray[np.object_], areas: NDArray[np.float32], one: int, other: int, similarity: float, dice: float
+) -> dict[str, object]:
+    if areas[other] == 0:
+        one, other = other, one
+    reason = "a nerve in one of them only" if areas[one] == 0 else "masks that hardly overlap"
+    return {
+        "frame": names[one],
+        "other": names[other],
+        "similarity": round(similarity, 4),
+        "dice": round(dice, 4),
+        "reason": reason,
+    }

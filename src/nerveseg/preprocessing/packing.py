@@ -1,0 +1,196 @@
+"""From a folder of files to records: read and check every frame once, split the subjects, pack.
+
+Memory stays flat as the data grows: frames are read in processes, letterboxed there and written to one file on the way;
+what is kept of each is a row of the manifest and a sketch of 1.2 kB. When all have been seen and the subjects are split,
+that file is dealt to the shards. Only the frames of test are read a second time, for the originals in their records.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.dataset.records import DatasetInfo, serialised, with_values, write_records
+from nerveseg.errors import DatasetError
+from nerveseg.files.atomic import write_csv
+from nerveseg.files.checked_folder import list_files
+from nerveseg.imaging.frame_files import read_frames
+from nerveseg.imaging.simulated import is_simulated
+from nerveseg.params import DataParams, PreprocessParams, SplitParams
+from nerveseg.preprocessing.audit import Inventory, left_out, refuse_too_many, take_inventory
+from nerveseg.preprocessing.sources import hash_of
+from nerveseg.preprocessing.splits import SPLITS, split_subjects
+from nerveseg.preprocessing.worker import Prepared
+
+SPOOL = ".frames.tfrecord"
+KEPT_FIRST = {"test": 0, "val": 1, "train": 2}  # of the copies of a frame, those in this part of the split
+
+
+def prepare_dataset(
+    output: Path, data: DataParams, split: SplitParams, preprocess: PreprocessParams, seed: int, home: Path,
+    workers: int | None = None,
+) -> tuple[Inventory, DatasetInfo]:  # fmt: skip
+    """Write the shards `train-*`, `val-*` and `test-*`, `dataset.json`, the tables and their list of the folder `data.dir`
+    into `output`.
+
+    Returns:
+        The account of the data set, its subjects assigned to splits, and what `dataset.json` says.
+
+    Raises:
+        DatasetError: too much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
+    """
+    target = (preprocess.height, preprocess.width)
+    with _Spool(output / SPOOL) as spool:
+        inventory = take_inventory(Path(data.dir), data, home, target, spool.add, workers)
+        refuse_too_many(inventory, data.max_quarantined)
+        inventory = assign_splits(inventory, split, seed, drop_conflicts=data.drop_conflicts)
+        info = _pack(inventory, spool, output, preprocess)
+    quarantine = pd.DataFrame(inventory.quarantined, columns=["file", "reason", "remedy", "foreign"])
+    write_csv(output / "manifest.csv", inventory.manifest[inventory.manifest["split"] != ""])
+    write_csv(output / "quarantine.csv", quarantine.drop(columns="foreign"))
+    write_csv(output / "remarks.csv", inventory.remarks)
+    write_csv(output / "conflicts.csv", inventory.conflicts)
+    list_files(output)
+    return inventory, info
+
+
+def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_conflicts: bool) -> Inventory:
+    """Give each subject its split; rows that must not be used there are left without one, and quarantined.
+
+    Raises:
+        DatasetError: there are too few subjects, or a part of the split shows no nerve.
+    """
+    manifest = inventory.manifest.copy()
+    prevalence = manifest.groupby("subject", sort=False)["has_nerve"].mean()
+    subjects = manifest["subject"].tolist()
+    linked = {
+        pair for rows in inventory.copies for pair in combinations(dict.fromkeys(subjects[row] for row in rows), 2)
+    }
+    shares = {str(subject): float(share) for subject, share in prevalence.items()}
+    manifest["split"] = manifest["subject"].map(split_subjects(shares, params, seed, sorted(linked)))
+    parts = manifest["split"].tolist()
+    dropped: dict[int, tuple[str, str]] = {}
+    for rows in inventory.copies:
+        first = min(rows, key=lambda row: (KEPT_FIRST[parts[row]], row))
+        for row in rows:
+            if parts[row] != parts[first]:
+                reason = f"the same pixels as {manifest['frame'].iloc[first]}, a frame of {parts[first]}"
+                dropped[row] = (reason, "find out whose frame it is, and remove the other")
+    if drop_conflicts:
+        row_of = {name: row for row, name in enumerate(manifest["frame"])}
+        for conflict in inventory.conflicts.itertuples():
+            row = row_of[str(conflict.frame)]
+            if parts[row] == "train" and not manifest["has_nerve"].iloc[row]:
+                reason = f"no nerve is marked, but its near twin {conflict.other} has one"
+                dropped.setdefault(row, (reason, "label one of them again, or set data.drop_conflicts to false"))
+    quarantined = list(inventory.quarantined)
+    for row, (reason, remedy) in sorted(dropped.items()):
+        quarantined += left_out(inventory.files[row], reason, remedy)
+    manifest.loc[list(dropped), "split"] = ""
+    for part in SPLITS:
+        if not manifest.loc[manifest["split"] == part, "has_nerve"].any():
+            raise DatasetError(f"{inventory.reading.directory}: {_why_empty(part, manifest)}")
+    return replace(inventory, manifest=manifest, quarantined=quarantined)
+
+
+def _why_empty(part: str, manifest: pd.DataFrame) -> str:
+    if not (manifest["split"] == part).any():
+        return (
+            f"every frame of the {part} subjects is left out, as a copy of one in another part or as a contradiction; find "
+            "out whose frames they are, or choose the subjects in the split section of params.yaml"
+        )
+    return (
+        f"no frame of the {part} subjects shows a nerve; add such frames, or choose the subjects in the split section of "
+        "params.yaml"
+    )
+
+
+def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: PreprocessParams) -> DatasetInfo:
+    manifest = inventory.manifest
+    parts = manifest["split"].to_numpy()
+    counts = {}
+    for part in SPLITS:
+        rows = np.flatnonzero(parts == part)
+        records: Iterator[bytes] = (spool.record(row) for row in rows)
+        if inventory.persons.same:
+            subjects = manifest["subject"].tolist()
+            records = (with_values(spool.record(row), subject=subjects[row].encode()) for row in rows)
+        if part == "test":
+            records = _with_originals(records, rows, inventory)
+        paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
+        counts[part] = write_records(paths, tqdm(records, total=len(rows), desc=f"packing {part}", unit="frame"))
+    mean, std = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
+    digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
+    source = str(inventory.reading.directory)
+    used = [inventory.sources[row] for row in np.flatnonzero(parts != "")]
+    found = {source.name: source.frame for source in inventory.layout.sources}
+    simulated = {name for name in set(used) if is_simulated(found[name])}
+    info = DatasetInfo(
+        source,
+        InputSpec(params.height, params.width, mean, std),
+        counts,
+        digest,
+        inventory.reading.grey_range,
+        tuple(inventory.warnings),
+        sum(name in simulated for name in used),
+    )
+    info.write(output)
+    return info
+
+
+class _Spool:
+    """Records in one file, in the order of the manifest, until their split is known; the file goes with the context."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ends = [0]
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("w+b")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink()
+
+    def add(self, item: Prepared, subject: str) -> None:
+        record = serialised(item.name, subject, item.frame, item.mask, item.truth, item.size, spacing=item.spacing)
+        self._file.write(record)
+        self._ends.append(self._ends[-1] + len(record))
+
+    def record(self, row: int) -> bytes:
+        self._file.seek(self._ends[row])
+        return self._file.read(self._ends[row + 1] - self._ends[row])
+
+
+def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory: Inventory) -> Iterator[bytes]:
+    """The records of test with their frames as they were read, which must still be the same. They are read in this
+    process: to send a frame from another takes as long.
+    """
+    wanted = {inventory.sources[row] for row in rows}
+    frames = (
+        (hash_of(frame).hexdigest(), frame)
+        for source in inventory.layout.sources
+        if source.name in wanted
+        for frame in read_frames(source.frame, inventory.reading.grey_range)[0]
+    )
+    for record, row in zip(records, rows, strict=True):
+        frame = next((frame for digest, frame in frames if digest == inventory.pixels[row]), None)
+        if frame is None:
+            raise DatasetError(f"{inventory.files[row][0]} changed while it was being read; run preprocess again")
+        yield with_values(record, original=frame.tobytes())
+
+
+def _grey_levels(sums: NDArray[np.int64], pixels: int) -> tuple[float, float]:
+    """Mean and standard deviation over frames of `pixels` pixels each, from exact integer sums."""
+    count = len(sums) * pixels
+    mean, square = int(sums[:, 0].sum()) / count, int(sums[:, 1].sum()) / count
+    return mean, max(1.0, (square - mean**2) ** 0.5)

@@ -1,0 +1,171 @@
+"""A source on disk -> its annotated frames, or the files that cannot be used and why.
+
+A source is one file of a frame or of a loop with the files of its masks (`nerveseg.preprocessing.layouts`). Every check that
+needs nothing but the source itself is here. Nothing on disk is ever changed.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerveseg.errors import BadFileError
+from nerveseg.imaging.arrays import Frame, Mask, Size, Spacing
+from nerveseg.imaging.dicom import Patient, patient_of, read_header
+from nerveseg.imaging.frame_files import check_frame, read_frames
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.imaging.image_files import IMAGE_SUFFIXES
+from nerveseg.imaging.mask_files import check_mask, read_masks
+from nerveseg.imaging.mask_values import ReadMask, Value
+from nerveseg.preprocessing.layouts import Quarantined, Source
+from nerveseg.preprocessing.listing import Names
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read: the folder of the data set, the values of a mask that are nerve (`data.nerve_labels`), the
+    secret behind the subjects of DICOM files, how reports call files, the size of a pixel of files that do not say it
+    (`data.spacing_mm`), and black and white of those that do not say them.
+    """
+
+    directory: Path
+    labels: tuple[int | str, ...]
+    salt: bytes = field(repr=False)
+    names: Names = field(default_factory=Names)
+    spacing: Spacing | None = None
+    grey_range: GreyRange = field(default_factory=GreyRange)
+
+    def name(self, path: Path) -> str:
+        return self.names(path.relative_to(self.directory))
+
+
+@dataclass(frozen=True)
+class AnnotatedFrame:
+    """One usable frame with its mask, both (H, W).
+
+    `key` is its name in the data set, `name` the one that reports and records may show, and `files` are the frame's and
+    the masks' as those may. `patient` stands for the person examined where a file says who it is, `spacing` is height and
+    width of a pixel in millimetres, None where they are not known, `areas` are the values in its masks with their pixels,
+    those that are no nerve included, `remark` is what was done to frame or mask, '' for nothing.
+    """
+
+    key: str = field(repr=False)
+    name: str
+    files: tuple[str, ...]
+    patient: Patient | None
+    spacing: Spacing | None
+    frame: Frame
+    mask: Mask
+    areas: dict[Value, int]
+    remark: str
+
+    def digests(self) -> tuple[str, str]:
+        """SHA-256 of the frame's pixels, and of the frame's and the mask's together."""
+        pixels = hash_of(self.frame)
+        both = pixels.copy()
+        both.update(np.packbits(self.mask).data)
+        return pixels.hexdigest(), both.hexdigest()
+
+
+def hash_of(frame: Frame) -> "hashlib._Hash":
+    """SHA-256 of a frame's pixels and shape."""
+    found = hashlib.sha256(repr(frame.shape).encode())
+    found.update(np.ascontiguousarray(frame).data)
+    return found
+
+
+def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quarantined]:
+    """The frames of one source, each usable or quarantined; where the source as a whole cannot be used, its files."""
+    header = None
+    try:
+        if source.frame.suffix.lower() not in IMAGE_SUFFIXES:
+            header = read_header(source.frame)
+        frames, told = read_frames(source.frame, reading.grey_range)
+        masks = _union(source, reading)
+        _check_sizes(source, frames, [found.mask for found in masks], reading)
+    except BadFileError as error:
+        yield from _quarantined(source, error, reading)
+        return
+    burned_in = (
+        "text is burned into its pixels: look whether it names the patient" if header and header.burned_in else ""
+    )
+    patient = patient_of(header, reading.salt) if header else None
+    spacing = (header.spacing if header else None) or reading.spacing
+    shown, name = [reading.name(path) for path in (source.frame, *source.masks)], reading.names(source.name)
+    for number, (frame, found) in enumerate(zip(frames, masks, strict=True), start=1):
+        suffix, part = (f"_{number}", f", frame {number}") if len(frames) > 1 else ("", "")
+        try:
+            check_frame(frame, source.frame)
+            if reading.labels or len(found.areas) == 1:  # of several, the inventory asks which are nerve
+                check_mask(found.mask, source.masks[0])
+        except BadFileError as error:
+            yield from _quarantined(source, error, reading, part)
+        else:
+            files = tuple(file + part for file in shown)
+            remark = "; ".join(filter(None, [told, found.remark, burned_in]))
+            yield AnnotatedFrame(
+                source.name + suffix, name + suffix, files, patient, spacing, frame, found.mask, found.areas, remark
+            )
+
+
+def _union(source: Source, reading: Reading) -> list[ReadMask]:
+    """The masks of all frames of a source, several of one frame as their union; all with the remarks of all."""
+    files = [read_masks(path, reading.labels) for path in source.masks]
+    for path, found in zip(source.masks, files, strict=True):
+        if [one.mask.shape for one in found] != [one.mask.shape for one in files[0]]:
+            raise BadFileError(
+                path, f"{_described(found)}, but {reading.name(source.masks[0])} holds {_described(files[0])}",
+                "export all masks of a frame at one size",
+            )  # fmt: skip
+        if len(files) > 1 and len(found) == 1:
+            check_mask(found[0].mask, path)
+    remarks = [remark for found in files for remark in sorted({one.remark for one in found if one.remark})]
+    remarks += [f"union of {len(files)} masks"] * (len(files) > 1)
+    told = "; ".join(dict.fromkeys(remarks))
+    return [
+        ReadMask(np.logical_or.reduce([one.mask for one in of_frame]), _sum(one.areas for one in of_frame), told)
+        for of_frame in zip(*files, strict=True)
+    ]
+
+
+def _sum(areas: Iterable[dict[Value, int]]) -> dict[Value, int]:
+    total = Counter[Value]()
+    for of_mask in areas:
+        total.update(of_mask)
+    return dict(total)
+
+
+def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], reading: Reading) -> None:
+    if len(frames) != len(masks):
+        holder = reading.name(source.masks[0])
+        if len(frames) == 1:
+            raise BadFileError(source.frame, f"one frame, but {holder} holds {len(masks)} masks", "keep one of them")
+        found = f"{len(frames)} frames, but {holder} holds {len(masks)}"
+        raise BadFileError(source.frame, found, "give a loop a mask of as many pages")
+    for frame, mask in zip(frames, masks, strict=True):
+        if frame.shape != mask.shape:
+            found = f"the frame is {_size(frame.shape)} pixels and its mask {_size(mask.shape)}"
+            raise BadFileError(source.frame, found, "export both at one size")
+
+
+def _quarantined(source: Source, error: BadFileError, reading: Reading, part: str = "") -> Iterator[Quarantined]:
+    """The file at fault, and its partners, which are of no use without it."""
+    culprit = Path(str(error.path))
+    for path in (source.frame, *source.masks):
+        if path == culprit:
+            yield Quarantined(reading.name(path) + part, error.reason, error.remedy)
+        else:
+            name = reading.name(culprit)
+            yield Quarantined(reading.name(path) + part, f"its partner {name} cannot be used", f"mend {name}")
+
+
+def _described(masks: list[ReadMask]) -> str:
+    return f"{len(masks)} of {_size(masks[0].mask.shape)} pixels"
+
+
+def _size(shape: Size) -> str:
+    return f"{shape[1]}x{shape[0]}"

@@ -1,0 +1,119 @@
+"""Train, val and test by subject: neighbouring frames of a subject are nearly equal, so a subject is in one part.
+
+Without explicit lists, subjects are ordered by prevalence (the share of their frames that show the nerve) and a
+part is a systematic sample of that order, so that each part spans the range from rare to frequent. With folds the
+test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold, but
+for those in `val_subjects`, which are val in all. Where the test subjects are named as well, they are test in all folds,
+and of the others every `folds`-th is val: no fold learns from a test subject, so that an ensemble of them can be tested.
+Subjects that share a frame (a copy under two names) stay together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from nerveseg.errors import DatasetError
+from nerveseg.params import SplitParams
+from nerveseg.preprocessing.layouts import natural_key
+
+SPLITS = ("train", "val", "test")
+Group = tuple[str, ...]  # subjects that must not be parted
+
+
+def split_subjects(
+    prevalence: Mapping[str, float], params: SplitParams, seed: int, linked: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
+    """Assign each subject to a split.
+
+    Args:
+        prevalence: of each subject, 0..1, in the order of the data set.
+        params: fractions of the subjects, or explicit lists, which win over the fractions and over `linked`.
+        seed: of the order among subjects of equal prevalence and of the samples' offsets.
+        linked: pairs of subjects that share a frame.
+
+    Returns:
+        subject -> "train", "val" or "test".
+
+    Raises:
+        DatasetError: a listed subject does not exist, or a split would stay empty.
+    """
+    for key in ("val_subjects", "test_subjects"):
+        if unknown := [subject for subject in getattr(params, key) if subject not in prevalence]:
+            raise DatasetError(
+                f"split.{key} names {', '.join(unknown)}; the data set's subjects are {_shown(prevalence)}"
+            )
+    rng = np.random.default_rng([seed, 0x5917])
+    subjects = list(prevalence)
+    named = {*params.val_subjects, *params.test_subjects}
+    groups = _groups(subjects, [pair for pair in linked if named.isdisjoint(pair)])
+    order = [groups[i] for i in rng.permutation(len(groups))]
+    order.sort(key=lambda group: float(np.mean([prevalence[subject] for subject in group])))
+    test = [group for group in order if set(group) <= set(params.test_subjects)]
+    val = [group for group in order if set(group) <= set(params.val_subjects)]
+    if params.folds:
+        dealt = _without(order, test)
+        if params.folds > len(dealt):
+            raise DatasetError(
+                f"split.folds is {params.folds}, but there are {len(dealt)} subjects or groups of them that share a frame "
+                "to deal to them; use fewer folds"
+            )
+        drawn = dealt[params.fold :: params.folds]
+        if test:
+            val = drawn
+        else:
+            test = _without(drawn, val)
+    elif not test:
+        free = _without(order, val)
+        test = _systematic(free, min(_count(params.test_fraction, order), len(free) - (1 if val else 2)), rng)
+    if not val:
+        free = _without(order, test)
+        val = _systematic(free, min(_count(params.val_fraction, order), len(free) - 1), rng)
+    train = _without(order, [*val, *test])
+    parts = dict(zip(SPLITS, (train, val, test), strict=True))
+    if empty := [split for split, members in parts.items() if not members]:
+        raise DatasetError(
+            f"{len(subjects)} subjects ({_shown(subjects)}) leave no subject for {' and '.join(empty)}; at least 3 "
+            "without a frame in common are needed, one each for train, val and test: add subjects, or change the split "
+            "section of params.yaml"
+        )
+    split_of = {subject: split for split, members in parts.items() for group in members for subject in group}
+    assert len(split_of) == sum(len(group) for members in parts.values() for group in members) == len(subjects), (  # noqa: S101 - the promise of this module
+        "a subject stands in two splits"
+    )
+    return split_of
+
+
+def _shown(subjects: Iterable[str], most: int = 50) -> str:
+    names = sorted(subjects, key=natural_key)
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _groups(subjects: Sequence[str], linked: Iterable[tuple[str, str]]) -> list[Group]:
+    """Subjects that are linked, directly or by way of others, together; in the order of their first members."""
+    number = {subject: i for i, subject in enumerate(subjects)}
+    pairs = np.array([[number[one], number[other]] for one, other in linked], dtype=int).reshape(-1, 2)
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(subjects), len(subjects)))
+    _, labels = connected_components(links, directed=False)
+    members: dict[int, list[str]] = {}
+    for subject, label in zip(subjects, labels, strict=True):
+        members.setdefault(int(label), []).append(subject)
+    return [tuple(group) for group in members.values()]
+
+
+def _count(fraction: float, groups: Sequence[Group]) -> int:
+    return max(1, round(fraction * len(groups)))
+
+
+def _without(groups: Sequence[Group], taken: Sequence[Group]) -> list[Group]:
+    return [group for group in groups if group not in taken]
+
+
+def _systematic(groups: Sequence[Group], count: int, rng: np.random.Generator) -> list[Group]:
+    """`count` groups at equal steps through the order, from a random offset."""
+    if count < 1:
+        return []
+    step = len(groups) / count
+    positions = (rng.uniform(0, 1) + np.arange(count)) * step
+    return [groups[int(position)] for position in np.unique(positions.astype(int)) if position < len(groups)]

@@ -1,0 +1,77 @@
+"""Work on many files in processes, by joblib; the results come in the order of the work, whoever was first.
+
+Where the environment names a Dask scheduler (`DASK_SCHEDULER_ADDRESS`), its workers do the work; they must see the same
+files at the same paths. Else as many processes as the machine lends cores; a few files are read in this process.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
+
+from joblib import Parallel, cpu_count, delayed, parallel_config
+
+from nerveseg.errors import NervesegError
+from nerveseg.processes.parent import end_with_the_parent
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
+CHUNK = 32  # items that travel together: sending one by one costs as much as reading it
+WINDOW = 32  # chunks under way or waiting to be taken: without a bound, results pile up where taking them is slower
+FEW = 16 * CHUNK  # fewer items than this are done before processes have started and caught up
+
+
+def in_order(
+    function: Callable[[Item], Sequence[Result]], items: Sequence[Item], workers: int | None = None
+) -> Iterator[Result]:
+    """The results of `function` for each item, joined, in the order of `items`.
+
+    Args:
+        function: picklable, at the top level of a module; gives any number of results for an item.
+        items: what to work on.
+        workers: processes on this machine; None: one for each core. 1: this process.
+
+    Raises:
+        NervesegError: a Dask scheduler is named but cannot be reached, or the package is missing.
+    """
+    address = os.environ.get(SCHEDULER_VARIABLE)
+    workers = cpu_count() if workers is None else workers
+    if not address and (workers == 1 or len(items) <= FEW):
+        for item in items:
+            yield from function(item)
+        return
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    windows = [chunks[start : start + WINDOW] for start in range(0, len(chunks), WINDOW)]
+    with ExitStack() as stack:
+        if address:
+            stack.enter_context(_dask(address))
+            stack.enter_context(parallel_config("dask"))
+        make = partial(Parallel, -1) if address else partial(processes, workers)
+        work = stack.enter_context(make(return_as="generator", batch_size=1))
+        for window in windows:
+            yield from chain.from_iterable(work(delayed(_apply)(function, chunk) for chunk in window))
+
+
+def processes(workers: int, **options: Any) -> Parallel:
+    """Processes of joblib's that end with this one, also where it is killed: what they write has no owner then."""
+    return Parallel(n_jobs=workers, initializer=end_with_the_parent, **options)
+
+
+def _apply(function: Callable[[Item], Sequence[Result]], items: Sequence[Item]) -> list[Result]:
+    return [result for item in items for result in function(item)]
+
+
+def _dask(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise NervesegError(
+            f"{SCHEDULER_VARIABLE} is {address}, but Dask is not installed: pip install -e '.[dask]'"
+        ) from None
+    try:
+        return Client(address, timeout="20s", set_as_default=True)
+    except OSError as error:
+        raise NervesegError(f"{SCHEDULER_VARIABLE} is {address}, where no scheduler answers ({error})") from None

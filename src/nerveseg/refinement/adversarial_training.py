@@ -1,0 +1,216 @@
+"""Training of the refiners, on degraded frames with the U-Net's predictions of them: the control, which minimises the
+segmentation loss alone, and the same refiner against a critic.
+
+Until the critic joins, after `warmup_epochs`, they are one and the same, and after that they see the same batches: what they
+differ by at the end is the critic's doing. Each keeps the weights of its best epoch by the rule of `gains`, the refiner with
+a critic that of an epoch in which it had one; where none gains it stays the identity. An arm of which a loss is no longer a
+number is trained no further, and keeps what it had.
+
+The steps of the arms are computed side by side, each in a function of its own. In one function TensorFlow shares between
+them what both compute of the masks alone, and its sum of three gradients or more (`AddN`) takes first whichever of them
+nobody else waits for: what came out depended on which arm was faster.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from tqdm import tqdm
+
+from nerveseg.dataset.records import DatasetInfo, whole_batches
+from nerveseg.inference.postprocessing import Cutoffs, Estimate
+from nerveseg.measures.overlap import count
+from nerveseg.params import GanParams, UNetParams
+from nerveseg.refinement.arm_training import RefinerArm, estimate_of
+from nerveseg.refinement.critic import Critic
+from nerveseg.refinement.degraded_batches import Given, RefinerInputs
+from nerveseg.refinement.gains import best_of
+from nerveseg.refinement.refiner import learnt
+from nerveseg.training.checkpoints import Checkpoint, State, assign, values_of
+from nerveseg.unet.training import EpochCallback
+
+CONTROL, ADVERSARIAL = "control", "adversarial"
+OF_EACH = ("segmentation_loss", "val_dice", "val_dice_degraded")
+OF_CRITIC = ("adversarial_loss", "critic_loss", "critic_accuracy")
+HISTORY_COLUMNS = ["epoch", *(f"{arm}_{key}" for arm in (CONTROL, ADVERSARIAL) for key in OF_EACH), *OF_CRITIC]
+
+
+class AdversarialTraining:
+    """The arms by name, and the steps that all of them take together.
+
+    Args:
+        build: makes a refiner.
+        build_critic: makes the critic; None for the control alone.
+        inputs: what they learn from.
+        params: the `gan` section.
+        loss: the `unet` section, for the weights of the segmentation loss.
+        cutoffs: of the U-Net, with which epochs are scored.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], tf.keras.Model],
+        build_critic: Callable[[], Critic] | None,
+        inputs: RefinerInputs,
+        params: GanParams,
+        loss: UNetParams,
+        cutoffs: Cutoffs,
+    ) -> None:
+        control = RefinerArm(build, None, params, loss)  # first, so that no critic changes its random weights
+        self.arms = {CONTROL: control}
+        if build_critic is not None:
+            self.arms[ADVERSARIAL] = RefinerArm(build, build_critic(), params, loss)
+        self.inputs, self.params, self._cutoffs = inputs, params, cutoffs
+        self._steps = {name: tf.function(arm.update, reduce_retracing=True) for name, arm in self.arms.items()}
+        self._look = tf.function(self._looks, reduce_retracing=True)
+
+    def fit(
+        self,
+        rounds: Sequence[Path],
+        val: Sequence[Path],
+        info: DatasetInfo,
+        seed: int,
+        checkpoint: Checkpoint,
+        on_epoch: EpochCallback,
+    ) -> pd.DataFrame:
+        """Train, and leave the `averaged` network of each arm with its best weights.
+
+        Returns:
+            The history, columns `HISTORY_COLUMNS`, a row an epoch; epoch 0 is the U-Net as it came. What there is not is
+            NaN: the losses of a critic before it joins, and all of an arm from the epoch on in which it diverged.
+        """
+        size = self.params.batch_size
+        validation = {
+            "val_dice": self.inputs.val(val, info, size, degraded=False),
+            "val_dice_degraded": self.inputs.val(val, info, size, degraded=True),
+        }
+        history, states = self._begin(checkpoint, validation)
+        for arm in self.arms.values():
+            arm.become(self.arms[CONTROL])
+        best = {name: states.pop(f"{name}/best", values_of(learnt(arm.averaged))) for name, arm in self.arms.items()}
+        for name, variables in self._state().items():
+            if name in states:
+                assign(variables, states[name])
+        epochs = range(len(history), self.params.epochs + 1)
+        given = iter(whole_batches(rounds, info, size, seed, epochs) if epochs else ())
+        steps = -(-info.frames["train"] // size)
+        for epoch in (progress := tqdm(epochs, desc="refiner", unit="epoch")):
+            if not (alive := [name for name in self.arms if not diverged_in(history, name)]):
+                break
+            row = self._train_epoch(islice(given, steps), epoch, alive) | self._validate(validation, self._look)
+            history.loc[epoch] = pd.Series(row := {"epoch": epoch, **self._of_alive(row, alive)})
+            for name, arm in self.arms.items():
+                if kept_epoch(history, name) == epoch:
+                    best[name] = values_of(learnt(arm.averaged))
+            states = {name: values_of(variables) for name, variables in self._state().items()}
+            on_epoch(epoch, row)
+            checkpoint.save(history, states | {f"{name}/best": weights for name, weights in best.items()})
+            progress.set_postfix({name: f"{row[f'{name}_val_dice_degraded']:.3f}" for name in self.arms})
+        for name, arm in self.arms.items():
+            assign(learnt(arm.averaged), best[name])
+        return history.astype({"epoch": int})
+
+    def _begin(
+        self, checkpoint: Checkpoint, validation: Mapping[str, Sequence[Given]]
+    ) -> tuple[pd.DataFrame, dict[str, State]]:
+        """The history and the states of a training that was stopped, or of one that begins."""
+        history, states = checkpoint.restore() or (
+            pd.DataFrame([{"epoch": 0, **self._validate(validation, self._unrefined)}]),
+            {},
+        )
+        if states:
+            print(f"going on after epoch {history['epoch'].iloc[-1]:.0f}", flush=True)
+        return history.reindex(columns=HISTORY_COLUMNS).astype(float), states
+
+    def _state(self) -> dict[str, Sequence[tf.Variable]]:
+        return {f"{name}/{part}": of for name, arm in self.arms.items() for part, of in arm.state().items()}
+
+    def _train_epoch(
+        self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int, alive: Sequence[str]
+    ) -> dict[str, float]:
+        """Means of the losses over one round."""
+        together = epoch > self.params.warmup_epochs
+        taught = [name for name in alive if together or name == CONTROL]
+        with ThreadPoolExecutor(len(taught)) as pool:
+            measured = [self._update(given, taught, pool) for given in self.inputs.train(rounds, epoch)]
+        means = {key: _mean([float(step[key]) for step in measured], key) for key in measured[0]}
+        if not together:
+            for name, arm in self.arms.items():
+                arm.become(self.arms[CONTROL])
+                means[f"{name}_segmentation_loss"] = means[f"{CONTROL}_segmentation_loss"]
+        return means
+
+    def _of_alive(self, row: dict[str, float], alive: Sequence[str]) -> dict[str, float]:
+        """The row with NaN in all of an arm that has diverged, now or before."""
+        gone = [
+            name
+            for name in self.arms
+            if name not in alive or not np.isfinite([row[key] for key in _of(name) if key in row]).all()
+        ]
+        return row | {key: float("nan") for name in gone for key in _of(name)}
+
+    def _update(self, given: Given, taught: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, tf.Tensor]:
+        """One step of each arm, side by side: no arm reads what another writes."""
+        losses = pool.map(lambda name: self._steps[name](given), taught)
+        return {
+            f"{name}_{key}" if key in OF_EACH else key: value
+            for name, of_arm in zip(taught, losses, strict=True)
+            for key, value in of_arm.items()
+        }
+
+    def _looks(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        return {name: arm.look(given) for name, arm in self.arms.items()}
+
+    def _unrefined(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        return dict.fromkeys(self.arms, estimate_of(given.logits, given.presence))
+
+    def _validate(
+        self,
+        validation: Mapping[str, Sequence[Given]],
+        look: Callable[[Given], Mapping[str, tuple[tf.Tensor, tf.Tensor]]],
+    ) -> dict[str, float]:
+        """Mean Dice of each arm at the network's size, with the U-Net's cut-offs: it is the masks that ship that must gain,
+        and what a refiner adds to frames that show no nerve may be left to presence.
+        """
+        scores: dict[str, float] = {}
+        for key, batches in validation.items():
+            dices: dict[str, list[float]] = {name: [] for name in self.arms}
+            for given in batches:
+                truths = given.masks.numpy()[..., 0] > 0.5
+                for name, (probability, presence) in look(given).items():
+                    estimates = map(Estimate, probability.numpy()[..., 0], presence.numpy()[:, 0])
+                    masks = map(self._cutoffs.mask, estimates)
+                    dices[name] += [count(*pair).dice for pair in zip(truths, masks, strict=True)]
+            scores |= {f"{name}_{key}": float(np.mean(of)) for name, of in dices.items()}
+        return scores
+
+
+def kept_epoch(history: pd.DataFrame, arm: str) -> int:
+    """The epoch whose weights an arm keeps; 0 where it stays the identity."""
+    scores = history[[f"{arm}_val_dice", f"{arm}_val_dice_degraded"]]
+    if arm == ADVERSARIAL:
+        scores = scores.where(history["critic_loss"].notna() | (history["epoch"] == 0))
+    clean, degraded = (scores[column].tolist() for column in scores)
+    return best_of(clean, degraded)
+
+
+def diverged_in(history: pd.DataFrame, arm: str) -> int | None:
+    """The epoch in which a loss or score of an arm was no longer a number; None where there was none."""
+    missing = history.loc[(history["epoch"] > 0) & history[f"{arm}_segmentation_loss"].isna(), "epoch"]
+    return int(missing.iloc[0]) if len(missing) else None
+
+
+def _of(arm: str) -> list[str]:
+    """Columns of the history that are numbers as long as an arm has not diverged."""
+    own = [f"{arm}_{key}" for key in OF_EACH]
+    return [*own, *(key for key in OF_CRITIC if key != "critic_accuracy")] if arm == ADVERSARIAL else own
+
+
+def _mean(values: Sequence[float], key: str) -> float:
+    """Over the steps; of the accuracy over those in which there was something to judge."""
+    seen = [value for value in values if key != "critic_accuracy" or not np.isnan(value)]
+    return float(np.mean(seen, dtype=np.float64)) if seen else float("nan")

@@ -1,0 +1,103 @@
+"""One refiner in training: against a critic, or without one as the control; and one update of it.
+
+The refiner minimises the loss of the U-Net, and the cross-entropy of the frame being a degraded one, plus, where it has a
+critic, `adversarial_weight` times what the critic makes of its masks; the critic learns with a rate of its own (Heusel et
+al. 2017, "GANs trained by a two time-scale update rule") and rests in steps in which it was right more often than
+`critic_rest`, so that it cannot run away. What is scored and kept is an average of the refiner's weights, as for the U-Net.
+"""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from nerveseg.params import GanParams, UNetParams
+from nerveseg.refinement.critic import Critic
+from nerveseg.refinement.degraded_batches import Given
+from nerveseg.refinement.refiner import POOR, learnt
+from nerveseg.training.checkpoints import assign, values_of
+from nerveseg.unet.losses import binary_cross_entropy, presence_loss, segmentation_loss
+from nerveseg.unet.network import LOGITS, PRESENCE
+from nerveseg.unet.segmenter import agreed_presence
+
+
+class RefinerArm:
+    """The networks of one arm, their optimisers, and the average of the refiner's weights.
+
+    Args:
+        build: makes a refiner.
+        critic: or None.
+        params: the `gan` section.
+        loss: the `unet` section, for the weights of the loss.
+    """
+
+    def __init__(
+        self, build: Callable[[], tf.keras.Model], critic: Critic | None, params: GanParams, loss: UNetParams
+    ) -> None:
+        self.refiner, self.averaged, self.critic = build(), build(), critic
+        self._learnt, self._average = learnt(self.refiner), learnt(self.averaged)
+        assign(self._average, values_of(self._learnt))
+        self._params, self._loss = params, loss
+        self._optimiser = tf.keras.optimizers.Adam(params.lr, beta_1=0.5, jit_compile=False)
+        self._optimiser.build(self.refiner.trainable_variables)
+        if critic is not None:
+            self._critic_optimiser = tf.keras.optimizers.Adam(params.critic_lr, beta_1=0.5, jit_compile=False)
+            self._critic_optimiser.build(critic.network.trainable_variables)
+
+    def become(self, other: "RefinerArm") -> None:
+        """Take over its refiner as it is in training, average and optimiser included; critics stay with their arms."""
+        for own, theirs in zip(self._of_refiner(), other._of_refiner(), strict=True):  # noqa: SLF001 - of one class
+            own.assign(theirs)
+
+    def update(self, given: Given) -> dict[str, tf.Tensor]:
+        """One update of the refiner, and then, where there is a critic, one of that; the losses before them."""
+        critic = self.critic
+        measured = {}
+        with tf.GradientTape() as tape:
+            refined = self.refiner([given.frames, given.logits, given.presence], training=True)
+            predicted = tf.sigmoid(refined[LOGITS])
+            total = measured["segmentation_loss"] = segmentation_loss(
+                self._loss, given.masks, refined[LOGITS]
+            ) + presence_loss(self._loss, given.masks, refined[PRESENCE])
+            if critic is not None:
+                measured["adversarial_loss"] = critic.generator_loss(given.frames, given.masks, predicted)
+                total += self._params.adversarial_weight * measured["adversarial_loss"]
+            total += binary_cross_entropy(given.poor, refined[POOR])
+        variables = self.refiner.trainable_variables
+        self._optimiser.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
+        step = tf.cast(self._optimiser.iterations, tf.float32)
+        forgotten = 1.0 - tf.minimum(self._params.average_decay, step / (step + 9.0))
+        for average, variable in zip(self._average, self._learnt, strict=True):
+            average.assign_sub(forgotten * (average - variable))
+        if critic is not None:
+            measured |= self._criticise(critic, given, tf.stop_gradient(predicted))
+        return measured
+
+    def _criticise(self, critic: Critic, given: Given, predicted: tf.Tensor) -> dict[str, tf.Tensor]:
+        variables = critic.network.trainable_variables
+        with tf.GradientTape() as tape:
+            judgement = critic.judge(given.frames, given.masks, predicted)
+        gradients = tape.gradient(judgement.loss, variables)
+        if not judgement.accuracy > self._params.critic_rest:  # NaN, of a critic without accuracy, never rests
+            self._critic_optimiser.apply_gradients(zip(gradients, variables, strict=True))
+        return {"critic_loss": judgement.loss, "critic_accuracy": judgement.accuracy}
+
+    def look(self, given: Given) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the average of the weights says: probability of nerve (N, H, W, 1) and presence (N, 1), 0..1."""
+        refined = self.averaged([given.frames, given.logits, given.presence], training=False)
+        return estimate_of(refined[LOGITS], refined[PRESENCE])
+
+    def _of_refiner(self) -> list[tf.Variable]:
+        return [*self._learnt, *self._average, *self._optimiser.variables]
+
+    def state(self) -> dict[str, Sequence[tf.Variable]]:
+        """All that an update changes, by name."""
+        own: dict[str, Sequence[tf.Variable]] = {"refiner": self._of_refiner()}
+        if self.critic is None:
+            return own
+        return own | {"critic": self.critic.network.weights, "critic_optimiser": self._critic_optimiser.variables}
+
+
+def estimate_of(logits: tf.Tensor, presence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Probability of nerve (N, H, W, 1) and presence (N, 1), 0..1, from the logits of both."""
+    probability = tf.sigmoid(logits)
+    return probability, agreed_presence(tf.sigmoid(presence), probability)

@@ -1,0 +1,90 @@
+"""What refiners learn from and are scored on: poor frames with the U-Net's predictions of them, as wrong as on unseen people.
+
+Train frames are degraded at all severities, a part of them not at all. The U-Net has learnt from the clean ones, so that
+its predictions of them are better than of other people; a share of its predictions is corrupted to make up for it
+(`mask_corruption`).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from nerveseg.augmentation.degradations import SEVERITIES, degrade_at_random
+from nerveseg.dataset.records import DatasetInfo, batches
+from nerveseg.params import DegradationParams
+from nerveseg.refinement.mask_corruption import corrupt_some
+from nerveseg.unet.network import LOGITS, PRESENCE
+
+TRAIN_SEVERITIES = (0, 0, *SEVERITIES)
+VAL_SEVERITY = 3
+STAGE_SEED = 0x6A4
+
+
+class Given(NamedTuple):
+    """A batch: grey levels 0..255, the annotated shares of nerve 0..1, and the U-Net's logits, each float32 (N, H, W, 1);
+    its logit of presence, and whether the frame was degraded, 0 or 1, each (N, 1).
+    """
+
+    frames: tf.Tensor
+    masks: tf.Tensor
+    logits: tf.Tensor
+    presence: tf.Tensor
+    poor: tf.Tensor
+
+
+class RefinerInputs:
+    """Makes these batches with a trained U-Net, its two halves side by side.
+
+    Args:
+        unet: from `build_unet`; it is not changed.
+        corruption: share of the train predictions that is corrupted.
+        strengths: of the degradations.
+        seed: of every draw.
+    """
+
+    def __init__(self, unet: tf.keras.Model, corruption: float, strengths: DegradationParams, seed: int) -> None:
+        self._corruption, self._strengths, self._seed = corruption, strengths, seed
+
+        def side_by_side(parts: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+            said = [unet(part, training=False) for part in parts]
+            return {key: tf.concat([part[key] for part in said], 0) for key in (LOGITS, PRESENCE)}
+
+        self._predict = tf.function(side_by_side, reduce_retracing=True)
+
+    def train(self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int) -> Iterator[Given]:
+        """The batches of one epoch from those of `whole_batches`; the next is made while one is used."""
+        of_frames, of_predictions = (np.random.default_rng([self._seed, STAGE_SEED, epoch, draws]) for draws in (0, 1))
+        with ThreadPoolExecutor(1) as maker:
+            waiting = None
+            for frames, masks in rounds:
+                made = maker.submit(self._corrupted, frames, masks, of_frames, of_predictions)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = made
+            if waiting is not None:
+                yield waiting.result()
+
+    def val(self, shards: Sequence[Path], info: DatasetInfo, batch_size: int, *, degraded: bool) -> list[Given]:
+        """All val frames, as they are or each degraded by one kind at `VAL_SEVERITY`."""
+        rng = np.random.default_rng([self._seed, STAGE_SEED])
+        severities = (VAL_SEVERITY,) if degraded else (0,)
+        return [self._given(frames, masks, severities, rng) for frames, masks in batches(shards, info, batch_size)]
+
+    def _corrupted(
+        self, frames: tf.Tensor, masks: tf.Tensor, of_frames: np.random.Generator, of_predictions: np.random.Generator
+    ) -> Given:
+        given = self._given(frames, masks, TRAIN_SEVERITIES, of_frames)
+        logits = corrupt_some(given.logits.numpy()[..., 0], self._corruption, of_predictions)
+        return given._replace(logits=tf.constant(logits[..., np.newaxis]))
+
+    def _given(self, frames: tf.Tensor, masks: tf.Tensor, severities: Sequence[int], rng: np.random.Generator) -> Given:
+        levels, drawn = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), severities, self._strengths, rng)
+        seen = tf.constant(levels[..., np.newaxis], tf.float32)
+        middle = len(seen) // 2
+        said = self._predict([seen[:middle], seen[middle:]] if middle else [seen])
+        poor = tf.constant((drawn > 0)[:, np.newaxis], tf.float32)
+        return Given(seen, masks, said[LOGITS], said[PRESENCE], poor)

@@ -1,0 +1,101 @@
+"""Which arm is chosen, by its scores on val: a refined one where it gains over the U-Net (`gains`), else the U-Net.
+
+What gains is the score that the user names, Dice of all frames or of those with a nerve; neither may be paid for with the
+other, as by a refiner that empties the masks of doubtful frames. A critic must show what it is for: the refiner trained against
+one is chosen only where its gain over the one without lies beyond chance. A tie goes to the simpler arm.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nerveseg.augmentation.degradations import degrade_at_random
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.thresholds import case_table
+from nerveseg.measures.intervals import Interval, subject_interval
+from nerveseg.measures.overlap import scored, summarise
+from nerveseg.params import DegradationParams, PostprocessParams
+from nerveseg.refinement.ablation_arms import Arms
+from nerveseg.refinement.adversarial_training import ADVERSARIAL, CONTROL
+from nerveseg.refinement.degraded_batches import VAL_SEVERITY
+from nerveseg.refinement.gains import MOST_LOSS, best_of
+from nerveseg.refinement.outcome import UNET, Refinement
+
+STAGE_SEED = 0x6A5
+DRAWS = 2  # degraded variants of each val frame
+RESAMPLES = 1000
+
+
+def choose(
+    arms: Arms,
+    val: HeldOut,
+    params: PostprocessParams,
+    strengths: DegradationParams,
+    seed: int,
+    remarks: Sequence[str],
+) -> Refinement:
+    """Score the arms, with their cut-offs, on val frames as they are and degraded at random at severity 3.
+
+    Args:
+        arms: as they would ship.
+        val: frames that none of them learnt from.
+        params: name the score.
+        strengths: of severity 3, among others.
+        seed: of the degradations and of the interval.
+        remarks: on the training.
+    """
+    rng = np.random.default_rng([seed, STAGE_SEED])
+    poor = np.concatenate([degrade_at_random(val.frames, (VAL_SEVERITY,), strengths, rng)[0] for _ in range(DRAWS)])
+    of_clean, of_degraded = _cases(arms, val, val.frames, 1), _cases(arms, val, poor, DRAWS)
+    clean, degraded = _scores(of_clean), _scores(of_degraded)
+    named = {"challenge": "dice", "dice_nerve": "dice_nerve"}[params.score]
+    paid = ((clean < clean.loc[UNET] - MOST_LOSS) | (degraded < degraded.loc[UNET])).any(axis=1)
+
+    def best(names: list[str]) -> str:
+        return names[best_of(clean.loc[names, named].tolist(), degraded[named].mask(paid).loc[names].tolist())]
+
+    arm, beyond_control = best(list(arms.cutoffs)), ""
+    if arm == ADVERSARIAL and CONTROL in arms.cutoffs:
+        gain, interval = _gain(of_degraded, named, seed)
+        beyond_control = f"{gain:+.4f} Dice on degraded val frames {interval.beside('+.4f')}"
+        if not interval.low > 0:
+            arm = best([name for name in arms.cutoffs if name != ADVERSARIAL])
+    return Refinement(
+        arm,
+        {name: float(clean[named].loc[name]) for name in arms.cutoffs},
+        {name: float(degraded[named].loc[name]) for name in arms.cutoffs},
+        tuple(remarks),
+        _reason(arm, beyond_control),
+    )
+
+
+def _reason(arm: str, beyond_control: str) -> str:
+    if arm == ADVERSARIAL:
+        over = f", {beyond_control} over the one without" if beyond_control else ""
+        return f"Val chose the one trained against a critic, which gained most{over}."
+    tie = f"The critic was worth {beyond_control}, which may be chance, and a tie goes to the arm without. "
+    why = "which gained over the U-Net" if arm == CONTROL else "over which no other gained"
+    name = "the one trained without a critic" if arm == CONTROL else "the U-Net with its cut-offs"
+    return f"{tie if beyond_control else ''}Val chose {name}, {why}."
+
+
+def _gain(cases: dict[str, pd.DataFrame], measure: str, seed: int) -> tuple[float, Interval]:
+    """Of the refiner with a critic over the one without, frame by frame."""
+    with_critic, without = (scored(cases[name])[measure] for name in (ADVERSARIAL, CONTROL))
+    gains = pd.DataFrame({"subject": cases[CONTROL]["subject"], "gain": with_critic - without})
+    return float(gains["gain"].mean()), subject_interval(gains, "gain", RESAMPLES, seed)
+
+
+def _cases(arms: Arms, val: HeldOut, frames: NDArray[np.uint8], draws: int) -> dict[str, pd.DataFrame]:
+    """Of each arm a row for each frame, with its `subject`."""
+    truths, subjects = [*val.truths] * draws, [*val.subjects] * draws
+    estimates = arms.estimates(frames, [truth.shape for truth in truths])
+    return {name: case_table(estimates[name], truths, of).assign(subject=subjects) for name, of in arms.cutoffs.items()}
+
+
+def _scores(cases: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """`dice` and `dice_nerve` of each arm; where no frame shows a nerve, the second is NaN."""
+    summaries = {name: summarise(of) for name, of in cases.items()}
+    return pd.DataFrame(summaries).T[["dice", "dice_nerve"]].astype(float)

@@ -1,0 +1,52 @@
+"""What came of the refiners: which arm val chose, and how all of them scored there.
+
+It is kept beside the chosen model as `refinement.json`, with what the training of the refiners was remarked for.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from nerveseg.errors import ModelError
+from nerveseg.files.checked_folder import STRICT, CheckedFolder, write_typed
+from nerveseg.params import Share
+
+FILE_NAME = "refinement.json"
+UNET = "unet"  # the arm without a refiner
+
+
+@dataclass(frozen=True, config=STRICT)
+class Refinement:
+    """`arm` is the chosen one, `unet` where no refiner gained, and `reason` a sentence why; `clean` and `degraded` are the
+    scores of every arm on val, and `remarks` are sentences on the training.
+    """
+
+    arm: str
+    clean: dict[str, Share]
+    degraded: dict[str, Share]
+    remarks: tuple[str, ...]
+    reason: str
+
+    @model_validator(mode="after")
+    def _scores_of_every_arm(self) -> Self:
+        if self.arm not in self.clean or self.clean.keys() != self.degraded.keys():
+            raise ValueError(f"clean and degraded must have the scores of the same arms, {self.arm} among them")
+        return self
+
+    @property
+    def used(self) -> bool:
+        """Whether a refiner was chosen."""
+        return self.arm != UNET
+
+    def __str__(self) -> str:
+        scores = ", ".join(f"{arm} {self.clean[arm]:.3f} / {self.degraded[arm]:.3f}" for arm in self.clean)
+        return f"val, clean / degraded: {scores}. {self.reason}"
+
+    def write(self, directory: Path) -> None:
+        write_typed(directory / FILE_NAME, self)
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        return CheckedFolder(directory, ModelError, "make it again with `dvc repro train_gan`").read(FILE_NAME, cls)

@@ -1,0 +1,81 @@
+"""A U-Net under a refiner as one trained model.
+
+On disk it is a folder: `refined_segmenter.json`, the refiner's first channels and the cut-offs, beside `refiner.npz` with what
+the refiner has learnt and `unet/`, the U-Net as `Segmenter.save` writes it; `files.json` lists them (`checked_folder`).
+"""
+
+from pathlib import Path
+from typing import Self
+
+import tensorflow as tf
+from pydantic.dataclasses import dataclass
+
+from nerveseg.errors import ModelError
+from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.inference.model_folder import REFINED_NAME, SEGMENTER_NAME, holds
+from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.inference.predictor import Predictor
+from nerveseg.params import Count
+from nerveseg.refinement.refiner import build_refiner, load_learnt, save_learnt, start_from
+from nerveseg.unet.segmenter import REMEDY, UNET_FOLDER, Segmenter, estimates_of
+
+REFINER_WEIGHTS = "refiner.npz"
+
+
+@dataclass(frozen=True, config=STRICT)
+class RefinedSegmenterConfig:
+    """First channels of the refiner, and the cut-offs that were found on val with it."""
+
+    filters: Count
+    cutoffs: Cutoffs
+
+
+class RefinedSegmenter(Predictor):
+    """A U-Net and a refiner with their weights, and the cut-offs that belong to both."""
+
+    def __init__(self, config: RefinedSegmenterConfig, segmenter: Segmenter, refiner: tf.keras.Model) -> None:
+        self.config, self.segmenter, self.refiner = config, segmenter, refiner
+        frames = tf.keras.Input((*segmenter.size, 1), name="frames")
+        (estimate,) = estimates_of(frames, segmenter.unet, [refiner], flip=segmenter.config.flip)
+        self.network = tf.keras.Model(frames, estimate)
+        run = tf.function(self.network, reduce_retracing=True)
+        super().__init__(run, segmenter.size, config.cutoffs, segmenter.learnt_frames, segmenter.grey_range)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            ModelError: the folder holds no refined segmenter, or weights that do not fit it.
+        """
+        folder = CheckedFolder(directory, ModelError, REMEDY)
+        config = folder.read(REFINED_NAME, RefinedSegmenterConfig)
+        segmenter = Segmenter.load(directory / UNET_FOLDER)
+        unet = segmenter.config
+        refiner = start_from(build_refiner(unet.unet, config.filters, unet.input), segmenter.unet)
+        load_learnt(refiner, folder.file(REFINER_WEIGHTS))
+        return cls(config, segmenter, refiner)
+
+    def save(self, directory: Path) -> None:
+        """Write into a folder, and list what is in it."""
+        write_typed(directory / REFINED_NAME, self.config)
+        save_learnt(self.refiner, directory / REFINER_WEIGHTS)
+        (directory / UNET_FOLDER).mkdir()
+        self.segmenter.save(directory / UNET_FOLDER)
+        list_files(directory)
+
+
+def load_training(directory: Path) -> Segmenter | RefinedSegmenter:
+    """The one training in a folder, with a refiner or without.
+
+    Raises:
+        ModelError: the folder holds none.
+    """
+    if holds(directory, REFINED_NAME):
+        return RefinedSegmenter.load(directory)
+    if not holds(directory, SEGMENTER_NAME):
+        found = "holds no trained model" if directory.is_dir() else "was not found"
+        raise ModelError(
+            f"{directory} {found}; run `dvc repro` or `dvc pull` to get a trained model, or name the folder of one"
+        )
+    return Segmenter.load(directory)

@@ -1,0 +1,62 @@
+"""A verdict of the gate as a person reads it: on a terminal, and as Markdown under a pull request.
+
+Subjects are many: of them Markdown shows those that fell by more than the margin, and folds the others away.
+"""
+
+import pandas as pd
+
+from nerveseg.registry.gate import SUBJECT, Verdict
+from nerveseg.text.foreign_text import in_markdown, on_one_line
+
+_COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
+_NAMED = 3  # subjects in a sentence
+
+
+def as_text(verdict: Verdict, base: str) -> str:
+    """The whole table and what it comes to; `base` is what was compared with, as the user called it."""
+    return f"{_cells(verdict.table).to_string(index=False)}\n{on_one_line(conclusion(verdict, base))}"
+
+
+def as_markdown(verdict: Verdict, base: str) -> str:
+    table = verdict.table
+    quiet = (table["stratum"] == SUBJECT) & ~(table["change"] < -table["margin"])
+    folded = f"<details><summary>{quiet.sum()} subjects that fell by no more than the margin</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
+    sign = "✅" if verdict.passed else "❌"
+    return f"{sign} {in_markdown(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n" + (
+        f"\n{folded}\n" if quiet.any() else ""
+    )
+
+
+def conclusion(verdict: Verdict, base: str) -> str:
+    if not verdict.passed:
+        return f"failed against {base}: {'; '.join(verdict.reasons)}"
+    fell = verdict.table[verdict.table["change"] < -verdict.table["margin"]].sort_values("change")
+    told = f"passed against {base}: dice_nerve changed by {verdict.change:+.4f}, and "
+    if fell.empty:
+        return told + "nothing fell beyond its margin"
+    named = [f"{row['part']} ({row['change']:+.4f})" for row in fell.to_dict("records")]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return (
+        f"{told}no fall beyond a margin is certain; of few frames, and perhaps by chance, fell "
+        f"{'subject' if len(named) == 1 else 'subjects'} {', '.join(named[:_NAMED])}{more}"
+    )
+
+
+def _cells(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            [
+                row["stratum"], on_one_line(row["part"]), row["frames"], row["subjects"],
+                *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+.4f}",
+                f"none: {row['no_interval']}" if row["no_interval"] else f"{row['low']:+.4f} to {row['high']:+.4f}",
+                f"failed, margin {row['margin']:g}" if row["failed"] else "",
+            ]
+            for row in table.to_dict("records")
+        ],
+        columns=pd.Index(_COLUMNS),
+    )  # fmt: skip
+
+
+def _pipes(table: pd.DataFrame) -> str:
+    rows = [list(_COLUMNS), ["---"] * len(_COLUMNS), *_cells(table).astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(map(in_markdown, row))} |" for row in rows)

@@ -1,0 +1,93 @@
+"""What is registered with MLflow: a folder that holds the whole predictor, and what the gate and a reader want to know of it.
+
+MLflow is imported inside functions: it takes a second.
+"""
+
+import base64
+import io
+import shutil
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from nerveseg.files.atomic import write_csv, write_text
+from nerveseg.registry.download import CASES
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+CARD = "README.md"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# What the predictor imports, as it is here; MLflow would load it to find out, for 15 s.
+_REQUIREMENTS = (
+    "mlflow",
+    "numpy",
+    "opencv-python-headless",
+    "openvino",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pydicom",
+)
+
+
+def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> None:
+    """Write a model in MLflow's format, which `nerveseg.registry.pyfunc_model` answers for.
+
+    Args:
+        path: of the folder; it does not exist yet.
+        predictor: folder of an exported model.
+        cases: rows of the model in `metrics/cases.csv`.
+        card: what a reader should know of it, Markdown.
+    """
+    import mlflow.pyfunc
+
+    from nerveseg.registry import pyfunc_model
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's advice on other ways to describe the request
+        mlflow.pyfunc.save_model(
+            str(path),
+            python_model=str(Path(pyfunc_model.__file__)),
+            artifacts={pyfunc_model.ARTIFACT: str(shutil.copytree(predictor, Path(folder) / pyfunc_model.ARTIFACT))},
+            code_paths=[str(_PACKAGE)],
+            signature=_signature(),
+            input_example=example(),
+            pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
+        )
+    write_csv(path / CASES, cases)
+    write_text(path / CARD, card)
+
+
+def example() -> pd.DataFrame:
+    """A request of one frame, a ramp of grey levels that shows nobody."""
+    file = io.BytesIO()
+    Image.fromarray(np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))).save(file, "PNG")
+    return pd.DataFrame({"image": [base64.b64encode(file.getvalue()).decode()]})
+
+
+def _signature() -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    # Pixels are checked by `pyfunc_model`: MLflow would look at each of a frame's, twice.
+    inputs = Schema([ColSpec(AnyType(), "frame", required=False), ColSpec(DataType.string, "image", required=False)])
+    numbers = dict.fromkeys(("presence", "confidence"), DataType.double) | {"area": DataType.long}
+    centre = dict.fromkeys(("centroid_row", "centroid_column"), DataType.double)
+    size = dict.fromkeys(("height", "width"), DataType.long)
+    outputs = Schema(
+        [
+            *[ColSpec(kind, name) for name, kind in numbers.items()],
+            *[ColSpec(kind, name, required=False) for name, kind in centre.items()],
+            *[ColSpec(kind, name) for name, kind in size.items()],
+            *[ColSpec(AnyType(), name, required=False) for name in ("mask", "probability")],
+        ]
+    )
+    return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("arrays", DataType.boolean, default=False)]))

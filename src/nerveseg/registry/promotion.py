@@ -1,0 +1,132 @@
+"""A version of the registered model becomes the champion, but only through the gate.
+
+The champion (`models:/NAME@champion`) is what is served. The version that would take its place is held against it on the test
+frames of both, of which each registered model keeps its cases; what that came to is the version's tag `nerveseg.gate`. The
+first champion has none to be held against.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nerveseg.errors import ComparisonError, ModelError, NervesegError
+from nerveseg.params import Params
+from nerveseg.registry.download import store_of
+from nerveseg.registry.gate import judge
+from nerveseg.registry.gate_table import as_text, conclusion
+from nerveseg.registry.shipped_cases import cases_of
+from nerveseg.text.foreign_text import on_one_line
+from nerveseg.tracking.messages import CHALLENGER, KEY_TAG
+from nerveseg.tracking.store import failing_clearly, opened
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+GATE_TAG = "nerveseg.gate"
+_LONGEST_TAG = 5000  # characters; MLflow's older stores refuse more
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether the version is the champion now, and what to tell: the gate's table and what became of it."""
+
+    promoted: bool
+    told: str
+
+
+def promote(params: Params, version: int | None = None) -> Promotion:
+    """Make a version of `tracking.model_name`, by default the challenger, the champion where it passes the gate.
+
+    Raises:
+        ModelError: the store, the model or the version is not there, or has no cases.
+        ComparisonError: the version cannot be held against the champion.
+        TrackingError: the store fails.
+    """
+    name = params.tracking.model_name
+    store = store_of(f"models:/{name}@{CHALLENGER}")
+    aliases = _aliases(store, name)
+    version = aliases.get(CHALLENGER) if version is None else version
+    now = cases_of(f"models:/{name}@{CHALLENGER}" if version is None else f"models:/{name}/{version}")
+    while True:
+        champion = aliases.get(CHAMPION)
+        if champion == version:
+            return Promotion(promoted=True, told=f"{name} version {version} is the champion already")
+        try:
+            passed, tag, table = _outcome(now, champion, params)
+        except (ComparisonError, ModelError) as error:
+            passed, tag, table = False, f"not comparable with version {champion}: {error}", None
+        with failing_clearly(store), opened(store) as client:
+            aliases = _aliases_of(client, name)
+            if aliases.get(CHAMPION) != champion:
+                continue  # another process has named one meanwhile: that is the one to be held against
+            client.set_model_version_tag(name, str(version), GATE_TAG, tag[:_LONGEST_TAG])
+            if passed:
+                client.set_registered_model_alias(name, CHAMPION, str(version))
+        if table is None:
+            raise ComparisonError(
+                f"{name} version {version} is {tag}; where that champion is done with, give this version the alias "
+                f"{CHAMPION} by hand, on its page in MLflow"
+            )
+        became = f"is the {CHAMPION} now" if passed else f"is not promoted; version {champion} stays the {CHAMPION}"
+        return Promotion(passed, "\n".join(filter(None, [table, f"{name} version {version} {became}"])))
+
+
+def promote_where_asked(params: Params, model: str) -> None:
+    """Where `tracking.promote` is set: promote what `evaluate` has just registered, and print what became of it. A refusal is
+    no error, and neither is a store that fails: the scores are there.
+
+    Args:
+        params: all of them.
+        model: what `log_model` returned for it; the challenger may be another experiment's by now.
+    """
+    if not (params.tracking.enabled and params.tracking.promote):
+        return
+    try:
+        print(promote(params, _version_of(params.tracking.model_name, model)).told)
+    except NervesegError as error:
+        print(f"not promoted: {on_one_line(error)}")
+
+
+def _version_of(name: str, model: str) -> int:
+    store = store_of(f"models:/{name}@{CHALLENGER}")
+    with failing_clearly(store), opened(store) as client:
+        found = client.search_model_versions(f"name='{name}' and tags.`{KEY_TAG}` = '{model}'")
+    if found:
+        return int(found[0].version)
+    raise ModelError(
+        f"MLflow has not heard of this version of {name} yet; send it what waits on disk with `nerveseg sync`, and then type "
+        "`nerveseg promote`"
+    )
+
+
+def _outcome(now: pd.DataFrame, champion: int | None, params: Params) -> tuple[bool, str, str]:
+    """Whether the cases pass, the tag that says so, and the table for a terminal."""
+    if champion is None:
+        return (
+            True,
+            "passed: the first champion, with none to be held against",
+            "there is no champion to be held against",
+        )
+    base = f"version {champion}"
+    of_champion = cases_of(f"models:/{params.tracking.model_name}/{champion}")
+    verdict = judge(of_champion, now, params.gate, params.evaluate.bootstrap, params.seed)
+    return verdict.passed, conclusion(verdict, base), as_text(verdict, base)
+
+
+def _aliases(store: str, name: str) -> dict[str, int]:
+    with failing_clearly(store), opened(store) as client:
+        return _aliases_of(client, name)
+
+
+def _aliases_of(client: "MlflowClient", name: str) -> dict[str, int]:
+    """Versions by alias; none where no such model is registered."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}

@@ -1,0 +1,177 @@
+"""The whole predictor as MLflow serves it: frames of any size in, masks, probabilities and what they come to out.
+
+MLflow runs this file as it stands ("models from code") beside the copy of the package that a registered model keeps, so that
+a server needs the model's requirements and not nerveseg. A row of a request is one frame, as its pixels (`frame`) or as a
+file (`image`); a request that cannot be answered gets HTTP 400 and one sentence, which never shows what was sent.
+"""
+
+import base64
+import binascii
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
+
+from nerveseg.errors import BadFileError
+from nerveseg.imaging.arrays import Frame
+from nerveseg.imaging.claimed_pixels import claimed_pixels
+from nerveseg.imaging.dicom import is_dicom
+from nerveseg.imaging.frame_files import read_frame
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.inference.predictor import Prediction, Predictor
+from nerveseg.registry.png import grey_png
+from nerveseg.saved_models.loading import load_predictor
+
+FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"
+ARTIFACT = "predictor"
+PIXELS = 2**24  # of a frame: 4096x4096, many times what any probe gives
+WHITE, SIXTEEN_BITS = 255, 65535
+warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # `packaging` has the schema
+
+
+class RequestError(MlflowException):
+    """What is wrong with a request. MLflow would put the request itself before the message."""
+
+    def __init__(self, message: str) -> None:
+        self._told = message
+        super().__init__(message, INVALID_PARAMETER_VALUE)
+
+    @property
+    def message(self) -> str:
+        return self._told
+
+    @message.setter
+    def message(self, value: str) -> None:
+        """MLflow's words change nothing."""
+
+
+class ServedPredictor(PythonModel):
+    """A predictor from the artifact `predictor`."""
+
+    predictor: Predictor
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.predictor = load_predictor(Path(context.artifacts[ARTIFACT]))
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow gives it
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The rows of a table, as `registration.SIGNATURE` describes."""
+        arrays = bool((params or {}).get(ARRAYS, False))
+        # One at a time: decoded, and as maps of probability, the frames of a request may not fit in memory.
+        return [
+            _told(found, arrays=arrays)
+            for frame in _frames(model_input, self.predictor.grey_range)
+            for found in self.predictor.predict([frame])
+        ]
+
+
+def _frames(table: object, grey_range: GreyRange) -> Iterator[Frame]:
+    if not isinstance(table, pd.DataFrame) or not len(table):
+        raise RequestError(
+            'no frame was found; expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of '
+            "grey levels"
+        )
+    if set(map(str, table.columns)) - {FRAME, IMAGE}:
+        raise RequestError(f"there is a column of another name; expected {FRAME} or {IMAGE}")
+    given = zip(*(table[name].tolist() for name in table), strict=True)  # `to_dict` takes as long as the mask does
+    return (_frame(dict(zip(table, row, strict=True)), number, grey_range) for number, row in enumerate(given, 1))
+
+
+def _frame(row: Mapping[Any, Any], number: int, grey_range: GreyRange) -> Frame:
+    given = {name: row[name] for name in (FRAME, IMAGE) if name in row and not _is_missing(row[name])}
+    if len(given) != 1:
+        found = "neither" if not given else "both"
+        raise RequestError(f"row {number}: {found} of {FRAME} and {IMAGE} found; give one of them")
+    try:
+        return _from_file(given[IMAGE], grey_range) if IMAGE in given else _from_pixels(given[FRAME])
+    except BadFileError as error:
+        raise RequestError(f"row {number}: {IMAGE}: {error.reason}; {error.remedy}") from None
+    except RequestError as error:
+        raise RequestError(f"row {number}: {error.message}") from None
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _from_pixels(value: object) -> Frame:
+    try:
+        levels = np.asarray(value, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise RequestError(
+            f"{FRAME} holds rows of unequal length, or what is no number; give height rows of width grey levels"
+        ) from None
+    if levels.ndim != 2 or not levels.size or levels.size > PIXELS:
+        raise RequestError(f"{FRAME} has shape {levels.shape}; expected rows of grey levels, (height, width)")
+    if not (np.isfinite(levels).all() and levels.min() >= 0 and levels.max() <= WHITE):
+        raise RequestError(f"{FRAME} holds values outside of 0 to {WHITE}; scale its grey levels to that range")
+    frame: Frame = np.round(levels).astype(np.uint8)
+    return frame
+
+
+def _from_file(value: object, grey_range: GreyRange) -> Frame:
+    if not isinstance(value, str):
+        raise RequestError(f"{IMAGE} is {type(value).__name__}; expected the base64 of a file, as text")
+    try:
+        content = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"{IMAGE} is no base64 ({error}); encode the bytes of the file, without a prefix") from None
+    if (pixels := claimed_pixels(content)) > PIXELS:
+        raise RequestError(f"{IMAGE} claims {pixels:,} pixels, more than {PIXELS:,}; send it at the probe's own size")
+    descriptor, name = tempfile.mkstemp(".png")  # an image is told by its content, DICOM by its name
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        if is_dicom(path):
+            path = path.rename(path.with_suffix(".dcm"))
+        return read_frame(path, grey_range)
+    finally:
+        path.unlink()
+
+
+def _told(prediction: Prediction, *, arrays: bool) -> dict[str, Any]:
+    height, width = prediction.mask.shape
+    row, column = prediction.centroid or (None, None)
+    return {
+        "presence": prediction.presence,
+        "confidence": float(prediction.confidence),
+        "area": prediction.area,
+        "centroid_row": row,
+        "centroid_column": column,
+        "height": height,
+        "width": width,
+        "mask": _mask(prediction.mask, arrays=arrays),
+        "probability": _probability(prediction.probability, arrays=arrays),
+    }
+
+
+def _mask(mask: NDArray[np.bool_], *, arrays: bool) -> str | list[list[int]]:
+    return mask.astype(int).tolist() if arrays else _png(np.multiply(mask, WHITE, dtype=np.uint8))
+
+
+def _probability(probability: NDArray[np.float32], *, arrays: bool) -> str | list[list[float]]:
+    if arrays:
+        return probability.astype(float).tolist()
+    return _png((probability * np.float32(SIXTEEN_BITS) + np.float32(0.5)).astype(np.uint16))
+
+
+def _png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> str:
+    return base64.b64encode(grey_png(pixels)).decode()
+
+
+mlflow.models.set_model(ServedPredictor())

@@ -1,0 +1,120 @@
+"""`nerveseg serve`: a registered model behind a port of this machine.
+
+What it answers is `server_app`'s business and the model's (`nerveseg.registry.pyfunc_model`), which MLflow's own `mlflow models serve` serves as
+well. Here are the connections: how many there may be, and how long one may take to say what it wants.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from nerveseg.errors import ModelError, ServingError
+from nerveseg.processes.local_server import HOST
+from nerveseg.registry.download import MODEL, downloaded, is_uri
+from nerveseg.registry.server_app import MEGABYTE, Application, Predict
+
+CONNECTIONS = 64
+HEADER_SECONDS = 10.0
+HEADER_BYTES = 2**14
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+
+
+def serve(model: str, port: int, limit: float) -> None:
+    """Answer requests until the process is stopped.
+
+    Args:
+        model: an MLflow URI of a registered model, or the folder of one.
+        port: on 127.0.0.1.
+        limit: of a request, in megabytes.
+
+    Raises:
+        ModelError: the model is not there.
+        ServingError: the port cannot be used.
+    """
+    _check_port(port)
+    with _folder(model) as folder:
+        from mlflow.pyfunc import load_model
+
+        # The model brings the code that it was trained with, which may not be this one.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "nerveseg"]:
+            del sys.modules[name]
+        app = Application(cast("Predict", load_model(str(folder)).predict), round(limit * MEGABYTE))
+    print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
+    try:
+        _run(app, port)
+    except KeyboardInterrupt:  # uvicorn has ended its connections by then
+        return
+
+
+def _run(app: Application, port: int) -> None:
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):
+        """Closes a connection that does not send the head of a request in time, and those beyond a number."""
+
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+            super().connection_made(transport)
+            if len(self.connections) > CONNECTIONS:
+                transport.write(_FULL)
+                transport.close()
+            self._wait_for_head()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._wait_for_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._stop_waiting()
+
+        def _wait_for_head(self) -> None:
+            """Before the first request; after that uvicorn waits, until more of the next one arrives."""
+            if self.cycle is not None and (
+                not self.cycle.response_complete or self.timeout_keep_alive_task is not None
+            ):
+                self._stop_waiting()
+            elif self._deadline is None:
+                self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+        def _stop_waiting(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    uvicorn.run(
+        app, host=HOST, port=port, http=Impatient, ws="none", lifespan="off", log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
+    )  # fmt: skip
+
+
+@contextmanager
+def _folder(model: str) -> Iterator[Path]:
+    if is_uri(model):
+        with downloaded(model, MODEL) as folder:
+            yield folder
+        return
+    folder = Path(model)
+    if not (folder / "MLmodel").is_file():
+        raise ModelError(
+            f"{model} holds no MLmodel; name a registered model, as models:/nerveseg@champion, or the folder of one that "
+            "MLflow wrote"
+        )
+    yield folder
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise ServingError(
+                f"port {port} of {HOST} cannot be used ({error}); end what listens there, or name another with --port"
+            ) from None

@@ -1,0 +1,192 @@
+"""What `nerveseg serve` answers over HTTP, an ASGI application: `POST /invocations`, and `/ping` for who asks whether it is there.
+
+Whoever reaches the port, a page in a browser included, may send what they like. What a request can cost is bounded before it is
+spent: bytes of its body and of all bodies that are being read, time to send it, pixels that its frames decode to (`server_requests`)
+and those of all requests that are being answered. It answers nobody who calls it by another name than this machine's, so that no page
+from elsewhere can read it by pointing its own name here.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from nerveseg.processes.local_server import is_called_so
+from nerveseg.registry.server_requests import EXPECTED, PIXELS, Refusal, Request, check_type, parsed
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+MEGABYTE = 2**20
+WORKERS = 4  # requests that are answered at once
+BODIES = 8  # largest ones, that may be in memory at once
+IN_FLIGHT = PIXELS  # of all requests that are being answered or wait for it
+BODY_SECONDS, ANSWER_SECONDS, DRAIN_SECONDS = 30.0, 60.0, 5.0
+_DRAINED = 10  # times the limit, of a request that is refused; beyond that the connection breaks
+_LOG = logging.getLogger("uvicorn.error")
+Predict = Callable[[Any, dict[str, bool]], list[dict[str, Any]]]
+
+
+class _Budget:
+    """So much of something for all requests together."""
+
+    def __init__(self, whole: int) -> None:
+        self.left = whole
+
+    @contextmanager
+    def taken(self) -> Iterator[Callable[[int], None]]:
+        """What takes a share, which is given back at the end of the block."""
+        share = 0
+
+        def take(amount: int) -> None:
+            nonlocal share
+            if amount > self.left:
+                raise Refusal(
+                    HTTPStatus.TOO_MANY_REQUESTS,
+                    "the server is busy with as much as it can hold; send the request again in a moment",
+                )
+            self.left -= amount
+            share += amount
+
+        try:
+            yield take
+        finally:
+            self.left += share
+
+
+class Application:
+    """Answers with a model.
+
+    Args:
+        predict: of a table and parameters, as the model that MLflow loaded; what it refuses, it raises with a `message`.
+        limit: of a body, in bytes.
+    """
+
+    def __init__(self, predict: Predict, limit: int) -> None:
+        self._predict, self._limit = predict, limit
+        # Parsing may take 25 times the memory of a body, and gains nothing by threads.
+        self._parser, self._workers = ThreadPoolExecutor(1, "parse"), ThreadPoolExecutor(WORKERS, "answer")
+        self._bytes, self._pixels = _Budget(BODIES * limit), _Budget(IN_FLIGHT)
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        more = True
+
+        async def received() -> "Message":
+            nonlocal more
+            message = await receive()
+            more = message.get("more_body", False)
+            return message
+
+        try:
+            status, content = HTTPStatus.OK, await self._answer(scope, received)
+        except Refusal as refusal:
+            status, content = refusal.status, _told(refusal)
+            read = 0
+            with suppress(
+                TimeoutError
+            ):  # a client that is still sending would see a broken connection and not the answer
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    while more and read <= _DRAINED * self._limit:
+                        read += len((await received()).get("body", b""))
+        if content is None:  # who asked has gone
+            return
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(content)),
+            "x-content-type-options": "nosniff",
+        }
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers["retry-after"] = "1"
+        if status != HTTPStatus.OK:
+            headers["connection"] = "close"
+        coded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await send({"type": "http.response.start", "status": status, "headers": coded})
+                await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+        except TimeoutError:
+            _LOG.warning("an answer was not fetched within %g s", ANSWER_SECONDS)
+
+    async def _answer(self, scope: "Scope", receive: "Receive") -> bytes | None:
+        headers: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if not is_called_so(headers.get("host", "")):
+            raise Refusal(HTTPStatus.FORBIDDEN, "ask for it by 127.0.0.1 or localhost")
+        if scope["path"] in ("/ping", "/health") and scope["method"] in ("GET", "HEAD"):
+            return b"{}"
+        if scope["path"] != "/invocations":
+            raise Refusal(HTTPStatus.NOT_FOUND, "there is /invocations, for POST, and /ping")
+        if scope["method"] != "POST":
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "send frames to /invocations by POST")
+        check_type(headers.get("content-type", ""))
+        with self._bytes.taken() as take_bytes, self._pixels.taken() as take_pixels:
+            body = await self._body(headers, receive, take_bytes)
+            if body is None:
+                return None
+            run = asyncio.get_running_loop().run_in_executor
+            request = await run(self._parser, _safely, parsed, body)
+            del body
+            take_pixels(request.pixels)
+            return await run(self._workers, _safely, self._answered, request)
+
+    async def _body(self, headers: dict[str, str], receive: "Receive", take: Callable[[int], None]) -> bytearray | None:
+        told = headers.get("content-length", "0")
+        size = int(told) if told.isdigit() and len(told) < 20 else 0  # without one it comes in chunks
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while max(size, len(body)) <= self._limit:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    take(len(message.get("body", b"")))
+                    body += message.get("body", b"")
+                    if not message.get("more_body"):
+                        return body
+        except TimeoutError:
+            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {BODY_SECONDS:g} s") from None
+        limit = f"{self._limit / MEGABYTE:g} MB"
+        raise Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the request is larger than {limit}; send fewer frames at once, or raise --limit",
+        )
+
+    def _answered(self, request: Request) -> bytes:
+        rows = self._predict(request.table, request.params)
+        return b'{"predictions": [' + b", ".join(_coded(rows)) + b"]}"
+
+
+def _coded(rows: list[dict[str, Any]]) -> Iterable[bytes]:
+    """Each row as JSON; what is coded already is let go."""
+    rows.reverse()
+    while rows:
+        yield json.dumps(rows.pop(), allow_nan=False).encode()
+
+
+def _safely(work: Callable[[Any], Any], given: Any) -> Any:
+    try:
+        return work(given)
+    except Refusal:
+        raise
+    except MemoryError:
+        raise Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "memory ran out; send fewer or smaller frames at once"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - what a model of any version may raise
+        told = getattr(error, "message", "")
+        if type(error).__name__ == "RequestError" and told:  # of the model's own code, which may be of another version
+            raise Refusal(HTTPStatus.BAD_REQUEST, told) from None
+        if type(error).__name__ == "MlflowException":
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"the rows do not fit the model's signature; {EXPECTED}") from None
+        _LOG.error("a request failed in the model (%s)", type(error).__name__)
+        raise Refusal(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            f"the model failed ({type(error).__name__}); please report it with the frame",
+        ) from None
+
+
+def _told(refusal: Refusal) -> bytes:
+    return json.dumps({"error_code": refusal.status.name, "message": refusal.message}).encode()

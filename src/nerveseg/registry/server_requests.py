@@ -1,0 +1,126 @@
+"""The body of a request to `nerveseg serve` -> the rows for the model, or the status and the sentence of a refusal.
+
+Nothing that was sent is in a sentence: it may be a patient's.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from http import HTTPStatus
+from typing import Any
+
+import pandas as pd
+from pydantic_core import from_json
+
+from nerveseg.errors import BadFileError
+from nerveseg.imaging.claimed_pixels import claimed_pixels
+
+COLUMNS = ("frame", "image")
+PIXELS = 2**25  # of all frames of a request: 137 of 580x420
+ROWS = 2**9  # of a request: 20 MB hold 800,000 tiny ones, and the network takes as long over each as over a large one
+PER_LISTED = 4  # a pixel that is answered as numbers costs so many times the memory of one in a PNG
+EXPECTED = 'expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of grey levels from 0 to 255'
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@dataclass(frozen=True)
+class Request:
+    """A table for the model, its parameters, and the pixels that it will decode to, as they weigh in memory and time."""
+
+    table: pd.DataFrame
+    params: dict[str, bool]
+    pixels: int
+
+
+def check_type(content_type: str) -> None:
+    """Refuse whatever is not JSON in UTF-8: pandas would unpack CSV and Parquet of any size."""
+    if not content_type:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the request has no Content-Type; send application/json")
+    header = Message()
+    header["Content-Type"] = content_type
+    charset = str(header.get_param("charset", "utf-8")).lower()
+    if header.get_content_type() != "application/json" or charset not in ("utf-8", "utf8"):
+        raise Refusal(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the request is no JSON by its Content-Type; send application/json in UTF-8",
+        )
+
+
+def parsed(body: bytes | bytearray) -> Request:
+    """
+    Raises:
+        Refusal: it is no request, or one for too many pixels.
+    """
+    try:
+        content = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise _bad(
+            f"the body is no JSON, or is nested too deeply, or holds a number that is none; {EXPECTED}"
+        ) from None
+    rows = _rows(content)
+    params = content.get("params") or {}
+    if (
+        not isinstance(params, dict)
+        or set(params) - {"arrays"}
+        or not all(isinstance(it, bool) for it in params.values())
+    ):
+        raise _bad(
+            'params holds more than {"arrays": true} or {"arrays": false}; send one of them, or leave params out'
+        )
+    if len(rows) > ROWS:
+        raise _too_much(f"the request has {len(rows):,} frames, more than {ROWS}; send fewer frames at once")
+    pixels = sum(_pixels(row, number) for number, row in enumerate(rows, 1))
+    each = PER_LISTED if params.get("arrays") else 1
+    if each * pixels > PIXELS:
+        raise _too_much(
+            f"the frames of the request have {pixels:,} pixels, more than {PIXELS // each:,}; send fewer or smaller frames "
+            "at once"
+        )
+    table = pd.DataFrame(
+        {name: [row.get(name) for row in rows] for name in COLUMNS if any(name in row for row in rows)}, dtype=object
+    )
+    return Request(table, params, max(each * pixels, len(rows) * PIXELS // ROWS))
+
+
+def _rows(content: Any) -> list[Mapping[str, Any]]:
+    if isinstance(content, dict):
+        match content.get("dataframe_records"), content.get("dataframe_split"):
+            case [*rows], None if rows and all(isinstance(row, dict) for row in rows):
+                if set().union(*rows) <= set(COLUMNS) and any(rows):
+                    return rows
+            case None, {"columns": [*names], "data": [*rows]} if (
+                rows and names and set(map(str, names)) <= set(COLUMNS)
+            ):
+                if all(isinstance(row, list) and len(row) == len(names) for row in rows):
+                    return [dict(zip(map(str, names), row, strict=True)) for row in rows]
+    raise _bad(f"no frame was found; {EXPECTED}")
+
+
+def _pixels(row: Mapping[str, Any], number: int) -> int:
+    """Of what is no frame none: the model tells what is wrong with it."""
+    frame, image = row.get("frame"), row.get("image")
+    if isinstance(image, str):
+        try:
+            return claimed_pixels(base64.b64decode(image, validate=True))
+        except BadFileError as error:
+            raise _bad(f"row {number}: image: {error.reason}; {error.remedy}") from None
+        except (binascii.Error, ValueError):
+            return 0
+    if not isinstance(frame, list):
+        return 0
+    return sum(len(line) for line in frame if isinstance(line, list))
+
+
+def _bad(message: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, message)
+
+
+def _too_much(message: str) -> Refusal:
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)

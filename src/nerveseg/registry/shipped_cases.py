@@ -1,0 +1,63 @@
+"""The cases of the model that ships: here, of a commit, of a model in MLflow's registry.
+
+They are the rows of `exported` in `metrics/cases.csv`, a frame each, with `frame` and `subject` as text. Each registered model keeps a copy of that file.
+"""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from nerveseg.errors import ComparisonError, RepositoryError
+from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.files.atomic import read_csv
+from nerveseg.registry.download import CASES, downloaded, is_uri
+from nerveseg.repository import git
+
+PATH = Path("metrics/cases.csv")
+
+
+def cases_here() -> pd.DataFrame:
+    """Raises ComparisonError: there are none."""
+    if not PATH.is_file():
+        raise ComparisonError(f"{PATH} was not found; run `dvc repro` first, from the repository's root")
+    return _shipped(PATH.read_text(encoding="utf-8"), str(PATH))
+
+
+def cases_of(base: str) -> pd.DataFrame:
+    """Of a commit, a branch, a tag, or a model of MLflow's, as `models:/nerveseg@champion`.
+
+    Raises:
+        ComparisonError: it is none of these, or has no cases.
+        ModelError: the model, or the store with it, is not there.
+    """
+    if is_uri(base):
+        with downloaded(base, CASES) as file:
+            return _shipped(file.read_text(encoding="utf-8"), f"{CASES} of {base}")
+    try:
+        git("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
+    except RepositoryError as error:
+        raise ComparisonError(
+            f"{base} is neither a commit, branch or tag of this repository nor a model of MLflow's, as "
+            "models:/nerveseg@champion; correct it (`git branch --all` lists the branches; `git fetch` brings those of "
+            f"others). {error}"
+        ) from None
+    try:
+        content = git("cat-file", "blob", f"{base}:./{PATH}")
+    except RepositoryError:
+        raise ComparisonError(
+            f"{base} has no {PATH}; run `dvc repro` there and commit it, or name a commit that has it"
+        ) from None
+    return _shipped(content, f"{PATH} of {base}")
+
+
+def _shipped(content: str, source: str) -> pd.DataFrame:
+    try:
+        table = read_csv(io.StringIO(content))
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise ComparisonError(f"{source} is no table of cases ({error}); make it again with `dvc repro`") from None
+    if "model" not in table or not (ships := table["model"] == SHIPPED).any():
+        raise ComparisonError(
+            f"{source} has no row of `{SHIPPED}`, the model that ships; make it again with `dvc repro`"
+        )
+    return table[ships]

@@ -1,0 +1,54 @@
+"""What the ablation came to, in one honest sentence or two."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from nerveseg.evaluation.export_parity import HELD
+from nerveseg.evaluation.model_names import ENSEMBLE, what_ships
+from nerveseg.evaluation.robustness import CLEAN, POOLED, REPORTED
+from nerveseg.measures.intervals import Interval
+from nerveseg.refinement.outcome import Refinement
+
+NAMES = {"control": "without a critic", "adversarial": "against a critic"}
+
+
+def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
+    """From the ablation table, and what val chose of the arms."""
+    cells = zip(table["degradation"], table["severity"], table["model"], strict=True)
+    rows = dict(zip(cells, table.to_dict("records"), strict=True))
+    told = [
+        f"the refiner trained {name} changed Dice by {_change(rows[(POOLED, REPORTED, arm)], 'dice_nerve')}, "
+        f"HD95 by {_change(rows[(POOLED, REPORTED, arm)], 'hd95_common', ' pixels')}, and on clean frames Dice by "
+        f"{_change(rows[(CLEAN, 0, arm)], 'dice_nerve')}"
+        for arm, name in NAMES.items()
+        if arm in refinement.clean
+    ]
+    outlined = int(rows[(POOLED, REPORTED, "unet")]["frames_outlined_by_all"])
+    return (
+        f"Against the U-Net with its cut-offs, on test frames with a nerve degraded at severity {REPORTED}, "
+        f"{'; '.join(told)}. HD95 is over the {outlined:,} degraded frames that all models outline. {refinement.reason}"
+    )
+
+
+def shipped(metrics: Mapping[str, Any]) -> list[str]:
+    """What ships and by how much the export changed its Dice, from `metrics.json`; and the warning where it lost too much."""
+    export, names = metrics["export"], {"dice": "all frames", "dice_nerve": "frames with a nerve"}
+    changes = [
+        f"{export[f'{key}_change']:+.4f} on {names[key]} {Interval.of(export, f'{key}_change').beside('+.4f')}"
+        for key in HELD
+        if f"{key}_change" in export
+    ]
+    instead = ", in place of the arm that val chose" if metrics["shipped"]["source"] == ENSEMBLE else ""
+    told = f"“Shipped” is {what_ships(metrics)}{instead}; its export changed Dice by {' and '.join(changes)}."
+    return [told, *([f"Warning: {export['warning']}."] if "warning" in export else [])]
+
+
+def _change(row: Mapping[Hashable, Any], measure: str, unit: str = "") -> str:
+    """Mean and 95 % interval; where no frame could be compared, as where nothing was drawn, it says so."""
+    gain = row[f"{measure}_gain"]
+    if pd.isna(gain):
+        return "nothing that can be told (no frame to compare)"
+    form = "+.1f" if unit else "+.3f"
+    return f"{gain:{form}}{unit} {Interval.of(row, measure).beside(form)}"

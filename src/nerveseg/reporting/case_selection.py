@@ -1,0 +1,43 @@
+"""Which cases are shown, and what is to be said of one: by rule, never by hand.
+
+`scores` are rows of `metrics/cases.csv`.
+"""
+
+import pandas as pd
+
+from nerveseg.evaluation.model_names import SHIPPED
+
+POOR = 0.7  # Dice below which an outline is called poor
+KINDS = {  # of outcomes, the worst first: what it is called, and what it means
+    "missed": "the nerve was missed",
+    "withheld": "the nerve was seen, and a cut-off removed its outline",
+    "false alarm": "a nerve was drawn where none is annotated",
+    "apart": "the outline lies apart from the nerve",
+    "poor": f"the outline has a Dice below {POOR}",
+    "good": f"the outline has a Dice of {POOR} or more",
+    "no nerve": "none is annotated, and none was drawn",
+}
+
+
+def outcome(has_nerve: bool, predicted_area: int, dice: float, *, withheld: bool = False) -> str:  # noqa: FBT001
+    """The one of `KINDS` that a prediction belongs to; `withheld`: a cut-off left it without a mask (`Cutoffs.withholds`)."""
+    if not has_nerve:
+        return "false alarm" if predicted_area else "no nerve"
+    if not predicted_area:
+        return "withheld" if withheld else "missed"
+    if dice == 0:
+        return "apart"
+    return "poor" if dice < POOR else "good"
+
+
+def chosen(scores: pd.DataFrame, count: int, shipped: str = SHIPPED) -> dict[str, str]:
+    """About `count` frames with a nerve, and whether each is among the best, median or worst by the Dice of the model that ships:
+    a third of each, the best first. Of equal ones that whose name comes first is the better one.
+    """
+    rows = scores[(scores["model"] == shipped) & scores["has_nerve"]]
+    ranked = rows.sort_values(["dice", "frame"], ascending=[False, True])["frame"].tolist()
+    each = max(1, min(count, len(ranked)) // 3)
+    middle = max(0, (len(ranked) - each) // 2)
+    parts = {"worst": ranked[-each:], "median": ranked[middle : middle + each], "best": ranked[:each]}
+    why = {name: part for part, names in parts.items() for name in names}
+    return {name: why[name] for name in ranked if name in why}

@@ -1,0 +1,103 @@
+"""What every picture shares: colours, names of the models, fonts, and a PNG that is equal to the bit each time.
+
+The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), which readers with any of the common colour
+vision deficiencies can tell apart. Line styles and markers differ too, so that a grey print still reads. Sizes
+are in inches, so that text keeps its proportion to the picture at any dpi and reads at half size.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import matplotlib.style
+from matplotlib.figure import Figure
+
+from nerveseg.evaluation.model_names import LABELS
+
+BLUE, SKY, VERMILLION, YELLOW, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#F0E442", "#009E73"
+ORANGE, PURPLE, GREY = "#E69F00", "#CC79A7", "#777777"
+TRUTH = YELLOW
+
+LineStyle = Literal["-", "--", "-."] | tuple[float, tuple[float, ...]]  # or an offset and dashes, in points
+
+LARGEST = 30_000_000  # pixels; drawing takes about 30 bytes for each
+
+
+@dataclass(frozen=True)
+class Look:
+    label: str
+    on_white: str  # colour in charts
+    on_frame: str  # colour over the dark tissue of a frame
+    outline: LineStyle
+    line: LineStyle  # in charts
+    marker: str
+
+
+_LOOKS: dict[
+    str, tuple[str, str, LineStyle, LineStyle, str]
+] = {  # `gan` and the ensemble share one: a chart has the arms and the ensemble, or what val chose of the arms
+    "unet_untuned": (GREY, GREY, (0, (1, 2)), (0, (1, 1.5)), "x"),
+    "unet": (BLUE, SKY, (0, (5, 2)), "-", "o"),
+    "control": (ORANGE, ORANGE, (0, (3, 1)), "--", "D"),
+    "adversarial": (PURPLE, PURPLE, (0, (2.2, 1.2)), "-.", "v"),
+    "gan": (GREEN, GREEN, (0, (1, 1)), "-.", "^"),
+    "ensemble": (GREEN, GREEN, (0, (1, 1)), "-.", "^"),
+    "exported": (VERMILLION, VERMILLION, (0, (2.2, 1.2)), "--", "s"),
+}
+LOOKS = {model: Look(LABELS[model], *look) for model, look in _LOOKS.items()}
+
+STYLE = {
+    "font.size": 10,
+    "text.parse_math": False,  # a frame or subject may have a $ in its name
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.8,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "legend.handlelength": 2.4,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
+}
+
+
+@contextmanager
+def canvas(
+    path: Path | str, width: float, height: float, dpi: int, *, layout: Literal["constrained"] | None = "constrained"
+) -> Iterator[Figure]:
+    """A figure of `width` x `height` inches that is written to `path` when the block ends without an error.
+
+    One that would have more than `LARGEST` pixels is written at the dpi at which it has no more.
+    """
+    dpi = min(dpi, int((LARGEST / (width * height)) ** 0.5))
+    # after_reset: a reader's own matplotlibrc must not change what the pipeline caches.
+    with matplotlib.style.context(STYLE, after_reset=True):
+        figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
+        yield figure
+        with replacing(path) as unfinished:
+            figure.savefig(unfinished, format="png", dpi=dpi, metadata={"Software": None})
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A name beside `path` to write to; it takes the place of `path` only when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,240 @@
+"""Charts of how the models trained and how they score.
+
+Each function takes the table that a stage wrote, says which columns it misses, and writes one PNG. Scores are
+shares, 0 to 1. `dice` is a mean over all frames in which an empty prediction on an empty annotation counts 1,
+as in Kaggle's 2016 challenge; `dice_nerve` is the mean over the frames that show the nerve. A value that is not
+defined is NaN and leaves a gap.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from nerveseg.reporting.figures.canvas import BLUE, GREEN, GREY, LOOKS, SKY, VERMILLION, LineStyle, canvas
+
+CROWDED = 40  # points of a line, beyond which markers run into each other
+Curve = tuple[str, str, str, LineStyle]  # name, colour, marker, line
+Metrics = Mapping[str, Any]  # the content of metrics.json
+
+_VAL = ("val_dice", "val_dice_degraded")
+SCORES = {
+    "dice": "Dice, all frames",
+    "dice_nerve": "Dice, frames with nerve",
+    "precision": "Precision",
+    "recall": "Recall",
+}
+
+
+def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path: Path | str, dpi: int) -> None:
+    """The U-Net above, the refiner below: losses, Dice, and what steers the training."""
+    need(unet_history, ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"], "the U-Net's history")
+    of_arms = [f"{arm}_{key}" for arm in ("control", "adversarial") for key in ("segmentation_loss", *_VAL)]
+    need(
+        gan_history, ["epoch", *of_arms, "adversarial_loss", "critic_loss", "critic_accuracy"], "the refiner's history"
+    )
+    train: Curve = ("train", BLUE, "o", "-")
+    val: Curve = ("validation", VERMILLION, "s", "--")
+    with canvas(path, 11.0, 6.2, dpi) as figure:
+        above, below = figure.subplots(2, 3, sharex="row")
+        _curves(above[0], unet_history, {"loss": train, "val_loss": val}, "U-Net: loss", "Loss")
+        _curves(above[1], unet_history, {"dice": train, "val_dice": val}, "U-Net: Dice", "Dice")
+        _mark_best(above[1], unet_history, VERMILLION)
+        _curves(above[2], unet_history, {"lr": ("", GREEN, "^", "-")}, "U-Net: learning rate", "Learning rate")
+        above[2].yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+        control, critic = LOOKS["control"], LOOKS["adversarial"]
+        losses: dict[str, Curve] = {
+            "control_segmentation_loss": ("segmentation, no critic", control.on_white, control.marker, control.line),
+            "adversarial_segmentation_loss": ("segmentation, critic", critic.on_white, critic.marker, critic.line),
+            "adversarial_loss": ("adversarial", SKY, "^", "-."),
+            "critic_loss": ("of the critic", VERMILLION, "s", "-"),
+        }
+        _curves(below[0], gan_history, losses, "Refiner: losses", "Loss")
+        dice: dict[str, Curve] = {
+            "control_val_dice": ("clean, no critic", control.on_white, control.marker, "-"),
+            "adversarial_val_dice": ("clean, critic", critic.on_white, critic.marker, "-"),
+            "control_val_dice_degraded": ("degraded, no critic", control.on_white, control.marker, "--"),
+            "adversarial_val_dice_degraded": ("degraded, critic", critic.on_white, critic.marker, "--"),
+        }
+        _curves(below[1], gan_history, dice, "Refiner: validation Dice", "Dice")
+        _curves(below[2], gan_history, {"critic_accuracy": ("critic", GREEN, "^", "-")}, "Refiner: critic", "Accuracy")
+        below[2].axhline(0.5, color=GREY, linewidth=1.2, linestyle=":", label="guessing")
+        below[2].set_ylim(-0.03, 1.03)
+        for axes in (above[0], above[1], *below):
+            axes.legend()
+
+
+def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
+    """Small multiples, a panel per degradation and one for all of them: Dice of the frames that show the nerve, and the
+    distance of the outlines in those that all models outline, against severity, a line per model. Rows of severity 0, the clean frames, begin every line. The
+    average train mask, whose scores `metrics.json` holds, does not look at frames: its line is level.
+    """
+    scores = {"dice_nerve": "Dice, frames with nerve", "hd95_common": "HD95 (pixels)"}
+    need(table, ["degradation", "severity", "model", *scores], "the robustness table")
+    clean, poor = table[table["severity"] == 0], table[table["severity"] > 0]
+    degraded = [str(name) for name in poor["degradation"].unique()]
+    if not degraded:
+        raise ValueError("the robustness table has no degraded frames: every severity is 0")
+    columns = min(5, len(degraded))
+    bands = ceil(len(degraded) / columns)
+    with canvas(path, max(5.5, 1.0 + 2.4 * columns), 0.7 + 4.2 * bands, dpi) as figure:
+        grid = figure.subplots(2 * bands, columns, sharex=True, squeeze=False)
+        for place, (band, column) in enumerate(np.ndindex(bands, columns)):
+            for row, (score, label) in enumerate(scores.items()):
+                axes = grid[2 * band + row, column]
+                if place:
+                    axes.sharey(grid[row, 0])
+                if place >= len(degraded):
+                    axes.set_visible(False)
+                    continue
+                _line_per_model(
+                    axes, pd.concat([clean, poor[poor["degradation"] == degraded[place]]]), "severity", score
+                )
+                _baseline(axes, metrics, score)
+                axes.set_title(titled(degraded[place]) if row == 0 else "")
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+                axes.tick_params(labelbottom=True, labelleft=column == 0)
+                if column == 0:
+                    axes.set_ylabel(label)
+        grid[0, 0].set_ylim(-0.02, 1.02)
+        grid[1, 0].set_ylim(bottom=0.0)
+        figure.supxlabel("Severity (0 = clean frames)", fontsize=10)
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+
+
+def titled(degradation: str) -> str:
+    return {"all": "All of them", "jpeg": "JPEG"}.get(degradation, degradation.replace("_", " ").capitalize())
+
+
+def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> None:
+    """Dice of the frames that show the nerve: by subject, against the nerve's area, and how many reach a score."""
+    need(cases_table, ["frame", "subject", "model", "has_nerve", "dice", "truth_area"], "the table of cases")
+    nerve = cases_table[cases_table["has_nerve"].astype(bool)]
+    with canvas(path, 11.0, 7.2, dpi) as figure:
+        if nerve.empty:
+            figure.text(0.5, 0.5, "No frame with a nerve in this split", ha="center", color="#555555")
+            return
+        grid = figure.add_gridspec(2, 2)
+        _by_subject(figure.add_subplot(grid[0, :]), nerve)
+        by_area, reached = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
+        for model in models_of(nerve):
+            look, rows = LOOKS[model], nerve[nerve["model"] == model].dropna(subset=["dice"])
+            by_area.scatter(
+                rows["truth_area"],
+                rows["dice"],
+                s=16,
+                color=look.on_white,
+                marker=look.marker,
+                alpha=0.45,
+                linewidth=0,
+                label=look.label,
+            )
+            ranked = np.sort(rows["dice"].to_numpy(float))
+            share = 1.0 - np.arange(len(ranked)) / len(ranked)
+            reached.step(
+                [0.0, *ranked, 1.0], [1.0, *share, 0.0], color=look.on_white, linestyle=look.line, label=look.label
+            )
+        by_area.set(title="By size of the nerve", xlabel="Annotated area (pixels)", ylabel="Dice", ylim=(-0.03, 1.03))
+        reached.set(title="Frames that reach a score", xlabel="Dice", ylabel="Share of frames with at least this Dice")
+        reached.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))
+        for axes in figure.axes:
+            _legend_above(axes)
+
+
+def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
+    """What each score would be, had another threshold been chosen; beside those of the average train mask, of `metrics.json`."""
+    need(table, ["model", "threshold", *SCORES], "the threshold table")
+    with canvas(path, 9.0, 6.2, dpi) as figure:
+        grid = figure.subplots(2, 2, sharex=True)
+        for axes, score in zip(grid.flat, SCORES, strict=True):
+            _line_per_model(axes, table, "threshold", score)
+            _baseline(axes, metrics, score)
+            axes.set(title=SCORES[score], ylabel=SCORES[score].split(",")[0])
+        for axes in grid[1]:
+            axes.set_xlabel("Threshold on the probability")
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+
+
+def _baseline(axes: Axes, metrics: Metrics, score: str) -> None:
+    """A level line for the average train mask; none where the score is not defined for it."""
+    if (value := metrics["baseline_mean_mask"].get(score)) is not None:
+        axes.axhline(value, color=GREY, linewidth=1.2, linestyle=":", label="Average train mask")
+
+
+def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Refuse a table that cannot be drawn.
+
+    Raises:
+        ValueError: it misses a column, or has no row.
+    """
+    if missing := [column for column in columns if column not in table.columns]:
+        raise ValueError(
+            f"{what} misses {', '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'no column'}"
+        )
+    if table.empty:
+        raise ValueError(f"{what} has no row")
+
+
+def models_of(table: pd.DataFrame) -> list[str]:
+    """The models of a table that has the column `model`, in the order of `LOOKS`."""
+    return [model for model in LOOKS if (table["model"] == model).any()]
+
+
+def _legend_above(axes: Axes) -> None:
+    """Outside of the axes, right of the title, where it hides no point."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0.2)
+
+
+def _curves(axes: Axes, history: pd.DataFrame, columns: Mapping[str, Curve], title: str, label: str) -> None:
+    for column, (name, colour, marker, line) in columns.items():
+        shown = marker if len(history) <= CROWDED else ""
+        axes.plot(history["epoch"], history[column], label=name, color=colour, linestyle=line, marker=shown)
+    axes.set(title=title, xlabel="Epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def _mark_best(axes: Axes, history: pd.DataFrame, colour: str) -> None:
+    known = history.dropna(subset=["val_dice"])
+    if known.empty:
+        return
+    epoch, dice = known[["epoch", "val_dice"]].to_numpy(float)[known["val_dice"].to_numpy(float).argmax()]
+    label = f"best: {dice:.3f} in epoch {epoch:.0f}"
+    axes.plot(epoch, dice, "o", markersize=11, markerfacecolor="none", color=colour, label=label)
+
+
+def _line_per_model(axes: Axes, table: pd.DataFrame, across: str, score: str) -> None:
+    for model in models_of(table):
+        look, rows = LOOKS[model], table[table["model"] == model].sort_values(across)
+        marker = look.marker if len(rows) <= CROWDED else ""
+        axes.plot(rows[across], rows[score], color=look.on_white, linestyle=look.line, marker=marker, label=look.label)
+
+
+def _by_subject(axes: Axes, nerve: pd.DataFrame) -> None:
+    """A box per subject and model, the subjects in the order of their median over the models."""
+    models = models_of(nerve)
+    subjects = nerve.groupby(nerve["subject"].astype(str))["dice"].median().sort_values(kind="stable").index
+    width = 0.8 / len(models)
+    for turn, model in enumerate(models):
+        look, rows = LOOKS[model], nerve[nerve["model"] == model]
+        scores = [rows.loc[rows["subject"].astype(str) == subject, "dice"].dropna() for subject in subjects]
+        axes.boxplot(
+            scores,
+            positions=np.arange(len(subjects)) + (turn - (len(models) - 1) / 2) * width,
+            widths=0.8 * width,
+            patch_artist=True,
+            manage_ticks=False,
+            label=look.label,
+            flierprops={"marker": look.marker, "markersize": 3, "markerfacecolor": look.on_white, "markeredgewidth": 0},
+            medianprops={"color": "black", "linewidth": 1.4},
+            boxprops={"facecolor": look.on_white, "alpha": 0.65},
+        )
+    crowded = len(subjects) > 25
+    axes.set_xticks(range(len(subjects)), [str(name) for name in subjects], rotation=90 if crowded else 0)
+    axes.set(title="By subject, from the hardest to the easiest", xlabel="Subject", ylabel="Dice", ylim=(-0.03, 1.03))
+    axes.set_xlim(-0.6, len(subjects) - 0.4)
+    axes.grid(visible=False, axis="x")

@@ -1,0 +1,122 @@
+"""Whether the models know what they do not know: calibration of the pixels, presence of a nerve, precision against recall,
+and what is gained by setting the least certain frames aside.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from sklearn.metrics import roc_curve
+
+from nerveseg.measures.overlap import presence_auc
+from nerveseg.reporting.figures.canvas import GREY, LOOKS, Look, canvas
+from nerveseg.reporting.figures.plots import models_of, need
+
+
+def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFrame, path: Path | str, dpi: int) -> None:
+    """Four panels, a line per model.
+
+    Args:
+        cases: columns `model`, `has_nerve`, `presence`, `confidence` and `dice`.
+        reliability: of `reliability_table`.
+        thresholds: of `threshold_table`.
+        path: of the PNG.
+        dpi: of it.
+    """
+    need(cases, ["model", "has_nerve", "presence", "confidence", "dice"], "the table of cases")
+    need(reliability, ["model", "probability", "nerve"], "the calibration table")
+    need(thresholds, ["model", "precision", "recall"], "the threshold table")
+    with canvas(path, 9.0, 7.4, dpi) as figure:
+        calibration, presence, overlap, kept = figure.subplots(2, 2).flat
+        for axes in (calibration, presence):
+            axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle=":")
+        _per_model(calibration, reliability, _draw_reliability)
+        _per_model(presence, cases, _draw_roc)
+        _per_model(overlap, thresholds, _draw_precision)
+        _per_model(kept, cases, _draw_kept)
+        calibration.set(
+            title="Calibration of the pixels",
+            xlabel="Probability of nerve (mean of a bin)",
+            ylabel="Share of the pixels that is nerve",
+        )
+        presence.set(
+            title="Presence of a nerve", xlabel="Share of frames without one, called so wrongly",
+            ylabel="Share of frames with one, found",
+        )  # fmt: skip
+        overlap.set(title="Precision against recall", xlabel="Recall (at thresholds 0.05 to 0.95)", ylabel="Precision")
+        kept.set(
+            title="The least certain frames set aside", xlabel="Share of the frames kept", ylabel="Dice of those kept"
+        )
+        kept.set_xlim(1.03, -0.03)
+        for axes in (calibration, presence):
+            axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        if not presence.get_legend_handles_labels()[0]:
+            found = "Every" if cases["has_nerve"].any() else "No"
+            presence.text(
+                0.5, 0.3, f"{found} test frame shows a nerve:\nnothing to tell apart", ha="center", color=GREY
+            )
+        for axes, corner in (
+            (calibration, "upper left"),
+            (presence, "lower right"),
+            (overlap, "lower left"),
+            (kept, "best"),
+        ):
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc=corner)
+
+
+def _per_model(axes: Axes, table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame, Look], None]) -> None:
+    for model in models_of(table):
+        draw(axes, table[table["model"] == model], LOOKS[model])
+
+
+def _draw_reliability(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
+    axes.plot(
+        rows["probability"],
+        rows["nerve"],
+        color=look.on_white,
+        linestyle=look.line,
+        marker=look.marker,
+        label=look.label,
+    )
+
+
+def _draw_roc(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
+    """Nothing where all frames show a nerve, or none does."""
+    if (area := presence_auc(rows)) is not None:
+        wrong, found, _ = roc_curve(rows["has_nerve"], rows["presence"])
+        axes.plot(
+            wrong, found, color=look.on_white, linestyle=look.line, label=f"{look.label} (AUC {area:.3f})",
+            drawstyle="steps-post",
+        )  # fmt: skip
+
+
+def _draw_precision(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
+    axes.plot(
+        rows["recall"],
+        rows["precision"],
+        color=look.on_white,
+        linestyle=look.line,
+        marker=look.marker,
+        label=look.label,
+    )
+
+
+def _draw_kept(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
+    """The mean Dice of the most certain frames, from all of them to the most certain one; and, thinner, the same by their
+    true Dice, which no certainty can beat.
+    """
+    share = np.arange(1, len(rows) + 1) / len(rows)
+    for by, line, width in (("confidence", look.line, 1.8), ("dice", ":", 1.0)):
+        ranked = rows.sort_values(by, ascending=False, kind="stable")["dice"].to_numpy(float)
+        label = look.label if by == "confidence" else f"{look.label}, by its true Dice"
+        axes.plot(
+            share,
+            ranked.cumsum() / np.arange(1, len(rows) + 1),
+            color=look.on_white,
+            linestyle=line,
+            linewidth=width,
+            label=label,
+        )

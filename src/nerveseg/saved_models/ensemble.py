@@ -1,0 +1,100 @@
+"""Several trainings as one predictor: the mean of what they say of a frame.
+
+On disk it is a folder: `ensemble.json`, the members in their order, beside `members/NAME` for each, as it was
+saved, and the list of both (`checked_folder`). No frame is left that no member has learnt from, so cut-offs are not searched again: they are the medians of the
+members' own.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Self
+
+import tensorflow as tf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from nerveseg.errors import ModelError
+from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.inference.model_folder import ENSEMBLE_NAME
+from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.inference.predictor import Predictor
+from nerveseg.refinement.refined_segmenter import RefinedSegmenter, load_training
+from nerveseg.unet.segmenter import Segmenter
+
+MEMBERS = "members"
+
+
+@dataclass(frozen=True, config=STRICT)
+class EnsembleConfig:
+    """The names of the members, in their order, each of its folder in `members`."""
+
+    members: Annotated[tuple[Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")], ...], Field(min_length=1)]
+
+
+class Ensemble(Predictor):
+    """The mean of the probabilities and of the presences of its members.
+
+    Args:
+        members: by name; at least one, all of one input size.
+
+    Raises:
+        ModelError: their input sizes differ, or the black and white of their data sets.
+    """
+
+    def __init__(self, members: Mapping[str, Segmenter | RefinedSegmenter]) -> None:
+        self.members = dict(members)
+        size, *others = {member.size for member in members.values()}
+        if others:
+            sizes = ", ".join(f"{name} of {' x '.join(map(str, member.size))}" for name, member in members.items())
+            raise ModelError(
+                f"an ensemble needs members of one input size, but there are {sizes} (height x width in pixels); "
+                "name experiments with one preprocess section"
+            )
+        grey_range, *other_ranges = {member.grey_range for member in members.values()}
+        if other_ranges:
+            raise ModelError(
+                f"an ensemble needs members that read files alike, but there are {grey_range} and {other_ranges[0]}; name experiments "
+                "on one data set"
+            )
+        frames = tf.keras.Input((*size, 1), name="frames")
+        networks = [member.network for member in members.values()]
+        named = [tf.keras.Model(each.input, each.output, name=f"member_{n}") for n, each in enumerate(networks)]
+        said = [
+            network(frames) for network in named
+        ]  # Keras's own names may be equal: they count from 0 in each session
+        means = {key: tf.reduce_mean(tf.stack([each[key] for each in said]), 0) for key in ("probability", "presence")}
+        cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
+        learnt = frozenset().union(*(member.learnt_frames for member in members.values()))
+        self.network = tf.keras.Model(frames, means)
+        super().__init__(tf.function(self.network, reduce_retracing=True), size, cutoffs, learnt, grey_range)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            ModelError: the folder holds no ensemble, or a member cannot be loaded.
+        """
+        folder = CheckedFolder(directory, ModelError, "make it again with `nerveseg folds`")
+        names = folder.read(ENSEMBLE_NAME, EnsembleConfig).members
+        folder.files()
+        return cls({name: load_training(directory / MEMBERS / name) for name in names})
+
+    def save(self, directory: Path) -> None:
+        for name, member in self.members.items():
+            folder = directory / MEMBERS / name
+            folder.mkdir(parents=True)
+            member.save(folder)
+        write_typed(directory / ENSEMBLE_NAME, EnsembleConfig(tuple(self.members)))
+        list_files(directory)
+
+
+def median_cutoffs(cutoffs: list[Cutoffs]) -> Cutoffs:
+    """The median of each cut-off; the threshold is `expected` where that of most is."""
+    numbers = [each.threshold for each in cutoffs if each.threshold != "expected"]
+    return Cutoffs(
+        threshold=median(numbers) if 2 * len(numbers) >= len(cutoffs) else "expected",
+        min_area=median(each.min_area for each in cutoffs),
+        presence=median(each.presence for each in cutoffs),
+    )

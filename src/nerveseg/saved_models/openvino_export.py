@@ -1,0 +1,217 @@
+"""Turns a trained model into one that predicts without TensorFlow (`exported`), in int8 where val shows that this costs no Dice.
+
+Int8 comes of post-training quantisation by NNCF with its control of accuracy: ranges and biases are fitted on val frames,
+and while a loss of Dice beyond the limit cannot be ruled out (`export_parity`), the layers that matter most go back to float32, one
+after the other. What judges a frame poor is quantised without that control: it changes its mind about frames alone that are at
+its threshold. The refiner, to which poor frames alone are shown, stays float32. In the end the whole model is compared with the
+trained one on val, and written in float32 throughout where int8 cannot be shown to be as good.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nncf
+import numpy as np
+import openvino
+import pandas as pd
+import tensorflow as tf
+from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+from nerveseg.dataset.letterbox import Letterbox
+from nerveseg.evaluation.export_parity import LEAST_SUBJECTS, changes, loss_not_excluded
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.inference.postprocessing import Cutoffs, Estimate
+from nerveseg.inference.predictor import Predictor
+from nerveseg.measures.overlap import count
+from nerveseg.params import ExportParams
+from nerveseg.refinement.refined_segmenter import RefinedSegmenter
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.saved_models.openvino_predictor import (
+    JUDGE_FILE,
+    LOGITS,
+    POOR,
+    PRESENCE,
+    REFINER_FILE,
+    UNET_FILE,
+    ExportedConfig,
+    ExportedMember,
+    ExportedPredictor,
+    Maps,
+    Source,
+    compiled,
+    estimate_of,
+    infer,
+    member_folder,
+)
+from nerveseg.text.wording import counted
+from nerveseg.unet.segmenter import Segmenter
+
+nncf.set_log_level(logging.WARNING)
+INT8, FLOAT32 = "int8", "float32"
+# Ranges that clip no val frame: those that stand out are the ones that are poor.
+_WIDEST = AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
+SHARE_FOR_UNET = 0.75  # of the limit, for each U-Net alone; the judge and the others of an ensemble may add to it
+RESAMPLES, SEED = 1000, 0
+
+
+@dataclass(frozen=True)
+class Export:
+    """What became of an export: in which `precision` the model computes and a sentence why, where that is not the one asked
+    for; how many `layers` the U-Nets have, convolutions that is, and how many of them are in int8.
+    """
+
+    precision: str
+    reason: str
+    layers: int
+    int8_layers: int
+
+
+def export(
+    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
+) -> Export:
+    """Write the exported model into a folder.
+
+    Args:
+        model: trained.
+        directory: it is there, and empty.
+        params: the `export` section.
+        val: frames to fit ranges on, and to compare Dice on.
+        source: the model's name in `metrics.json`.
+    """
+    if params.precision == FLOAT32:
+        return _write_all(model, directory, params, val, source)
+    with_nerve = len({subject for subject, truth in zip(val.subjects, val.truths, strict=True) if truth.any()})
+    if with_nerve < LEAST_SUBJECTS:
+        reason = (
+            f"val has {counted(with_nerve, 'subject')} with a nerve; to tell what int8 costs takes {LEAST_SUBJECTS}"
+        )
+    else:
+        found = _write_all(model, directory, params, val, source)
+        exported = ExportedPredictor.load(directory)
+        loss = loss_not_excluded(changes(_cases(exported, val), _cases(model, val)), RESAMPLES, SEED)
+        if found.int8_layers and loss <= params.max_difference:
+            return found
+        reason = f"in int8 a loss of {loss:.4f} Dice cannot be ruled out on val, more than {params.max_difference:g}"
+        reason = reason if found.int8_layers else "val lets no layer be computed in int8"
+        for folder in directory.iterdir():
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    exact = params.model_copy(update={"precision": FLOAT32})
+    return replace(_write_all(model, directory, exact, val, source), reason=reason)
+
+
+def _cases(model: Predictor, val: HeldOut) -> pd.DataFrame:
+    return val.cases("", model.estimates(val.frames, val.sizes), model.cutoffs)
+
+
+def _write_all(
+    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
+) -> Export:
+    members = list(model.members.values()) if isinstance(model, Ensemble) else [model]
+    layers, int8_layers = 0, 0
+    for number, member in enumerate(members):
+        folder = member_folder(directory, number)
+        folder.mkdir()
+        found, in_int8 = _export_member(member, folder, params, val)
+        layers, int8_layers = layers + found, int8_layers + in_int8
+    height, width = model.size
+    config = tuple(
+        ExportedMember(_segmenter(member).config.flip, isinstance(member, RefinedSegmenter)) for member in members
+    )
+    learnt = tuple(sorted(model.learnt_frames))
+    settings = (params.precision, source, config, model.grey_range)
+    ExportedConfig(height, width, model.cutoffs, learnt, *settings).write(directory)
+    return Export(params.precision, "", layers, int8_layers)
+
+
+def _segmenter(member: Segmenter | RefinedSegmenter) -> Segmenter:
+    return member.segmenter if isinstance(member, RefinedSegmenter) else member
+
+
+def _export_member(
+    member: Segmenter | RefinedSegmenter, folder: Path, params: ExportParams, val: HeldOut
+) -> tuple[int, int]:
+    """Returns how many layers its U-Net has, and how many of them are in int8."""
+    unet = _converted(_segmenter(member).unet, ["frames"], [LOGITS, PRESENCE])
+    if params.precision == INT8:
+        unet = _in_int8(unet, params, val, member.cutoffs)
+    _write(unet, folder / UNET_FILE)
+    if isinstance(member, RefinedSegmenter):
+        judging = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
+        judge = _converted(judging, ["frames"], [POOR])
+        if params.precision == INT8:
+            judge = nncf.quantize(judge, _dataset(val), subset_size=len(val.frames), advanced_parameters=_WIDEST)
+        _write(judge, folder / JUDGE_FILE)
+        refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
+        _write(refiner, folder / REFINER_FILE)
+    layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
+    return len(layers), sum(map(_is_int8, layers))
+
+
+def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> openvino.Model:
+    """Those outputs of a network, with batch normalisation folded, its inputs called as given in their order."""
+    given = [
+        tf.TensorSpec((None, *each.shape[1:]), tf.float32, n) for each, n in zip(network.inputs, inputs, strict=True)
+    ]
+
+    def said(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+        found = network(values[0] if len(values) == 1 else list(values), training=False)
+        return {name: found[name] for name in outputs}
+
+    return openvino.convert_model(tf.function(said, input_signature=given).get_concrete_function())
+
+
+def _in_int8(network: openvino.Model, params: ExportParams, val: HeldOut, cutoffs: Cutoffs) -> openvino.Model:
+    reference = _dice(compiled(openvino.Core(), network), val, cutoffs)
+
+    def agreement(quantised: openvino.CompiledModel, _: Iterable[object]) -> tuple[float, list[float]]:
+        now = _dice(quantised, val, cutoffs)
+        loss = loss_not_excluded(changes(now, reference), RESAMPLES, SEED)
+        return 1.0 - loss, [1.0 - abs(change) for change in now["dice"] - reference["dice"]]
+
+    return nncf.quantize_with_accuracy_control(
+        network,
+        _dataset(val),
+        _dataset(val),
+        agreement,
+        max_drop=SHARE_FOR_UNET * params.max_difference,
+        subset_size=len(val.frames),
+        fast_bias_correction=False,
+    )
+
+
+def _levels(val: HeldOut) -> Maps:
+    return val.frames[..., np.newaxis].astype(np.float32)
+
+
+def _dataset(val: HeldOut) -> nncf.Dataset:
+    return nncf.Dataset([{"frames": levels[np.newaxis]} for levels in _levels(val)])
+
+
+def _dice(network: openvino.CompiledModel, val: HeldOut, cutoffs: Cutoffs) -> pd.DataFrame:
+    """Of each frame, by the U-Net alone, with `subject` and `has_nerve`."""
+    dices = []
+    for levels, truth in zip(_levels(val), val.truths, strict=True):
+        logits, said = infer(network, {"frames": levels[np.newaxis]}, [LOGITS, PRESENCE])
+        probability, presence = estimate_of([(logits, said)])
+        over = Letterbox.fit(truth.shape, levels.shape[:2]).restore(probability[0, ..., 0])
+        dices.append(count(truth, cutoffs.mask(Estimate(over, float(presence[0, 0])))).dice)
+    return pd.DataFrame({"subject": val.subjects, "has_nerve": [truth.any() for truth in val.truths], "dice": dices})
+
+
+def _is_int8(layer: openvino.Node) -> bool:
+    """Whether its weights are."""
+    waiting = [layer.input_value(1).get_node()]
+    while waiting:
+        node = waiting.pop()
+        if node.get_element_type() == openvino.Type.i8:
+            return True
+        waiting += [value.get_node() for value in node.input_values()]
+    return False
+
+
+def _write(network: openvino.Model, path: Path) -> None:
+    openvino.save_model(network, path, compress_to_fp16=False)

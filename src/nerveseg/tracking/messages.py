@@ -1,0 +1,201 @@
+"""What a stage tells MLflow, as messages that can wait on disk, and how each is delivered.
+
+A message belongs to a run that is named by a key of ours, since a run that MLflow has not heard of yet has no id there.
+The first message of a run, `run`, finds it by its tags or creates it; so delivering a message twice, after a failure in
+which MLflow may have heard the first, changes nothing. Content is JSON; times are milliseconds since 1970.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nerveseg.tracking.run_page import STAGE_TAG, UNKNOWN, description, overall
+from nerveseg.tracking.store import Store, public
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+
+CHALLENGER = "challenger"
+_REGISTERED = (
+    "Outlines nerves in ultrasound frames of any size. The alias `champion` is served; `challenger` was registered last, and takes "
+    "its place by `nerveseg promote`, if it passes the gate."
+)
+KEY_TAG = "nerveseg.key"
+NO_FILES = Path()
+KINDS = {"run", "metrics", "tags", "stages", "artifact", "dataset", "end", "told", "model"}
+_BATCH = 100  # parameters; MLflow's limit for one request, lower than that for scores
+
+
+@dataclass(frozen=True)
+class Message:
+    """`kind` is one of KINDS and a method of `Sender`, `run` the key of the run, `files` a file or a folder that goes with it, "." for none."""
+
+    kind: str
+    run: str
+    content: dict[str, Any] = field(default_factory=dict)
+    files: Path = NO_FILES
+
+
+class Sender:
+    """Delivers messages to one store; it fails as MLflow and its libraries do."""
+
+    def __init__(self, store: Store) -> None:
+        self.uri, self._store, self._client = store.uri, store, store.client
+        self._ids: dict[str, str] = {}
+
+    def send(self, message: Message) -> None:
+        deliver: Callable[[Message], None] = getattr(self, f"_{message.kind}")
+        deliver(message)
+
+    def _run(self, message: Message) -> None:
+        """`find`: alternatives of tags, the first of which the run has from now on; `name`, `tags`, `params`, `time`;
+        `parent`: key of the run that it is nested in.
+        """
+        from mlflow.entities import Param
+
+        if message.run in self._ids:
+            return
+        tags = {**message.content["tags"], **message.content["find"][0]}
+        if parent := message.content.get("parent"):
+            tags["mlflow.parentRunId"] = self._id(parent)
+        name, client = message.content["name"], self._client
+        if found := next(filter(None, map(self._found, message.content["find"])), None):
+            run = found.info.run_id
+            client.update_run(run, status="RUNNING", name=name)
+            for key, value in tags.items():
+                client.set_tag(run, key, value)
+        else:
+            created = client.create_run(self._store.experiment_id, message.content["time"], tags, name)
+            run = created.info.run_id
+        for batch in _batches([Param(key, value) for key, value in message.content["params"].items()]):
+            client.log_batch(run, params=batch)
+        self._ids[message.run] = run
+
+    def _id(self, key: str) -> str:
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+
+        if key not in self._ids:
+            raise MlflowException("the run that it belongs to was refused", RESOURCE_DOES_NOT_EXIST)
+        return self._ids[key]
+
+    def _found(self, tags: dict[str, str]) -> "Run | None":
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found = self._client.search_runs([self._store.experiment_id], wanted, max_results=1)
+        return found[0] if found else None
+
+    def _metrics(self, message: Message, model: str | None = None) -> None:
+        """`values`: by their names; `time`; `step`."""
+        from mlflow.entities import Metric
+
+        when, step = message.content["time"], message.content["step"]
+        metrics = [Metric(key, value, when, step, model) for key, value in message.content["values"].items()]
+        for batch in _batches(metrics):
+            self._client.log_batch(self._id(message.run), metrics=batch)
+
+    def _tags(self, message: Message) -> None:
+        """`tags`."""
+        for key, value in message.content["tags"].items():
+            self._client.set_tag(self._id(message.run), key, value)
+
+    def _stages(self, message: Message) -> None:
+        """What became of stages that do not speak for themselves; `states`: by their names. What a stage said stands."""
+        run = self._client.get_run(self._id(message.run))
+        for stage, state in message.content["states"].items():
+            if run.data.tags.get(STAGE_TAG + stage, UNKNOWN) == UNKNOWN:
+                self._client.set_tag(run.info.run_id, STAGE_TAG + stage, state)
+
+    def _artifact(self, message: Message) -> None:
+        """`folder`: of the run's artifacts that takes the file, or the content of the folder."""
+        log = self._client.log_artifacts if message.files.is_dir() else self._client.log_artifact
+        log(self._id(message.run), str(message.files), message.content["folder"] or None)
+
+    def _dataset(self, message: Message) -> None:
+        """`facts`: of MLflow's data set; `context`."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        used = DatasetInput(
+            Dataset(**message.content["facts"]), [InputTag("mlflow.data.context", message.content["context"])]
+        )
+        self._client.log_inputs(self._id(message.run), [used])
+
+    def _end(self, message: Message) -> None:
+        """`status`; `time`."""
+        self._client.set_terminated(self._id(message.run), message.content["status"], message.content["time"])
+
+    def _told(self, message: Message) -> None:
+        """The end of a parent, for now: its description and its status say what became of its stages, told in this `order`; `time`."""
+        run = self._client.get_run(self._id(message.run))
+        told = description(run.info.run_id, public(self._store.uri), run.data.tags, message.content["order"])
+        self._client.set_tag(run.info.run_id, "mlflow.note.content", told)
+        self._client.set_terminated(run.info.run_id, overall(run.data.tags), message.content["time"])
+
+    def _model(self, message: Message) -> None:
+        """A folder in MLflow's format, that knows no run; `key`; `name`; `card`; `registered`: the registry's name for it;
+        `tags`; `scores`; `parent`; `time`; `step`.
+        """
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model
+
+        run, content, client = self._id(message.run), message.content, self._client
+        logged = self._logged_model(message)
+        described = Model.load(str(message.files))
+        described.run_id, described.model_id = run, logged.model_id
+        described.artifact_path = logged.artifact_location
+        described.save(str(message.files / "MLmodel"))
+        client.log_model_artifacts(logged.model_id, str(message.files))
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.set_logged_model_tags(logged.model_id, {"mlflow.note.content": content["card"]})
+        self._metrics(Message("metrics", message.run, content | {"values": content["scores"]}), logged.model_id)
+        version = self._registered(message, logged.model_id)
+        for each in (run, self._id(content["parent"])):
+            client.log_outputs(each, [LoggedModelOutput(logged.model_id, step=0)])
+            client.set_tag(each, "nerveseg.model_version", f"{content['registered']}/{version}")
+
+    def _logged_model(self, message: Message) -> "LoggedModel":
+        key = {KEY_TAG: message.content["key"]}
+        wanted = f"tags.`{KEY_TAG}` = '{key[KEY_TAG]}'"
+        if found := self._client.search_logged_models([self._store.experiment_id], wanted, max_results=1):
+            return found[0]
+        tags = {**message.content["tags"], **key}
+        run = self._id(message.run)
+        return self._client.create_logged_model(
+            self._store.experiment_id, message.content["name"], source_run_id=run, tags=tags
+        )
+
+    def _registered(self, message: Message, model_id: str) -> str:
+        """The version of the model in the registry, where it is the challenger."""
+        from mlflow.exceptions import MlflowException
+
+        name, client = message.content["registered"], self._client
+        try:
+            client.create_registered_model(name, description=_REGISTERED)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"models:/{model_id}"
+        known = [each for each in client.search_model_versions(f"name='{name}'") if each.source == source]
+        if known:
+            version = str(known[0].version)
+        else:
+            with self._store.as_default():  # the model is looked up there, whatever store the client has
+                created = client.create_model_version(
+                    name,
+                    source,
+                    self._id(message.run),
+                    tags={**message.content["tags"], KEY_TAG: message.content["key"]},
+                    description=message.content["card"],
+                    model_id=model_id,
+                )
+            version = str(created.version)
+        versions = json.dumps([{"name": name, "version": version}])
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})  # where the pages look
+        client.set_registered_model_alias(name, CHALLENGER, version)
+        return version
+
+
+def _batches(items: list[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]

@@ -1,0 +1,293 @@
+"""What a stage tells MLflow.
+
+One execution of the pipeline (one `dvc repro`, one DVC experiment, or one stage run by hand) is one parent run,
+named after the DVC experiment or the commit; each stage that runs in it is a nested run. A stage is a process
+of its own, so it finds its parent by the tag `nerveseg.execution`, which names the process that started all of
+them. A training that was stopped and goes on continues its run, and the parent of it. `metrics.json` is the truth and
+MLflow a copy of it: nothing comes back from here into an output. A stage writes a journal, which a process beside it delivers,
+and whatever befalls the two costs a warning, not the stage (`outbox`). Only `tracking_*` modules know MLflow, and they import it inside functions, since that takes
+a second.
+"""
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from flatten_dict import flatten
+
+from nerveseg.errors import NoRepositoryError, RepositoryError
+from nerveseg.params import Params
+from nerveseg.tracking.execution import execution, execution_name, origin
+from nerveseg.tracking.messages import KEY_TAG, Message
+from nerveseg.tracking.outbox import Fill, Outbox
+from nerveseg.tracking.resumed_run import Unfinished, digest_of_run, this_process
+from nerveseg.tracking.run_page import (
+    FAILED,
+    KILLED,
+    PATCH,
+    RAN,
+    REPRODUCE,
+    RUNNING,
+    STAGE_TAG,
+    reproduction,
+    stage_states,
+)
+from nerveseg.tracking.system_metrics import SystemMetrics
+
+EXECUTION_TAG = "nerveseg.execution"
+_LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
+
+
+class StageRun:
+    """Where a stage reports to. This one drops everything: it stands in where tracking is off."""
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """One point of each curve."""
+
+    def log_facts(self, facts: Mapping[str, Any]) -> None:
+        """Numbers that the stage came to, on its own run alone: another stage may call its own alike."""
+
+    def log_scores(self, scores: Mapping[str, Any]) -> None:
+        """The numbers of `metrics.json`, nested keys joined by dots, on the stage's run and on its parent."""
+
+    def log_artifact(self, path: Path | str, folder: str = "") -> None:
+        """A file, or a folder with its name, below `folder`."""
+
+    def log_report(self, path: Path) -> None:
+        """A file or a folder of what people read, on the parent's page below `reports`."""
+
+    def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
+        """The data behind this run; `digest` has at most 36 characters (DVC's `md5` has), `context` is a split."""
+
+    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:  # noqa: ARG002
+        """A trained model, registered as the new challenger.
+
+        Args:
+            save: writes a folder in MLflow's format, which does not exist yet.
+            name: of the logged model.
+            card: its description in the registry, Markdown.
+
+        Returns:
+            The registered version's tag `nerveseg.key`; empty where tracking is off.
+        """
+        return ""
+
+
+class _MlflowRun(StageRun):
+    def __init__(self, outbox: Outbox, stage: str, params: Params, record: Path | None) -> None:
+        self._outbox, self._stage, self._model_name = outbox, stage, params.tracking.model_name
+        self._promotes = params.tracking.promote
+        self._scores: dict[str, float] = {}
+        self._tags = origin()
+        content = params.model_dump(mode="json")
+        flat = {key: _as_text(value) for key, value in flatten(content, reducer="dot").items()}
+        carries, self._record = digest_of_run(flat, self._tags.get("git.commit", "")), record
+        before = Unfinished.read(record, carries) if record else None
+        self._parent = execution()
+        self._state = Unfinished(
+            before.run if before else uuid.uuid4().hex,
+            self._parent,
+            before.started if before else time.time(),
+            before.epoch if before else -1,
+            this_process(),
+            carries,
+        )
+        self._run = self._state.run
+        parents = [{EXECUTION_TAG: self._parent}, *([{EXECUTION_TAG: before.parent}] if before else [])]
+        self._begin(self._parent, execution_name(), parents, self._tags, flat)
+        nested = {**self._tags, "mlflow.source.name": sys.argv[0], "dvc.stage": stage}
+        self._begin(self._run, stage, [{KEY_TAG: self._run}], nested, flat, parent=self._parent)
+        self._remember()
+        self._tell("tags", self._parent, tags={STAGE_TAG + stage: RUNNING})
+        self._stages = stage_states(stage, content)
+        self._tell("stages", self._parent, states=self._stages)
+        self._log_reproduction()
+        self._system = SystemMetrics(self._log_system)
+
+    def _begin(
+        self,
+        key: str,
+        name: str,
+        find: list[dict[str, str]],
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        parent: str | None = None,
+    ) -> None:
+        self._tell("run", key, name=name, find=find, tags=dict(tags), params=dict(params), parent=parent, time=_now())
+
+    def _tell(self, kind: str, run: str, fill: Fill | None = None, **content: Any) -> None:
+        self._outbox.send(Message(kind, run, content), fill)
+
+    def _remember(self) -> None:
+        if self._record:
+            try:
+                self._state.write(self._record)
+            except OSError as error:
+                self._outbox.keeps_failing(error)
+
+    def _log_reproduction(self) -> None:
+        changed = False
+
+        def fill(folder: Path) -> Path:
+            nonlocal changed
+            try:
+                changed = reproduction(folder)
+            except NoRepositoryError:  # where there is none, nothing is missing
+                return folder
+            except RepositoryError as error:
+                told = "the run in MLflow cannot say whether its code was that of a commit, nor keep what differs"
+                self._outbox.warn("git", f"{told}: {error}")
+            return folder
+
+        self._tell("artifact", self._parent, fill, folder=REPRODUCE)
+        if changed:
+            self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
+
+    def _log_system(self, values: Mapping[str, float]) -> None:
+        self._tell(
+            "metrics", self._run, values=dict(values), time=_now(), step=round(time.time() - self._state.started)
+        )
+
+    def end(self, state: str) -> None:
+        """`state` is one of `run_page`."""
+        self._system.stop()
+        if state == RAN and self._record:
+            with suppress(OSError):
+                self._record.unlink()
+        status = {RAN: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}[state]
+        self._tell("end", self._run, status=status, time=_now())
+        self._tell("tags", self._parent, tags={STAGE_TAG + self._stage: state})
+        self._tell("told", self._parent, order=list(self._stages), time=_now())
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        if epoch <= self._state.epoch:  # killed between this epoch's end and its checkpoint
+            return
+        curves = {key: value for key, value in values.items() if key != "epoch"}  # it is the axis
+        self._tell("metrics", self._run, values=dict(_flatten_numbers(curves)), time=_now(), step=epoch)
+        self._state = replace(self._state, epoch=epoch)
+        self._remember()
+
+    def log_facts(self, facts: Mapping[str, Any]) -> None:
+        self._tell("metrics", self._run, values=dict(_flatten_numbers(facts)), time=_now(), step=0)
+
+    def log_scores(self, scores: Mapping[str, Any]) -> None:
+        numbers = dict(_flatten_numbers(scores))
+        self._scores.update(numbers)
+        for run in (self._run, self._parent):
+            self._tell("metrics", run, values=numbers, time=_now(), step=0)
+
+    def log_artifact(self, path: Path | str, folder: str = "") -> None:
+        path = Path(path)
+        into = (Path(folder) / path.name).as_posix() if path.is_dir() else folder
+        self._tell("artifact", self._run, partial(_copied, path), folder=into)
+
+    def log_report(self, path: Path) -> None:
+        self._tell("artifact", self._parent, partial(_copied, path), folder="reports")
+
+    def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
+        from mlflow.data.pandas_dataset import from_pandas
+
+        with warnings.catch_warnings():  # about integer columns, and about a source that could also be a URL
+            warnings.simplefilter("ignore")
+            facts = from_pandas(manifest, source=source, name=name, digest=digest).to_dict()
+        for run in (self._run, self._parent):
+            self._tell("dataset", run, facts=facts, context=context)
+
+    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:
+        key = uuid.uuid4().hex
+
+        def fill(folder: Path) -> Path:
+            with _temporary_files_in(folder):
+                save(folder / "model")
+            return folder / "model"
+
+        self._tell(
+            "model",
+            self._run,
+            fill,
+            key=key,
+            name=name,
+            card=card,
+            registered=self._model_name,
+            tags=self._tags,
+            scores=self._scores,
+            parent=self._parent,
+            time=_now(),
+            step=0,
+        )
+        if self._promotes:
+            self._outbox.settle()
+        return key
+
+
+@contextmanager
+def stage_run(stage: str, params: Params, unfinished: Path | None = None) -> Iterator[StageRun]:
+    """The MLflow run of one stage, nested in the run of this execution of the pipeline.
+
+    An exception passes through and leaves both runs FAILED (KILLED after Ctrl-C).
+
+    Args:
+        stage: its name in dvc.yaml.
+        params: all of them.
+        unfinished: a file beside the checkpoint of a training that can go on. It keeps which run that is until the
+            stage has finished, so that one that was stopped continues its run, where params and commit are the same.
+
+    Raises:
+        TrackingError: the store cannot be used as it is set up, or does not answer and `tracking.required`.
+    """
+    if not params.tracking.enabled:
+        yield StageRun()
+        return
+    outbox = Outbox(params.tracking.experiment, stage, execution(), required=params.tracking.required)
+    try:
+        run = _MlflowRun(outbox, stage, params, unfinished)
+        try:
+            yield run
+        except BaseException as error:
+            run.end(KILLED if isinstance(error, KeyboardInterrupt) else FAILED)
+            raise
+        run.end(RAN)
+    finally:
+        outbox.close()
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key, value in flatten(values, reducer="dot").items():
+        if isinstance(value, bool | int | float | np.number):
+            yield re.sub(r"[^\w\-./: ]", "_", key), float(value)
+
+
+def _as_text(value: object) -> str:
+    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_VALUE]
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    return Path((shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name))
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """MLflow makes a model by way of temporary files, as large as it is; there may be no room elsewhere."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before

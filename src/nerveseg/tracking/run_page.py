@@ -1,0 +1,108 @@
+"""What the run of one execution of the pipeline says of itself, so that it can be made again from its page alone.
+
+Its tags `stage.NAME` say what became of each stage, its description says so in words and how to make the run again, and
+its artifacts below `reproduce/` are what that takes beside the commit: in `files/` `params.yaml` and `dvc.lock` (all but the entry
+of the last stage, which DVC writes after it), and `uncommitted.patch` where the code was not that of the commit.
+"""
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nerveseg.repository import changes
+from nerveseg.text.foreign_text import in_markdown, on_one_line
+
+STAGE_TAG = "stage."
+CACHED, RAN, RUNNING, FAILED, KILLED = "cached", "ran", "running", "failed", "killed"
+UNKNOWN = "not run"  # DVC found it unchanged, or was not asked for it
+REPRODUCE = "reproduce"
+PATCH = "uncommitted.patch"
+_CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.in", "requirements.txt")  # and never data
+
+
+def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of the stages of `dvc.yaml`, in its order, when one begins to run under DVC: those behind it that have
+    not spoken were served from the cache. Nothing where there is no such pipeline, or DVC does not run this stage.
+    """
+    if "DVC_STAGE" not in os.environ or not (file := Path("dvc.yaml")).is_file():
+        return {}
+    stages = yaml.safe_load(file.read_text(encoding="utf-8")).get("stages", {})
+    if stage not in stages:
+        return {}
+    behind: set[str] = set()
+    open_ends = [stage]
+    while open_ends:
+        wanted = [_resolved(path, params) for path in _paths(stages[open_ends.pop()], "deps")]
+        for name, other in stages.items():
+            outputs = [_resolved(path, params) for path in _paths(other, "outs", "plots", "metrics")]
+            if name not in {stage, *behind} and any(_overlap(path, output) for path in wanted for output in outputs):
+                behind.add(name)
+                open_ends.append(name)
+    return {name: CACHED if name in behind else UNKNOWN for name in stages} | {stage: RUNNING}
+
+
+def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
+    """Markdown for a run's page in the store of this address, with the stages in this order."""
+    states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
+    lines = [
+        f"- {in_markdown(stage)}: {in_markdown(states[stage])}"
+        for stage in dict.fromkeys([*order, *states])
+        if stage in states
+    ]
+    again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
+    again += [f"export MLFLOW_TRACKING_URI={on_one_line(shlex.quote(store))}"]
+    again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
+    if f"nerveseg.{PATCH}" in tags:
+        again += [f"git apply --whitespace=nowarn {REPRODUCE}/{PATCH}"]
+    again += [f"cp -R {REPRODUCE}/files/. .", "dvc repro"]
+    text = ["**Stages**", "", *lines, "", "**Make it again**", "", "```", *again, "```"]
+    if name := tags.get("dvc.exp_name"):
+        text += ["", f"or, where the experiment was run: dvc exp apply {in_markdown(name)}, then `dvc repro`."]
+    return "\n".join(text)
+
+
+def overall(tags: Mapping[str, str]) -> str:
+    """MLflow's status of an execution whose stages have these tags; `dvc repro --keep-going` runs on after a failure."""
+    states = {state for key, state in tags.items() if key.startswith(STAGE_TAG)}
+    return "KILLED" if KILLED in states else "FAILED" if FAILED in states else "FINISHED"
+
+
+def reproduction(folder: Path) -> bool:
+    """Fill a folder with what it takes to make this run again; whether the code was not that of the commit.
+
+    Raises:
+        RepositoryError: Git cannot say whether it was.
+    """
+    files = folder / "files"
+    files.mkdir()
+    for name in ("params.yaml", "dvc.lock"):
+        if Path(name).is_file():
+            shutil.copy(name, files)
+    if patch := changes(_CODE, new_files=True):
+        (folder / PATCH).write_bytes(patch)
+    return bool(patch)
+
+
+def _paths(stage: Mapping[str, Any], *kinds: str) -> Iterator[str]:
+    for kind in kinds:
+        for entry in stage.get(kind, []):
+            yield entry if isinstance(entry, str) else next(iter(entry))
+
+
+def _resolved(path: str, params: Mapping[str, Any]) -> str:
+    """With the params in it, as `${data.dir}`, in place."""
+    if not path.startswith("${"):
+        return path
+    value: Any = params
+    for key in path.removeprefix("${").removesuffix("}").split("."):
+        value = value[key] if isinstance(value, Mapping) and key in value else ""
+    return str(value)
+
+
+def _overlap(path: str, output: str) -> bool:
+    return bool(path) and (Path(path) == Path(output) or Path(output) in Path(path).parents)

@@ -1,0 +1,81 @@
+"""Encoders of `segmentation_models` (resnet34, efficientnetb0, ...) under one of its decoders, for grey frames."""
+
+from collections.abc import Callable
+from urllib.error import URLError
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from nerveseg.errors import ModelError
+from nerveseg.params import UNetParams
+from nerveseg.unet.deterministic_layers import deterministic
+
+layers = tf.keras.layers
+
+
+def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Logits of nerve, float32 (N, H, W, 1), from normalised grey frames (N, H, W, 1), and the encoder's deepest features.
+
+    The encoders see three channels: without pretrained weights the frame three times. With those of ImageNet the
+    same, brought to the range that the encoder was trained on (its own `preprocess_input` over 0..255 levels).
+    `pretrained` False builds the same network without fetching the weights.
+
+    Raises:
+        ModelError: the encoder's weights are not on disk and cannot be downloaded.
+    """
+    import segmentation_models
+
+    decoders = {
+        "unet": segmentation_models.Unet,
+        "linknet": segmentation_models.Linknet,
+        "fpn": segmentation_models.FPN,
+        "pspnet": segmentation_models.PSPNet,
+    }
+    encoder, (height, width) = params.encoder, normalised.shape[1:3]
+    try:
+        theirs = decoders[params.architecture](
+            encoder, input_shape=(height, width, 3), classes=1, activation="linear",
+            encoder_weights=params.encoder_weights if pretrained else None,
+        )  # fmt: skip
+    except (URLError, OSError) as error:
+        raise _no_weights(encoder, error) from None
+    except Exception as error:
+        if "URL fetch failure" in str(error):  # how tf-keras reports a download that failed
+            raise _no_weights(encoder, error) from None
+        raise
+    network = deterministic(theirs)
+    colours = layers.Concatenate(name="to_colours")([normalised] * 3)
+    if params.encoder_weights == "imagenet":
+        colours = _as_imagenet(segmentation_models.get_preprocessing(encoder))(colours)
+    both = tf.keras.Model(network.input, [network.output, _deepest(network, height)], name=network.name)
+    logits, deepest = both(colours)
+    return layers.Activation("linear", dtype="float32", name="logits")(logits), deepest
+
+
+def _deepest(network: tf.keras.Model, height: int) -> tf.Tensor:
+    """The last features that are as small as the encoder makes them: its own, or the decoder's first. Smaller ones are
+    weights of channels and the pooled pyramid of PSPNet, whose encoder is cut at an eighth of the input.
+    """
+    least = height // (8 if any(layer.name.startswith("psp_") for layer in network.layers) else 32)
+    outputs = [layer.output for layer in network.layers if not isinstance(layer.output, list)]
+    return [
+        output for output in outputs if len(output.shape) == 4 and output.shape[1] == least and output.shape[3] > 1
+    ][-1]
+
+
+def _as_imagenet(preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> tf.keras.layers.Layer:
+    """What an encoder expects of an image, for normalised grey levels: they have mean 0 and deviation 1, where the
+    levels of ImageNet have about 118 and 58 of 255. Each `preprocess_input` is an affine map by channel, so that two
+    points tell it; as a layer of Keras it can be saved, as their function it cannot.
+    """
+    offset = preprocess(np.full((1, 1, 1, 3), 118.0, np.float32)).ravel()
+    scale = preprocess(np.full((1, 1, 1, 3), 118.0 + 58.0, np.float32)).ravel() - offset
+    return layers.Rescaling(scale.tolist(), offset.tolist(), name="as_imagenet")
+
+
+def _no_weights(encoder: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"unet.encoder_weights is imagenet, but the weights of {encoder} could not be downloaded ({error}); connect to "
+        "the network once (they are kept in ~/.keras/models), or set unet.encoder_weights to null"
+    )

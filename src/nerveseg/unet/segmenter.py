@@ -1,0 +1,177 @@
+"""A trained U-Net as one object with its cut-offs.
+
+On disk it is a folder: `segmenter.json` (what was built, on which grey levels, with which cut-offs) beside
+`unet.weights.h5`; `files.json` lists them (`checked_folder`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.errors import ModelError
+from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.imaging.arrays import Mask
+from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.inference.cutoff_search import search_cutoffs
+from nerveseg.inference.model_folder import SEGMENTER_NAME
+from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.inference.predictor import Predictor
+from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
+from nerveseg.unet.network import LOGITS, PRESENCE, build_unet
+
+UNET_WEIGHTS = "unet.weights.h5"
+UNET_FOLDER = "unet"  # in the folder of a refined segmenter
+REMEDY = "run `dvc repro` or `dvc pull` to get a trained model"
+
+
+@dataclass(frozen=True, config=STRICT)
+class SegmenterConfig:
+    """What the network expects of a frame, the `unet` section of params that it was built from, whether the mirrored
+    frame is looked at as well, the cut-offs found on val, the keys of the frames that it has learnt from (`leakage`), and black and white of files of its data set that do
+    not say them.
+    """
+
+    input: InputSpec
+    unet: UNetParams
+    flip: bool = False
+    cutoffs: Cutoffs = field(default_factory=Cutoffs)
+    learnt_frames: tuple[str, ...] = ()
+    grey_range: GreyRange = field(default_factory=GreyRange)
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        return _folder(directory).read(SEGMENTER_NAME, cls)
+
+
+class Segmenter(Predictor):
+    """A U-Net with its weights, and the cut-offs that belong to it."""
+
+    def __init__(self, config: SegmenterConfig, unet: tf.keras.Model) -> None:
+        self.config = config
+        self.unet = unet
+        frames = tf.keras.Input((*config.input.size, 1), name="frames")
+        (estimate,) = estimates_of(frames, unet, [None], flip=config.flip)
+        self.network = tf.keras.Model(frames, estimate)
+        run = tf.function(self.network, reduce_retracing=True)
+        super().__init__(run, config.input.size, config.cutoffs, frozenset(config.learnt_frames), config.grey_range)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            ModelError: the folder holds no segmenter, or weights that do not fit it.
+        """
+        folder = _folder(directory)
+        config = folder.read(SEGMENTER_NAME, SegmenterConfig)
+        unet = build_unet(config.unet, config.input, pretrained=False)
+        load_weights(unet, folder.file(UNET_WEIGHTS))
+        return cls(config, unet)
+
+    def save(self, directory: Path) -> None:
+        """Write into a folder, and list what is in it."""
+        write_typed(directory / SEGMENTER_NAME, self.config)
+        self.unet.save_weights(directory / UNET_WEIGHTS)
+        list_files(directory)
+
+    def tuned(
+        self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
+    ) -> tuple["Segmenter", float]:
+        """The same network with the cut-offs that score best on these letterboxed frames (N, height, width), and that
+        score.
+        """
+        looking = Segmenter(replace(self.config, flip=params.flip), self.unet)
+        estimates = looking.estimates(inputs, (truth.shape for truth in truths))
+        cutoffs, score = search_cutoffs(estimates, truths, params)
+        return Segmenter(replace(looking.config, cutoffs=cutoffs), self.unet), score
+
+
+def estimates_of(
+    frames: tf.Tensor, unet: tf.keras.Model, refiners: Sequence[tf.keras.Model | None], *, flip: bool
+) -> list[dict[str, tf.Tensor]]:
+    """What a U-Net says under each refiner, None for as it is: `probability` (N, H, W, 1) and `presence` (N, 1), 0..1.
+
+    With `flip` probability and presence are means over the frame and its mirror image.
+    """
+
+    def look_at(seen: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        said = unet(seen, training=False)
+        inputs = [seen, said[LOGITS], said[PRESENCE]]
+        refined = [said if refiner is None else refiner(inputs, training=False) for refiner in refiners]
+        return [(tf.sigmoid(each[LOGITS]), tf.sigmoid(each[PRESENCE])) for each in refined]
+
+    looks = [look_at(frames)]
+    if flip:
+        looks.append([(tf.reverse(mirrored, [2]), again) for mirrored, again in look_at(tf.reverse(frames, [2]))])
+    estimates = []
+    for of_one in zip(*looks, strict=True):
+        probability, presence = (tf.add_n(list(same)) / len(looks) for same in zip(*of_one, strict=True))
+        estimates.append({"probability": probability, "presence": agreed_presence(presence, probability)})
+    return estimates
+
+
+def agreed_presence(presence: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
+    """The geometric mean of what the head for presence says, (N, 1), and of the greatest probability of any pixel of
+    (N, H, W, 1), as (N, 1): both must agree.
+    """
+    return tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
+
+
+def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.keras.Model:
+    """The U-Net of `params` as training begins with it: with fresh weights, or with those of the segmenter in
+    `params.init_from`, which may be of another input size and of other grey levels. It computes in `policy`.
+
+    Raises:
+        ModelError: that folder holds no segmenter, or one of another architecture.
+    """
+    if params.init_from == FRESH:
+        return build_unet(params, spec, policy=policy)
+    directory = _unet_in(params.init_from)
+    theirs = SegmenterConfig.read(directory).unet
+    alike = (
+        ("encoder", "stem", "base_filters", "max_filters", "depth")
+        if params.encoder == PLAIN
+        else ("architecture", "encoder", "encoder_weights")
+    )
+    if other := {key: getattr(theirs, key) for key in alike if getattr(theirs, key) != getattr(params, key)}:
+        asked = {key: getattr(params, key) for key in other}
+        raise ModelError(
+            f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
+        )
+    network = build_unet(params, spec, pretrained=False, policy=policy)
+    load_weights(network, _folder(directory).file(UNET_WEIGHTS))
+    return network
+
+
+def frames_behind(init_from: str) -> frozenset[str]:
+    """Keys of the frames that the weights in this folder have learnt from."""
+    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(_unet_in(init_from)).learnt_frames)
+
+
+def _unet_in(init_from: str) -> Path:
+    """The folder of the U-Net: the one that is named, or the one in a refined segmenter's."""
+    inner = Path(init_from) / UNET_FOLDER
+    return inner if inner.is_dir() else Path(init_from)
+
+
+def load_weights(network: tf.keras.Model, path: Path) -> None:
+    """Read weights into a network of the same shape.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another network.
+    """
+    try:
+        network.load_weights(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: weights cannot be loaded ({error}); train again with `dvc repro`") from None
+
+
+def _folder(directory: Path) -> CheckedFolder:
+    return CheckedFolder(directory, ModelError, REMEDY)
