@@ -20,7 +20,7 @@ from tqdm import tqdm
 from augmentation_study import STRENGTHS, Study, all_arms, only, run_study
 from nerveseg.augmentation.variants import variant
 from nerveseg.errors import told_plainly
-from nerveseg.params import Params, load_params
+from nerveseg.params.file import Params, load_params
 from trainings import use_threads
 
 STUDY = Path(".nerveseg/augmentation-study")

@@ -17,11 +17,13 @@ from typing import Any
 
 import pandas as pd
 
-from nerveseg.dataset.records import DatasetInfo, batches, shards
+from nerveseg.dataset.batches import batches
+from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.errors import DatasetError
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
 from nerveseg.measures.overlap import summarise
-from nerveseg.params import AugmentParams, Params
+from nerveseg.params.data import AugmentParams
+from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.training.distribution import keras_policy, training_strategy
 from nerveseg.unet.network import build_unet

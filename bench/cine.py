@@ -27,7 +27,7 @@ from nerveseg.file_prediction.temporal_smoothing import KEPT_LIVE, Trail, steadi
 from nerveseg.inference.postprocessing import Estimate
 from nerveseg.inference.predictor import Predictor, over
 from nerveseg.measures.overlap import count
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.phantom.acoustics import DEPTH_MM, Scanner, echo_envelope
 from nerveseg.phantom.anatomy import Pose
 from nerveseg.phantom.display import add_marker, compress

@@ -20,10 +20,12 @@ import yaml
 from numpy.typing import NDArray
 
 from nerveseg.augmentation.degradations import DEGRADATIONS, SEVERITIES, degrade_each, with_strength
-from nerveseg.dataset.records import DatasetInfo, annotated_frames, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import annotated_frames
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.thresholds import case_table
-from nerveseg.params import DegradationParams, load_params
+from nerveseg.params.file import load_params
+from nerveseg.params.networks import DegradationParams
 from nerveseg.unet.segmenter import Segmenter
 
 COSTS = (0.02, 0.05, 0.1, 0.18, 0.28)  # of Dice, at severity 1 to 5

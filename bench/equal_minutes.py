@@ -19,10 +19,10 @@ import pandas as pd
 
 from nerveseg.errors import told_plainly
 from nerveseg.files.atomic import fresh_folder, write_json
-from nerveseg.files.fingerprint import digest_of
+from nerveseg.files.fingerprint import EVERYTHING, digest_of
 from nerveseg.inference.predictor import Predictor
 from nerveseg.measures.overlap import summarise
-from nerveseg.params import Params, load_params
+from nerveseg.params.file import Params, load_params
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.training.distribution import use_threads
@@ -83,7 +83,7 @@ def main() -> None:
     asked = parser.parse_args()
     params = changed(load_params(), {"postprocess.score": "dice_nerve", **asked_changes(asked.changes)})
     use_threads(params.unet.parts)
-    folder = FOLDER / digest_of(params.model_dump(mode="json"), [])
+    folder = FOLDER / digest_of(params.model_dump(mode="json"), [], EVERYTHING)
     rows = pd.concat([compare(folder, asked.real, params, seed, asked.folds, asked.members) for seed in asked.seeds])
     print(rows.to_string(index=False, float_format="{:.3f}".format))
 

@@ -36,13 +36,16 @@ import pandas as pd
 import yaml
 
 from nerveseg.augmentation.rounds import write_rounds
-from nerveseg.dataset.records import DatasetInfo, read_records, shards, whole_batches
+from nerveseg.dataset.batches import whole_batches
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.robustness import BASE, REPORTED, ablation_table
 from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
-from nerveseg.files.fingerprint import digest_of
-from nerveseg.params import DegradationParams, Params, load_params
+from nerveseg.files.fingerprint import EVERYTHING, digest_of
+from nerveseg.params.file import Params, load_params
+from nerveseg.params.networks import DegradationParams
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.refinement import train_refiners as refiners_module
 from nerveseg.refinement.ablation_arms import Arms
@@ -154,7 +157,7 @@ def compare(folder: Path, source: Path, params: Params, seed: int, folds: int = 
     of_unet = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
     given = Seed(folder / of_unet / str(seed), source, params, seed)
     settings = params.model_dump(mode="json") | {"folds": folds}
-    table = given.folder / f"{digest_of(settings, [Path(__file__)])}.csv"
+    table = given.folder / f"{digest_of(settings, [Path(__file__)], EVERYTHING)}.csv"
     if not table.is_file():
         write_csv(table, _refined(given, folds))
         write_json(table.with_suffix(".json"), params.gan.model_dump() | {"folds": folds})
@@ -170,7 +173,7 @@ def _refined(given: Seed, folds: int) -> pd.DataFrame:
         members = _members(given, folds, Path(temporary))
         rounds = _rounds(given, Path(temporary) / "all", given.subjects("train"))
         settings = {"gan": gan.model_dump(), "degradation": poor.model_dump(), "seed": seed, "folds": folds}
-        checkpoint = Checkpoint(f"gan-gain-{digest_of(settings, [*rounds, *val, given.folder / 'unet'])}")
+        checkpoint = Checkpoint(f"gan-gain-{digest_of(settings, [*rounds, *val, given.folder / 'unet'], EVERYTHING)}")
         make_deterministic(seed)
         began = time.monotonic()
         inputs = partial(OutOfFold, members, gan.batch_size)

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import psutil  # type: ignore[import-untyped]  # it comes without types
 
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from training import matrix_product
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras

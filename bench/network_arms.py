@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.params import UNetParams
+from nerveseg.params.networks import UNetParams
 from nerveseg.unet import network
 from nerveseg.unet.losses import binary_cross_entropy, soft_dice_loss
 

@@ -23,12 +23,14 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.letterbox import Letterbox
-from nerveseg.dataset.records import DatasetInfo, Record, read_records, shards
+from nerveseg.dataset.records import Record, read_records
 from nerveseg.errors import NervesegError, told_plainly
 from nerveseg.files.atomic import fresh_folder, write_csv
 from nerveseg.measures.overlap import count
-from nerveseg.params import FRESH, Params, load_params
+from nerveseg.params.fields import FRESH
+from nerveseg.params.file import Params, load_params
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.unet.network import LOGITS
 from network_arms import ARMS, Arm

@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.augmentation.rounds import round_of
-from nerveseg.dataset.records import DatasetInfo, Record
-from nerveseg.params import Params
+from nerveseg.dataset.info import DatasetInfo
+from nerveseg.dataset.records import Record
+from nerveseg.params.file import Params
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
 from nerveseg.unet.losses import presence_loss
 from nerveseg.unet.network import LOGITS, PRESENCE

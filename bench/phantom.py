@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import write_phantom
 
 

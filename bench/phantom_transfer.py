@@ -22,11 +22,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from nerveseg.dataset.records import DatasetInfo
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import told_plainly
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv
 from nerveseg.measures.overlap import summarise
-from nerveseg.params import FRESH, Params, load_params
+from nerveseg.params.fields import FRESH
+from nerveseg.params.file import Params, load_params
 from nerveseg.phantom.simulation import write_phantom
 from nerveseg.preprocessing.layouts import natural_key, recognise
 from nerveseg.preprocessing.packing import prepare_dataset

@@ -21,7 +21,7 @@ from playwright.sync_api import sync_playwright
 
 from browsers import chromium
 from nerveseg.measures.cases import case_measures
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import simulate_frame
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.figures.pictures import Case

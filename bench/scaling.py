@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from nerveseg.errors import NervesegError, told_plainly
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
 WARM_UP = 5  # steps
@@ -58,7 +58,7 @@ def throughput(workers: int, steps: int) -> float:
 def work(core: int, parts: int, steps: int) -> None:
     """Be one worker, and print the frames in a second."""
     os.sched_setaffinity(0, {core})
-    from nerveseg.dataset.records import DatasetInfo, shards
+    from nerveseg.dataset.info import DatasetInfo, shards
     from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
     from nerveseg.unet.segmenter import network_to_train
     from nerveseg.unet.training import SupervisedTraining

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import psutil  # type: ignore[import-untyped]  # it comes without types
 
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import simulate_frame
 
 CLIENTS = (1, 2, 4, 8, 16)

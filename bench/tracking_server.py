@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nerveseg.params import Params, load_params
+from nerveseg.registry.project_params import ProjectParams, load_project_params
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
@@ -31,12 +31,12 @@ PROCESSES = (1, 2, 3, 4)
 EPOCHS_OF_A_RUN = 10
 
 
-def settle(folder: str, environment: Mapping[str, str], experiment: str) -> Params:
+def settle(folder: str, environment: Mapping[str, str], experiment: str) -> ProjectParams:
     """Report to the store that `environment` names, from a folder that is no repository."""
     os.environ.update(environment)
     os.environ["DVC_ROOT"] = folder
     os.chdir(folder)
-    params = load_params(ROOT / "params.yaml")
+    params = load_project_params(ROOT / "params.yaml")
     return params.model_copy(update={"tracking": params.tracking.model_copy(update={"experiment": experiment})})
 
 

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from nerveseg.dataset.records import DatasetInfo, batches, shards
+from nerveseg.dataset.batches import batches
+from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.errors import told_plainly
-from nerveseg.params import Params, load_params
+from nerveseg.params.file import Params, load_params
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
 from nerveseg.unet.segmenter import network_to_train
 from nerveseg.unet.training import SupervisedTraining, steps_per_epoch

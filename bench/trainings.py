@@ -15,11 +15,12 @@ import pandas as pd
 import yaml
 
 from nerveseg.augmentation.rounds import write_rounds
-from nerveseg.dataset.records import DatasetInfo, annotated_frames, read_records, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import annotated_frames, read_records
 from nerveseg.evaluation.thresholds import case_table
-from nerveseg.files.fingerprint import digest_of
+from nerveseg.files.fingerprint import EVERYTHING, digest_of
 from nerveseg.inference.predictor import Predictor
-from nerveseg.params import Params
+from nerveseg.params.file import Params
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
 from nerveseg.unet.network import build_unet
@@ -63,7 +64,7 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
     records = list(read_records(shards(prepared, "train"), info))
     settings = {"seed": seed, "lr": params.lr, "unet": unet.model_dump(), "augment": params.augment.model_dump()}
     inputs = [*shards(prepared, "train"), *val, Path(unet.init_from)]
-    name = f"bench-{digest_of(settings, inputs)}"
+    name = f"bench-{digest_of(settings, inputs, EVERYTHING)}"
     with TemporaryDirectory(dir=prepared) as folder:
         count = min(unet.epochs, params.augment.variants + 1)
         rounds = write_rounds(Path(folder), records, params.augment, seed, count)

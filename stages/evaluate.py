@@ -1,5 +1,5 @@
-"""Scores the models on the test subjects, where the annotator drew, and registers the one that ships, which becomes the
-champion where `tracking.promote` is set and it passes the gate.
+"""Scores the models on the test subjects, where the annotator drew. Once it has ended, `nerveseg.pipeline` registers the model
+that ships.
 
 `metrics/metrics.json` holds the means, with the baselines that say what they are worth; `cases.csv` a row for each frame
 and model; `intervals.csv` each score with its 95 % interval; `strata.csv` the scores by presence, size of the nerve and
@@ -11,17 +11,15 @@ how much it differs from what was trained. All of it is written before anything 
 
 import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nerveseg.dataset.info import DatasetInfo, prepared, shards
 from nerveseg.dataset.leakage import check_unseen
-from nerveseg.dataset.records import DatasetInfo, prepared, read_records, shards
-from nerveseg.errors import NervesegError
+from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
 from nerveseg.evaluation.export_parity import on_test
@@ -34,16 +32,13 @@ from nerveseg.files.atomic import only_writer, read_csv, write_csv, write_json
 from nerveseg.inference.postprocessing import Estimate
 from nerveseg.inference.predictor import Predictor
 from nerveseg.measures.intervals import interval_table
-from nerveseg.params import FRESH, Params, load_params
+from nerveseg.params.fields import FRESH
+from nerveseg.params.file import Params, load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.ablation_arms import Arms
 from nerveseg.refinement.outcome import Refinement
-from nerveseg.registry.model_card import model_card
-from nerveseg.registry.packaging import save_served
-from nerveseg.registry.promotion import promote_where_asked
 from nerveseg.saved_models.loading import load_predictor
 from nerveseg.saved_models.openvino_predictor import ExportedConfig
-from nerveseg.tracking.mirror import StageRun, stage_run
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.unet.segmenter import Segmenter
 
@@ -53,76 +48,52 @@ UNET, REFINED, EXPORTED = Path("models/unet"), Path("models/gan"), Path("models/
 
 def evaluate() -> None:
     params = load_params()
-    with only_writer(METRICS / "metrics.json"), stage_run("evaluate", params) as run:
-        with undisturbed("evaluate", params):
-            make_deterministic(params.seed)
-            info = DatasetInfo.read(PROCESSED)
-            test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
-            average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
-            folders = _folders(params.evaluate.ensemble)
-            models = _models(folders)
-            cases = pd.concat([test.cases(name, _look(model, test), model.cutoffs) for name, model in models.items()])
-            thresholds = [
-                threshold_table(name, _look(model, test), test.truths, model.cutoffs) for name, model in models.items()
-            ]
-            reliability = pd.concat(
-                [reliability_table(name, _look(model, test), test.truths) for name, model in models.items()]
-            )
-            robustness = _ablation(test, models, params)
-            all_cases = test.all_cases(cases, average)
-            bounds = interval_table(all_cases, params.evaluate.bootstrap, params.seed)
-            metrics = test.metrics(all_cases, reliability, bounds)
-            metrics["degraded"] = degraded_scores(robustness)
-            shipped = ExportedConfig.read(EXPORTED)
-            arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
-            metrics["shipped"] = {"source": shipped.source, "arm": arm, "precision": shipped.precision}
-            metrics["export"] = on_test(
-                cases,
-                shipped.source,
-                shipped.precision,
-                params.export.max_difference,
-                params.evaluate.bootstrap,
-                params.seed,
-            )
-            write_csv(METRICS / "cases.csv", cases)
-            write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
-            write_csv(METRICS / "calibration.csv", reliability)
-            write_csv(METRICS / "strata.csv", strata_table(all_cases, params.evaluate.bootstrap, params.seed))
-            write_csv(METRICS / "intervals.csv", bounds)
-            write_csv(METRICS / "robustness.csv", robustness)
-            write_json(METRICS / "metrics.json", metrics)
-            run.log_scores(metrics)
-            for path in sorted(METRICS.glob("*.csv")):
-                run.log_artifact(path, "metrics")
-            table = pd.DataFrame({key: metrics[key] for key in scored(metrics)})
-            print(table.drop(index="frames_outlined").round(3).to_string(na_rep="n/a"))
-            if warning := metrics["export"].get("warning"):
-                print(f"warning: {warning}", file=sys.stderr)
-        _register(run, metrics, cases, info, params)
+    with only_writer(METRICS / "metrics.json"), undisturbed("evaluate", params):
+        make_deterministic(params.seed)
+        info = DatasetInfo.read(PROCESSED)
+        test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
+        average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
+        folders = _folders(params.evaluate.ensemble)
+        models = _models(folders)
+        cases = pd.concat([test.cases(name, _look(model, test), model.cutoffs) for name, model in models.items()])
+        thresholds = [
+            threshold_table(name, _look(model, test), test.truths, model.cutoffs) for name, model in models.items()
+        ]
+        reliability = pd.concat(
+            [reliability_table(name, _look(model, test), test.truths) for name, model in models.items()]
+        )
+        robustness = _ablation(test, models, params)
+        all_cases = test.all_cases(cases, average)
+        bounds = interval_table(all_cases, params.evaluate.bootstrap, params.seed)
+        metrics = test.metrics(all_cases, reliability, bounds)
+        metrics["degraded"] = degraded_scores(robustness)
+        shipped = ExportedConfig.read(EXPORTED)
+        arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
+        metrics["shipped"] = {"source": shipped.source, "arm": arm, "precision": shipped.precision}
+        metrics["export"] = on_test(
+            cases,
+            shipped.source,
+            shipped.precision,
+            params.export.max_difference,
+            params.evaluate.bootstrap,
+            params.seed,
+        )
+        write_csv(METRICS / "cases.csv", cases)
+        write_csv(METRICS / "thresholds.csv", pd.concat(thresholds))
+        write_csv(METRICS / "calibration.csv", reliability)
+        write_csv(METRICS / "strata.csv", strata_table(all_cases, params.evaluate.bootstrap, params.seed))
+        write_csv(METRICS / "intervals.csv", bounds)
+        write_csv(METRICS / "robustness.csv", robustness)
+        write_json(METRICS / "metrics.json", metrics)
+        table = pd.DataFrame({key: metrics[key] for key in scored(metrics)})
+        print(table.drop(index="frames_outlined").round(3).to_string(na_rep="n/a"))
+        if warning := metrics["export"].get("warning"):
+            print(f"warning: {warning}", file=sys.stderr)
 
 
 def _folders(ensemble: str) -> dict[str, Path]:
     named = {} if ensemble == FRESH else {ENSEMBLE: Path(ensemble)}
     return {"unet": UNET, GAN: REFINED, **named, SHIPPED: EXPORTED}
-
-
-def _register(
-    run: StageRun, metrics: Mapping[str, Any], cases: pd.DataFrame, info: DatasetInfo, params: Params
-) -> None:
-    """It comes last: where MLflow cannot save the model, no score is lost by it."""
-    save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED])
-    card = model_card(SHIPPED, metrics, info, params)
-    try:
-        version = run.log_model(partial(save, card=card), params.tracking.model_name, card)
-    except NervesegError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever MLflow, or a full disk, raises
-        told = (
-            f"the model was not registered ({error}); all scores are written; try again with `dvc repro -f -s evaluate`"
-        )
-        print(f"warning: {told}", file=sys.stderr)
-    else:
-        promote_where_asked(params, version)
 
 
 def _models(folders: Mapping[str, Path]) -> dict[str, Predictor]:

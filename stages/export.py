@@ -5,15 +5,17 @@ reports on the test frames what the export changed.
 
 from pathlib import Path
 
-from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.files.atomic import fresh_folder
-from nerveseg.params import FRESH, load_params
+from nerveseg.params.fields import FRESH
+from nerveseg.params.file import load_params
+from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.saved_models.loading import load_trained
 from nerveseg.saved_models.openvino_export import export
 from nerveseg.saved_models.openvino_predictor import Source
-from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.distribution import make_deterministic
 
 PROCESSED, GAN = Path("data/processed"), Path("models/gan")
@@ -24,12 +26,12 @@ def export_model() -> None:
     params = load_params()
     source: Source = "gan" if params.evaluate.ensemble == FRESH else "ensemble"
     trained = GAN if source == "gan" else Path(params.evaluate.ensemble)
-    with fresh_folder(OUTPUT) as folder, stage_run("export", params) as run, undisturbed("export", params):
+    with fresh_folder(OUTPUT) as folder, undisturbed("export", params):
         make_deterministic(params.seed)
         val = HeldOut.of(list(read_records(shards(PROCESSED, "val"), DatasetInfo.read(PROCESSED))))
         found = export(load_trained(trained), folder, params.export, val, source)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
-        run.log_facts({"megabytes": size, "layers": found.layers, "int8_layers": found.int8_layers})
+        progress.facts({"megabytes": size, "layers": found.layers, "int8_layers": found.int8_layers})
     told = (
         f", {found.int8_layers} of {found.layers} layers of the U-Net in int8" if found.int8_layers else ", in float32"
     )

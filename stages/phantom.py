@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from nerveseg.files.atomic import fresh_folder
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import write_phantom
+from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
-from nerveseg.tracking.mirror import stage_run
 
 OUTPUT = Path("data/phantom")
 MOST_WORKERS = 8  # each holds about 150 MB; the frames are the same with any number
@@ -19,9 +19,9 @@ MOST_WORKERS = 8  # each holds about 150 MB; the frames are the same with any nu
 def phantom() -> None:
     params = load_params()
     workers = min(os.cpu_count() or 1, MOST_WORKERS, params.phantom.subjects)
-    with fresh_folder(OUTPUT) as folder, stage_run("phantom", params) as run, undisturbed("phantom", params):
+    with fresh_folder(OUTPUT) as folder, undisturbed("phantom", params):
         frames, nerves = write_phantom(folder, params.phantom, params.seed, workers)
-        run.log_facts({"frames": frames, "prevalence": nerves / frames})
+        progress.facts({"frames": frames, "prevalence": nerves / frames})
         print(f"{OUTPUT}: {frames} frames of {params.phantom.subjects} subjects, {nerves} with a nerve")
 
 

@@ -10,27 +10,26 @@ import sys
 from pathlib import Path
 
 from nerveseg.files.atomic import fresh_folder
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.repository import repository_root
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted
-from nerveseg.tracking.mirror import stage_run
 
 OUTPUT = Path("data/processed")
 
 
 def preprocess() -> None:
     params = load_params()
-    with fresh_folder(OUTPUT) as folder, stage_run("preprocess", params) as run, undisturbed("preprocess", params):
+    with fresh_folder(OUTPUT) as folder, undisturbed("preprocess", params):
         inventory, info = prepare_dataset(
             folder, params.data, params.split, params.preprocess, params.seed, repository_root()
         )
         manifest = inventory.manifest[inventory.manifest["split"] != ""]
-        run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "preprocessing", manifest)
-        run.log_facts({f"frames.{split}": count for split, count in info.frames.items()})
-        run.log_facts({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
+        progress.facts({f"frames.{split}": count for split, count in info.frames.items()})
+        progress.facts({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
         print(inventory)
         print(
             f"{info.source}: "

@@ -7,12 +7,14 @@ epoch; epoch 0 is the U-Net as it came. Stopped, it goes on from its last whole 
 
 from pathlib import Path
 
-from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.files.atomic import fresh_folder, write_csv
 from nerveseg.files.checked_folder import LIST_NAME
 from nerveseg.files.fingerprint import digest_of
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
+from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.ablation_arms import Arms
 from nerveseg.refinement.adversarial_training import kept_epoch
@@ -20,7 +22,6 @@ from nerveseg.refinement.diagnostics import remarks_on
 from nerveseg.refinement.model_selection import choose
 from nerveseg.refinement.refiner import learnt
 from nerveseg.refinement.train_refiners import train_refiners
-from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import keras_policy, make_deterministic, use_threads
 from nerveseg.unet.segmenter import Segmenter
@@ -28,6 +29,7 @@ from nerveseg.unet.segmenter import Segmenter
 PROCESSED, AUGMENTED, UNET = Path("data/processed"), Path("data/augmented"), Path("models/unet")
 OUTPUT = Path("models/gan")
 HISTORY = Path("metrics/gan_history.csv")
+COMPUTES = ("augmentation", "dataset", "inference", "measures", "refinement", "training", "unet")
 SIDE_BY_SIDE = 2  # arms
 
 
@@ -40,15 +42,12 @@ def train_gan() -> None:
     settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
     settings["degradation"] = params.degradation.model_dump()
     settings["policy"] = keras_policy(params.unet.precision)
-    checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*lists, Path(__file__)])}")
-    with (
-        fresh_folder(OUTPUT) as folder,
-        stage_run("train_gan", params, checkpoint.run_record) as run,
-        undisturbed("train_gan", params),
-    ):
+    checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*lists, Path(__file__)], COMPUTES)}")
+    progress.training(checkpoint.run_record)
+    with fresh_folder(OUTPUT) as folder, undisturbed("train_gan", params):
         unet, info = Segmenter.load(UNET), DatasetInfo.read(PROCESSED)
         refiners, history = train_refiners(
-            unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=run.log_epoch
+            unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=progress.epoch
         )
         write_csv(HISTORY, history)
         seen = HeldOut.of(list(read_records(val, info)))
@@ -59,7 +58,7 @@ def train_gan() -> None:
         refinement.write(folder)
         arms.segmenter(refinement.arm).save(folder)
         kept = {f"{name}_kept_epoch": kept_epoch(history, name) for name in refiners}
-        run.log_facts(
+        progress.facts(
             {
                 **kept,
                 "used": refinement.used,

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nerveseg.dataset.info import DatasetInfo, prepared, shards
 from nerveseg.dataset.leakage import check_unseen, learnt_frames
-from nerveseg.dataset.records import DatasetInfo, annotated_frames, prepared, shards
+from nerveseg.dataset.records import annotated_frames
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv
 from nerveseg.files.checked_folder import LIST_NAME
 from nerveseg.files.fingerprint import digest_of
 from nerveseg.inference.cutoff_search import at_the_edge
-from nerveseg.params import Params, load_params
+from nerveseg.params.file import Params, load_params
+from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
-from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
 from nerveseg.unet.network import build_unet
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
 OUTPUT = Path("models/unet")
 HISTORY = Path("metrics/unet_history.csv")
+COMPUTES = ("augmentation", "dataset", "inference", "measures", "training", "unet")
 
 
 def train_unet() -> None:
@@ -43,21 +45,18 @@ def train_unet() -> None:
     make_deterministic(params.seed)
     info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, strategy)
     if not is_chief(strategy):
+        progress.training(None)
         _train(
             params, info, strategy, checkpoint, lambda epoch, row: print(f"epoch {epoch}: {row['loss']}", flush=True)
         )
         return
-    with (
-        fresh_folder(OUTPUT) as folder,
-        stage_run("train_unet", params, checkpoint.run_record) as run,
-        undisturbed("train_unet", params),
-    ):
+    progress.training(checkpoint.run_record)
+    with fresh_folder(OUTPUT) as folder, undisturbed("train_unet", params):
         manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
         before = frames_behind(params.unet.init_from)
         if remark := check_unseen(before, manifest, params.unet.init_from):
             print(f"warning: {remark}", file=sys.stderr)
-        run.log_dataset(Path(info.source).name, info.digest[:32], info.source, "training", manifest)
-        trained, history = _train(params, info, strategy, checkpoint, run.log_epoch)
+        trained, history = _train(params, info, strategy, checkpoint, progress.epoch)
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
         learnt = tuple(sorted(before | learnt_frames(manifest)))
@@ -67,7 +66,7 @@ def train_unet() -> None:
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)
         best = {"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()}
-        run.log_facts(best)
+        progress.facts(best)
     checkpoint.remove()
     print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs: {segmenter.cutoffs}")
     for remark in at_the_edge(segmenter.cutoffs, params.postprocess):
@@ -80,7 +79,7 @@ def _checkpoint(params: Params, strategy: "tf.distribute.Strategy") -> Checkpoin
     settings["policy"] = keras_policy(params.unet.precision)
     lists = [AUGMENTED / LIST_NAME, PROCESSED / LIST_NAME]  # digests of what is in there
     inputs = [*lists, Path(params.unet.init_from), Path(__file__)]
-    return Checkpoint(f"train_unet-{digest_of(settings, inputs)}", writes=is_chief(strategy))
+    return Checkpoint(f"train_unet-{digest_of(settings, inputs, COMPUTES)}", writes=is_chief(strategy))
 
 
 def _train(

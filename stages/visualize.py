@@ -3,19 +3,20 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
-from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import SHIPPED, shown
 from nerveseg.files.atomic import fresh_folder, read_csv
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.outcome import Refinement
 from nerveseg.reporting.ablation_summary import shipped, verdict
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.case_selection import chosen
 from nerveseg.reporting.charts import charts
+from nerveseg.reporting.figures.augmentation_preview import augmentation_preview
 from nerveseg.reporting.figures.canvas import LOOKS
 from nerveseg.reporting.figures.degradation_gallery import degradation_gallery
 from nerveseg.reporting.figures.pictures import comparison, heatmaps, overlays, uncertainties
@@ -25,10 +26,9 @@ from nerveseg.reporting.page import write_report
 from nerveseg.reporting.predicted_cases import examine
 from nerveseg.reporting.provenance import CutoffRow, origin_of
 from nerveseg.saved_models.loading import load_predictor
-from nerveseg.tracking.mirror import stage_run
 from nerveseg.training.distribution import make_deterministic
 
-PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented.png")
+PROCESSED = Path("data/processed")
 METRICS, OUTPUT = Path("metrics"), Path("reports")
 TABLES = ("robustness", "intervals", "unet_history", "gan_history")
 BY_MODEL = ("cases", "thresholds", "calibration")
@@ -53,7 +53,7 @@ def visualize() -> None:
     params = load_params()
     dpi = params.visualize.dpi
     make_deterministic(params.seed)
-    with fresh_folder(OUTPUT) as folder, stage_run("visualize", params) as run, undisturbed("visualize", params):
+    with fresh_folder(OUTPUT) as folder, undisturbed("visualize", params):
         metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
         robust, bounds, unet_history, gan_history = (read_csv(METRICS / f"{name}.csv") for name in TABLES)
         scores, thresholds, reliability = (
@@ -65,8 +65,9 @@ def visualize() -> None:
         threshold_curves(thresholds, metrics, folder / "thresholds.png", dpi)
         trust(scores, reliability, thresholds, folder / "trust.png", dpi)
         training_curves(unet_history, gan_history, folder / "training.png", dpi)
-        copyfile(AUGMENTED, folder / "augmentations.png")
         info = DatasetInfo.read(PROCESSED)
+        train = list(read_records(shards(PROCESSED, "train"), info))
+        augmentation_preview(train, params.augment, params.seed, folder / "augmentations.png", dpi)
         records = list(read_records(shards(PROCESSED, "test"), info))
         ranks = chosen(scores, params.visualize.cases)
         best = next(record for record in records if record.name == next(iter(ranks)))
@@ -89,7 +90,7 @@ def visualize() -> None:
             folder / "index.html",
             metrics,
             bounds,
-            params.model_dump(exclude={"tracking", "gate"}),
+            params.model_dump(),
             _facts(info),
             [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()],
             [*shipped(metrics), verdict(robust, refinement), *refinement.remarks],
@@ -98,7 +99,6 @@ def visualize() -> None:
             origin_of(info),
             {LOOKS[name].label: CutoffRow.of(model.cutoffs, params.postprocess) for name, model in models.items()},
         )
-        run.log_report(folder)
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")
 
 

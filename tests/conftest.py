@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
-from nerveseg.dataset.records import DatasetInfo, read_records, shards, write_records
-from nerveseg.params import Params, load_params
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records, write_records
+from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.training import checkpoints
 from nerveseg.training.distribution import use_threads
 from tracked_repository import made_repository
@@ -105,7 +107,7 @@ def write_params(path: Path, changes: dict[str, Any] | None = None) -> Params:
         for key, value in overlay.items():
             content[key] = content[key] | value if isinstance(value, dict) else value
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return load_params(path)
+    return load_project_params(path)
 
 
 @pytest.fixture

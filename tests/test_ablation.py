@@ -13,7 +13,8 @@ from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures.overlap import case_row
 from nerveseg.measures.surface_distances import surface_distances
-from nerveseg.params import EvaluateParams, load_params
+from nerveseg.params.file import load_params
+from nerveseg.params.scores import EvaluateParams
 from nerveseg.refinement.outcome import Refinement
 from nerveseg.reporting.ablation_summary import verdict
 

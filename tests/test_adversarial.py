@@ -11,7 +11,8 @@ from scipy.special import expit
 from sklearn.metrics import f1_score
 
 from conftest import small_data, write_params
-from nerveseg.dataset.records import batches, read_records, whole_batches
+from nerveseg.dataset.batches import batches, whole_batches
+from nerveseg.dataset.records import read_records
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.refinement.adversarial_training import HISTORY_COLUMNS, AdversarialTraining, diverged_in, kept_epoch
 from nerveseg.refinement.critic import CRITICS

@@ -11,7 +11,7 @@ from nerveseg.errors import ModelError
 from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.files.checked_folder import list_files
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.refinement.ablation_arms import Arms
 from nerveseg.refinement.model_selection import choose
 from nerveseg.refinement.outcome import Refinement

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes
 from conftest import ROOT
 from nerveseg.augmentation.ultrasound_effects import lateral_gain, time_gain
 from nerveseg.augmentation.variants import Draw, variant
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 
 PARAMS = load_params(ROOT / "params.yaml").augment
 STILL = Draw(

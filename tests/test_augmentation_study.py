@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT, write_params
 from nerveseg.augmentation.variants import variant
 from nerveseg.errors import DatasetError
-from nerveseg.params import AugmentParams, load_params
+from nerveseg.params.data import AugmentParams
+from nerveseg.params.file import load_params
 
 
 @pytest.fixture(scope="module")

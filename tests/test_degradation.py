@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from conftest import ROOT
 from nerveseg.augmentation.degradations import DEGRADATIONS, SEVERITIES, degrade, degrade_at_random, degrade_each
 from nerveseg.augmentation.ultrasound_effects import DISPLAY_RANGE_DB
-from nerveseg.params import DegradationParams, load_params
+from nerveseg.params.file import load_params
+from nerveseg.params.networks import DegradationParams
 
 STRENGTHS = load_params(ROOT / "params.yaml").degradation
 kinds = pytest.mark.parametrize("kind", DEGRADATIONS)

@@ -7,7 +7,7 @@ from conftest import ROOT
 from nerveseg.augmentation.degradations import DEGRADATIONS
 from nerveseg.augmentation.ultrasound_effects import DISPLAY_RANGE_DB
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import DegradationParams
+from nerveseg.params.networks import DegradationParams
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from conftest import ROOT
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.refinement.adversarial_training import AdversarialTraining
 from nerveseg.refinement.critic import CRITICS
 from nerveseg.refinement.degraded_batches import Given

@@ -12,7 +12,7 @@ import yaml
 
 from conftest import ROOT, kaggle_frames, write_params
 from nerveseg.file_prediction.prediction_files import COLUMNS
-from nerveseg.params import Params
+from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
 
 sys.path.append(str(ROOT / "docs" / "generators"))

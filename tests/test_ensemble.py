@@ -10,7 +10,7 @@ from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.files.checked_folder import list_files
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.saved_models.ensemble import Ensemble, median_cutoffs
 from nerveseg.saved_models.loading import load_predictor
 from nerveseg.unet.network import build_unet

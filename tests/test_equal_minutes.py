@@ -5,7 +5,8 @@ import json
 import pytest
 
 from conftest import ROOT, write_params
-from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.measures.overlap import count
-from nerveseg.params import ExportParams
+from nerveseg.params.networks import ExportParams
 from nerveseg.refinement.refiner import POOR
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.loading import load_predictor, load_trained

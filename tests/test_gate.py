@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from conftest import ROOT
 from nerveseg.errors import ComparisonError
 from nerveseg.evaluation.subgroups import strata_table
-from nerveseg.params import GateParams, load_params
-from nerveseg.registry.gate import judge
+from nerveseg.registry.gate import GateParams, judge
 from nerveseg.registry.gate_table import as_markdown, as_text
+from nerveseg.registry.project_params import load_project_params
 from test_cli import run
 from test_foreign_text import COMMANDS, FOUND, LINKS, MARKS, tokens_of
 
@@ -249,7 +249,7 @@ def test_markdown_folds_the_subjects_that_did_not_fall_and_keeps_names_from_bein
 
 
 def test_the_committed_default_passes_against_itself_and_its_u_net():
-    params = load_params(ROOT / "params.yaml")
+    params = load_project_params(ROOT / "params.yaml")
     committed = pd.read_csv(ROOT / "metrics" / "cases.csv", dtype={"subject": str})
     models = [committed[committed["model"] == name] for name in ("unet", "exported")]
     found = judge(*models, params.gate, params.evaluate.bootstrap, params.seed)

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.dataset.input_spec import InputSpec
-from nerveseg.dataset.records import DatasetInfo
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.registry.model_card import model_card
 from test_foreign_text import COMMANDS, LINKS, MARKS, tokens_of
 

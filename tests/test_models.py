@@ -11,7 +11,8 @@ from sklearn.metrics import f1_score, log_loss
 from conftest import ROOT
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
-from nerveseg.params import ENCODERS, load_params
+from nerveseg.params.file import load_params
+from nerveseg.params.networks import ENCODERS
 from nerveseg.refinement.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
 from nerveseg.refinement.refiner import COPY, POOR, build_refiner, learnt, load_learnt, save_learnt, start_from
 from nerveseg.training.distribution import make_deterministic

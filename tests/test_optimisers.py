@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from conftest import ROOT
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.unet.optimiser import adamw
 
 PARAMS = load_params(ROOT / "params.yaml").unet.model_copy(update={"weight_decay": 0.05})

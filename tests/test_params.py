@@ -9,7 +9,8 @@ from flatten_dict import flatten
 
 from conftest import ROOT
 from nerveseg.errors import ParamsError
-from nerveseg.params import ENCODERS, load_params
+from nerveseg.params.file import load_params
+from nerveseg.params.networks import ENCODERS
 
 
 @pytest.fixture

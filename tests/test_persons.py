@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from nerveseg.dataset.records import read_records, shards
+from nerveseg.dataset.info import shards
+from nerveseg.dataset.records import read_records
 from nerveseg.preprocessing.audit import take_inventory
 from odd_files import blob, dicom, encoded, picture
 from test_preparation import prepare  # noqa: F401 - a fixture

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from nerveseg.errors import DatasetError
-from nerveseg.params import PhantomParams
+from nerveseg.params.data import PhantomParams
 from nerveseg.phantom.acoustics import Grid, Scanner, Tissue, echo_envelope
 from nerveseg.phantom.display import add_marker, compress
 from nerveseg.phantom.nerve import Hand, draw_fascicles, draw_nerve, paint_nerve

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nerveseg.params import PhantomParams
+from nerveseg.params.data import PhantomParams
 from nerveseg.phantom.simulation import simulate_frame, write_phantom
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"

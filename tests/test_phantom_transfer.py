@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
-from nerveseg.dataset.records import DatasetInfo, read_records, shards
-from nerveseg.params import FRESH
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
+from nerveseg.params.fields import FRESH
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, write_params
-from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
 from nerveseg.files.atomic import read_csv
 from nerveseg.files.checked_folder import list_files
-from nerveseg.params import load_params
 from nerveseg.refinement.refined_segmenter import load_training
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.loading import load_predictor
 from odd_files import dicom
@@ -247,7 +248,7 @@ def experiment(workspace):
     out = succeed(workspace, "dvc", "exp", "run", "-n", "slow", "-S", "lr=1e-5")
     found = {
         "out": out,
-        "lr": load_params(workspace / "params.yaml").lr,
+        "lr": load_project_params(workspace / "params.yaml").lr,
         "metrics": metrics(workspace),
         "diff": succeed(workspace, "dvc", "metrics", "diff", "--md"),
         "back": succeed(workspace, "dvc", "exp", "run", "-S", "lr=0.01"),

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nerveseg.params import Params, Section, load_params
+from nerveseg.params.fields import Section
+from nerveseg.params.file import Params
+from nerveseg.registry.project_params import load_project_params
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -62,7 +64,7 @@ def test_a_stage_depends_on_its_script_and_on_what_it_imports_and_on_no_other_co
 @pytest.mark.parametrize("stage", FIXED_ORDER)
 def test_every_param_of_a_stage_exists_and_tracking_is_never_one(stage):
     for name in STAGES[stage]["params"]:
-        value = load_params(ROOT / "params.yaml")
+        value = load_project_params(ROOT / "params.yaml")
         for part in name.split("."):
             value = getattr(value, part)
     assert not any(name.startswith("tracking") for name in STAGES[stage]["params"])
@@ -85,7 +87,7 @@ def test_a_stage_lists_each_param_that_its_code_reads(stage):
     for name in read - {"model_dump"}:
         section, *key = name.split(".")
         if section == "tracking" or not (
-            key or isinstance(getattr(load_params(ROOT / "params.yaml"), section), Section)
+            key or isinstance(getattr(load_project_params(ROOT / "params.yaml"), section), Section)
         ):
             assert section in {*listed, "tracking"}, name
         elif key:

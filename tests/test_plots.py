@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from conftest import ROOT
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.reporting.figures import pictures, plots
 from nerveseg.reporting.figures.canvas import GREY, LOOKS, TRUTH, canvas
 from nerveseg.reporting.figures.degradation_gallery import degradation_gallery

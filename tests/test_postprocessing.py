@@ -9,7 +9,7 @@ from scipy.special import expit
 from nerveseg.inference.cutoff_search import search_cutoffs
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, confidence, remove_small_regions
 from nerveseg.measures.overlap import count
-from nerveseg.params import PostprocessParams
+from nerveseg.params.networks import PostprocessParams
 
 
 def params(thresholds=(0.3, 0.5, 0.7), min_areas=(0.0, 0.02), presences=(0.0,), score="challenge"):

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from conftest import write_params
-from nerveseg.dataset.records import DatasetInfo, read_records, shards
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
 from nerveseg.errors import DatasetError
 from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.frame_files import read_frame

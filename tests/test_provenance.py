@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.dataset.input_spec import InputSpec
-from nerveseg.dataset.records import DatasetInfo
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.reporting.provenance import CutoffRow, origin_of
 
 INFO = DatasetInfo("data/raw/clinic", InputSpec(96, 128, 80.0, 40.0), {"train": 10, "val": 3, "test": 4}, "ab" * 32)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from conftest import simulated_frame
+from nerveseg.dataset.batches import batches, whole_batches
+from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.input_spec import InputSpec
-from nerveseg.dataset.records import DatasetInfo, Record, batches, read_records, shards, whole_batches, write_records
+from nerveseg.dataset.records import Record, read_records, write_records
 from nerveseg.errors import DatasetError
 from nerveseg.files.checked_folder import list_files
 

@@ -3,8 +3,9 @@ import pytest
 
 from conftest import ROOT, simulated_frame
 from nerveseg.augmentation.rounds import round_of, write_rounds
-from nerveseg.dataset.records import Record, prepared
-from nerveseg.params import load_params
+from nerveseg.dataset.info import prepared
+from nerveseg.dataset.records import Record
+from nerveseg.params.file import load_params
 
 PARAMS = load_params(ROOT / "params.yaml").augment.model_copy(update={"variants": 2})
 

@@ -9,7 +9,8 @@ from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.files.checked_folder import list_files
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import PostprocessParams, load_params
+from nerveseg.params.file import load_params
+from nerveseg.params.networks import PostprocessParams
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter, RefinedSegmenterConfig, load_training
 from nerveseg.refinement.refiner import COPY, build_refiner, start_from
 from nerveseg.unet.network import build_unet

@@ -26,11 +26,11 @@ EPOCHS = 30
 STAGE = f"""
 from pathlib import Path
 from nerveseg.errors import told_plainly
-from nerveseg.params import load_params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking import stage_run
 
 Path("weights.bin").write_bytes(bytes(range(256)) * 4096)
-with told_plainly(), stage_run("train_unet", load_params()) as run:
+with told_plainly(), stage_run("train_unet", load_project_params()) as run:
     for epoch in range({EPOCHS}):
         run.log_epoch(epoch, {{"loss": 1 / (epoch + 1), "val_dice": epoch / 100}})
     run.log_scores({{"unet": {{"dice": 0.7}}}})
@@ -41,12 +41,12 @@ UNTIL_STOPPED = """
 import sys, time
 from pathlib import Path
 from nerveseg.errors import told_plainly
-from nerveseg.params import load_params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking import stage_run
 
 name, epoch = sys.argv[1], 0
 Path(name).write_text(name)
-with told_plainly(), stage_run("train_unet", load_params()) as run:
+with told_plainly(), stage_run("train_unet", load_project_params()) as run:
     while not Path("stop").exists():
         run.log_epoch(epoch, {"loss": 1 / (epoch + 1)})
         epoch += 1

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerveseg.errors import DatasetError
-from nerveseg.params import SplitParams
+from nerveseg.params.data import SplitParams
 from nerveseg.preprocessing.splits import SPLITS, split_subjects
 
 

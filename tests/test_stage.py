@@ -11,7 +11,7 @@ import pytest
 
 from conftest import ROOT
 from nerveseg.errors import DisturbedError
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.processes.stage import undisturbed
 from processes import started
 

@@ -3,7 +3,7 @@ import pytest
 from conftest import ROOT
 from nerveseg.errors import DatasetError
 from nerveseg.imaging.dicom import salt_of
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.preprocessing.subjects import SubjectRules
 
 PATTERN = load_params(ROOT / "params.yaml").data.subject_pattern

@@ -20,10 +20,10 @@ from tracked_repository import PATIENCE, client_of, initialised_with_dvc, made_r
 
 STAGE = """
 import json, math, os, pathlib, sys, time
-from nerveseg.params import load_params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking import stage_run
 
-params = load_params()
+params = load_project_params()
 open(os.environ["STARTS"], "a").write(f"{params.lr}\\n")
 bad = params.lr > 0.01
 if bad and os.environ.get("FAIL"):

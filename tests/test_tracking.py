@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from nerveseg.errors import StoreUnreachableError, TrackingError
-from nerveseg.params import Params, load_params
+from nerveseg.params.file import Params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.repository import repository_root
 from nerveseg.tracking.execution import execution_name
 from nerveseg.tracking.mirror import stage_run
@@ -32,7 +33,7 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 @pytest.fixture
 def params() -> Params:
-    return load_params(PARAMS)
+    return load_project_params(PARAMS)
 
 
 def warnings_of(caplog) -> list[str]:

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from nerveseg.params import load_params
 from nerveseg.registry.download import MODEL, downloaded
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.mirror import stage_run
 from nerveseg.tracking.store import open_store, sqlite_file
 from test_tracking_outbox import write_model
@@ -15,7 +15,7 @@ from tracked_repository import run
 @pytest.fixture
 def registered(repo):
     """A repository with a run that has a file and a registered model."""
-    with stage_run("evaluate", load_params()) as tracked:
+    with stage_run("evaluate", load_project_params()) as tracked:
         tracked.log_artifact(repo / "stage.py", "code")
         tracked.log_model(write_model, "gan", "A card.")
     return repo
@@ -23,7 +23,7 @@ def registered(repo):
 
 def stage_in(folder, monkeypatch) -> None:
     monkeypatch.chdir(folder)
-    with stage_run("phantom", load_params()) as tracked:
+    with stage_run("phantom", load_project_params()) as tracked:
         tracked.log_artifact(folder / "params.yaml", "texts")
 
 

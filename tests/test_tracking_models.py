@@ -17,10 +17,10 @@ from mlflow.models import Model
 
 from conftest import ROOT
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import load_params
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter
 from nerveseg.registry.download import CASES, MODEL, PREDICTOR, downloaded
 from nerveseg.registry.packaging import save_served
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.tracking.mirror import stage_run
 from test_cli import interrupt, run, stopping_after
@@ -36,7 +36,7 @@ def registry(tmp_path_factory):
     models = {"first": first, "second": second, "ensemble": Ensemble({"one": first, "other": second})}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(root))
-        with stage_run("evaluate", load_params(ROOT / "params.yaml")) as tracked:
+        with stage_run("evaluate", load_project_params(ROOT / "params.yaml")) as tracked:
             for name, model in models.items():
                 (root / name).mkdir()
                 model.save(root / name)

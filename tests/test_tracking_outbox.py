@@ -17,7 +17,8 @@ import pytest
 
 from nerveseg import cli
 from nerveseg.errors import RepositoryError, StoreUnreachableError, TrackingError
-from nerveseg.params import Params, load_params
+from nerveseg.params.file import Params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking import delivery, outbox
 from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, journals
 from nerveseg.tracking.messages import Message
@@ -30,7 +31,7 @@ from tracked_repository import client_of, eventually, free_port, runs_of, scores
 
 @pytest.fixture
 def params(repo) -> Params:
-    return load_params(repo / "params.yaml")
+    return load_project_params(repo / "params.yaml")
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 from conftest import ROOT
 from nerveseg.errors import ComparisonError, ModelError, TrackingError
-from nerveseg.params import load_params
 from nerveseg.registry import promotion
 from nerveseg.registry.download import CASES
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.registry.promotion import CHAMPION, GATE_TAG, promote, promote_where_asked
 from nerveseg.tracking.messages import KEY_TAG
 from nerveseg.tracking.mirror import stage_run
@@ -23,7 +23,7 @@ NAME = "nerveseg"
 
 @pytest.fixture
 def params():
-    return load_params(ROOT / "params.yaml")
+    return load_project_params(ROOT / "params.yaml")
 
 
 @pytest.fixture

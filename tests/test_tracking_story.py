@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nerveseg.params import load_params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.journal import journals
 from nerveseg.tracking.mirror import stage_run
 from nerveseg.tracking.run_page import overall, stage_states
@@ -17,10 +17,10 @@ from tracked_repository import PATIENCE, client_of, eventually, initialised_with
 SCORED = """
 import json, sys
 from pathlib import Path
-from nerveseg.params import load_params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking import stage_run
 
-params = load_params()
+params = load_project_params()
 with stage_run(sys.argv[1], params) as run:
     run.log_scores({"unet": {"dice": 0.7 + params.lr}})
     Path("metrics").mkdir(exist_ok=True)
@@ -39,12 +39,12 @@ stages:
 TRAINING = """
 import os, signal, sys
 from pathlib import Path
-from nerveseg.params import load_params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking import stage_run
 
 record = Path.cwd() / ".nerveseg" / "run.json"
 first, last, end = map(int, sys.argv[1:4])
-with stage_run("train_unet", load_params(), record) as run:
+with stage_run("train_unet", load_project_params(), record) as run:
     for epoch in range(first, last + 1):
         run.log_epoch(epoch, {"loss": 1 / epoch})
     if end:
@@ -114,7 +114,7 @@ def test_an_execution_ended_as_the_worst_of_its_stages(states, status):
 
 
 def test_what_a_stage_costs_the_machine_is_on_its_run(repo):
-    with stage_run("evaluate", load_params()):
+    with stage_run("evaluate", load_project_params()):
         pass
     [(_, stages)] = runs_of(repo)
     metrics = stages["evaluate"].data.metrics

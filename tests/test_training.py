@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from nerveseg.dataset.records import batches, whole_batches
+from nerveseg.dataset.batches import batches, whole_batches
 from nerveseg.errors import ModelError
 from nerveseg.training import checkpoints, distribution
 from nerveseg.training.checkpoints import Checkpoint

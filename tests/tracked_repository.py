@@ -13,10 +13,10 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 DIGEST = "0123456789abcdef0123456789abcdef.dir"
 STAGE = """
 import sys
-from nerveseg.params import load_params
+from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking import stage_run
 
-with stage_run(sys.argv[1], load_params()) as run:
+with stage_run(sys.argv[1], load_project_params()) as run:
     run.log_epoch(0, {"loss": 0.5})
     run.log_scores({"unet": {"dice": 0.7}})
 open(sys.argv[1] + ".txt", "w").write("done")

@@ -14,9 +14,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from conftest import ROOT
-from nerveseg.dataset.records import read_records, shards, write_records
+from nerveseg.dataset.info import shards
+from nerveseg.dataset.records import read_records, write_records
 from nerveseg.files.checked_folder import list_files
-from nerveseg.params import Params
+from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
 
 _SERVER = multiprocessing.get_context("forkserver")

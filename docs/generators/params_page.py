@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from nerveseg.params import ENCODERS, Params, read_params
+from nerveseg.params.file import Params, read_params
+from nerveseg.params.networks import ENCODERS
 from tables import code, table
 
 SHOWS_EVERYTHING = "visualize"  # a stage that reads the sections of others, to show them

@@ -23,7 +23,7 @@ import pandas as pd
 
 from nerveseg.evaluation.model_names import SHIPPED
 from nerveseg.files.atomic import read_csv, write_csv
-from nerveseg.params import load_params
+from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import write_phantom
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nerveseg.errors import ModelError, told_plainly
 from nerveseg.invocation import Parser, Typed
-from nerveseg.params import Params, load_params
+from nerveseg.params.file import load_params
 from nerveseg.repository import repository_root
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted
@@ -46,7 +46,10 @@ def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[fl
     sources = sources_in(paths)
     check_outputs(sources, output, kaggle=kaggle)
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
-        predictor, identity = load_predictor(folder), digest_of({}, [folder])
+        predictor, identity = (
+            load_predictor(folder),
+            digest_of({}, [folder], ("imaging", "dataset", "inference", "saved_models", "file_prediction")),
+        )
     grey_range = GreyRange.said(levels) if levels else predictor.grey_range
     done, failed = write_predictions(sources, output, predictor, identity, grey_range, kaggle=kaggle)
     skipped = f", {counted(failed, 'file')} skipped" if failed else ""
@@ -93,7 +96,7 @@ def folds(names: Sequence[str], ensemble: Path | None) -> int:
     return 0
 
 
-def gate(base: str, params: Params, *, md: bool) -> int:
+def gate(base: str, *, md: bool) -> int:
     """Judge the model that ships here against that of a commit or of MLflow's (`evaluation.gate`) and print the table; 1
     where it fails, else 0.
 
@@ -102,8 +105,10 @@ def gate(base: str, params: Params, *, md: bool) -> int:
     """
     from nerveseg.registry.gate import judge
     from nerveseg.registry.gate_table import as_markdown, as_text
+    from nerveseg.registry.project_params import load_project_params
     from nerveseg.registry.shipped_cases import cases_here, cases_of
 
+    params = load_project_params()
     verdict = judge(cases_of(base), cases_here(), params.gate, params.evaluate.bootstrap, params.seed)
     print((as_markdown if md else as_text)(verdict, base))
     return 0 if verdict.passed else 1
@@ -111,9 +116,10 @@ def gate(base: str, params: Params, *, md: bool) -> int:
 
 def promote(version: int | None) -> int:
     """Make the challenger, or this version, of the registered model the champion, where it passes the gate; 1 where not."""
+    from nerveseg.registry.project_params import load_project_params
     from nerveseg.registry.promotion import promote as promoted
 
-    promotion = promoted(load_params(), version)
+    promotion = promoted(load_project_params(), version)
     print(promotion.told)
     return 0 if promotion.promoted else 1
 
@@ -161,11 +167,12 @@ def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
 
 def sync() -> int:
     """Send what MLflow's store missed while it was down, and what was set aside; 1 where a part is set aside again, else 0."""
+    from nerveseg.registry.project_params import load_project_params
     from nerveseg.tracking.journal import FOLDER, in_work, journals, set_aside
     from nerveseg.tracking.outbox import refusals
     from nerveseg.tracking.outbox import sync as deliver
 
-    experiment = load_params().tracking.experiment  # first: outside of a repository nothing would seem to wait
+    experiment = load_project_params().tracking.experiment  # first: outside of a repository nothing would seem to wait
     if not journals() and not set_aside():
         print(f"nothing waits in {FOLDER}")
         return 0
@@ -279,7 +286,7 @@ def command_line(typed: Typed) -> Parser:
         run=lambda given: predict(given.paths, given.out, str(given.model), given.grey_range, kaggle=given.kaggle)
     )
     folding.set_defaults(run=lambda given: folds(given.experiments, given.ensemble))
-    gating.set_defaults(run=lambda given: gate(given.base, load_params(), md=given.md))
+    gating.set_defaults(run=lambda given: gate(given.base, md=given.md))
     promoting.set_defaults(run=lambda given: promote(given.version))
     serving.set_defaults(run=lambda given: serve(given.model, given.port, given.limit))
     watching.set_defaults(run=lambda given: watch(given.source, str(given.model), given.port, given.grey_range))

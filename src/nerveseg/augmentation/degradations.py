@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nerveseg.augmentation.ultrasound_effects import Pixels, amplify, blur, shadow, speckle, thermal_noise
 from nerveseg.imaging.arrays import Frame
-from nerveseg.params import DegradationParams
+from nerveseg.params.networks import DegradationParams
 
 Effect = Callable[[Pixels, float, np.random.Generator], Pixels]
 JPEG_QUALITY = 10  # of 100

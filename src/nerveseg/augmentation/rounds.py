@@ -15,7 +15,7 @@ from tqdm import tqdm
 from nerveseg.augmentation.variants import variant
 from nerveseg.dataset.records import Record, write_records
 from nerveseg.files.checked_folder import list_files
-from nerveseg.params import AugmentParams
+from nerveseg.params.data import AugmentParams
 from nerveseg.processes.parallel import processes
 
 STAGE_SEED = 0xA06

@@ -25,7 +25,7 @@ from nerveseg.augmentation.ultrasound_effects import (
     time_gain,
 )
 from nerveseg.imaging.arrays import Frame
-from nerveseg.params import AugmentParams
+from nerveseg.params.data import AugmentParams
 
 _LEVELS = np.arange(256, dtype=np.float32) / np.float32(255.0)
 CURVE = (1 / 2, 1 / 3, 1 / 6)  # share of a gain curve's greatest change that each of its cosines may take

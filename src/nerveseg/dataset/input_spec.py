@@ -3,7 +3,7 @@
 from pydantic.dataclasses import dataclass
 
 from nerveseg.files.checked_folder import STRICT
-from nerveseg.params import GreyLevel, Positive, Side
+from nerveseg.params.fields import GreyLevel, Positive, Side
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,4 +1,4 @@
-"""TFRecord shards of prepared frames, and tf.data pipelines over them.
+"""TFRecord shards of prepared frames: how a record is written and read.
 
 A record holds one frame at the network's size and what belongs to it:
 
@@ -17,49 +17,17 @@ written, shard after shard.
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from pydantic import Field
-from pydantic.dataclasses import dataclass as checked_dataclass
 
-from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.dataset.mask_encoding import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
-from nerveseg.files.checked_folder import STRICT, CheckedFolder, write_typed
 from nerveseg.imaging.arrays import Frame, Mask, Size, Spacing
-from nerveseg.imaging.grey_range import GreyRange
-
-INFO_NAME = "dataset.json"
-SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
-READ_AHEAD = 4  # batches
-
-
-@checked_dataclass(frozen=True, config=STRICT)
-class DatasetInfo:
-    """Where the frames came from (`data.dir`), what the network expects of them, frames per split, the SHA-256 over the
-    digests of all frames, what was black and white in files that do not say it, a sentence for each thing that a reader of
-    the scores should know, and how many of the frames the stage `phantom` made.
-    """
-
-    source: str
-    input: InputSpec
-    frames: dict[str, Annotated[int, Field(ge=0)]]
-    digest: str
-    grey_range: GreyRange = field(default_factory=GreyRange)
-    warnings: tuple[str, ...] = ()
-    simulated: Annotated[int, Field(ge=0)] = 0
-
-    def write(self, directory: Path) -> None:
-        write_typed(directory / INFO_NAME, self)
-
-    @classmethod
-    def read(cls, directory: Path) -> "DatasetInfo":
-        return prepared(directory).read(INFO_NAME, cls)
 
 
 @dataclass(frozen=True)
@@ -146,23 +114,6 @@ def write_records(paths: Sequence[Path], records: Iterable[bytes]) -> int:
     return count
 
 
-def prepared(directory: Path) -> CheckedFolder:
-    """A folder that `preprocess` or `augment` has written."""
-    return CheckedFolder(directory, DatasetError, "run `dvc repro` to make it again")
-
-
-def shards(directory: Path, prefix: str) -> list[Path]:
-    """The files `prefix-*.tfrecord` of a folder, in order.
-
-    Raises:
-        DatasetError: there is none, or one is missing or damaged.
-    """
-    found = prepared(directory).matching(f"{prefix}-*.tfrecord")
-    if not found:
-        raise DatasetError(f"{directory} holds no {prefix}-*.tfrecord; run `dvc repro` to make it")
-    return found
-
-
 def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
     """The records of some shards, decoded, one after the other."""
     shape = info.input.size
@@ -185,69 +136,3 @@ def annotated_frames(paths: Sequence[Path], info: DatasetInfo) -> tuple[NDArray[
     """All frames of some shards at the network's size, uint8 (N, H, W), and their masks at the size they were drawn."""
     records = list(read_records(paths, info))
     return np.stack([record.frame for record in records]), [record.annotated for record in records]
-
-
-def batches(paths: Sequence[Path], info: DatasetInfo, batch_size: int) -> tf.data.Dataset:
-    """Batches to score, in the order of the records; the last may be smaller.
-
-    Returns:
-        A dataset of (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
-    """
-    return _parsed(tf.data.TFRecordDataset([str(path) for path in paths]).batch(batch_size), info)
-
-
-def whole_batches(
-    rounds: Sequence[Path],
-    info: DatasetInfo,
-    batch_size: int,
-    seed: int,
-    epochs: range,
-    shares: tuple[int, Sequence[int]] = (1, (0,)),
-) -> tf.data.Dataset:
-    """Batches of one size to train on, epoch after epoch: in each every record of a round once, in an order of its own,
-    and some of them twice to fill the last batch.
-
-    Args:
-        rounds: files that epochs cycle through, each with every train frame once.
-        info: of the data set.
-        batch_size: a multiple of the first of `shares`.
-        seed: of the order, which depends on nothing else but the number of the epoch.
-        epochs: their numbers, from 0.
-        shares: in how many equal parts each batch is dealt, and which of these are given, one after the other.
-
-    Returns:
-        A dataset like that of `batches`; N is the batch size over the number of shares.
-    """
-    frames, (parts, given) = info.frames["train"], shares
-    paths = [str(rounds[epoch % len(rounds)]) for epoch in epochs]
-    numbers = tf.data.Dataset.from_tensor_slices((paths, seed + np.array(epochs, np.int64)))
-
-    def of_epoch(path: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
-        blocks = tf.data.TFRecordDataset(path).batch(SHUFFLED_AT_ONCE).enumerate()
-        shuffled = blocks.map(lambda number, block: tf.random.experimental.stateless_shuffle(block, [order, number]))
-        return shuffled.unbatch().repeat().take(-(-frames // batch_size) * batch_size)
-
-    dataset = numbers.flat_map(of_epoch).batch(batch_size // parts, drop_remainder=True)
-    if parts > 1:
-        dataset = dataset.enumerate().filter(lambda number, _: tf.reduce_any(number % parts == list(given)))
-        dataset = dataset.map(lambda _, serialised: serialised)
-    return _parsed(dataset, info)
-
-
-def _parsed(serialised: tf.data.Dataset, info: DatasetInfo) -> tf.data.Dataset:
-    """Read ahead by a fixed number of batches: TensorFlow's own tuning of it wakes every ten seconds, and an iterator
-    that has come to its end waits for that before it says so.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return serialised.map(lambda records: _parse(records, info)).prefetch(READ_AHEAD).with_options(options)
-
-
-def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:
-    features = {key: tf.io.FixedLenFeature([], tf.string) for key in ("frame", "mask")}
-    parsed = tf.io.parse_example(serialised, features)
-    shape = (-1, *info.input.size, 1)
-    frames = tf.reshape(tf.cast(tf.io.decode_raw(parsed["frame"], tf.uint8), tf.float32), shape)
-    shares = tf.io.decode_raw(tf.io.decode_compressed(parsed["mask"], "ZLIB"), tf.uint8)
-    masks = tf.reshape(tf.cast(shares, tf.float32), shape)
-    return frames, masks / 255.0

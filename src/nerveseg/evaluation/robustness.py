@@ -20,7 +20,8 @@ from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures.cases import case_measures, outlined, over_common_frames, summary
 from nerveseg.measures.intervals import subject_interval
 from nerveseg.measures.overlap import none_for_nan
-from nerveseg.params import DegradationParams, EvaluateParams
+from nerveseg.params.networks import DegradationParams
+from nerveseg.params.scores import EvaluateParams
 
 BASE, UNTUNED = "unet", "unet_untuned"
 CLEAN, POOLED = "clean", "all"

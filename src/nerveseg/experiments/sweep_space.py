@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nerveseg.errors import ParamsError
-from nerveseg.params import Params, checked_params, read_params
+from nerveseg.params.file import checked, read_params
+from nerveseg.registry.project_params import ProjectParams
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -62,7 +63,7 @@ class Space:
 
     fixed: Mapping[str, str]
     varied: Mapping[str, Choice | Range]
-    params: Params
+    params: ProjectParams
 
     @property
     def combinations(self) -> float:
@@ -94,7 +95,9 @@ def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
     fixed = {key: choice for key, choice in parsed.items() if isinstance(choice, Choice) and len(choice.texts) == 1}
     varied = {key: values for key, values in sorted(parsed.items()) if key not in fixed}
     base = _with(content, {key: choice.values[0] for key, choice in fixed.items()})
-    unvaried = checked_params(base, " ".join([str(path), *(f"-S {key}={choice}" for key, choice in fixed.items())]))
+    unvaried = checked(
+        ProjectParams, base, " ".join([str(path), *(f"-S {key}={choice}" for key, choice in fixed.items())])
+    )
     if not varied:
         raise ParamsError("a sweep needs values to choose from; name some, for example -S 'lr=1e-4..1e-2'")
     for combination in islice(product(*(values.values for values in varied.values())), _MOST_CHECKED):
@@ -173,7 +176,7 @@ def _number(text: str) -> float:
     return number
 
 
-def _of_the_keys_type(key: str, values: Range, params: Params) -> Range:
+def _of_the_keys_type(key: str, values: Range, params: ProjectParams) -> Range:
     value: Any = params
     for part in key.split("."):
         value = getattr(value, part)
@@ -196,9 +199,9 @@ def _size(values: Choice | Range) -> float:
     return values.high - values.low + 1 if isinstance(values.low, int) else math.inf
 
 
-def _checked(base: Mapping[str, Any], tried: Mapping[str, Any]) -> Params:
+def _checked(base: Mapping[str, Any], tried: Mapping[str, Any]) -> ProjectParams:
     shown = " ".join(f"-S {key}={value}" for key, value in tried.items())
-    return checked_params(_with(base, tried), shown)
+    return checked(ProjectParams, _with(base, tried), shown)
 
 
 def _with(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

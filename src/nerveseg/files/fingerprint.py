@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
+EVERYTHING = (".",)  # all packages
 _COMPUTE_WITH = ("tensorflow", "openvino")
 
 
-def digest_of(params: Mapping[str, Any], inputs: Sequence[Path]) -> str:
-    """Hexadecimal digest of some parameters, of the bytes of some files and folders, of this package's code and of the
+def digest_of(params: Mapping[str, Any], inputs: Sequence[Path], packages: Sequence[str]) -> str:
+    """Hexadecimal digest of some parameters, of the bytes of some files and folders, of the code that computes and of the
     versions of the libraries that it computes with.
+
+    Args:
+        params: can be written as JSON.
+        inputs: files and folders.
+        packages: of nerveseg, by name: `unet`.
     """
     libraries = [version(name) for name in _COMPUTE_WITH]
     digest = hashlib.sha256(json.dumps([params, libraries], sort_keys=True).encode())
     content = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    for path in [*content, *sorted(PACKAGE.rglob("*.py"))]:
+    for path in [*content, *(file for name in packages for file in sorted((PACKAGE / name).rglob("*.py")))]:
         if path.is_file():
             digest.update(path.name.encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())

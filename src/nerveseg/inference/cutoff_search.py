@@ -8,7 +8,7 @@ import numpy as np
 from nerveseg.imaging.arrays import Mask
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, Probability, above, remove_small_regions
 from nerveseg.measures.overlap import count
-from nerveseg.params import PostprocessParams
+from nerveseg.params.networks import PostprocessParams
 
 
 def search_cutoffs(

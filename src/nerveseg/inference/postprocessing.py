@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from nerveseg.files.checked_folder import STRICT
 from nerveseg.imaging.arrays import Mask
-from nerveseg.params import Amount, Threshold
+from nerveseg.params.fields import Amount, Threshold
 
 Probability = NDArray[np.float32]
 LEAST_POOR = 0.5  # probability of a degraded frame, from which a refiner corrects the U-Net at all

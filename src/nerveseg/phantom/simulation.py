@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nerveseg.errors import DatasetError
 from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.imaging.simulated import write_simulated
-from nerveseg.params import PhantomParams
+from nerveseg.params.data import PhantomParams
 from nerveseg.phantom.acoustics import Grid, Scanner, echo_envelope
 from nerveseg.phantom.anatomy import Anatomy, Pose
 from nerveseg.phantom.display import add_marker, compress

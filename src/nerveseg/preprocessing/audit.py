@@ -16,7 +16,7 @@ from nerveseg.imaging.arrays import Size
 from nerveseg.imaging.dicom import Patient, salt_of
 from nerveseg.imaging.grey_range import DIM, GreyRange, decided
 from nerveseg.imaging.mask_values import ValuesInUse
-from nerveseg.params import DataParams
+from nerveseg.params.data import DataParams
 from nerveseg.preprocessing.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.preprocessing.near_duplicates import conflicts, duplicates
 from nerveseg.preprocessing.persons import Persons, same_persons

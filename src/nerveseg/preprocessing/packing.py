@@ -17,14 +17,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.dataset.input_spec import InputSpec
-from nerveseg.dataset.records import DatasetInfo, serialised, with_values, write_records
+from nerveseg.dataset.records import serialised, with_values, write_records
 from nerveseg.errors import DatasetError
 from nerveseg.files.atomic import write_csv
 from nerveseg.files.checked_folder import list_files
 from nerveseg.imaging.frame_files import read_frames
 from nerveseg.imaging.simulated import is_simulated
-from nerveseg.params import DataParams, PreprocessParams, SplitParams
+from nerveseg.params.data import DataParams, PreprocessParams, SplitParams
 from nerveseg.preprocessing.audit import Inventory, left_out, refuse_too_many, take_inventory
 from nerveseg.preprocessing.sources import hash_of
 from nerveseg.preprocessing.splits import SPLITS, split_subjects

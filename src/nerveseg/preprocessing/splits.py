@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from nerveseg.errors import DatasetError
-from nerveseg.params import SplitParams
+from nerveseg.params.data import SplitParams
 from nerveseg.preprocessing.layouts import natural_key
 
 SPLITS = ("train", "val", "test")

@@ -5,6 +5,7 @@ made of what was there before, in dvc.lock, in the run cache and in all that is 
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ import yaml
 from flatten_dict import flatten
 
 from nerveseg.errors import DisturbedError, told_plainly
-from nerveseg.params import Params, checked_params, read_params
-from nerveseg.processes.parent import end_cleanly, end_with_the_pipeline
+from nerveseg.params.file import Params, checked_params, read_params
+from nerveseg.processes.parent import end_cleanly, end_with_the_parent, end_with_the_pipeline
+from nerveseg.processes.progress import LISTENER
 
 _REMEDY = "put it back, or run `dvc repro` again for the outputs of what is there now"
 
@@ -41,10 +43,12 @@ class _File:
 
 @contextmanager
 def stage_process() -> Iterator[None]:
-    """Run a stage's script: it ends with the pipeline, cleans up when it is ended, and tells mistakes plainly."""
+    """Run a stage's script: it ends with the pipeline and with who runs it, cleans up when it is ended, and tells mistakes plainly."""
     with told_plainly():
         end_cleanly()
         end_with_the_pipeline()
+        if LISTENER in os.environ:
+            end_with_the_parent()
         yield
 
 

@@ -20,7 +20,8 @@ from nerveseg.imaging.arrays import Mask, Size
 from nerveseg.inference.cutoff_search import search_cutoffs
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.inference.predictor import in_batches, laid_over
-from nerveseg.params import Count, PostprocessParams
+from nerveseg.params.fields import Count
+from nerveseg.params.networks import PostprocessParams
 from nerveseg.refinement.outcome import UNET
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter, RefinedSegmenterConfig
 from nerveseg.refinement.refiner import build_refiner, load_learnt, save_learnt, start_from

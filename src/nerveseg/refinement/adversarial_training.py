@@ -21,10 +21,11 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from nerveseg.dataset.records import DatasetInfo, whole_batches
+from nerveseg.dataset.batches import whole_batches
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures.overlap import count
-from nerveseg.params import GanParams, UNetParams
+from nerveseg.params.networks import GanParams, UNetParams
 from nerveseg.refinement.arm_training import RefinerArm, estimate_of
 from nerveseg.refinement.critic import Critic
 from nerveseg.refinement.degraded_batches import Given, RefinerInputs

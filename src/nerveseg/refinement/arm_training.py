@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from nerveseg.params import GanParams, UNetParams
+from nerveseg.params.networks import GanParams, UNetParams
 from nerveseg.refinement.critic import Critic
 from nerveseg.refinement.degraded_batches import Given
 from nerveseg.refinement.refiner import POOR, learnt

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from nerveseg.augmentation.degradations import SEVERITIES, degrade_at_random
-from nerveseg.dataset.records import DatasetInfo, batches
-from nerveseg.params import DegradationParams
+from nerveseg.dataset.batches import batches
+from nerveseg.dataset.info import DatasetInfo
+from nerveseg.params.networks import DegradationParams
 from nerveseg.refinement.mask_corruption import corrupt_some
 from nerveseg.unet.network import LOGITS, PRESENCE
 

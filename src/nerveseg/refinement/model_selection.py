@@ -16,7 +16,7 @@ from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.evaluation.thresholds import case_table
 from nerveseg.measures.intervals import Interval, subject_interval
 from nerveseg.measures.overlap import scored, summarise
-from nerveseg.params import DegradationParams, PostprocessParams
+from nerveseg.params.networks import DegradationParams, PostprocessParams
 from nerveseg.refinement.ablation_arms import Arms
 from nerveseg.refinement.adversarial_training import ADVERSARIAL, CONTROL
 from nerveseg.refinement.degraded_batches import VAL_SEVERITY

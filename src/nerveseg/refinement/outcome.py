@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from nerveseg.errors import ModelError
 from nerveseg.files.checked_folder import STRICT, CheckedFolder, write_typed
-from nerveseg.params import Share
+from nerveseg.params.fields import Share
 
 FILE_NAME = "refinement.json"
 UNET = "unet"  # the arm without a refiner

@@ -22,7 +22,7 @@ import tensorflow as tf
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.inference.postprocessing import LEAST_POOR
-from nerveseg.params import UNetParams
+from nerveseg.params.networks import UNetParams
 from nerveseg.unet.network import LOGITS, PRESENCE, build_unet, computing_in, normalise
 
 layers = tf.keras.layers

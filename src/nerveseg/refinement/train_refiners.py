@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
-from nerveseg.dataset.records import DatasetInfo
-from nerveseg.params import DegradationParams, GanParams
+from nerveseg.dataset.info import DatasetInfo
+from nerveseg.params.networks import DegradationParams, GanParams
 from nerveseg.refinement.adversarial_training import AdversarialTraining
 from nerveseg.refinement.critic import CRITICS
 from nerveseg.refinement.degraded_batches import RefinerInputs

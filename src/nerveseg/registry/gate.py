@@ -13,14 +13,15 @@ at 95 %, over subjects; that of a subject is over its frames, and where all of t
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import Field
 
 from nerveseg.errors import ComparisonError
 from nerveseg.evaluation.subgroups import parts_of
 from nerveseg.measures.intervals import ALL_EQUAL, Interval, subject_interval
-from nerveseg.params import GateParams
+from nerveseg.params.fields import Section
 
 ALL, SUBJECT = "all", "subject"
 DECISIVE, CHALLENGE = "dice_nerve", "dice"
@@ -28,6 +29,11 @@ _OF_THE_FRAME = ("subject", "has_nerve", "truth_area")  # equal in both, or the 
 _NEEDED = ("frame", "dice", *_OF_THE_FRAME)
 _ROUNDING = 1e-9  # of sums of floats: a fall by exactly the margin passes
 _SHOWN = 3  # frames in a message
+
+
+class GateParams(Section):
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)]
+    stratum_margin: Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 @dataclass(frozen=True)

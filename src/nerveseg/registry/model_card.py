@@ -7,10 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nerveseg.dataset.records import DatasetInfo
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.evaluation.model_names import what_ships
 from nerveseg.measures.intervals import Interval, caution
-from nerveseg.params import Params
+from nerveseg.params.file import Params
 from nerveseg.text.foreign_text import in_markdown
 from nerveseg.text.wording import counted
 

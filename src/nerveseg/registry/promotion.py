@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nerveseg.errors import ComparisonError, ModelError, NervesegError
-from nerveseg.params import Params
 from nerveseg.registry.download import store_of
 from nerveseg.registry.gate import judge
 from nerveseg.registry.gate_table import as_text, conclusion
+from nerveseg.registry.project_params import ProjectParams
 from nerveseg.registry.shipped_cases import cases_of
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.tracking.messages import CHALLENGER, KEY_TAG
@@ -36,7 +36,7 @@ class Promotion:
     told: str
 
 
-def promote(params: Params, version: int | None = None) -> Promotion:
+def promote(params: ProjectParams, version: int | None = None) -> Promotion:
     """Make a version of `tracking.model_name`, by default the challenger, the champion where it passes the gate.
 
     Raises:
@@ -73,7 +73,7 @@ def promote(params: Params, version: int | None = None) -> Promotion:
         return Promotion(passed, "\n".join(filter(None, [table, f"{name} version {version} {became}"])))
 
 
-def promote_where_asked(params: Params, model: str) -> None:
+def promote_where_asked(params: ProjectParams, model: str) -> None:
     """Where `tracking.promote` is set: promote what `evaluate` has just registered, and print what became of it. A refusal is
     no error, and neither is a store that fails: the scores are there.
 
@@ -101,7 +101,7 @@ def _version_of(name: str, model: str) -> int:
     )
 
 
-def _outcome(now: pd.DataFrame, champion: int | None, params: Params) -> tuple[bool, str, str]:
+def _outcome(now: pd.DataFrame, champion: int | None, params: ProjectParams) -> tuple[bool, str, str]:
     """Whether the cases pass, the tag that says so, and the table for a terminal."""
     if champion is None:
         return (

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nerveseg.dataset.records import DatasetInfo
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import RepositoryError
 from nerveseg.inference.cutoff_search import at_the_edge
 from nerveseg.inference.postprocessing import Cutoffs
-from nerveseg.params import PostprocessParams
+from nerveseg.params.networks import PostprocessParams
 from nerveseg.repository import git
 
 MADE_BY = ("src", "stages", "dvc.yaml", "params.yaml")  # what decides the numbers, beside the data

@@ -27,7 +27,7 @@ from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.inference.predictor import Predictor
 from nerveseg.measures.overlap import count
-from nerveseg.params import ExportParams
+from nerveseg.params.networks import ExportParams
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.openvino_predictor import (

@@ -21,7 +21,7 @@ from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.inference.model_folder import EXPORTED_NAME
 from nerveseg.inference.postprocessing import LEAST_POOR, Cutoffs
 from nerveseg.inference.predictor import Predictor
-from nerveseg.params import Side
+from nerveseg.params.fields import Side
 
 if TYPE_CHECKING:
     import openvino

@@ -29,7 +29,6 @@ import pandas as pd
 from flatten_dict import flatten
 
 from nerveseg.errors import NoRepositoryError, RepositoryError
-from nerveseg.params import Params
 from nerveseg.tracking.execution import execution, execution_name, origin
 from nerveseg.tracking.messages import KEY_TAG, Message
 from nerveseg.tracking.outbox import Fill, Outbox
@@ -45,9 +44,11 @@ from nerveseg.tracking.run_page import (
     reproduction,
     stage_states,
 )
+from nerveseg.tracking.settings import TrackedParams
 from nerveseg.tracking.system_metrics import SystemMetrics
 
 EXECUTION_TAG = "nerveseg.execution"
+_ENDED = (130, 137, 143)  # exit codes after SIGINT, SIGKILL and SIGTERM
 _LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
 
 
@@ -87,7 +88,7 @@ class StageRun:
 
 
 class _MlflowRun(StageRun):
-    def __init__(self, outbox: Outbox, stage: str, params: Params, record: Path | None) -> None:
+    def __init__(self, outbox: Outbox, stage: str, params: TrackedParams, record: Path | None) -> None:
         self._outbox, self._stage, self._model_name = outbox, stage, params.tracking.model_name
         self._promotes = params.tracking.promote
         self._scores: dict[str, float] = {}
@@ -234,7 +235,7 @@ class _MlflowRun(StageRun):
 
 
 @contextmanager
-def stage_run(stage: str, params: Params, unfinished: Path | None = None) -> Iterator[StageRun]:
+def stage_run(stage: str, params: TrackedParams, unfinished: Path | None = None) -> Iterator[StageRun]:
     """The MLflow run of one stage, nested in the run of this execution of the pipeline.
 
     An exception passes through and leaves both runs FAILED (KILLED after Ctrl-C).
@@ -257,11 +258,16 @@ def stage_run(stage: str, params: Params, unfinished: Path | None = None) -> Ite
         try:
             yield run
         except BaseException as error:
-            run.end(KILLED if isinstance(error, KeyboardInterrupt) else FAILED)
+            run.end(KILLED if _was_ended(error) else FAILED)
             raise
         run.end(RAN)
     finally:
         outbox.close()
+
+
+def _was_ended(error: BaseException) -> bool:
+    """By Ctrl-C or a signal, and not by a fault: a script that was tells it by its exit code."""
+    return isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in _ENDED)
 
 
 def _now() -> int:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tf_keras.src import backend
 
 from nerveseg.errors import ModelError
-from nerveseg.params import Precision, UNetParams
+from nerveseg.params.networks import Precision, UNetParams
 
 CPU_INFO = Path("/proc/cpuinfo")
 MATRIX_UNITS = "amx_bf16"  # the processor's flag for matrix units that multiply bfloat16

@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nerveseg.errors import ModelError
-from nerveseg.params import UNetParams
+from nerveseg.params.networks import UNetParams
 from nerveseg.unet.deterministic_layers import deterministic
 
 layers = tf.keras.layers

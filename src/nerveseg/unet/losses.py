@@ -6,7 +6,7 @@ real number. A frame shows the nerve where a pixel of its truth is more than hal
 
 import tensorflow as tf
 
-from nerveseg.params import UNetParams
+from nerveseg.params.networks import UNetParams
 
 PIXELS = (1, 2, 3)
 TYPICAL_AREA = 0.03  # of a nerve, as a share of the frame: 2.9 % in the challenge of 2016

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from nerveseg.dataset.input_spec import InputSpec
-from nerveseg.params import PLAIN, UNetParams
+from nerveseg.params.networks import PLAIN, UNetParams
 from nerveseg.unet.deterministic_layers import BatchNormalization, UpSampling2D
 from nerveseg.unet.encoders import backbone_outputs
 

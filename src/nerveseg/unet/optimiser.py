@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from nerveseg.params import UNetParams
+from nerveseg.params.networks import UNetParams
 
 
 class FusedAdamW(tf.keras.optimizers.AdamW):

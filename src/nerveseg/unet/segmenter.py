@@ -23,7 +23,8 @@ from nerveseg.inference.cutoff_search import search_cutoffs
 from nerveseg.inference.model_folder import SEGMENTER_NAME
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.inference.predictor import Predictor
-from nerveseg.params import FRESH, PLAIN, PostprocessParams, UNetParams
+from nerveseg.params.fields import FRESH
+from nerveseg.params.networks import PLAIN, PostprocessParams, UNetParams
 from nerveseg.unet.network import LOGITS, PRESENCE, build_unet
 
 UNET_WEIGHTS = "unet.weights.h5"

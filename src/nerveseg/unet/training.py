@@ -15,9 +15,10 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from nerveseg.dataset.records import DatasetInfo, batches, whole_batches
+from nerveseg.dataset.batches import batches, whole_batches
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import ModelError
-from nerveseg.params import UNetParams
+from nerveseg.params.networks import UNetParams
 from nerveseg.training.checkpoints import Checkpoint, State, Weights, assign
 from nerveseg.training.distribution import from_chief, is_chief, telling_lost_workers
 from nerveseg.unet.losses import dice, presence_loss, segmentation_loss

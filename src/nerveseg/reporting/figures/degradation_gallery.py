@@ -6,7 +6,7 @@ import numpy as np
 
 from nerveseg.augmentation.degradations import DEGRADATIONS, SEVERITIES, degrade
 from nerveseg.imaging.arrays import Frame, Mask
-from nerveseg.params import DegradationParams
+from nerveseg.params.networks import DegradationParams
 from nerveseg.reporting.figures.pictures import montage
 from nerveseg.reporting.figures.plots import titled
 

@@ -1,0 +1,78 @@
+"""Batches of prepared frames, by tf.data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from nerveseg.dataset.info import DatasetInfo
+
+SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
+READ_AHEAD = 4  # batches
+
+
+def batches(paths: Sequence[Path], info: DatasetInfo, batch_size: int) -> tf.data.Dataset:
+    """Batches to score, in the order of the records; the last may be smaller.
+
+    Returns:
+        A dataset of (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
+    """
+    return _parsed(tf.data.TFRecordDataset([str(path) for path in paths]).batch(batch_size), info)
+
+
+def whole_batches(
+    rounds: Sequence[Path],
+    info: DatasetInfo,
+    batch_size: int,
+    seed: int,
+    epochs: range,
+    shares: tuple[int, Sequence[int]] = (1, (0,)),
+) -> tf.data.Dataset:
+    """Batches of one size to train on, epoch after epoch: in each every record of a round once, in an order of its own,
+    and some of them twice to fill the last batch.
+
+    Args:
+        rounds: files that epochs cycle through, each with every train frame once.
+        info: of the data set.
+        batch_size: a multiple of the first of `shares`.
+        seed: of the order, which depends on nothing else but the number of the epoch.
+        epochs: their numbers, from 0.
+        shares: in how many equal parts each batch is dealt, and which of these are given, one after the other.
+
+    Returns:
+        A dataset like that of `batches`; N is the batch size over the number of shares.
+    """
+    frames, (parts, given) = info.frames["train"], shares
+    paths = [str(rounds[epoch % len(rounds)]) for epoch in epochs]
+    numbers = tf.data.Dataset.from_tensor_slices((paths, seed + np.array(epochs, np.int64)))
+
+    def of_epoch(path: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
+        blocks = tf.data.TFRecordDataset(path).batch(SHUFFLED_AT_ONCE).enumerate()
+        shuffled = blocks.map(lambda number, block: tf.random.experimental.stateless_shuffle(block, [order, number]))
+        return shuffled.unbatch().repeat().take(-(-frames // batch_size) * batch_size)
+
+    dataset = numbers.flat_map(of_epoch).batch(batch_size // parts, drop_remainder=True)
+    if parts > 1:
+        dataset = dataset.enumerate().filter(lambda number, _: tf.reduce_any(number % parts == list(given)))
+        dataset = dataset.map(lambda _, serialised: serialised)
+    return _parsed(dataset, info)
+
+
+def _parsed(serialised: tf.data.Dataset, info: DatasetInfo) -> tf.data.Dataset:
+    """Read ahead by a fixed number of batches: TensorFlow's own tuning of it wakes every ten seconds, and an iterator
+    that has come to its end waits for that before it says so.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return serialised.map(lambda records: _parse(records, info)).prefetch(READ_AHEAD).with_options(options)
+
+
+def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:
+    features = {key: tf.io.FixedLenFeature([], tf.string) for key in ("frame", "mask")}
+    parsed = tf.io.parse_example(serialised, features)
+    shape = (-1, *info.input.size, 1)
+    frames = tf.reshape(tf.cast(tf.io.decode_raw(parsed["frame"], tf.uint8), tf.float32), shape)
+    shares = tf.io.decode_raw(tf.io.decode_compressed(parsed["mask"], "ZLIB"), tf.uint8)
+    masks = tf.reshape(tf.cast(shares, tf.float32), shape)
+    return frames, masks / 255.0

@@ -1,0 +1,58 @@
+"""What the sections of `params.yaml` are made of: the kinds of value that keys take."""
+
+from itertools import pairwise
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+FRESH = "models/fresh"  # the folder without weights: what starts from it starts from random ones
+
+
+def _within_the_repository(folder: str) -> str:
+    if PurePath(folder).is_absolute():
+        raise ValueError(
+            f"it is {folder}, a path of this machine alone; copy the folder into the repository, for example to "
+            "models/pretrained"
+        )
+    return folder
+
+
+def _increasing(strengths: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in pairwise(strengths)):
+        raise ValueError(f"is {list(strengths)}; each severity must be stronger than the one before it")
+    return strengths
+
+
+def _black_below_white(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] >= pair[1]:
+        raise ValueError(f"is {list(pair)}; give the level that is black, then a greater one that is white")
+    return pair
+
+
+def _subject(name: object) -> str:
+    usable = isinstance(name, str | int) and not isinstance(name, bool)
+    if not usable:
+        raise ValueError(f"a subject is {name!r} to YAML; put its name in quotes, for example '1.10'")
+    return str(name)
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Decibels = Annotated[float, Field(ge=0.0, le=20.0)]
+Side = Annotated[int, Field(ge=1, le=1024)]  # of the network's input
+GreyLevel = Annotated[float, Field(ge=0.0, le=255.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+Strengths = Annotated[tuple[Positive, Positive, Positive, Positive, Positive], AfterValidator(_increasing)]
+Level = Annotated[float, Field(allow_inf_nan=False)]
+BlackWhite = Annotated[tuple[Level, Level], AfterValidator(_black_below_white)]
+RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
+Subject = Annotated[str, BeforeValidator(_subject)]
+Threshold = Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)]
+Label = Annotated[int, Field(ge=1, le=255)] | Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,154 @@
+"""`params.yaml` as frozen, typed objects.
+
+`load_params` reads and checks all that stages read, so that a wrong key or value fails before any work starts. The sections
+of what looks on (`OBSERVERS`) are read by it (`pipeline.params`).
+Values mean what was typed, as DVC reads them and not as YAML 1.1 does: `no` is text for a key that takes text, `12:30` no
+number, 010 ten, and `1e-05`, which `dvc exp run -S lr=1e-5` writes, a number.
+A function that needs parameters takes its own section (`UNetParams`), never the whole.
+"""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from nerveseg.errors import ParamsError
+from nerveseg.params.data import AugmentParams, DataParams, PhantomParams, PreprocessParams, SplitParams
+from nerveseg.params.fields import LearningRate, Section
+from nerveseg.params.networks import SMALLEST, DegradationParams, ExportParams, GanParams, PostprocessParams, UNetParams
+from nerveseg.params.scores import EvaluateParams, VisualizeParams
+
+OBSERVERS = ("gate", "tracking")  # sections that no stage reads
+
+
+class _AsTyped(yaml.SafeLoader):
+    """Numbers, booleans and null in their usual spelling alone; all else is text, of which each key's type makes its value."""
+
+
+_AsTyped.yaml_implicit_resolvers = {}
+for _tag, _spelling, _first in (
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9]\d*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
+):
+    _AsTyped.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_spelling})$"), list(_first))
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    lr: LearningRate
+    data: DataParams
+    phantom: PhantomParams
+    split: SplitParams
+    preprocess: PreprocessParams
+    augment: AugmentParams
+    unet: UNetParams
+    degradation: DegradationParams
+    gan: GanParams
+    postprocess: PostprocessParams
+    export: ExportParams
+    evaluate: EvaluateParams
+    visualize: VisualizeParams
+
+    @model_validator(mode="after")
+    def _the_input_can_be_halved(self) -> Self:
+        for side in ("width", "height"):
+            if (value := getattr(self.preprocess, side)) % self.unet.size_multiple:
+                raise ValueError(
+                    f"preprocess.{side} is {value}; the network of unet.encoder {self.unet.encoder}, architecture "
+                    f"{self.unet.architecture}, stem {self.unet.stem}, depth {self.unet.depth} needs a multiple of "
+                    f"{self.unet.size_multiple}"
+                )
+            if value < (least := SMALLEST.get(self.unet.encoder, 0)):
+                raise ValueError(
+                    f"preprocess.{side} is {value}; unet.encoder {self.unet.encoder} needs at least {least} pixels, so make it "
+                    f"{-(-least // self.unet.size_multiple) * self.unet.size_multiple} or more, or choose another encoder"
+                )
+        return self
+
+
+P = TypeVar("P", bound=Section)
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check every parameter that a stage may read.
+
+    Raises:
+        ParamsError: the file is missing or not YAML, or a key is unknown, missing or has an impossible value;
+            the message has one line for each such key.
+    """
+    return checked_params(read_params(path), str(path))
+
+
+def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
+    """What the file says, not checked.
+
+    Raises:
+        ParamsError: it is missing, or no YAML mapping.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_AsTyped)  # noqa: S506 - a SafeLoader
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} was not found; run from the repository's root, or restore it with `git checkout {path.name}`"
+        ) from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); check what it is and its permissions") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections to values")
+    return content
+
+
+def checked_params(content: Mapping[str, Any], source: str) -> Params:
+    """The parameters of the stages in `content`, which came from `source`.
+
+    Raises:
+        ParamsError: a key is unknown, missing or has an impossible value.
+    """
+    return checked(Params, {key: value for key, value in content.items() if key not in OBSERVERS}, source)
+
+
+def checked(kind: type[P], content: Mapping[str, Any], source: str) -> P:
+    """The parameters in `content`, which came from `source`.
+
+    Raises:
+        ParamsError: a key is unknown, missing or has an impossible value.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as invalid:
+        lines = [f"{source}: {_explain(problem, kind)}" for problem in invalid.errors()]
+        raise ParamsError(*lines) from None
+
+
+def _explain(problem: Any, kind: type[Section]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _keys_beside(problem["loc"], kind)
+        near = get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"allowed here: {', '.join(known)}"
+        return f"{key} is not a parameter; {hint}"
+    if problem["type"] == "missing":
+        return f"{key} is missing; add it (see the committed params.yaml)"
+    if problem["type"] == "value_error":
+        return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
+    return f"{key} is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _keys_beside(location: tuple[int | str, ...], kind: type[Section]) -> list[str]:
+    model: Any = kind
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+    return sorted(model.model_fields)

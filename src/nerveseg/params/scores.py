@@ -1,0 +1,27 @@
+"""Sections on what the models are scored and shown by."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from nerveseg.params.fields import RelativeFolder, Section
+
+
+class EvaluateParams(Section):
+    ensemble: RelativeFolder
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...]
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)]
+
+    @field_validator("severities")
+    @classmethod
+    def _with_the_one_that_is_reported(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
+        if 3 not in severities or len(set(severities)) < len(severities):
+            raise ValueError(
+                f"is {list(severities)}; it must name 3, which metrics.json and the report tell of, and each once"
+            )
+        return severities
+
+
+class VisualizeParams(Section):
+    cases: Annotated[int, Field(ge=1, le=24)]
+    dpi: Annotated[int, Field(ge=50, le=600)]

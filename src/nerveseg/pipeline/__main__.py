@@ -1,0 +1,57 @@
+"""`python -m nerveseg.pipeline STAGE`: runs the script of a stage and mirrors to MLflow what it says and writes.
+
+The script knows nothing of MLflow. What befalls MLflow costs it nothing but where `tracking.required` is set.
+"""
+
+import sys
+from pathlib import Path
+
+from nerveseg.errors import told_plainly
+from nerveseg.pipeline.child import Child
+from nerveseg.pipeline.outputs_to_mlflow import AFTER, BEFORE
+from nerveseg.processes.parent import end_cleanly, end_with_the_pipeline
+from nerveseg.registry.project_params import ProjectParams, load_project_params
+from nerveseg.tracking.mirror import StageRun, stage_run
+
+TRAININGS = ("train_unet", "train_gan")
+
+
+def run_stage(stage: str, params: ProjectParams) -> None:
+    """Run a stage to its end.
+
+    Raises:
+        SystemExit: with the exit code of its script, where that failed.
+        TrackingError: as `stage_run`; the script is ended then.
+    """
+    with Child(stage) as child:
+        messages = child.messages()
+        first = next(messages, {}) if stage in TRAININGS else {}
+        if first.get("training", "") is None:  # a worker: its chief tells
+            child.end()
+            return
+        record = Path(first["training"]) if first else None
+        with stage_run(stage, params, record) as run:
+            BEFORE.get(stage, _nothing)(run, params)
+            for message in messages:
+                if "epoch" in message:
+                    run.log_epoch(message["epoch"], message["values"])
+                elif "facts" in message:
+                    run.log_facts(message["facts"])
+            child.end()
+            AFTER.get(stage, _nothing)(run, params)
+
+
+def _nothing(_run: StageRun, _params: ProjectParams) -> None:
+    """A stage that writes nothing for MLflow."""
+
+
+def main() -> None:
+    with told_plainly():
+        end_cleanly()
+        end_with_the_pipeline()
+        (stage,) = sys.argv[1:]
+        run_stage(stage, load_project_params())
+
+
+if __name__ == "__main__":
+    main()

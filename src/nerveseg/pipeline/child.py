@@ -1,0 +1,74 @@
+"""A stage's script as a child process, and what it says of itself."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from nerveseg.errors import Terminated
+from nerveseg.processes.progress import LISTENER
+
+_LOOK = 0.5  # seconds after which a child that has ended without closing its end of the pipe is seen to have ended
+
+
+class Child:
+    """`stages/STAGE.py`, running. It gets no signal of the terminal's: Ctrl-C and SIGTERM are passed on, once."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._reading, writing = os.pipe()
+        self._rest = b""
+        self._process = subprocess.Popen(
+            [sys.executable, f"stages/{stage}.py"],
+            env=os.environ | {LISTENER: str(writing)},
+            pass_fds=(writing,),
+            process_group=0,
+        )
+        os.close(writing)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        os.close(self._reading)
+        if self._process.poll() is None:
+            stopped = kind is KeyboardInterrupt and not isinstance(error, Terminated)
+            self._process.send_signal(signal.SIGINT if stopped else signal.SIGTERM)
+            self._process.wait()
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What it says, until it has ended."""
+        while True:
+            while b"\n" in self._rest:
+                line, _, self._rest = self._rest.partition(b"\n")
+                yield json.loads(line)
+            ready, _, _ = select.select([self._reading], [], [], _LOOK)
+            if ready:
+                more = os.read(self._reading, 2**16)
+                if not more:
+                    return
+                self._rest += more
+            elif self._process.poll() is not None:
+                return
+
+    def end(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            SystemExit: with its exit code, where it failed; it has said why. Of a child that was killed this says so.
+        """
+        code = self._process.wait()
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = "; often the memory was full" if -code == signal.SIGKILL else ""
+            print(f"error: {self._stage} was ended by {name}{hint}", file=sys.stderr)
+            code = 128 - code
+        if code:
+            raise SystemExit(code)

@@ -1,0 +1,20 @@
+"""All of `params.yaml`: what stages read, and the sections `tracking` and `gate` of what looks on."""
+
+from pathlib import Path
+
+from nerveseg.params.file import checked, read_params
+from nerveseg.registry.gate import GateParams
+from nerveseg.tracking.settings import TrackedParams
+
+
+class ProjectParams(TrackedParams):
+    gate: GateParams
+
+
+def load_project_params(path: Path | str = "params.yaml") -> ProjectParams:
+    """Read and check every parameter, so that a wrong one fails before any work starts.
+
+    Raises:
+        ParamsError: as `load_params`.
+    """
+    return checked(ProjectParams, read_params(path), str(path))
