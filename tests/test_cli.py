@@ -65,7 +65,7 @@ def test_check_names_files_of_other_kinds_and_does_not_fail_for_them(kaggle_fold
     assert run("check", folder) == 0
     out = capsys.readouterr().out
     assert (
-        "1 file left out, which claim to be neither frames nor masks\n  clip.webp: no image by its name (.webp), expected TIFF"
+        "1 file left out as neither frame nor mask\n  clip.webp: no image by its name (.webp), expected TIFF"
         in out
     )
 
