@@ -200,3 +200,22 @@ def test_a_figure_of_the_default_run_is_renewed_from_where_it_stands():
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 def test_the_figures_of_the_default_run_in_documents_are_those_in_metrics(path):
     assert with_figures(path.read_text()) == path.read_text()
+
+
+def test_messages_that_troubleshooting_explains_are_those_of_the_code():
+    code = [*ROOT.glob("src/**/*.py"), *ROOT.glob("stages/*.py"), ROOT / "Makefile"]
+    said = re.sub(r'"\s+f?"', "", "\n".join(path.read_text() for path in code))
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    messages = re.findall(r"^\*\*`([^`]+)`", page.replace("\n", " ").replace("  **", "\n**"), re.MULTILINE)
+    assert len(messages) > 20
+
+    def known(message: str) -> bool:
+        words = message.split()
+        return any(" ".join(words[start : start + 3]) in said for start in range(max(1, len(words) - 2)))
+
+    unknown = {message for message in messages if not known(message)}
+    assert unknown == {
+        "nerveseg: command not found",  # the shell's
+        "params.yaml: lr changed from ... while train_unet ran",  # hardly three words without a value among them
+        "nerveseg has no alias 'champion'",
+    }
