@@ -25,7 +25,7 @@ check: $(VENV)
 	mypy
 
 docs: $(VENV)
-	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 setup: $(VENV)
 

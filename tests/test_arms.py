@@ -10,6 +10,7 @@ from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.evaluation.test_set import HeldOut
 from nerveseg.files.checked_folder import list_files
+from nerveseg.inference.cutoff_search import search_cutoffs
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params.file import load_params
 from nerveseg.refinement.ablation_arms import Arms
@@ -80,8 +81,8 @@ def test_a_refined_arm_gets_cut_offs_of_its_own_and_the_unet_keeps_its():
     tuned = arms().tuned(INPUTS, TRUTHS, SEARCH)
     assert tuned.cutoffs["unet"] == Cutoffs(0.4, 0.01, 0.1)
     for name in ("control", "adversarial"):
-        alone, _ = tuned.segmenter(name).tuned(INPUTS, TRUTHS, SEARCH)
-        assert tuned.cutoffs[name] == alone.cutoffs
+        estimates = tuned.segmenter(name).estimates(INPUTS, [truth.shape for truth in TRUTHS])
+        assert tuned.cutoffs[name] == search_cutoffs(estimates, TRUTHS, SEARCH)[0]
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"filters": 4, "cutoffs": {"control": {"depth": 1}}}'])

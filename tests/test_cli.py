@@ -65,10 +65,7 @@ def test_check_names_files_of_other_kinds_and_does_not_fail_for_them(kaggle_fold
     (folder / "clip.webp").touch()
     assert run("check", folder) == 0
     out = capsys.readouterr().out
-    assert (
-        "1 file left out, which claim to be neither frames nor masks\n  clip.webp: no image by its name (.webp), expected TIFF"
-        in out
-    )
+    assert "1 file left out as neither frame nor mask\n  clip.webp: no image by its name (.webp), expected TIFF" in out
 
 
 def test_check_tells_a_machine_the_same_as_json(kaggle_folder, capsys):

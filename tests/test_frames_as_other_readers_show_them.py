@@ -151,6 +151,7 @@ def ffmpeg(*arguments, content=b""):
     ]),
     count=st.integers(1, 9), rate=st.sampled_from([5, 25, 60]), turned=st.sampled_from([0, 90, 180, 270]),
 )  # fmt: skip
+@example(("wmv", "wmv2", "yuv420p"), 2, 5, 0)
 def test_the_frames_of_a_video_are_those_that_ffmpeg_shows(tmp_path, kind, count, rate, turned):
     suffix, codec, pixels = kind
     raw, path = ("-f", "rawvideo", "-pix_fmt", "gray"), tmp_path / f"loop.{suffix}"
@@ -164,7 +165,8 @@ def test_the_frames_of_a_video_are_those_that_ffmpeg_shows(tmp_path, kind, count
     frames = read_video(path)
     assert len(frames) == count
     assert difference(frames, shown.reshape(frames.shape)) <= 1
-    assert open_video(path)[1] == pytest.approx(1000 / rate, rel=0.01)
+    frame_time = open_video(path)[1]
+    assert frame_time == pytest.approx(1000 / rate, rel=0.01) or (frame_time is None and suffix == "wmv" and count < 3)
 
 
 def tiff(levels, **options):

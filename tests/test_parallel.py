@@ -78,7 +78,7 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
 FORSAKEN = """
 import os, signal, sys, time
 from joblib import delayed
-from nerveseg.data.parallel import processes
+from nerveseg.processes.parallel import processes
 for worker in processes(2, return_as="generator")(delayed(os.getpid)() for _ in range(8)):
     print(worker, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

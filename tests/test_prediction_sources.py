@@ -31,7 +31,7 @@ MASK = encoded(blob(), "PNG")
 HOLD = """
 import sys
 from pathlib import Path
-from nerveseg.outputs import only_writer
+from nerveseg.files.atomic import only_writer
 
 with only_writer(Path(sys.argv[1])):
     print("held", flush=True)

@@ -27,7 +27,7 @@ STAGE = f"""
 from pathlib import Path
 from nerveseg.errors import told_plainly
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.tracking import stage_run
+from nerveseg.tracking.mirror import stage_run
 
 Path("weights.bin").write_bytes(bytes(range(256)) * 4096)
 with told_plainly(), stage_run("train_unet", load_project_params()) as run:
@@ -42,7 +42,7 @@ import sys, time
 from pathlib import Path
 from nerveseg.errors import told_plainly
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.tracking import stage_run
+from nerveseg.tracking.mirror import stage_run
 
 name, epoch = sys.argv[1], 0
 Path(name).write_text(name)

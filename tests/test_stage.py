@@ -19,8 +19,8 @@ PATIENCE = 60  # seconds
 STAGE = """
 import sys, time
 from pathlib import Path
-from nerveseg.outputs import fresh_folder
-from nerveseg.stage import stage_process
+from nerveseg.files.atomic import fresh_folder
+from nerveseg.processes.stage import stage_process
 
 with stage_process(), fresh_folder(Path("out")) as folder:
     (folder / "frame").touch()

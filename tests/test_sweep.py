@@ -21,7 +21,7 @@ from tracked_repository import PATIENCE, client_of, initialised_with_dvc, made_r
 STAGE = """
 import json, math, os, pathlib, sys, time
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.tracking import stage_run
+from nerveseg.tracking.mirror import stage_run
 
 params = load_project_params()
 open(os.environ["STARTS"], "a").write(f"{params.lr}\\n")

@@ -19,10 +19,9 @@ from nerveseg import cli
 from nerveseg.errors import RepositoryError, StoreUnreachableError, TrackingError
 from nerveseg.params.file import Params
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.tracking import delivery, outbox
 from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, journals
 from nerveseg.tracking.messages import Message
-from nerveseg.tracking.mirror import stage_run
+from nerveseg.tracking.mirror import delivery, outbox, stage_run
 from nerveseg.tracking.verdict import PATIENCE, Verdict
 from processes import started
 from test_tracking import losses, warnings_of

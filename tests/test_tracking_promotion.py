@@ -110,8 +110,8 @@ def test_a_challenger_that_fails_the_gate_is_refused_and_tagged(client, params):
     first = register(client, cases())
     promote(params)
     second = register(client, worse())
-    promotion = promote(params)
-    assert not promotion.promoted
+    outcome = promote(params)
+    assert not outcome.promoted
     assert "failed against version 1: dice_nerve fell by 0.0500" in promotion.told
     assert promotion.told.splitlines()[-1] == "nerveseg version 2 is not promoted; version 1 stays the champion"
     assert champion(client) == first
@@ -183,8 +183,8 @@ def test_a_champion_that_another_process_names_meanwhile_is_the_one_to_pass(clie
 
     judge = promotion.judge
     monkeypatch.setattr(promotion, "judge", judged)
-    promotion = promote(params)
-    assert not promotion.promoted
+    outcome = promote(params)
+    assert not outcome.promoted
     assert champion(client) == 2
     assert tag(client, last).startswith("failed against version 2: ")
 

@@ -18,7 +18,7 @@ SCORED = """
 import json, sys
 from pathlib import Path
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.tracking import stage_run
+from nerveseg.tracking.mirror import stage_run
 
 params = load_project_params()
 with stage_run(sys.argv[1], params) as run:
@@ -40,7 +40,7 @@ TRAINING = """
 import os, signal, sys
 from pathlib import Path
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.tracking import stage_run
+from nerveseg.tracking.mirror import stage_run
 
 record = Path.cwd() / ".nerveseg" / "run.json"
 first, last, end = map(int, sys.argv[1:4])

@@ -14,7 +14,7 @@ DIGEST = "0123456789abcdef0123456789abcdef.dir"
 STAGE = """
 import sys
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.tracking import stage_run
+from nerveseg.tracking.mirror import stage_run
 
 with stage_run(sys.argv[1], load_project_params()) as run:
     run.log_epoch(0, {"loss": 0.5})

@@ -86,13 +86,13 @@ def _rows(
     rows = [
         [
             code(prefix + name),
+            comments.get(prefix + name, ""),
             code(_shown(defaults[name])),
             allowed(fields[name], schema),
-            comments.get(prefix + name, ""),
         ]
         for name in names
     ]
-    return table(["parameter", "default", "allowed", "meaning"], rows)
+    return table(["parameter", "meaning", "default", "allowed"], rows)
 
 
 def _shown(value: Any) -> str:

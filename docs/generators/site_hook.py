@@ -4,9 +4,9 @@ Links are written as they work in the repository, also on GitHub: from README.md
 `../bench/README.md`. On the site each page lies elsewhere, so they are rewritten here.
 """
 
-import os
 import posixpath
 import re
+from contextlib import chdir
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -18,7 +18,6 @@ from outputs_page import outputs_page
 from params_page import params_page
 
 ROOT = Path(__file__).resolve().parents[2]
-os.chdir(ROOT)  # the code reads params.yaml and dvc.yaml from there
 FROM_THE_REPOSITORY = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
@@ -36,8 +35,9 @@ _LINK = re.compile(r"(\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, source in FROM_THE_REPOSITORY.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
-    for page, made in REFERENCE.items():
-        files.append(File.generated(config, page, content=made()))
+    with chdir(ROOT):  # the code reads params.yaml and dvc.yaml from there
+        for page, made in REFERENCE.items():
+            files.append(File.generated(config, page, content=made()))
     return files
 
 

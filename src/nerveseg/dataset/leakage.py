@@ -12,11 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.errors import ModelError
+from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import some
 
 _LENGTH = 16  # hexadecimal digits, 64 bits: with the look, 5,635 frames take 470 kB in a model's folder
 # Bits of 256 that a copy may differ in. Compressed, resized and brightened copies did by 16 at most, frames of different simulated
-# subjects by 93 at least; where real ones of different subjects did by less than 20, they were one picture to the eye.
+# subjects by 93 at least; real ones of different subjects that did by 20 or fewer had sketches that correlate by 0.99.
 _ALIKE = 18
 _SHOWN = 10  # subjects in a message
 
@@ -53,7 +54,7 @@ def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) 
     if alike.empty:
         return ""
     return (
-        f"{len(alike):,} of the {len(test):,} test frames ({some(list(alike['frame']), 3)}) look like frames that {name} has learnt from, as "
+        f"{len(alike):,} of the {len(test):,} test frames ({on_one_line(some(list(alike['frame']), 3))}) look like frames that {name} has learnt from, as "
         "copies do that were compressed or resized: if they are, scores on them mean little"
     )
 

@@ -16,6 +16,7 @@ from nerveseg.imaging.dicom import MAX_LOOP_PIXELS
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv",
 })  # fmt: skip
+TICKS = 1000.0  # a second, of containers such as WMV: of too few frames to tell, OpenCV gives these as the frame rate
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what FFmpeg finds wrong is told in one way only, ours
 
 
@@ -39,7 +40,7 @@ def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
     first = next(frames, None)
     if first is None:
         raise BadFileError(path, "a video without a frame that can be read", "export or copy it again")
-    return chain([first], frames), 1000.0 / rate if rate > 0 else None
+    return chain([first], frames), 1000.0 / rate if 0 < rate < TICKS else None
 
 
 def captured(capture: cv2.VideoCapture) -> Iterator[Frame]:

@@ -56,7 +56,7 @@ def text(inventory: Inventory) -> str:
         )
     lines += _files("cannot be used", inventory.bad)
     if foreign := [item for item in inventory.quarantined if item.foreign]:
-        lines += _files("left out, which claim to be neither frames nor masks", foreign)
+        lines += _files("left out as neither frame nor mask", foreign)
     return "\n".join(lines)
 
 
