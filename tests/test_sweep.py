@@ -49,9 +49,7 @@ stages:
     plots: [metrics/unet_history.csv: {{cache: false}}]
 """
 # The sweep as one types it, but that a second trial can be stopped already.
-COMMAND = (
-    "import sys; from nerveseg import cli, sweep_study; sweep_study.STARTUP = 1; sys.argv[0] = 'nerveseg'; cli.main()"
-)
+COMMAND = "import sys; from nerveseg import cli; from nerveseg.experiments import sweep_study; sweep_study.STARTUP = 1; sys.argv[0] = 'nerveseg'; cli.main()"
 VALUES = ["-S", "lr=1e-5..1e-1", "-S", "unet.epochs=4"]  # seed 2016 proposes a good rate, then two bad ones
 
 

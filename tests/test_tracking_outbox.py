@@ -266,7 +266,7 @@ def test_a_locked_database_costs_one_line_and_keeps_its_runs(repo, params, caplo
 def test_a_database_that_cannot_be_written_now_is_one_that_does_not_answer_and_is_not_to_be_moved_away(told):
     from sqlalchemy.exc import OperationalError
 
-    from nerveseg.tracking.store import failing_clearly
+    from nerveseg.tracking.store_errors import failing_clearly
 
     with pytest.raises(StoreUnreachableError) as failed, failing_clearly("sqlite:////somewhere/mlflow.db"):
         raise OperationalError("select", {}, sqlite3.OperationalError(told))

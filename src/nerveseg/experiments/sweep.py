@@ -6,7 +6,6 @@ is stopped. All trials of a sweep are of one commit with the same changes to it:
 """
 
 import os
-import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from nerveseg.errors import DatasetError, ParamsError, TrackingError
+from nerveseg.errors import DatasetError, ParamsError
 from nerveseg.experiments.dvc_experiments import code, experiments
 from nerveseg.experiments.sweep_history import SweepHistory
+from nerveseg.experiments.sweep_request import check, shown_values
 from nerveseg.experiments.sweep_score import Score, score_named
 from nerveseg.experiments.sweep_space import Space, read_space
 from nerveseg.experiments.sweep_trial import reason_of_failure, start
@@ -34,7 +34,6 @@ FOLDER = Path(".nerveseg/sweeps")
 POLL = 2.0  # seconds between two looks at a running trial
 INTERRUPTED = 130  # exit code, as a shell's after Ctrl-C
 SHOWN = 5  # trials in the table of the best
-_NAME = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
@@ -52,7 +51,7 @@ def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
     if find_spec("optuna") is None:
         raise ParamsError("a sweep needs Optuna, which is not installed; pip install -e '.[sweep]'")
     space, aim = read_space(given), score_named(score)
-    _check(name, trials, space)
+    check(name, trials, space)
     identity = {"values": sorted(given), "score": score, **code()}
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell makes what it starts in the background deaf to the first
         signal.signal(number, signal.default_int_handler)
@@ -63,24 +62,6 @@ def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
             return _Sweep.of(name, space, aim, identity, folder).run(trials)
     except Timeout:
         raise ParamsError(f"the sweep {name} is running already; wait for it, or take another name") from None
-
-
-def _check(name: str, trials: int, space: Space) -> None:
-    if not _NAME.fullmatch(name) or name.endswith(".lock"):
-        raise ParamsError(
-            f"{name!r} cannot name experiments; use letters and digits, with single '-', '_' or '.' between"
-        )
-    if trials < 1:
-        raise ParamsError(f"--trials is {trials}; at least one is needed")
-    if trials > space.combinations:
-        raise ParamsError(
-            f"--trials is {trials}, but there are {space.combinations:g} combinations of these values; run them all with "
-            "`dvc exp run --queue -S ...`, or name ranges"
-        )
-    if not space.params.tracking.enabled:
-        raise TrackingError(
-            "a sweep stops bad trials by their curves in MLflow, and tracking is off; set tracking.enabled: true in params.yaml"
-        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +134,7 @@ class _Sweep:
             )
         trial = next_trial(self.study, self.space.params.seed)
         tried = self.space.suggest(trial)
-        print(f"{self._experiment(trial)}: {_shown(tried)} ... ", end="", flush=True)
+        print(f"{self._experiment(trial)}: {shown_values(tried)} ... ", end="", flush=True)
         if (epoch := self._train(trial, tried)) is not None:
             self.study.tell(trial, state=TrialState.PRUNED)
             print(f"stopped after epoch {epoch}: below the median of the earlier trials", flush=True)
@@ -253,13 +234,3 @@ def _by_trial(column: "pd.Series[float]") -> dict[int, float]:
 
 def _start_of(trial: "Trial") -> float:
     return trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-
-
-def _shown(tried: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"{key} {float(text):.4g}" if _is_decimal(text) else f"{key} {text}" for key, text in tried.items()
-    )
-
-
-def _is_decimal(text: str) -> bool:
-    return bool(re.fullmatch(r"\d+\.\d+(e-?\d+)?", text))

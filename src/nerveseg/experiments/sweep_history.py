@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nerveseg.files.atomic import write_csv
-from nerveseg.tracking.store import Store, failing_clearly, reason_of
+from nerveseg.tracking.store import Store
+from nerveseg.tracking.store_errors import failing_clearly, reason_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

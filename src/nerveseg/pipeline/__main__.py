@@ -11,7 +11,8 @@ from nerveseg.pipeline.child import Child
 from nerveseg.pipeline.outputs_to_mlflow import AFTER, BEFORE
 from nerveseg.processes.parent import end_cleanly, end_with_the_pipeline
 from nerveseg.registry.project_params import ProjectParams, load_project_params
-from nerveseg.tracking.mirror import StageRun, stage_run
+from nerveseg.tracking.mirror import stage_run
+from nerveseg.tracking.stage_report import StageRun
 
 TRAININGS = ("train_unet", "train_gan")
 

@@ -15,7 +15,7 @@ from nerveseg.registry.model_card import model_card
 from nerveseg.registry.packaging import save_served
 from nerveseg.registry.project_params import ProjectParams
 from nerveseg.registry.promotion import promote_where_asked
-from nerveseg.tracking.mirror import StageRun
+from nerveseg.tracking.stage_report import StageRun
 
 PROCESSED, EXPORTED, METRICS, REPORTS = (
     Path(name) for name in ("data/processed", "models/exported", "metrics", "reports")

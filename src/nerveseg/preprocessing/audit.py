@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from nerveseg.errors import DatasetError
 from nerveseg.imaging.arrays import Size
-from nerveseg.imaging.dicom import Patient, salt_of
+from nerveseg.imaging.dicom import salt_of
 from nerveseg.imaging.grey_range import DIM, GreyRange, decided
 from nerveseg.imaging.mask_values import ValuesInUse
 from nerveseg.params.data import DataParams
+from nerveseg.preprocessing.audit_rows import Rows
 from nerveseg.preprocessing.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.preprocessing.near_duplicates import conflicts, duplicates
 from nerveseg.preprocessing.persons import Persons, same_persons
@@ -128,44 +129,6 @@ class Inventory:
         return told
 
 
-@dataclass
-class _Rows:
-    """What grows while the frames pass by."""
-
-    manifest: list[dict[str, object]] = field(default_factory=list)
-    remarks: list[tuple[str, str]] = field(default_factory=list)
-    levels: list[tuple[int, int]] = field(default_factory=list)
-    pixels: list[str] = field(default_factory=list)
-    sketches: list[bytes] = field(default_factory=list)
-    keys: set[str] = field(default_factory=set)
-    sources: list[str] = field(default_factory=list)
-    files: list[tuple[str, ...]] = field(default_factory=list)
-    mask_values: ValuesInUse = field(default_factory=ValuesInUse)
-    patients: list[Patient | None] = field(default_factory=list)
-    unknown: int = 0
-
-    def add(self, item: Prepared, subject: str | None) -> str:
-        """Take in one frame, and say whose it is."""
-        whose = item.name if subject is None else subject
-        height, width = item.size
-        self.manifest.append(
-            {"frame": item.name, "subject": whose, "split": "", "height": height, "width": width,
-             "has_nerve": item.mask_area > 0, "mask_area": item.mask_area, "digest": item.digest, "pixels": item.pixels,
-             "look": item.look}
-        )  # fmt: skip
-        self.remarks += [(item.name, item.remark)] * bool(item.remark)
-        self.levels.append(item.levels)
-        self.pixels.append(item.pixels)
-        self.sketches.append(item.sketch)
-        self.keys |= {item.key, item.source}
-        self.sources.append(item.source)
-        self.patients.append(item.patient)
-        self.files.append(item.files)
-        self.mask_values.add(item.areas)
-        self.unknown += subject is None
-        return whose
-
-
 def take_inventory(
     directory: Path,
     data: DataParams,
@@ -196,7 +159,7 @@ def take_inventory(
     said = GreyRange.said(data.grey_range)
     grey_range = said if said.given else decided(in_order(extremes_of, layout.sources, workers))
     reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm, grey_range)
-    quarantined, rows, names = list(layout.quarantined), _Rows(), set[str]()
+    quarantined, rows, names = list(layout.quarantined), Rows(), set[str]()
     progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
     for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):
         progress.update()

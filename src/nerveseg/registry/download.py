@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from nerveseg.errors import ModelError, TrackingError
 from nerveseg.repository import repository_root
-from nerveseg.tracking.store import opened, public, reason_of, sqlite_file, store_uri
+from nerveseg.tracking.store import opened, sqlite_file, store_uri
+from nerveseg.tracking.store_errors import public, reason_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

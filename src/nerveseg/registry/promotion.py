@@ -18,7 +18,8 @@ from nerveseg.registry.project_params import ProjectParams
 from nerveseg.registry.shipped_cases import cases_of
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.tracking.messages import CHALLENGER, KEY_TAG
-from nerveseg.tracking.store import failing_clearly, opened
+from nerveseg.tracking.store import opened
+from nerveseg.tracking.store_errors import failing_clearly
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -21,7 +21,8 @@ from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.journal import Journal, journals
 from nerveseg.tracking.messages import NO_FILES, Sender
-from nerveseg.tracking.store import is_final, open_store, reason_of, store_errors, store_uri
+from nerveseg.tracking.store import open_store, store_uri
+from nerveseg.tracking.store_errors import is_final, reason_of, store_errors
 from nerveseg.tracking.verdict import SLOW, Verdict, forget
 
 ANSWER = 5.0  # seconds for which a stage waits for an answer, when it begins and when it ends

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nerveseg.tracking.run_page import STAGE_TAG, UNKNOWN, description, overall
-from nerveseg.tracking.store import Store, public
+from nerveseg.tracking.store import Store
+from nerveseg.tracking.store_errors import public
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run

@@ -11,9 +11,7 @@ a second.
 
 import json
 import re
-import shutil
 import sys
-import tempfile
 import time
 import uuid
 import warnings
@@ -29,6 +27,7 @@ import pandas as pd
 from flatten_dict import flatten
 
 from nerveseg.errors import NoRepositoryError, RepositoryError
+from nerveseg.tracking.artifact_files import copied, temporary_files_in
 from nerveseg.tracking.execution import execution, execution_name, origin
 from nerveseg.tracking.messages import KEY_TAG, Message
 from nerveseg.tracking.outbox import Fill, Outbox
@@ -45,46 +44,12 @@ from nerveseg.tracking.run_page import (
     stage_states,
 )
 from nerveseg.tracking.settings import TrackedParams
+from nerveseg.tracking.stage_report import StageRun
 from nerveseg.tracking.system_metrics import SystemMetrics
 
 EXECUTION_TAG = "nerveseg.execution"
 _ENDED = (130, 137, 143)  # exit codes after SIGINT, SIGKILL and SIGTERM
 _LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
-
-
-class StageRun:
-    """Where a stage reports to. This one drops everything: it stands in where tracking is off."""
-
-    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """One point of each curve."""
-
-    def log_facts(self, facts: Mapping[str, Any]) -> None:
-        """Numbers that the stage came to, on its own run alone: another stage may call its own alike."""
-
-    def log_scores(self, scores: Mapping[str, Any]) -> None:
-        """The numbers of `metrics.json`, nested keys joined by dots, on the stage's run and on its parent."""
-
-    def log_artifact(self, path: Path | str, folder: str = "") -> None:
-        """A file, or a folder with its name, below `folder`."""
-
-    def log_report(self, path: Path) -> None:
-        """A file or a folder of what people read, on the parent's page below `reports`."""
-
-    def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
-        """The data behind this run; `digest` has at most 36 characters (DVC's `md5` has), `context` is a split."""
-
-    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:  # noqa: ARG002
-        """A trained model, registered as the new challenger.
-
-        Args:
-            save: writes a folder in MLflow's format, which does not exist yet.
-            name: of the logged model.
-            card: its description in the registry, Markdown.
-
-        Returns:
-            The registered version's tag `nerveseg.key`; empty where tracking is off.
-        """
-        return ""
 
 
 class _MlflowRun(StageRun):
@@ -193,10 +158,10 @@ class _MlflowRun(StageRun):
     def log_artifact(self, path: Path | str, folder: str = "") -> None:
         path = Path(path)
         into = (Path(folder) / path.name).as_posix() if path.is_dir() else folder
-        self._tell("artifact", self._run, partial(_copied, path), folder=into)
+        self._tell("artifact", self._run, partial(copied, path), folder=into)
 
     def log_report(self, path: Path) -> None:
-        self._tell("artifact", self._parent, partial(_copied, path), folder="reports")
+        self._tell("artifact", self._parent, partial(copied, path), folder="reports")
 
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
         from mlflow.data.pandas_dataset import from_pandas
@@ -211,7 +176,7 @@ class _MlflowRun(StageRun):
         key = uuid.uuid4().hex
 
         def fill(folder: Path) -> Path:
-            with _temporary_files_in(folder):
+            with temporary_files_in(folder):
                 save(folder / "model")
             return folder / "model"
 
@@ -282,18 +247,3 @@ def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _as_text(value: object) -> str:
     return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_VALUE]
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    return Path((shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name))
-
-
-@contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """MLflow makes a model by way of temporary files, as large as it is; there may be no room elsewhere."""
-    before = tempfile.tempdir
-    tempfile.tempdir = str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before

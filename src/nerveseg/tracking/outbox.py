@@ -23,7 +23,8 @@ from nerveseg.repository import repository_root
 from nerveseg.tracking.delivery import ANSWER, OPENING, deliver_waiting, patience_for, within
 from nerveseg.tracking.journal import FOLDER, Journal, bring_back
 from nerveseg.tracking.messages import NO_FILES, Message, Sender
-from nerveseg.tracking.store import failing_clearly, open_store, public, reason_of, store_errors, store_uri
+from nerveseg.tracking.store import open_store, store_uri
+from nerveseg.tracking.store_errors import failing_clearly, public, reason_of, store_errors
 from nerveseg.tracking.verdict import SLOW, Verdict, first_to_say, forget
 
 _STARTING = 60.0  # seconds until the process beside the stage speaks; it imports MLflow

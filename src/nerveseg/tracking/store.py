@@ -8,11 +8,8 @@ that create its tables at the same time crash each other.
 MLflow is imported inside functions only: it takes about a second.
 """
 
-import errno
-import logging
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,9 +19,10 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
-from nerveseg.errors import StoreUnreachableError, TrackingError
+from nerveseg.errors import TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.artifacts import BESIDE_TAG, artifacts_beside, keep_beside
+from nerveseg.tracking.store_errors import failing_clearly, public, settle_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,23 +38,6 @@ _ADDRESS = re.compile(
 )
 _SCHEME = re.compile(r"(?!file:)[\w.+-]+:/+|https?:")
 _KNOWN = re.compile(r"(?:https?|(?:postgresql|mysql|mssql)(?:\+\w+)?)://[^/\s]|sqlite(?:\+\w+)?://|databricks")
-_NOT_NOW = {401, 408, 429}  # HTTP statuses of a request that may do when it is sent again
-_NO_JSON = "not in a valid JSON format"  # MLflow of an answer by something else, such as the login page of a network
-_NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
-_OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
-_SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
-
-# Defaults; what the user has set stays. MLflow's own would keep asking a server that is down for minutes;
-# with one retry, which comes at once, it takes a tenth of a second.
-_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 
 
 @dataclass(frozen=True)
@@ -139,7 +120,7 @@ def opened(uri: str) -> Iterator["MlflowClient"]:
 
     It fails as MLflow and its libraries do.
     """
-    _settle_environment()
+    settle_environment()
     from mlflow import MlflowClient
 
     with _alone(uri):
@@ -148,58 +129,10 @@ def opened(uri: str) -> Iterator["MlflowClient"]:
         yield MlflowClient(tracking_uri=uri)
 
 
-@contextmanager
-def failing_clearly(uri: str) -> Iterator[None]:
-    """Tell what the store at `uri` did in one sentence, as a TrackingError."""
-    _settle_environment()
-    try:
-        yield
-    except store_errors() as error:
-        kind = StoreUnreachableError if _is_silent(uri, error) else TrackingError
-        raise kind(_explain(uri, error)) from error
-
-
-def store_errors() -> tuple[type[Exception], ...]:
-    """What a store, or the library that speaks with it, raises; of artifacts in S3 boto3's."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    errors: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, OSError, ImportError)
-    if "botocore" in sys.modules:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        errors += (Boto3Error, BotoCoreError, ClientError)
-    return errors
-
-
 def sqlite_file(uri: str) -> Path | None:
     """The file of a SQLite store, None for any other."""
     name = uri.removeprefix("sqlite:///").partition("?")[0]
     return Path(unquote(name)) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
-
-
-def reason_of(error: BaseException) -> str:
-    """One line without a password, of what lies under the error: "Connection refused", below three layers of libraries."""
-    cause = error
-    while deeper := cause.__cause__ or cause.__context__:
-        cause = deeper
-    return public(next(iter(str(cause).splitlines()), "") or type(cause).__name__)[:300]
-
-
-def public(text: str) -> str:
-    """The text without the passwords in its addresses."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
-
-
-def _settle_environment() -> None:
-    """Before MLflow is imported, which reads some of it then."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each try of a server that is down
-    logging.getLogger("mlflow.store.db.utils").setLevel(
-        logging.CRITICAL
-    )  # a traceback for each try of a locked database
 
 
 def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> str:
@@ -235,52 +168,7 @@ def _check_database(uri: str) -> None:
         engine.dispose()
 
 
-def _is_silent(uri: str, error: Exception) -> bool:
-    """Whether the store does not answer, which may pass, rather than answering no."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import DBAPIError
-
-    if isinstance(error, MlflowException):
-        deeper = error.__cause__ or error.__context__
-        if isinstance(deeper, DBAPIError):
-            return _is_silent(uri, deeper)
-        status: int = error.get_http_status_code()
-        return status >= _SERVER_ERROR or status in _NOT_NOW - {401} or _NO_JSON in str(error)
-    if isinstance(error, DBAPIError):  # locked, read-only, full, or a database server that is away
-        return not any(told in str(error) for told in _NO_DATABASE)
-    return isinstance(error, OSError)
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether it is of no use to send the same again: what the store refuses, and what cannot be read or written here."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        status: int = error.get_http_status_code()
-        return status < _SERVER_ERROR and status not in _NOT_NOW and _NO_JSON not in str(error)
-    return isinstance(error, OSError) and error.errno in _OF_THIS_FILE
-
-
 def _artifacts(uri: str, root: Path) -> str | None:
     if uri.startswith(("http", "databricks")):
         return None  # the server's own
     return artifacts_beside(sqlite_file(uri) or root / "mlflow.db")
-
-
-def _explain(uri: str, error: BaseException) -> str:
-    if getattr(error, "error_code", "") == "UNAUTHENTICATED":
-        return (
-            f"MLflow's server {public(uri)} does not know this login; set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD to an account on it, "
-            "or go on without MLflow: tracking.enabled: false in params.yaml"
-        )
-    if "MLFLOW_TRACKING_URI" in os.environ:
-        remedy = "start the server or correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
-    elif any(told in reason_of(error) for told in _NO_DATABASE):
-        remedy = "move that file away so that a new one is made"
-    else:
-        remedy = "end what holds the file, or make it and its folder writable"
-    return (
-        f"MLflow's store {public(uri)} cannot be used ({reason_of(error)}); {remedy}, "
-        "or go on without MLflow: tracking.enabled: false in params.yaml"
-    )

@@ -1,0 +1,179 @@
+"""What each `nerveseg` command does; `cli` reads how it was called. Each returns the exit code."""
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from nerveseg.errors import ModelError
+from nerveseg.params.file import load_params
+from nerveseg.repository import repository_root
+from nerveseg.text.foreign_text import on_one_line
+from nerveseg.text.wording import counted
+
+
+def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
+    """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used, one
+    frame stands under several subjects, it is unclear which values are nerve, or no frame is left, else 0.
+    """
+    from nerveseg.preprocessing.audit import take_inventory
+    from nerveseg.preprocessing.audit_text import summary, text
+
+    params = load_params()
+    target = (params.preprocess.height, params.preprocess.width)
+    inventory = take_inventory(directory, params.data, repository_root(), target, clear_names=clear_names)
+    print(json.dumps(summary(inventory), indent=2) if as_json else text(inventory))
+    return 1 if inventory.bad or inventory.leaks or inventory.unclear or inventory.manifest.empty else 0
+
+
+def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[float] | None, *, kaggle: bool) -> int:
+    """Segment images and loops (`write_predictions`) with the model in a folder, of a config file in one, or of an MLflow
+    URI; 1 where a file could not be read, else 0.
+    """
+    from nerveseg.file_prediction.prediction_files import check_outputs, write_predictions
+    from nerveseg.file_prediction.sources import sources_in
+    from nerveseg.files.fingerprint import digest_of
+    from nerveseg.imaging.grey_range import GreyRange
+    from nerveseg.inference.model_folder import folder_of
+    from nerveseg.registry.download import downloaded, is_uri
+    from nerveseg.saved_models.loading import load_predictor
+
+    sources = sources_in(paths)
+    check_outputs(sources, output, kaggle=kaggle)
+    with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
+        predictor, identity = (
+            load_predictor(folder),
+            digest_of({}, [folder], ("imaging", "dataset", "inference", "saved_models", "file_prediction")),
+        )
+    grey_range = GreyRange.said(levels) if levels else predictor.grey_range
+    done, failed = write_predictions(sources, output, predictor, identity, grey_range, kaggle=kaggle)
+    skipped = f", {counted(failed, 'file')} skipped" if failed else ""
+    print(f"{counted(done, 'frame')} segmented into {output}{skipped}", *sources.told(), sep="\n")
+    return 1 if failed else 0
+
+
+def folds(names: Sequence[str], ensemble: Path | None) -> int:
+    """Print what the DVC experiments of this commit, or those of these names, say together; or write their ensemble.
+
+    Raises:
+        ModelError: not all folds have run, and the experiments to use are not named.
+    """
+    from nerveseg.experiments.cross_validation import (
+        TEST,
+        experiment_runs,
+        groups_of,
+        missing_folds,
+        report,
+        write_ensemble,
+    )
+
+    runs, left_out = experiment_runs(names)
+    groups = groups_of(runs)
+    for name, reason in left_out.items():
+        print(f"left out: {on_one_line(name)} {on_one_line(reason)}", file=sys.stderr)
+    if ensemble is None:
+        print(report(groups))
+        return 0
+    if not names and (missing := missing_folds(groups[0])):
+        raise ModelError(
+            f"folds {', '.join(map(str, missing))} have no finished run; wait until `dvc queue status` shows none that runs, "
+            "or name the experiments to use"
+        )
+    members = write_ensemble(groups, ensemble)
+    print(f"{len(members)} members in {ensemble}: {', '.join(run.name for run in members)}")
+    if test := members[0].params.get(TEST):
+        named = f"-S '{TEST}=[{','.join(map(str, test))}]' "
+        print(f"next: dvc add {ensemble} && dvc exp run {named}-S evaluate.ensemble={ensemble}")
+    else:
+        print(
+            "each member learnt from other members' test subjects: it can predict, but not be scored on this data set"
+        )
+    return 0
+
+
+def gate(base: str, *, md: bool) -> int:
+    """Judge the model that ships here against that of a commit or of MLflow's (`evaluation.gate`) and print the table; 1
+    where it fails, else 0.
+
+    Raises:
+        ComparisonError: one of them has no cases, or they are of other test frames.
+    """
+    from nerveseg.registry.gate import judge
+    from nerveseg.registry.gate_table import as_markdown, as_text
+    from nerveseg.registry.project_params import load_project_params
+    from nerveseg.registry.shipped_cases import cases_here, cases_of
+
+    params = load_project_params()
+    verdict = judge(cases_of(base), cases_here(), params.gate, params.evaluate.bootstrap, params.seed)
+    print((as_markdown if md else as_text)(verdict, base))
+    return 0 if verdict.passed else 1
+
+
+def promote(version: int | None) -> int:
+    """Make the challenger, or this version, of the registered model the champion, where it passes the gate; 1 where not."""
+    from nerveseg.registry.project_params import load_project_params
+    from nerveseg.registry.promotion import promote as promoted
+
+    promotion = promoted(load_project_params(), version)
+    print(promotion.told)
+    return 0 if promotion.promoted else 1
+
+
+def serve(model: str, port: int, limit: float) -> int:
+    """Serve a registered model until Ctrl-C."""
+    from nerveseg.registry.server import serve as serve_with_mlflow
+
+    serve_with_mlflow(model, port, limit)
+    return 0
+
+
+def watch(source: str, model: str, port: int, levels: Sequence[float] | None) -> int:
+    """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
+    from nerveseg.imaging.grey_range import GreyRange
+    from nerveseg.inference.model_folder import folder_of
+    from nerveseg.live_view.live import Watch
+    from nerveseg.live_view.page import page
+    from nerveseg.live_view.sources import frames_of
+    from nerveseg.registry.download import downloaded, is_uri
+    from nerveseg.saved_models.loading import load_predictor
+
+    with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
+        predictor = load_predictor(folder)
+    watching = Watch(predictor, frames_of(source, GreyRange.said(levels) if levels else predictor.grey_range))
+    with page(watching, port) as address:
+        print(f"{source} is outlined at {address} (Ctrl-C ends it)", flush=True)
+        try:
+            watching.run()
+        except KeyboardInterrupt:
+            watching.stop()
+        _, _, state = watching.wait(-1)
+    print(
+        f"{counted(state.shown, 'frame')} shown, {state.dropped} dropped; {state.delay:.1f} ms from a frame to its outline (median of the last)"
+    )
+    return 0
+
+
+def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
+    """Run a sweep to its end; 1 where no trial of it has a score, 130 where it was interrupted, else 0."""
+    from nerveseg.experiments.sweep import sweep as run_sweep
+
+    return run_sweep(name, trials, values, score)
+
+
+def sync() -> int:
+    """Send what MLflow's store missed while it was down, and what was set aside; 1 where a part is set aside again, else 0."""
+    from nerveseg.registry.project_params import load_project_params
+    from nerveseg.tracking.journal import FOLDER, in_work, journals, set_aside
+    from nerveseg.tracking.outbox import refusals
+    from nerveseg.tracking.outbox import sync as deliver
+
+    experiment = load_project_params().tracking.experiment  # first: outside of a repository nothing would seem to wait
+    if not journals() and not set_aside():
+        print(f"nothing waits in {FOLDER}")
+        return 0
+    done, refused = deliver(experiment)
+    print(f"sent what {counted(done, 'stage')} had to tell; {in_work()} wait on, of stages that are running")
+    if refused:
+        print(f"MLflow has not taken a part: {refusals(refused)}", file=sys.stderr)
+    return 1 if refused else 0
