@@ -9,8 +9,8 @@ from flatten_dict import flatten
 
 from conftest import ROOT
 from nerveseg.errors import ParamsError
-from nerveseg.params.file import load_params
 from nerveseg.params.networks import ENCODERS
+from nerveseg.registry.project_params import load_project_params
 
 
 @pytest.fixture
@@ -68,16 +68,16 @@ def comment_of(line):
 
 
 def test_the_committed_params_are_valid():
-    assert load_params(ROOT / "params.yaml").lr > 0
+    assert load_project_params(ROOT / "params.yaml").lr > 0
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1e-4", 1e-4), ("1e-05", 1e-5), ("3e-4", 3e-4)])
 def test_numbers_that_yaml_reads_as_text_are_numbers(changed, text, value):
-    assert load_params(changed("lr", text)).lr == value
+    assert load_project_params(changed("lr", text)).lr == value
 
 
 def test_params_cannot_be_changed_after_reading():
-    params = load_params(ROOT / "params.yaml")
+    params = load_project_params(ROOT / "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
         params.unet.epochs = 3
 
@@ -109,7 +109,7 @@ def test_params_cannot_be_changed_after_reading():
 )
 def test_a_wrong_key_or_value_is_refused_by_name_with_what_is_allowed(changed, key, value, told):
     with pytest.raises(ParamsError) as refusal:
-        load_params(changed(key, value))
+        load_project_params(changed(key, value))
     assert told in str(refusal.value)
 
 
@@ -118,7 +118,7 @@ def test_a_missing_section_is_named(tmp_path):
     del content["gan"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ParamsError, match="gan is missing"):
-        load_params(tmp_path / "params.yaml")
+        load_project_params(tmp_path / "params.yaml")
 
 
 def test_every_mistake_is_told_at_once(changed):
@@ -127,7 +127,7 @@ def test_every_mistake_is_told_at_once(changed):
     content["unet"]["epochs"] = 0
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ParamsError) as refusal:
-        load_params(path)
+        load_project_params(path)
     assert "lr is -1" in str(refusal.value)
     assert "unet.epochs is 0" in str(refusal.value)
 
@@ -138,24 +138,24 @@ def test_a_subject_in_two_splits_is_refused_whether_number_or_text(changed):
     content["split"]["test_subjects"] = ["7"]
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ParamsError, match="subjects 7 stand in val_subjects and in test_subjects"):
-        load_params(path)
+        load_project_params(path)
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "unet: [", "\x00"])
 def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError, match=r"params\.yaml"):
-        load_params(tmp_path / "params.yaml")
+        load_project_params(tmp_path / "params.yaml")
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(ParamsError, match=r"git checkout params\.yaml"):
-        load_params(tmp_path / "params.yaml")
+        load_project_params(tmp_path / "params.yaml")
 
 
 def test_a_folder_in_place_of_the_file_is_told(tmp_path):
     with pytest.raises(ParamsError, match="cannot be read"):
-        load_params(tmp_path)
+        load_project_params(tmp_path)
 
 
 def test_the_encoders_are_those_that_segmentation_models_has():
@@ -174,10 +174,10 @@ def of_unet(changed, width, **unet):
 
 def test_stem_and_depth_of_the_plain_unet_bind_its_input_and_that_of_no_other_encoder(changed):
     with pytest.raises(ParamsError, match=r"preprocess.width is 160; .* stem 2, depth 5 needs a multiple of 64"):
-        load_params(of_unet(changed, 160, stem=2, depth=5))
-    assert load_params(of_unet(changed, 160, stem=2, depth=5, encoder="resnet18")).preprocess.width == 160
+        load_project_params(of_unet(changed, 160, stem=2, depth=5))
+    assert load_project_params(of_unet(changed, 160, stem=2, depth=5, encoder="resnet18")).preprocess.width == 160
     with pytest.raises(ParamsError, match=r"preprocess.width is 160; .* pspnet.* needs a multiple of 48"):
-        load_params(of_unet(changed, 160, encoder="resnet18", architecture="pspnet"))
+        load_project_params(of_unet(changed, 160, encoder="resnet18", architecture="pspnet"))
 
 
 @pytest.mark.parametrize("encoder", ["inceptionv3", "inceptionresnetv2"])
@@ -185,8 +185,8 @@ def test_encoders_of_the_inception_family_refuse_frames_that_they_would_shrink_t
     with pytest.raises(
         ParamsError, match=rf"preprocess.width is 64; unet.encoder {encoder} needs .* 75 .* make it 96 or more"
     ):
-        load_params(of_unet(changed, 64, encoder=encoder))
-    assert load_params(of_unet(changed, 96, encoder=encoder)).preprocess.width == 96
+        load_project_params(of_unet(changed, 64, encoder=encoder))
+    assert load_project_params(of_unet(changed, 96, encoder=encoder)).preprocess.width == 96
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_encoders_of_the_inception_family_refuse_frames_that_they_would_shrink_t
 )
 def test_what_does_not_go_together_is_refused(changed, unet, message):
     with pytest.raises(ParamsError, match=message):
-        load_params(of_unet(changed, 128, **unet))
+        load_project_params(of_unet(changed, 128, **unet))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_what_does_not_go_together_is_refused(changed, unet, message):
     ],
 )  # fmt: skip
 def test_a_value_is_what_was_typed_and_not_what_old_yaml_makes_of_it(with_typed, key, typed, value):
-    params = load_params(with_typed(key, typed))
+    params = load_project_params(with_typed(key, typed))
     for name in key.split("."):
         params = getattr(params, name)
     assert params == value
@@ -248,7 +248,7 @@ def test_a_value_is_what_was_typed_and_not_what_old_yaml_makes_of_it(with_typed,
 )
 def test_a_value_that_cannot_be_what_was_meant_is_refused_by_its_key(with_typed, key, typed, told):
     with pytest.raises(ParamsError) as refusal:
-        load_params(with_typed(key, typed))
+        load_project_params(with_typed(key, typed))
     assert told in str(refusal.value)
 
 

@@ -382,7 +382,7 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
 def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
     """DVC runs queued experiments in copies; what it hashes there must be what runs there."""
     copy = new_workspace(tmp_path / "copy", tracking={"enabled": False})
-    marked = copy / "src" / "nerveseg" / "params.py"
+    marked = copy / "src" / "nerveseg" / "params" / "file.py"
     marked.write_text(marked.read_text() + "\nprint('the copy speaks')\n")
     assert "the copy speaks" in succeed(copy, "dvc", "repro", "phantom")
 

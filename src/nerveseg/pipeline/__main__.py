@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nerveseg.errors import told_plainly
 from nerveseg.pipeline.child import Child
-from nerveseg.pipeline.outputs_to_mlflow import AFTER, BEFORE
+from nerveseg.pipeline.outputs_to_mlflow import AFTER, AS_IT_TRAINS
 from nerveseg.processes.parent import end_cleanly, end_with_the_pipeline
 from nerveseg.registry.project_params import ProjectParams, load_project_params
 from nerveseg.tracking.mirror import stage_run
@@ -32,7 +32,8 @@ def run_stage(stage: str, params: ProjectParams) -> None:
             return
         record = Path(first["training"]) if first else None
         with stage_run(stage, params, record) as run:
-            BEFORE.get(stage, _nothing)(run, params)
+            if first:
+                AS_IT_TRAINS.get(stage, _nothing)(run, params)
             for message in messages:
                 if "epoch" in message:
                     run.log_epoch(message["epoch"], message["values"])

@@ -17,7 +17,9 @@ _LOOK = 0.5  # seconds after which a child that has ended without closing its en
 
 
 class Child:
-    """`stages/STAGE.py`, running. It gets no signal of the terminal's: Ctrl-C and SIGTERM are passed on, once."""
+    """`stages/STAGE.py`, running. What ends this process early ends it too: it minds the first SIGINT or SIGTERM alone, and so
+    may get one from the terminal and another from here.
+    """
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -27,7 +29,6 @@ class Child:
             [sys.executable, f"stages/{stage}.py"],
             env=os.environ | {LISTENER: str(writing)},
             pass_fds=(writing,),
-            process_group=0,
         )
         os.close(writing)
 
@@ -35,12 +36,12 @@ class Child:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         os.close(self._reading)
         if self._process.poll() is None:
-            stopped = kind is KeyboardInterrupt and not isinstance(error, Terminated)
-            self._process.send_signal(signal.SIGINT if stopped else signal.SIGTERM)
+            interrupted = isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)
+            self._process.send_signal(signal.SIGINT if interrupted else signal.SIGTERM)
             self._process.wait()
 
     def messages(self) -> Iterator[dict[str, Any]]:

@@ -62,5 +62,5 @@ def _visualize(run: StageRun, _params: ProjectParams) -> None:
 
 
 Mirror = Callable[[StageRun, ProjectParams], None]
-BEFORE: dict[str, Mirror] = {"train_unet": partial(_dataset, "training")}
+AS_IT_TRAINS: dict[str, Mirror] = {"train_unet": partial(_dataset, "training")}
 AFTER: dict[str, Mirror] = {"preprocess": _preprocess, "evaluate": _evaluate, "visualize": _visualize}

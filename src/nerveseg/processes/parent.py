@@ -37,8 +37,11 @@ def end_with_the_pipeline() -> None:
 
 
 def end_cleanly() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, with what must be cleaned up cleaned up, at most GRACE seconds."""
+    """Let SIGTERM end this process as Ctrl-C does, with what must be cleaned up cleaned up, at most GRACE seconds. The first
+    signal is enough: a second one would stop the cleaning up.
+    """
     signal.signal(signal.SIGTERM, _raise)
+    signal.signal(signal.SIGINT, _raise)
 
 
 def _up_to_dvc() -> list[psutil.Process]:
@@ -80,9 +83,12 @@ def _adopted(executor: psutil.Process) -> bool:
         return False
 
 
-def _raise(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one would stop the cleaning up
-    last = threading.Timer(GRACE, os._exit, args=(143,))
+def _raise(number: int, _frame: FrameType | None) -> None:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    last = threading.Timer(GRACE, os._exit, args=(128 + number,))
     last.daemon = True
     last.start()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise Terminated(_ended[-1] if _ended else "ended by SIGTERM")
