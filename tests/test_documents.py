@@ -190,6 +190,11 @@ def test_the_readme_can_be_read_in_a_sitting():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
+def test_the_readme_draws_every_stage_in_its_order():
+    (drawing,) = re.findall(r"^```\n(  phantom .*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^  (\w+) ", drawing, re.MULTILINE) == list(STAGES)
+
+
 def test_the_files_that_contributing_names_are_there():
     named = re.findall(r"`((?:src|stages|tests|docs|bench|\.ci)/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
     assert named
