@@ -94,6 +94,14 @@ def test_the_reference_names_each_output_of_each_stage_and_nothing_else():
     assert {(path.rstrip("/"), file["stage"]) for path, file in described()["files"].items()} == written
 
 
+def test_the_reference_names_every_file_in_the_folders_of_the_default_run():
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    written = {out["path"]: out["nfiles"] for stage in lock.values() for out in stage["outs"] if "nfiles" in out}
+    for path in ("models/unet", "models/gan", "models/exported", "reports"):
+        named = [name for names in described()["files"][f"{path}/"]["inside"] for name in names.split(", ")]
+        assert written[path] <= len(named), path  # some files are not written where no refiner helps
+
+
 def test_each_column_and_each_score_that_metrics_hold_has_a_meaning():
     for path in (ROOT / "metrics").glob("*.csv"):
         names = columns_of(f"metrics/{path.name}")
@@ -180,6 +188,11 @@ def test_the_site_is_built_without_a_warning_and_asks_no_other_server(tmp_path):
 
 def test_the_readme_can_be_read_in_a_sitting():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_readme_draws_every_stage_in_its_order():
+    (drawing,) = re.findall(r"^```\n(  phantom .*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^  (\w+) ", drawing, re.MULTILINE) == list(STAGES)
 
 
 def test_the_files_that_contributing_names_are_there():

@@ -3,7 +3,8 @@
 A document shows a command behind `$ ` in a block of its own, and what it prints below. A test makes the output of each again and
 fails if a document shows something else. Output that needs a training, a server or a history of experiments is shown without `$ `.
 A figure of the default run is followed by a comment that says where it stands in metrics/ and how it is rounded, and is renewed
-likewise: `0.908<!-- metrics.json exported dice .3f -->`, or of a table the values of its first columns, and a column.
+likewise: `0.908<!-- metrics.json exported dice .3f -->`, or of a table the values of its first columns, and a column;
+`cases.csv exported most_confident 0.8` is the mean Dice of four fifths of the frames.
 """
 
 import csv
@@ -29,7 +30,6 @@ from nerveseg.phantom.simulation import write_phantom
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^(?P<fence>`{3,})\w*\n(?P<content>\$ .*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
 FIGURE = re.compile(r"[-+]?\d[\d.]*(?P<source><!-- (?P<file>\S+\.(?:json|csv)) (?P<keys>.+?) (?P<format>\S+) -->)")
-MISSED = 25  # which frame with a nerve
 SCORES = ["dice", "dice_nerve", "presence_sensitivity", "presence_specificity", "hd95_common"]
 
 
@@ -57,6 +57,10 @@ def with_figures(text: str) -> str:
 
 def _measured(file: str, keys: list[str]) -> float:
     path = ROOT / "metrics" / file
+    if keys[1:2] == ["most_confident"]:
+        cases = read_csv(path)
+        cases = cases[cases["model"] == keys[0]].sort_values("confidence", ascending=False)
+        return float(cases["dice"].head(round(float(keys[2]) * len(cases))).mean())
     if path.suffix == ".json":
         return float(reduce(getitem, keys, json.loads(path.read_text(encoding="utf-8"))))
     with path.open(encoding="utf-8", newline="") as table:
@@ -112,8 +116,8 @@ def gate() -> str:
         person = ["-c", "user.name=nerveseg", "-c", "user.email=nerveseg@example.org"]
         for command in (["init", "-q", "-b", "main"], ["add", "."], [*person, "commit", "-qm", "main"]):
             subprocess.run(["git", *command], cwd=folder, env=_environment(), check=True)
-        now = cases[cases["model"] == SHIPPED].copy()
-        missed = now.index[now["has_nerve"]][MISSED]
+        now = cases[cases["model"] == SHIPPED].reset_index(drop=True)
+        missed = int(now["dice"].where(now["has_nerve"] & (now["dice"] > 0.5)).argmin())
         now.loc[missed, "dice"] = 0.0
         write_csv(table, now)
         subject = str(now.loc[missed, "subject"])
