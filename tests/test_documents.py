@@ -12,8 +12,8 @@ import yaml
 
 from conftest import ROOT, kaggle_frames, write_params
 from nerveseg.file_prediction.prediction_files import COLUMNS
-from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.registry.project_params import ProjectParams
 
 sys.path.append(str(ROOT / "docs" / "generators"))
 from commands_page import commands, commands_page
@@ -43,7 +43,9 @@ def test_every_parameter_has_a_row_with_its_default_what_is_allowed_and_its_mean
     rows = {
         line.split(" | ")[0].strip("| `"): line.split(" | ") for line in params_page().splitlines() if "| `" in line
     }
-    sections = {name: getattr(field.annotation, "model_fields", None) for name, field in Params.model_fields.items()}
+    sections = {
+        name: getattr(field.annotation, "model_fields", None) for name, field in ProjectParams.model_fields.items()
+    }
     assert set(rows) == {
         f"{section}.{key}" if fields else section for section, fields in sections.items() for key in fields or [""]
     }

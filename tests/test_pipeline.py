@@ -197,7 +197,7 @@ def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
     tested = pd.read_csv(workspace / "metrics" / "cases.csv").query("model == 'exported'")
     assert [case["name"] for case in cases] == tested["frame"].tolist()
     assert [case["models"]["exported"]["dice"] for case in cases] == pytest.approx(tested["dice"].tolist(), abs=1e-4)
-    assert cv2.imread(str(workspace / "data" / "augmented.png")).std() > 1
+    assert cv2.imread(str(workspace / "reports" / "augmentations.png")).std() > 1
 
 
 def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(workspace):

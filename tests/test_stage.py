@@ -181,7 +181,6 @@ def test_files_that_come_and_go_are_changes(declared):
         "data/.phantom.lock",
         "models/.unet.9.part/unet.weights.h5",
         "metrics/.metrics.json.1.part",
-        "data/.augmented.png.77.part",
         ".reports.5.part/index.html",
     ],
 )

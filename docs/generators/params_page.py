@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from nerveseg.params.file import Params, read_params
+from nerveseg.params.file import read_params
 from nerveseg.params.networks import ENCODERS
+from nerveseg.registry.project_params import ProjectParams
 from tables import code, table
 
 SHOWS_EVERYTHING = "visualize"  # a stage that reads the sections of others, to show them
@@ -31,9 +32,9 @@ Every command checks the whole file first. An unknown name, or a value that is n
 
 def params_page() -> str:
     comments = comments_of(Path("params.yaml").read_text(encoding="utf-8"))
-    defaults, schema = read_params(), Params.model_json_schema()
+    defaults, schema = read_params(), ProjectParams.model_json_schema()
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    single = [name for name in Params.model_fields if not isinstance(defaults[name], dict)]
+    single = [name for name in ProjectParams.model_fields if not isinstance(defaults[name], dict)]
     parts = [OPENING, "## At the top level", _rows(single, "", defaults, schema["properties"], schema, comments)]
     for section in defaults:
         if section in single:

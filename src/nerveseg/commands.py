@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from nerveseg.errors import ModelError
-from nerveseg.params.file import load_params
 from nerveseg.repository import repository_root
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted
@@ -19,8 +18,9 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     """
     from nerveseg.preprocessing.audit import take_inventory
     from nerveseg.preprocessing.audit_text import summary, text
+    from nerveseg.registry.project_params import load_project_params
 
-    params = load_params()
+    params = load_project_params()
     target = (params.preprocess.height, params.preprocess.width)
     inventory = take_inventory(directory, params.data, repository_root(), target, clear_names=clear_names)
     print(json.dumps(summary(inventory), indent=2) if as_json else text(inventory))
