@@ -20,8 +20,8 @@ from nerveseg.params.file import Params
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
 from nerveseg.unet.losses import presence_loss
 from nerveseg.unet.network import LOGITS, PRESENCE
-from nerveseg.unet.segmenter import network_to_train
 from nerveseg.unet.training import SupervisedTraining
+from nerveseg.unet.warm_start import network_to_train
 from network_arms import Arm, blocks_of
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras

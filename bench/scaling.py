@@ -60,8 +60,8 @@ def work(core: int, parts: int, steps: int) -> None:
     os.sched_setaffinity(0, {core})
     from nerveseg.dataset.info import DatasetInfo, shards
     from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
-    from nerveseg.unet.segmenter import network_to_train
     from nerveseg.unet.training import SupervisedTraining
+    from nerveseg.unet.warm_start import network_to_train
 
     params = load_params()
     unet = params.unet.model_copy(update={"parts": parts})

@@ -21,8 +21,8 @@ from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.errors import told_plainly
 from nerveseg.params.file import Params, load_params
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
-from nerveseg.unet.segmenter import network_to_train
 from nerveseg.unet.training import SupervisedTraining, steps_per_epoch
+from nerveseg.unet.warm_start import network_to_train
 from trainings import asked_changes, changed
 
 import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras

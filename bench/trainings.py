@@ -24,8 +24,9 @@ from nerveseg.params.file import Params
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
 from nerveseg.unet.network import build_unet
-from nerveseg.unet.segmenter import Segmenter, SegmenterConfig, network_to_train
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 from nerveseg.unet.training import SupervisedTraining, steps_per_epoch
+from nerveseg.unet.warm_start import network_to_train
 
 
 def changed(params: Params, values: Mapping[str, Any]) -> Params:

@@ -1,17 +1,13 @@
 """Trains the U-Net, or a `segmentation_models` encoder under one of its decoders, into `models/unet/`.
 
-It starts from random weights, or from those of the trained segmenter in `unet.init_from`. The best weights by Dice on
-val are kept, with the cut-offs that score best there; `metrics/unet_history.csv` has a row an epoch. Stopped, it goes on
-from its last whole epoch when it is run again. With TF_CONFIG set it is one of several workers that train one network
-together; the chief alone writes.
+It starts from random weights, or from those of the segmenter in `unet.init_from`, and keeps the best weights by Dice on val
+with the cut-offs that score best there. `metrics/unet_history.csv` has a row an epoch. If it is stopped, it continues after
+its last whole epoch. With TF_CONFIG set it is one of several workers that train one network; only the chief writes.
 """
 
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from nerveseg.dataset.info import DatasetInfo, prepared, shards
 from nerveseg.dataset.leakage import check_unseen, learnt_frames
@@ -26,15 +22,12 @@ from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
 from nerveseg.unet.network import build_unet
-from nerveseg.unet.segmenter import Segmenter, SegmenterConfig, frames_behind, network_to_train
-from nerveseg.unet.training import EpochCallback, SupervisedTraining, steps_per_epoch
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
+from nerveseg.unet.training import train_network
+from nerveseg.unet.warm_start import frames_behind
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
-OUTPUT = Path("models/unet")
-HISTORY = Path("metrics/unet_history.csv")
+OUTPUT, HISTORY = Path("models/unet"), Path("metrics/unet_history.csv")
 COMPUTES = ("augmentation", "dataset", "inference", "measures", "training", "unet")
 
 
@@ -43,12 +36,12 @@ def train_unet() -> None:
     use_threads(params.unet.parts)
     strategy = training_strategy(params.unet)
     make_deterministic(params.seed)
-    info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, strategy)
+    info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, writes=is_chief(strategy))
+    rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
+    train = partial(train_network, params.unet, params.lr, params.seed, rounds, val, info, strategy, checkpoint)
     if not is_chief(strategy):
         progress.training(None)
-        _train(
-            params, info, strategy, checkpoint, lambda epoch, row: print(f"epoch {epoch}: {row['loss']}", flush=True)
-        )
+        train(lambda epoch, row: print(f"epoch {epoch}: {row['loss']}", flush=True))
         return
     progress.training(checkpoint.run_record)
     with fresh_folder(OUTPUT) as folder, undisturbed("train_unet", params):
@@ -56,47 +49,30 @@ def train_unet() -> None:
         before = frames_behind(params.unet.init_from)
         if remark := check_unseen(before, manifest, params.unet.init_from):
             print(f"warning: {remark}", file=sys.stderr)
-        trained, history = _train(params, info, strategy, checkpoint, progress.epoch)
+        trained, history = train(progress.epoch)
         write_csv(HISTORY, history)
-        frames, truths = annotated_frames(shards(PROCESSED, "val"), info)
+        frames, truths = annotated_frames(val, info)
         learnt = tuple(sorted(before | learnt_frames(manifest)))
         config = SegmenterConfig(info.input, params.unet, learnt_frames=learnt, grey_range=info.grey_range)
         network = build_unet(params.unet, info.input, pretrained=False)
         network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)
-        best = {"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()}
-        progress.facts(best)
+        best = history["val_dice"].max()
+        progress.facts({"best_val_dice": best, "parameters": network.count_params()})
     checkpoint.remove()
-    print(f"best val Dice {best['best_val_dice']:.3f}; cut-offs: {segmenter.cutoffs}")
+    print(f"best val Dice {best:.3f}; cut-offs: {segmenter.cutoffs}")
     for remark in at_the_edge(segmenter.cutoffs, params.postprocess):
         print(f"remark: {remark}")
 
 
-def _checkpoint(params: Params, strategy: "tf.distribute.Strategy") -> Checkpoint:
+def _checkpoint(params: Params, *, writes: bool) -> Checkpoint:
     """Of the training with these params on this data."""
-    settings = {"seed": params.seed, "lr": params.lr, "unet": params.unet.model_dump()}
-    settings["policy"] = keras_policy(params.unet.precision)
+    unet, policy = params.unet.model_dump(), keras_policy(params.unet.precision)
+    settings = {"seed": params.seed, "lr": params.lr, "unet": unet, "policy": policy}
     lists = [AUGMENTED / LIST_NAME, PROCESSED / LIST_NAME]  # digests of what is in there
-    inputs = [*lists, Path(params.unet.init_from), Path(__file__)]
-    return Checkpoint(f"train_unet-{digest_of(settings, inputs, COMPUTES)}", writes=is_chief(strategy))
-
-
-def _train(
-    params: Params,
-    info: DatasetInfo,
-    strategy: "tf.distribute.Strategy",
-    checkpoint: Checkpoint,
-    on_epoch: EpochCallback,
-) -> tuple["tf.keras.Model", pd.DataFrame]:
-    """The network with its best weights, and the history."""
-    policy = keras_policy(params.unet.precision)
-    build = partial(network_to_train, params.unet, info.input, policy)
-    steps = params.unet.epochs * steps_per_epoch(info.frames["train"], params.unet)
-    training = SupervisedTraining(build, params.unet, params.lr, steps, strategy)
-    rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
-    history = training.fit(rounds, val, info, params.seed, checkpoint, on_epoch)
-    return training.averaged, history
+    digest = digest_of(settings, [*lists, Path(params.unet.init_from), Path(__file__)], COMPUTES)
+    return Checkpoint(f"train_unet-{digest}", writes=writes)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from conftest import ROOT, write_params
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.dataset.records import Record
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
-from nerveseg.unet.segmenter import network_to_train
+from nerveseg.unet.warm_start import network_to_train
 
 
 @pytest.fixture(scope="module")

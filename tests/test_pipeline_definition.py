@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nerveseg"
 OBSERVERS = {"tracking", "registry", "experiments", "file_prediction", "live_view", "pipeline", "commands", "cli"}
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-FIXED_ORDER = ["phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "evaluate", "visualize"]
+FIXED_ORDER = [
+    "phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize",
+]  # fmt: skip
 
 
 def test_the_stages_are_those_of_the_design_in_their_order():

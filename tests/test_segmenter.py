@@ -14,7 +14,8 @@ from nerveseg.params.networks import PostprocessParams
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter, RefinedSegmenterConfig, load_training
 from nerveseg.refinement.refiner import COPY, build_refiner, start_from
 from nerveseg.unet.network import build_unet
-from nerveseg.unet.segmenter import Segmenter, SegmenterConfig, network_to_train
+from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
+from nerveseg.unet.warm_start import network_to_train
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 

@@ -1,8 +1,8 @@
 """What `preprocess` says of the data set that it has prepared: `dataset.json`, and which files lie beside it."""
 
-from dataclasses import field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -29,6 +29,12 @@ class DatasetInfo:
     grey_range: GreyRange = field(default_factory=GreyRange)
     warnings: tuple[str, ...] = ()
     simulated: Annotated[int, Field(ge=0)] = 0
+
+    def facts(self) -> dict[str, Any]:
+        """All but the warnings, as the report shows them."""
+        facts = asdict(self)
+        del facts["warnings"]
+        return {"source": facts.pop("source"), **facts.pop("input"), **facts}
 
     def write(self, directory: Path) -> None:
         write_typed(directory / INFO_NAME, self)

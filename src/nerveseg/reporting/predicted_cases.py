@@ -1,4 +1,4 @@
-"""What models say of test frames, one after the other: masks, probabilities, and where they are unsure."""
+"""What models said of test frames, case by case: masks, probabilities, and where they are unsure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,66 +8,56 @@ from numpy.typing import NDArray
 
 from nerveseg.dataset.records import Record
 from nerveseg.evaluation.model_names import SHIPPED
-from nerveseg.imaging.arrays import Frame
-from nerveseg.inference.postprocessing import Estimate
-from nerveseg.inference.predictor import BATCH_SIZE, Prediction, Predictor
+from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.reporting.figures.pictures import Case
 
 
-def examine(
-    records: Sequence[Record], models: Mapping[str, Predictor], scores: pd.DataFrame, ranks: Mapping[str, str]
+def predicted_cases(
+    records: Sequence[Record],
+    predictions: StoredPredictions,
+    models: Sequence[str],
+    scores: pd.DataFrame,
+    ranks: Mapping[str, str],
 ) -> Iterator[Case]:
-    """The cases of test records, in their order; the maps of one batch are in memory at a time.
+    """The cases of test records, in their order, one at a time.
 
     Args:
-        records: with the frames as they were read.
-        models: by name, the one that ships among them.
+        records: all that were predicted, with the frames as they were read.
+        predictions: of them.
+        models: their names, the one that ships among them.
         scores: columns `frame`, `model` and `dice`, of these models.
         ranks: names of cases that stand for something, and what for.
     """
     dice = scores.set_index(["frame", "model"])["dice"]
-    for start in range(0, len(records), BATCH_SIZE):
-        batch = records[start : start + BATCH_SIZE]
-        frames = [record.as_read for record in batch]
-        predicted = {name: model.predict(frames) for name, model in models.items()}
-        unsure = uncertainty(models[SHIPPED], frames, predicted[SHIPPED])
-        for i, record in enumerate(batch):
-            yield Case(
-                name=record.name,
-                subject=record.subject,
-                frame=frames[i],
-                truth=record.annotated,
-                probabilities={model: found[i].probability for model, found in predicted.items()},
-                masks={model: found[i].mask for model, found in predicted.items()},
-                dice={model: float(dice[record.name, model]) for model in models},
-                withheld=frozenset(name for name, model in models.items() if _withheld(model, predicted[name][i])),
-                uncertainty=unsure[i],
-                rank=ranks.get(record.name, ""),
-            )
+    cutoffs = {name: predictions.info.cutoffs[name] for name in models}
+    sizes = [record.as_read.shape for record in records]
+    said = zip(*(predictions.estimates(name, sizes) for name in models), strict=True)
+    for record, estimates, mirrored in zip(records, said, predictions.mirrored(sizes), strict=True):
+        found = dict(zip(models, estimates, strict=True))
+        yield Case(
+            name=record.name,
+            subject=record.subject,
+            frame=record.as_read,
+            truth=record.annotated,
+            probabilities={name: estimate.probability for name, estimate in found.items()},
+            masks={name: cutoffs[name].mask(estimate) for name, estimate in found.items()},
+            dice={name: float(dice[record.name, name]) for name in models},
+            withheld=frozenset(name for name, estimate in found.items() if cutoffs[name].withholds(estimate)),
+            uncertainty=uncertainty(found[SHIPPED].probability, mirrored),
+            rank=ranks.get(record.name, ""),
+        )
 
 
-def _withheld(model: Predictor, found: Prediction) -> bool:
-    return model.cutoffs.withholds(Estimate(found.probability, found.presence))
-
-
-def uncertainty(
-    model: Predictor, frames: Sequence[Frame], predicted: Sequence[Prediction]
-) -> list[NDArray[np.float32]]:
+def uncertainty(probability: NDArray[np.float32], mirrored: NDArray[np.float32]) -> NDArray[np.float32]:
     """How unsure a model is of each pixel, in bits, 0..1: the entropy of the mean probability over the frame and its mirror
     image (test-time augmentation; Wang et al. 2019, "Aleatoric uncertainty estimation with test-time augmentation"), and of an
     ensemble over its members, too.
 
     Args:
-        model: that predicted.
-        frames: uint8 (H, W) each.
-        predicted: what it said of them.
-
-    Returns:
-        float32 (H, W) for each frame.
+        probability: of nerve in each pixel, float32 (H, W).
+        mirrored: the same, as the model saw it in the mirror image, turned back.
     """
-    mirrored = model.predict([np.ascontiguousarray(frame[:, ::-1]) for frame in frames])
-    pairs = zip(predicted, mirrored, strict=True)
-    return [_entropy((seen.probability + again.probability[:, ::-1]) / 2) for seen, again in pairs]
+    return _entropy((probability + mirrored) / 2)
 
 
 def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,8 +23,7 @@ from nerveseg.inference.cutoff_search import search_cutoffs
 from nerveseg.inference.model_folder import SEGMENTER_NAME
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.inference.predictor import Predictor
-from nerveseg.params.fields import FRESH
-from nerveseg.params.networks import PLAIN, PostprocessParams, UNetParams
+from nerveseg.params.networks import PostprocessParams, UNetParams
 from nerveseg.unet.network import LOGITS, PRESENCE, build_unet
 
 UNET_WEIGHTS = "unet.weights.h5"
@@ -123,43 +122,6 @@ def agreed_presence(presence: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
     (N, H, W, 1), as (N, 1): both must agree.
     """
     return tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
-
-
-def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.keras.Model:
-    """The U-Net of `params` as training begins with it: with fresh weights, or with those of the segmenter in
-    `params.init_from`, which may be of another input size and of other grey levels. It computes in `policy`.
-
-    Raises:
-        ModelError: that folder holds no segmenter, or one of another architecture.
-    """
-    if params.init_from == FRESH:
-        return build_unet(params, spec, policy=policy)
-    directory = _unet_in(params.init_from)
-    theirs = SegmenterConfig.read(directory).unet
-    alike = (
-        ("encoder", "stem", "base_filters", "max_filters", "depth")
-        if params.encoder == PLAIN
-        else ("architecture", "encoder", "encoder_weights")
-    )
-    if other := {key: getattr(theirs, key) for key in alike if getattr(theirs, key) != getattr(params, key)}:
-        asked = {key: getattr(params, key) for key in other}
-        raise ModelError(
-            f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
-        )
-    network = build_unet(params, spec, pretrained=False, policy=policy)
-    load_weights(network, _folder(directory).file(UNET_WEIGHTS))
-    return network
-
-
-def frames_behind(init_from: str) -> frozenset[str]:
-    """Keys of the frames that the weights in this folder have learnt from."""
-    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(_unet_in(init_from)).learnt_frames)
-
-
-def _unet_in(init_from: str) -> Path:
-    """The folder of the U-Net: the one that is named, or the one in a refined segmenter's."""
-    inner = Path(init_from) / UNET_FOLDER
-    return inner if inner.is_dir() else Path(init_from)
 
 
 def load_weights(network: tf.keras.Model, path: Path) -> None:

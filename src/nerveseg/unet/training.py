@@ -7,6 +7,7 @@ less, so that the best epoch is less a matter of luck.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import ModelError
 from nerveseg.params.networks import UNetParams
 from nerveseg.training.checkpoints import Checkpoint, State, Weights, assign
-from nerveseg.training.distribution import from_chief, is_chief, telling_lost_workers
+from nerveseg.training.distribution import from_chief, is_chief, keras_policy, telling_lost_workers
 from nerveseg.unet.losses import dice, presence_loss, segmentation_loss
 from nerveseg.unet.network import LOGITS, PRESENCE
 from nerveseg.unet.optimiser import adamw
+from nerveseg.unet.warm_start import network_to_train
 
 HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]
 EpochCallback = Callable[[int, dict[str, float]], None]
@@ -227,3 +229,22 @@ def _local_copy(variable: tf.Variable) -> tf.Variable:
         synchronization=tf.VariableSynchronization.ON_READ,
         aggregation=tf.VariableAggregation.MEAN,
     )
+
+
+def train_network(
+    params: UNetParams,
+    lr: float,
+    seed: int,
+    rounds: Sequence[Path],
+    val: Sequence[Path],
+    info: DatasetInfo,
+    strategy: tf.distribute.Strategy,
+    checkpoint: Checkpoint,
+    on_epoch: EpochCallback,
+) -> tuple[tf.keras.Model, pd.DataFrame]:
+    """The network of `params` with its best weights, and the history; arguments as of `SupervisedTraining.fit`."""
+    build = partial(network_to_train, params, info.input, keras_policy(params.precision))
+    steps = params.epochs * steps_per_epoch(info.frames["train"], params)
+    training = SupervisedTraining(build, params, lr, steps, strategy)
+    history = training.fit(rounds, val, info, seed, checkpoint, on_epoch)
+    return training.averaged, history

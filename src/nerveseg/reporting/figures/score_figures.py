@@ -1,0 +1,35 @@
+"""The figures of scores and of cases, each under its name in the report (`captions`)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nerveseg.reporting.figures.pictures import Case, comparison, heatmaps, overlays, uncertainties
+from nerveseg.reporting.figures.plots import dice_distribution, robustness, threshold_curves
+from nerveseg.reporting.figures.reliability import trust
+
+
+def draw_scores(
+    folder: Path,
+    metrics: Mapping[str, Any],
+    scores: pd.DataFrame,
+    robust: pd.DataFrame,
+    thresholds: pd.DataFrame,
+    reliability: pd.DataFrame,
+    dpi: int,
+) -> None:
+    """Draw the tables that `evaluate` and `robustness` wrote."""
+    dice_distribution(scores, folder / "dice.png", dpi)
+    robustness(robust, metrics, folder / "robustness.png", dpi)
+    threshold_curves(thresholds, metrics, folder / "thresholds.png", dpi)
+    trust(scores, reliability, thresholds, folder / "trust.png", dpi)
+
+
+def draw_cases(folder: Path, cases: Sequence[Case], dpi: int) -> None:
+    """Draw the chosen cases in every way."""
+    comparison(cases, folder / "comparison.png", dpi)
+    overlays(cases, folder / "overlays.png", dpi)
+    heatmaps(cases, folder / "heatmaps.png", dpi)
+    uncertainties(cases, folder / "uncertainty.png", dpi)

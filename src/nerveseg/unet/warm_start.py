@@ -1,0 +1,50 @@
+"""Training that begins with the weights of a trained network (`unet.init_from`)."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.errors import ModelError
+from nerveseg.files.checked_folder import CheckedFolder
+from nerveseg.params.fields import FRESH
+from nerveseg.params.networks import PLAIN, UNetParams
+from nerveseg.unet.network import build_unet
+from nerveseg.unet.segmenter import REMEDY, UNET_FOLDER, UNET_WEIGHTS, SegmenterConfig, load_weights
+
+
+def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.keras.Model:
+    """The U-Net of `params` as training begins with it: with fresh weights, or with those of the segmenter in
+    `params.init_from`, which may be of another input size and of other grey levels. It computes in `policy`.
+
+    Raises:
+        ModelError: that folder holds no segmenter, or one of another architecture.
+    """
+    if params.init_from == FRESH:
+        return build_unet(params, spec, policy=policy)
+    directory = _unet_in(params.init_from)
+    theirs = SegmenterConfig.read(directory).unet
+    alike = (
+        ("encoder", "stem", "base_filters", "max_filters", "depth")
+        if params.encoder == PLAIN
+        else ("architecture", "encoder", "encoder_weights")
+    )
+    if other := {key: getattr(theirs, key) for key in alike if getattr(theirs, key) != getattr(params, key)}:
+        asked = {key: getattr(params, key) for key in other}
+        raise ModelError(
+            f"unet.init_from: {directory} holds a U-Net with {other}, but params ask for {asked}; make both alike"
+        )
+    network = build_unet(params, spec, pretrained=False, policy=policy)
+    load_weights(network, CheckedFolder(directory, ModelError, REMEDY).file(UNET_WEIGHTS))
+    return network
+
+
+def frames_behind(init_from: str) -> frozenset[str]:
+    """Keys of the frames that the weights in this folder have learnt from."""
+    return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(_unet_in(init_from)).learnt_frames)
+
+
+def _unet_in(init_from: str) -> Path:
+    """The folder of the U-Net: the one that is named, or the one in a refined segmenter's."""
+    inner = Path(init_from) / UNET_FOLDER
+    return inner if inner.is_dir() else Path(init_from)
