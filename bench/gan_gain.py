@@ -49,7 +49,7 @@ from nerveseg.params.networks import DegradationParams
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.refinement import train_refiners as refiners_module
 from nerveseg.refinement.ablation_arms import Arms
-from nerveseg.refinement.degraded_batches import Given, RefinerInputs
+from nerveseg.refinement.degraded_batches import RefinerBatch, RefinerInputs
 from nerveseg.refinement.diagnostics import remarks_on
 from nerveseg.refinement.model_selection import choose
 from nerveseg.refinement.train_refiners import train_refiners
@@ -139,7 +139,7 @@ class OutOfFold(RefinerInputs):
         ]
         self._batch_size, self._order = batch_size, seed
 
-    def train(self, rounds: Iterable[object], epoch: int) -> Iterator[Given]:  # noqa: ARG002 - members have their own
+    def train(self, rounds: Iterable[object], epoch: int) -> Iterator[RefinerBatch]:  # noqa: ARG002 - members have their own
         numbers = range(epoch, epoch + 1)
         streams = [
             inputs.train(whole_batches(each.rounds, each.info, self._batch_size, self._order, numbers), epoch)

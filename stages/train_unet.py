@@ -28,7 +28,7 @@ from nerveseg.unet.warm_start import frames_behind
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
 OUTPUT, HISTORY = Path("models/unet"), Path("metrics/unet_history.csv")
-COMPUTES = ("augmentation", "dataset", "inference", "measures", "training", "unet")
+COMPUTES = ("dataset", "inference", "measures", "training", "unet")
 
 
 def train_unet() -> None:

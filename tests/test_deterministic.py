@@ -12,7 +12,7 @@ from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params.file import load_params
 from nerveseg.refinement.adversarial_training import AdversarialTraining
 from nerveseg.refinement.critic import CRITICS
-from nerveseg.refinement.degraded_batches import Given
+from nerveseg.refinement.degraded_batches import RefinerBatch
 from nerveseg.refinement.refiner import build_refiner
 from nerveseg.unet import deterministic_layers
 from nerveseg.unet.network import build_unet
@@ -87,7 +87,7 @@ def test_a_step_of_the_refiner_and_of_its_critic_has_none(critic):
     build = partial(build_refiner, PLAIN, 4, spec)
     kind = None if critic == "none" else partial(CRITICS[critic], 4, spec)
     training = AdversarialTraining(build, kind, None, PARAMS.gan, PLAIN, Cutoffs())
-    given = Given(images(), images(), images(), tf.TensorSpec((4, 1)), tf.TensorSpec((4, 1)))
+    given = RefinerBatch(images(), images(), images(), tf.TensorSpec((4, 1)), tf.TensorSpec((4, 1)))
     for name, arm in training.arms.items():
         found, seen = refused_in(arm.update, given)
         assert found == [], name

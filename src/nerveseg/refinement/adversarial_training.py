@@ -28,7 +28,7 @@ from nerveseg.measures.overlap import count
 from nerveseg.params.networks import GanParams, UNetParams
 from nerveseg.refinement.arm_training import RefinerArm, estimate_of
 from nerveseg.refinement.critic import Critic
-from nerveseg.refinement.degraded_batches import Given, RefinerInputs
+from nerveseg.refinement.degraded_batches import RefinerBatch, RefinerInputs
 from nerveseg.refinement.gains import best_of
 from nerveseg.refinement.refiner import learnt
 from nerveseg.training.checkpoints import Checkpoint, State, assign, values_of
@@ -116,7 +116,7 @@ class AdversarialTraining:
         return history.astype({"epoch": int})
 
     def _begin(
-        self, checkpoint: Checkpoint, validation: Mapping[str, Sequence[Given]]
+        self, checkpoint: Checkpoint, validation: Mapping[str, Sequence[RefinerBatch]]
     ) -> tuple[pd.DataFrame, dict[str, State]]:
         """The history and the states of a training that was stopped, or of one that begins."""
         history, states = checkpoint.restore() or (
@@ -154,7 +154,7 @@ class AdversarialTraining:
         ]
         return row | {key: float("nan") for name in gone for key in _of(name)}
 
-    def _update(self, given: Given, taught: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, tf.Tensor]:
+    def _update(self, given: RefinerBatch, taught: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, tf.Tensor]:
         """One step of each arm, side by side: no arm reads what another writes."""
         losses = pool.map(lambda name: self._steps[name](given), taught)
         return {
@@ -163,16 +163,16 @@ class AdversarialTraining:
             for key, value in of_arm.items()
         }
 
-    def _looks(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    def _looks(self, given: RefinerBatch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         return {name: arm.look(given) for name, arm in self.arms.items()}
 
-    def _unrefined(self, given: Given) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    def _unrefined(self, given: RefinerBatch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         return dict.fromkeys(self.arms, estimate_of(given.logits, given.presence))
 
     def _validate(
         self,
-        validation: Mapping[str, Sequence[Given]],
-        look: Callable[[Given], Mapping[str, tuple[tf.Tensor, tf.Tensor]]],
+        validation: Mapping[str, Sequence[RefinerBatch]],
+        look: Callable[[RefinerBatch], Mapping[str, tuple[tf.Tensor, tf.Tensor]]],
     ) -> dict[str, float]:
         """Mean Dice of each arm at the network's size, with the U-Net's cut-offs: it is the masks that ship that must gain,
         and what a refiner adds to frames that show no nerve may be left to presence.

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from nerveseg.params.networks import GanParams, UNetParams
 from nerveseg.refinement.critic import Critic
-from nerveseg.refinement.degraded_batches import Given
+from nerveseg.refinement.degraded_batches import RefinerBatch
 from nerveseg.refinement.refiner import POOR, learnt
 from nerveseg.training.checkpoints import assign, values_of
 from nerveseg.unet.losses import binary_cross_entropy, presence_loss, segmentation_loss
@@ -48,7 +48,7 @@ class RefinerArm:
         for own, theirs in zip(self._of_refiner(), other._of_refiner(), strict=True):  # noqa: SLF001 - of one class
             own.assign(theirs)
 
-    def update(self, given: Given) -> dict[str, tf.Tensor]:
+    def update(self, given: RefinerBatch) -> dict[str, tf.Tensor]:
         """One update of the refiner, and then, where there is a critic, one of that; the losses before them."""
         critic = self.critic
         measured = {}
@@ -72,7 +72,7 @@ class RefinerArm:
             measured |= self._criticise(critic, given, tf.stop_gradient(predicted))
         return measured
 
-    def _criticise(self, critic: Critic, given: Given, predicted: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _criticise(self, critic: Critic, given: RefinerBatch, predicted: tf.Tensor) -> dict[str, tf.Tensor]:
         variables = critic.network.trainable_variables
         with tf.GradientTape() as tape:
             judgement = critic.judge(given.frames, given.masks, predicted)
@@ -81,7 +81,7 @@ class RefinerArm:
             self._critic_optimiser.apply_gradients(zip(gradients, variables, strict=True))
         return {"critic_loss": judgement.loss, "critic_accuracy": judgement.accuracy}
 
-    def look(self, given: Given) -> tuple[tf.Tensor, tf.Tensor]:
+    def look(self, given: RefinerBatch) -> tuple[tf.Tensor, tf.Tensor]:
         """What the average of the weights says: probability of nerve (N, H, W, 1) and presence (N, 1), 0..1."""
         refined = self.averaged([given.frames, given.logits, given.presence], training=False)
         return estimate_of(refined[LOGITS], refined[PRESENCE])

@@ -25,7 +25,7 @@ VAL_SEVERITY = 3
 STAGE_SEED = 0x6A4
 
 
-class Given(NamedTuple):
+class RefinerBatch(NamedTuple):
     """A batch: grey levels 0..255, the annotated shares of nerve 0..1, and the U-Net's logits, each float32 (N, H, W, 1);
     its logit of presence, and whether the frame was degraded, 0 or 1, each (N, 1).
     """
@@ -56,7 +56,7 @@ class RefinerInputs:
 
         self._predict = tf.function(side_by_side, reduce_retracing=True)
 
-    def train(self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int) -> Iterator[Given]:
+    def train(self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int) -> Iterator[RefinerBatch]:
         """The batches of one epoch from those of `whole_batches`; the next is made while one is used."""
         of_frames, of_predictions = (np.random.default_rng([self._seed, STAGE_SEED, epoch, draws]) for draws in (0, 1))
         with ThreadPoolExecutor(1) as maker:
@@ -69,7 +69,7 @@ class RefinerInputs:
             if waiting is not None:
                 yield waiting.result()
 
-    def val(self, shards: Sequence[Path], info: DatasetInfo, batch_size: int, *, degraded: bool) -> list[Given]:
+    def val(self, shards: Sequence[Path], info: DatasetInfo, batch_size: int, *, degraded: bool) -> list[RefinerBatch]:
         """All val frames, as they are or each degraded by one kind at `VAL_SEVERITY`."""
         rng = np.random.default_rng([self._seed, STAGE_SEED])
         severities = (VAL_SEVERITY,) if degraded else (0,)
@@ -77,15 +77,17 @@ class RefinerInputs:
 
     def _corrupted(
         self, frames: tf.Tensor, masks: tf.Tensor, of_frames: np.random.Generator, of_predictions: np.random.Generator
-    ) -> Given:
+    ) -> RefinerBatch:
         given = self._given(frames, masks, TRAIN_SEVERITIES, of_frames)
         logits = corrupt_some(given.logits.numpy()[..., 0], self._corruption, of_predictions)
         return given._replace(logits=tf.constant(logits[..., np.newaxis]))
 
-    def _given(self, frames: tf.Tensor, masks: tf.Tensor, severities: Sequence[int], rng: np.random.Generator) -> Given:
+    def _given(
+        self, frames: tf.Tensor, masks: tf.Tensor, severities: Sequence[int], rng: np.random.Generator
+    ) -> RefinerBatch:
         levels, drawn = degrade_at_random(frames.numpy()[..., 0].astype(np.uint8), severities, self._strengths, rng)
         seen = tf.constant(levels[..., np.newaxis], tf.float32)
         middle = len(seen) // 2
         said = self._predict([seen[:middle], seen[middle:]] if middle else [seen])
         poor = tf.constant((drawn > 0)[:, np.newaxis], tf.float32)
-        return Given(seen, masks, said[LOGITS], said[PRESENCE], poor)
+        return RefinerBatch(seen, masks, said[LOGITS], said[PRESENCE], poor)
