@@ -199,6 +199,64 @@ def test_the_files_that_contributing_names_are_there():
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+def rows_of(heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading of the architecture page."""
+    page = (ROOT / "docs" / "architecture.md").read_text().split(f"# {heading}\n")[1].split("\n#")[0]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in page.splitlines() if "|" in line]
+    return rows[2:]
+
+
+LAYERS = ("The ground", "What stages do", "What looks on")
+
+
+def test_the_architecture_page_names_every_package_with_the_stages_that_a_change_runs_again():
+    said = {}
+    for row in [row for layer in LAYERS for row in rows_of(layer)]:
+        name, _, stages = row
+        spared = stages.removeprefix("all but ").split(", ") if stages.startswith("all but ") else []
+        named = [stage for stage in STAGES if stage not in spared]
+        said[name] = named if stages.startswith("all") else [] if stages == "nothing" else stages.split(", ")
+    package = ROOT / "src" / "nerveseg"
+    there = [path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    assert said == {
+        name: [stage for stage, of in STAGES.items() if f"src/nerveseg/{name}" in of["deps"]] for name in there
+    }
+
+
+def test_imports_run_up_the_tables_of_the_architecture_page():
+    above: set[str] = set()
+    for layer in LAYERS:
+        names = [name for name, *_ in rows_of(layer)]
+        above |= {name.removesuffix(".py") for name in names}
+        for name in names:
+            path = ROOT / "src" / "nerveseg" / name
+            for module in path.rglob("*.py") if path.is_dir() else [path]:
+                imported = set(re.findall(r"^\s*from nerveseg\.(\w+)", module.read_text(), re.MULTILINE))
+                assert imported <= above, module
+
+
+def test_the_architecture_page_says_what_each_stage_reads_and_writes():
+    said = {
+        stage: (set(re.findall(r"[\w./]+", reads)), set(re.findall(r"[\w./]+", writes)))
+        for stage, reads, writes in rows_of("The stages")
+    }
+    assert said == {
+        name: (
+            {dep.strip("${}") for dep in stage["deps"] if not dep.startswith(("src/", "stages/"))},
+            {path.rstrip("/") for path, file in described()["files"].items() if file["stage"] == name},
+        )
+        for name, stage in STAGES.items()
+    }
+
+
+def test_the_files_that_the_architecture_page_names_are_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`([a-z_]+/[\w./]+\.\w+|stages/\w+\.py)`", page)
+    assert len(named) > 10
+    places = [ROOT, ROOT / "src" / "nerveseg"]
+    assert [path for path in named if not any((place / path).exists() for place in places)] == []
+
+
 def test_a_figure_of_the_default_run_is_renewed_from_where_it_stands():
     metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text())
     text = "By 9<!-- metrics.json exported dice .2f -->, in 9<!-- intervals.csv unet dice cases .0f --> of 9."
