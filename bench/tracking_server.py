@@ -2,7 +2,7 @@
 
     python bench/tracking_server.py [--epochs 50] [--runs 5] [--workers 2]
 
-Starts PostgreSQL, a store like S3 and MLflow's server with logins on loopback (`tests/shared_server.py`). First a stage
+Starts PostgreSQL, a store like S3 and MLflow's server with logins on loopback (`tests/support/shared_server.py`). First a stage
 tells of each of its epochs, with as many values as `train_unet` has: into SQLite, to the server, and to a server that
 hashes the password for each request, as MLflow's does by default. Then 1 to 4 processes at once have `--runs` stages of
 10 epochs each; every one is read back, and one of which anything is missing is an error. Prints medians.
@@ -24,7 +24,7 @@ import pandas as pd
 from nerveseg.registry.project_params import ProjectParams, load_project_params
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "support"))
 CURVES = ("loss", "dice", "val_loss", "val_dice", "val_presence", "lr", "seconds", "frames_per_second")
 SPAWN = multiprocessing.get_context("spawn")
 PROCESSES = (1, 2, 3, 4)

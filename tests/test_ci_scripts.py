@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import ROOT
+from paths import ROOT
 
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 PIPELINE = """

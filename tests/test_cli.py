@@ -9,22 +9,14 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from conftest import kaggle_frames, simulated_frame, write_pair
-from nerveseg.cli import main
+from command_line import interrupt, nerveseg, stopping_after
+from drawn_frames import kaggle_frames, simulated_frame, write_pair
+from drawn_models import segmenter
 from nerveseg.dataset.mask_encoding import decode_rle
-from nerveseg.file_prediction import prediction_files
 from nerveseg.files.user_folder import RECORD
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.unet.segmenter import Segmenter
 from odd_files import dicom, picture
-from test_segmenter import segmenter
-
-
-def run(*arguments):
-    """The exit code of `nerveseg ARGUMENTS`."""
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.fixture
@@ -41,7 +33,7 @@ def _at_the_root(tiny, tmp_path, monkeypatch):
 
 
 def test_check_prints_what_a_good_folder_holds_and_succeeds(kaggle_folder, capsys):
-    assert run("check", kaggle_folder(subjects=[1, 2])) == 0
+    assert nerveseg("check", kaggle_folder(subjects=[1, 2])) == 0
     out = capsys.readouterr().out
     assert out.startswith("Kaggle layout, 8 pairs, 2 subjects\n")
     assert "50% of the frames show a nerve" in out
@@ -53,7 +45,7 @@ def test_check_names_each_bad_file_with_its_remedy_and_fails(kaggle_folder, caps
     folder = kaggle_folder(subjects=[1, 2])
     (folder / "1_1.tif").write_bytes(b"")
     (folder / "2_1_mask.tif").unlink()
-    assert run("check", folder) == 1
+    assert nerveseg("check", folder) == 1
     out = capsys.readouterr().out
     assert "3 files cannot be used" in out
     assert "  2_1.tif: its mask is missing; add 2_1_mask (all zero where no nerve is seen)" in out
@@ -63,7 +55,7 @@ def test_check_names_each_bad_file_with_its_remedy_and_fails(kaggle_folder, caps
 def test_check_names_files_of_other_kinds_and_does_not_fail_for_them(kaggle_folder, capsys):
     folder = kaggle_folder(subjects=[1, 2])
     (folder / "clip.webp").touch()
-    assert run("check", folder) == 0
+    assert nerveseg("check", folder) == 0
     out = capsys.readouterr().out
     assert "1 file left out as neither frame nor mask\n  clip.webp: no image by its name (.webp), expected TIFF" in out
 
@@ -72,7 +64,7 @@ def test_check_tells_a_machine_the_same_as_json(kaggle_folder, capsys):
     folder = kaggle_folder(subjects=[1, 2])
     (folder / "1_1.tif").write_bytes(b"")
     (folder / "note.txt").touch()
-    assert run("check", folder, "--json") == 1
+    assert nerveseg("check", folder, "--json") == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["layout"], found["frames"], found["frames_with_nerve"]) == ("Kaggle", 7, 4)
     assert found["prevalence"] == pytest.approx(4 / 7)
@@ -86,19 +78,19 @@ def test_check_tells_a_machine_the_same_as_json(kaggle_folder, capsys):
 def test_check_fails_where_one_frame_stands_under_two_subjects(kaggle_folder, capsys):
     folder = kaggle_folder(subjects=[1, 2])
     (folder / "2_1.tif").write_bytes((folder / "1_1.tif").read_bytes())
-    assert run("check", folder) == 1
+    assert nerveseg("check", folder) == 1
     told = capsys.readouterr().out
     assert "1 frame under more than one subject" in told
     assert "give both one subject in subjects.csv, and check passes" in told
     (folder / "subjects.csv").write_text(
         "frame,subject\n" + "".join(f"{path.stem},a\n" for path in folder.glob("?_?.tif"))
     )
-    assert run("check", folder) == 0
+    assert nerveseg("check", folder) == 0
 
 
 def test_check_of_a_folder_without_a_frame_fails(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert run("check", tmp_path / "empty") == 1
+    assert nerveseg("check", tmp_path / "empty") == 1
     out = capsys.readouterr().out
     assert out.startswith("no known layout, 0 pairs, 0 subjects\n")
     assert "no frame was found; expected S_N.tif with S_N_mask.tif" in out
@@ -109,19 +101,19 @@ def test_check_of_a_folder_without_a_frame_is_json_too(tmp_path, capsys, files):
     (tmp_path / "none").mkdir()
     for name, content in files.items():
         (tmp_path / "none" / name).write_bytes(content)
-    assert run("check", tmp_path / "none", "--json") == 1
+    assert nerveseg("check", tmp_path / "none", "--json") == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["frames"], found["prevalence"], found["nerve_area"]) == (0, None, None)
     assert len(found["quarantined"]) == len(files)
 
 
 def test_check_of_a_missing_folder_is_one_sentence(tmp_path):
-    assert str(run("check", tmp_path / "none")).startswith("error: ")
+    assert str(nerveseg("check", tmp_path / "none")).startswith("error: ")
 
 
 def test_predict_writes_a_mask_at_the_size_of_each_frame_and_a_table(kaggle_folder, model, tmp_path):
     folder, out = kaggle_folder(subjects=[1], size=(50, 70)), tmp_path / "out"
-    assert run("predict", folder, "--out", out, "--model", model) == 0
+    assert nerveseg("predict", folder, "--out", out, "--model", model) == 0
     table = pd.read_csv(out / "predictions.csv", keep_default_na=False)
     assert [path.rsplit("/", 1)[-1] for path in table["file"]] == [f"1_{number}.tif" for number in range(1, 5)]
     for row in table.itertuples():
@@ -136,13 +128,13 @@ def test_predict_reads_all_files_on_one_scale_and_says_which(model, tmp_path, ca
     folder.mkdir()
     for name, factor in (("bright", 16), ("dark", 2)):
         cv2.imwrite(str(folder / f"{name}.png"), frame * factor)
-    assert run("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
+    assert nerveseg("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
     assert "2 files: 16 bits a pixel, taken as 12: black at 0, white at 4095" in "".join(capsys.readouterr())
     given = ("--grey-range", "0", "1000")
-    assert run("predict", folder, "--out", tmp_path / "other", "--model", model, *given) == 0
+    assert nerveseg("predict", folder, "--out", tmp_path / "other", "--model", model, *given) == 0
     assert "white at 1000, and what lies outside is cut" in "".join(capsys.readouterr())
     given = ("--grey-range", "5", "3")
-    code = run("predict", folder, "--out", tmp_path / "other", "--model", model, *given)
+    code = nerveseg("predict", folder, "--out", tmp_path / "other", "--model", model, *given)
     assert "give the level that is black, then a greater one" in f"{code}{capsys.readouterr()}"
 
 
@@ -152,7 +144,7 @@ def test_predict_takes_an_ensemble_which_says_the_mean_of_its_members(kaggle_fol
     folder = kaggle_folder(subjects=[1])
     tables = []
     for name in ("model", "ensemble"):
-        assert run("predict", folder, "--out", tmp_path / f"of-{name}", "--model", tmp_path / name) == 0
+        assert nerveseg("predict", folder, "--out", tmp_path / f"of-{name}", "--model", tmp_path / name) == 0
         tables.append(pd.read_csv(tmp_path / f"of-{name}" / "predictions.csv"))
     pd.testing.assert_frame_equal(*tables)
 
@@ -163,34 +155,36 @@ def test_predict_takes_the_config_file_of_a_model_for_its_folder(kaggle_folder, 
     folder = kaggle_folder(subjects=[1])
     for name in ("model/segmenter.json", "ensemble/ensemble.json"):
         config, out = tmp_path / name, tmp_path / "out"
-        assert run("predict", folder, "--out", out, "--model", config.parent) == 0
+        assert nerveseg("predict", folder, "--out", out, "--model", config.parent) == 0
         table = (out / "predictions.csv").read_bytes()
         shutil.rmtree(out)
-        assert run("predict", folder, "--out", out, "--model", config) == 0
+        assert nerveseg("predict", folder, "--out", out, "--model", config) == 0
         assert (out / "predictions.csv").read_bytes() == table
 
 
 def test_predict_takes_no_other_model_for_a_config_file_that_is_not_there(kaggle_folder, model, tmp_path):
-    code = run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model / "ensemble.json")
+    code = nerveseg(
+        "predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model / "ensemble.json"
+    )
     assert f"{model / 'ensemble.json'} was not found; name the folder of a trained model" in str(code)
 
 
 def test_predict_skips_a_bad_file_does_the_others_and_says_so_in_its_exit_code(kaggle_folder, model, tmp_path, capsys):
     folder, out = kaggle_folder(subjects=[1]), tmp_path / "out"
     (folder / "1_2.tif").write_bytes(b"broken")
-    assert run("predict", folder, "--out", out, "--model", model) == 1
+    assert nerveseg("predict", folder, "--out", out, "--model", model) == 1
     assert len(pd.read_csv(out / "predictions.csv")) == 3
     assert "skipped: " in capsys.readouterr().err
 
 
 def test_predict_takes_a_file_once_that_is_named_twice(kaggle_folder, model, tmp_path):
     folder, out = kaggle_folder(subjects=[1]), tmp_path / "out"
-    assert run("predict", folder, folder / "1_1.tif", "--out", out, "--model", model) == 0
+    assert nerveseg("predict", folder, folder / "1_1.tif", "--out", out, "--model", model) == 0
     assert len(pd.read_csv(out / "predictions.csv")) == 4
 
 
 def test_predict_without_a_model_says_what_to_run(kaggle_folder, tmp_path):
-    code = run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path, "--model", tmp_path / "none")
+    code = nerveseg("predict", kaggle_folder(subjects=[1]), "--out", tmp_path, "--model", tmp_path / "none")
     assert "run `dvc repro`" in str(code)
 
 
@@ -205,7 +199,7 @@ def test_predict_gives_each_frame_an_overlay_that_differs_from_it_along_the_outl
     kaggle_folder, model, tmp_path
 ):
     folder, out = kaggle_folder(subjects=[1]), tmp_path / "out"
-    run("predict", folder, "--out", out, "--model", model)
+    nerveseg("predict", folder, "--out", out, "--model", model)
     drawn = 0
     for path in sorted(folder.glob("1_?.tif")):
         frame = cv2.imread(str(path))
@@ -219,7 +213,7 @@ def test_predict_gives_each_frame_an_overlay_that_differs_from_it_along_the_outl
 
 
 def test_predict_says_where_the_nerve_is_and_how_far_to_trust_it(kaggle_folder, model, tmp_path):
-    run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model)
+    nerveseg("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model)
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     assert table["presence"].between(0.0, 1.0).all()
     assert table["confidence"].between(0.0, 1.0).all()
@@ -232,7 +226,7 @@ def test_predict_says_where_the_nerve_is_and_how_far_to_trust_it(kaggle_folder, 
 
 def test_predict_numbers_the_frames_of_a_loop_and_makes_a_film_of_it_at_its_speed(model, tmp_path):
     path, out = loop(tmp_path / "clinic", FrameTime="80"), tmp_path / "out"
-    assert run("predict", path, "--out", out, "--model", model) == 0
+    assert nerveseg("predict", path, "--out", out, "--model", model) == 0
     assert pd.read_csv(out / "predictions.csv")["frame"].tolist() == [1, 2, 3]
     names = {f"cine_{number}_{kind}.png" for number in (1, 2, 3) for kind in ("mask", "overlay")}
     assert {each.name for each in out.iterdir()} == names | {"cine.gif", "predictions.csv", RECORD}
@@ -248,7 +242,7 @@ def test_predict_numbers_the_frames_of_a_loop_and_makes_a_film_of_it_at_its_spee
 def test_predict_finds_loops_without_a_suffix_in_a_folder(model, tmp_path):
     loop(tmp_path / "clinic").rename(tmp_path / "clinic" / "IM_0001")
     (tmp_path / "clinic" / "README").write_text("no DICOM")
-    assert run("predict", tmp_path / "clinic", "--out", tmp_path / "out", "--model", model) == 0
+    assert nerveseg("predict", tmp_path / "clinic", "--out", tmp_path / "out", "--model", model) == 0
     assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 3
 
 
@@ -258,7 +252,7 @@ def test_predict_writes_a_submission_in_the_format_of_the_challenge_sorted_by_im
     for source, number in zip(sorted(folder.glob("1_?.tif")), ("10", "9", "2", "1"), strict=True):
         shutil.copy(source, test / f"{number}.tif")
     named = [test / f"{number}.tif" for number in ("9", "10", "1", "2")]
-    assert run("predict", *named, "--out", tmp_path / "out", "--model", model, "--kaggle") == 0
+    assert nerveseg("predict", *named, "--out", tmp_path / "out", "--model", model, "--kaggle") == 0
     lines = (tmp_path / "out" / "submission.csv").read_text().splitlines()
     assert lines[0] == "img,pixels"
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "9", "10"]
@@ -269,50 +263,23 @@ def test_predict_writes_a_submission_in_the_format_of_the_challenge_sorted_by_im
 
 
 def test_predict_makes_no_submission_of_images_without_a_number(kaggle_folder, model, tmp_path):
-    code = run("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model, "--kaggle")
+    code = nerveseg("predict", kaggle_folder(subjects=[1]), "--out", tmp_path / "out", "--model", model, "--kaggle")
     assert "1_1.tif: a submission to Kaggle names images by their number" in str(code)
     assert not (tmp_path / "out").exists()
-
-
-class StoppedError(Exception):
-    pass
-
-
-def stopping_after(monkeypatch, count):
-    """Predicting is interrupted after so many frames; what was predicted is counted on."""
-    seen = []
-    real = prediction_files.predict_loop
-
-    def counted(predictor, frames):
-        if len(seen) == count:
-            raise StoppedError
-        seen.extend(frames)
-        return real(predictor, frames)
-
-    monkeypatch.setattr(prediction_files, "predict_loop", counted)
-    return seen
-
-
-def interrupt(monkeypatch, *arguments):
-    """Run a command until three frames are predicted."""
-    with monkeypatch.context() as patch:
-        stopping_after(patch, 3)
-        with pytest.raises(StoppedError):
-            main([str(argument) for argument in arguments])
 
 
 def test_an_interrupted_predict_goes_on_where_it_stopped_and_ends_as_one_that_was_not(
     kaggle_folder, model, tmp_path, monkeypatch
 ):
     folder = kaggle_folder(subjects=[1, 2])
-    assert run("predict", folder, "--out", tmp_path / "whole", "--model", model) == 0
+    assert nerveseg("predict", folder, "--out", tmp_path / "whole", "--model", model) == 0
     interrupt(monkeypatch, "predict", folder, "--out", tmp_path / "out", "--model", model)
     journal = tmp_path / "out" / ".predictions.jsonl"
     journal.write_text(journal.read_text() + '{"file": "cut o')  # as by a crash while it was written
     assert not (tmp_path / "out" / "predictions.csv").exists()
     with monkeypatch.context() as patch:
         seen = stopping_after(patch, None)
-        assert run("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
+        assert nerveseg("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
     assert len(seen) == 5
     files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
@@ -329,21 +296,21 @@ def test_an_interrupted_predict_does_again_what_changed_since(kaggle_folder, mod
     with monkeypatch.context() as patch:
         seen = stopping_after(patch, None)
         named = model / "segmenter.json" if change == "config for its folder" else model
-        assert run("predict", folder, "--out", tmp_path / "out", "--model", named) == 0
+        assert nerveseg("predict", folder, "--out", tmp_path / "out", "--model", named) == 0
     assert len(seen) == {"model": 4, "file": 2, "config for its folder": 1}[change]
 
 
 def test_no_command_prints_the_help_and_version_the_version(capsys):
-    assert run() == 0
+    assert nerveseg() == 0
     assert "COMMAND" in capsys.readouterr().out
-    assert run("--version") == 0
+    assert nerveseg("--version") == 0
     assert capsys.readouterr().out.startswith("nerveseg ")
 
 
 def test_sync_outside_of_a_repository_says_that_it_needs_one(tmp_path, monkeypatch, capsys):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert run("sync").startswith("error: params.yaml was not found; run from the repository's root")
+    assert nerveseg("sync").startswith("error: params.yaml was not found; run from the repository's root")
     assert capsys.readouterr().out == ""
 
 
@@ -357,7 +324,7 @@ def test_sync_outside_of_a_repository_says_that_it_needs_one(tmp_path, monkeypat
     ],
 )
 def test_a_wrong_command_gets_a_suggestion(capsys, typed, told):
-    assert run(typed) == 2
+    assert nerveseg(typed) == 2
     assert told in capsys.readouterr().err
 
 
@@ -370,26 +337,26 @@ def test_commands_run_in_a_folder_of_the_repository_and_take_paths_from_there(
     below = tmp_path / "notes" / "today"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
-    assert run("check", Path("..", "..", frames.relative_to(tmp_path))) == 0
+    assert nerveseg("check", Path("..", "..", frames.relative_to(tmp_path))) == 0
     monkeypatch.chdir(below)
-    assert run("predict", frames / "1_1.tif", "--out", "here") == 0  # by the model at the root
+    assert nerveseg("predict", frames / "1_1.tif", "--out", "here") == 0  # by the model at the root
     assert (below / "here" / "1_1_mask.png").exists()
     assert "notes/today/here" in capsys.readouterr().out
     monkeypatch.chdir(frames)
-    assert run("predict", "1_1.tif", "--out", below / "there", "--model", Path("..", model.name)) == 0
+    assert nerveseg("predict", "1_1.tif", "--out", below / "there", "--model", Path("..", model.name)) == 0
     assert (below / "there" / "1_1_mask.png").exists()
 
 
 def test_a_command_outside_of_a_repository_says_that_it_needs_one(kaggle_folder, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").unlink()
-    assert "params.yaml was not found" in run("check", kaggle_folder(subjects=[1]))
+    assert "params.yaml was not found" in nerveseg("check", kaggle_folder(subjects=[1]))
 
 
 def test_check_of_many_subjects_and_sizes_tells_the_most_common_and_counts_the_others(tmp_path, capsys):
     folder = tmp_path / "many"
     for subject in range(1, 31):
         kaggle_frames(folder, [subject], 1 + subject % 3, (48, 80 + subject))
-    assert run("check", folder) == 0
+    assert nerveseg("check", folder) == 0
     out = capsys.readouterr().out
     assert "and 10 subjects more; all have 1 to 3 frames, half of them at least 2" in out
     assert "30 sizes: 82x48 (3)" in out
@@ -400,7 +367,7 @@ def test_check_of_many_subjects_and_sizes_tells_the_most_common_and_counts_the_o
 def test_check_lists_no_subject_where_none_is_known(tmp_path, capsys):
     for number in range(30):
         write_pair(tmp_path / "set", f"frame{number}", *simulated_frame((48, 80), nerve=True, seed=number))
-    assert run("check", tmp_path / "set") == 0
+    assert nerveseg("check", tmp_path / "set") == 0
     out = capsys.readouterr().out
     assert "30 frames without a known subject" in out
     assert len(out.splitlines()) < 8
@@ -409,7 +376,7 @@ def test_check_lists_no_subject_where_none_is_known(tmp_path, capsys):
 def test_one_is_no_plural(tmp_path, capsys):
     write_pair(tmp_path / "set", "1_1", *simulated_frame((48, 80), nerve=True, seed=1))
     (tmp_path / "set" / "1_2.tif").touch()
-    assert run("check", tmp_path / "set") == 1
+    assert nerveseg("check", tmp_path / "set") == 1
     out = capsys.readouterr().out
     assert out.startswith("Kaggle layout, 1 pair, 1 subject\n")
     assert "1 file cannot be used" in out

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from paths import ROOT
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:

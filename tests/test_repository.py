@@ -10,7 +10,8 @@ import pytest
 from nerveseg.errors import ComparisonError, RepositoryError
 from nerveseg.registry.shipped_cases import cases_of
 from nerveseg.repository import changes, git
-from tracked_repository import run
+from paths import ROOT
+from processes import run
 
 SETTINGS = {
     "colour": "[color]\n\tui = always\n",
@@ -177,6 +178,6 @@ def test_a_folder_without_a_repository_and_a_machine_without_git_are_told(tmp_pa
 
 
 def test_git_takes_every_text_of_this_project_for_one_with_line_feeds_under_any_setting():
-    lines = run("git", "-C", str(Path(__file__).parents[1]), "ls-files", "--eol").splitlines()
+    lines = run("git", "-C", str(ROOT), "ls-files", "--eol").splitlines()
     assert lines
     assert not [line for line in lines if "i/crlf" in line or ("eol=lf" not in line and "attr/-text" not in line)]

@@ -1,0 +1,181 @@
+"""The ablation table: what is scored, what it is held against, and what the sentence on it says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from drawn_frames import simulated_frame
+from nerveseg.augmentation.degradations import DEGRADATIONS
+from nerveseg.evaluation.robustness import ablation_table, degraded_scores
+from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.inference.postprocessing import Cutoffs, Estimate
+from nerveseg.measures.overlap import case_row
+from nerveseg.measures.surface_distances import surface_distances
+from nerveseg.params.file import load_params
+from nerveseg.params.scores import EvaluateParams
+from nerveseg.refinement.outcome import Refinement
+from nerveseg.reporting.ablation_summary import verdict
+from paths import ROOT
+
+STRENGTHS = load_params(ROOT / "params.yaml").degradation
+PARAMS = EvaluateParams(ensemble="models/fresh", severities=(3,), bootstrap=100)
+PAIRS = [simulated_frame((32, 64), nerve=number % 3 > 0, seed=number) for number in range(12)]
+TEST = HeldOut(
+    np.stack([frame for frame, _ in PAIRS]),
+    [mask for _, mask in PAIRS],
+    [str(n) for n in range(12)],
+    list("aaabbbcccddd"),
+    [None] * 12,
+)
+CUTOFFS = {"unet": Cutoffs(0.3), "control": Cutoffs(0.5), "adversarial": Cutoffs(0.5, 0.0, 0.5)}
+
+
+def bright(frames):
+    """Calls bright pixels nerve; the refined arms are surer of it."""
+    probabilities = frames.astype(np.float32) / 255.0
+    return {
+        "unet": (Estimate(each, 1.0) for each in probabilities),
+        "control": (Estimate(np.clip(2 * each - 0.6, 0, 1), 1.0) for each in probabilities),
+        "adversarial": (Estimate(np.clip(2 * each - 0.6, 0, 1), float(each.max() > 0.75)) for each in probabilities),
+    }
+
+
+@pytest.fixture(scope="module")
+def table():
+    return ablation_table(TEST, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0)
+
+
+def row(table, degradation, severity, model):
+    return table.set_index(["degradation", "severity", "model"]).loc[(degradation, severity, model)]
+
+
+def test_there_is_a_row_for_each_model_clean_in_each_degradation_and_in_all_together(table):
+    kinds = ["clean", *DEGRADATIONS, "all"]
+    assert table["degradation"].unique().tolist() == kinds
+    assert table["model"].unique().tolist() == ["unet_untuned", *CUTOFFS]
+    assert len(table) == len(kinds) * 4
+    assert set(table.loc[table["severity"] == 0, "degradation"]) == {"clean"}
+
+
+@pytest.mark.parametrize("model", ["unet_untuned", *CUTOFFS])
+def test_clean_scores_are_the_means_of_the_cases(table, model):
+    cutoffs = CUTOFFS.get(model, Cutoffs(0.5))
+    masks = [cutoffs.mask(each) for each in bright(TEST.frames)[model.removesuffix("_untuned")]]
+    cases = pd.DataFrame([case_row(truth, mask) for truth, mask in zip(TEST.truths, masks, strict=True)])
+    found, nerve = row(table, "clean", 0, model), cases["has_nerve"]
+    assert found["dice"] == pytest.approx(cases["dice"].mean())
+    assert found["iou_nerve"] == pytest.approx(cases.loc[nerve, "iou"].mean())
+    pairs = [(truth, mask) for truth, mask in zip(TEST.truths, masks, strict=True) if truth.any()]
+    _, hd95, assd, nsd = np.array([surface_distances(*pair) for pair in pairs]).T
+    assert found[["hd95", "assd", "nsd"]].tolist() == pytest.approx([np.nanmean(hd95), np.nanmean(assd), nsd.mean()])
+
+
+def test_a_gain_is_the_mean_difference_from_the_tuned_unet_on_the_same_frames(table):
+    for degradation, severity in (("clean", 0), ("speckle", 3), ("all", 3)):
+        base = row(table, degradation, severity, "unet")
+        for model in ("unet_untuned", "control", "adversarial"):
+            found = row(table, degradation, severity, model)
+            assert found["dice_nerve_gain"] == pytest.approx(found["dice_nerve"] - base["dice_nerve"])
+            assert found["dice_nerve_low"] <= found["dice_nerve_gain"] <= found["dice_nerve_high"]
+        assert np.isnan(base["dice_nerve_gain"])
+
+
+def test_all_degradations_together_are_the_mean_of_each(table):
+    for model in CUTOFFS:
+        each = [row(table, kind, 3, model)["dice_nerve"] for kind in DEGRADATIONS]
+        assert row(table, "all", 3, model)["dice_nerve"] == pytest.approx(np.mean(each))
+
+
+def test_the_same_seed_degrades_alike_and_another_one_otherwise(table):
+    pd.testing.assert_frame_equal(
+        table, ablation_table(TEST, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0), check_exact=True
+    )
+    other = ablation_table(TEST, bright, CUTOFFS, PARAMS, STRENGTHS, seed=1)
+    assert row(other, "speckle", 3, "control")["dice"] != row(table, "speckle", 3, "control")["dice"]
+    assert row(other, "clean", 0, "control")["dice"] == row(table, "clean", 0, "control")["dice"]
+
+
+def test_metrics_tell_of_all_degradations_at_severity_three(table):
+    scores = degraded_scores(table)
+    assert scores.keys() == {"unet_untuned", *CUTOFFS}
+    assert scores["control"]["dice_nerve"] == row(table, "all", 3, "control")["dice_nerve"]
+    assert scores["unet"]["hd95_common"] == row(table, "all", 3, "unet")["hd95_common"]
+    assert scores["unet"]["frames_outlined_by_all"] == row(table, "all", 3, "control")["frames_outlined_by_all"]
+
+
+def refinement(arm, *arms):
+    scores = dict.fromkeys(("unet", *arms), 0.5)
+    return Refinement(arm, scores, scores, (), "Val chose one of them.")
+
+
+def test_the_verdict_gives_each_refiner_with_its_interval_and_what_ships(table):
+    told = verdict(table, refinement("control", "control", "adversarial"))
+    found = row(table, "all", 3, "control")
+    gain, low, high = (found[f"dice_nerve_{bound}"] for bound in ("gain", "low", "high"))
+    assert f"trained without a critic changed Dice by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}), HD95 by" in told
+    assert "trained against a critic changed" in told
+    assert told.endswith("Val chose one of them.")
+    assert f"HD95 is over the {found['frames_outlined_by_all']} degraded frames that all models outline" in told
+
+
+def test_the_verdict_says_where_no_frame_could_be_compared(table):
+    blank = table.assign(hd95_common_gain=np.nan, hd95_common_low=np.nan)
+    told = verdict(blank, refinement("control", "control"))
+    assert "nan" not in told
+    assert "HD95 by nothing that can be told (no frame to compare)" in told
+
+
+def test_the_verdict_names_no_arm_that_was_not_trained(table):
+    told = verdict(table[table["model"] != "adversarial"], refinement("unet", "control"))
+    assert "against a critic" not in told
+
+
+def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
+    def silent(frames):
+        return bright(frames) | {"control": (Estimate(np.zeros(each.shape, np.float32), 0.0) for each in frames)}
+
+    silence = ablation_table(TEST, silent, CUTOFFS, PARAMS, STRENGTHS, seed=0)
+    found = degraded_scores(silence)["control"]
+    assert found == {"dice_nerve": 0.0, "hd95_common": None, "frames_outlined": 0, "frames_outlined_by_all": 0}
+    assert row(silence, "all", 3, "unet")["hd95"] > 0
+    assert degraded_scores(silence)["unet"]["frames_outlined"] > 0
+    assert "HD95 by nothing that can be told" in verdict(silence, refinement("unet", "control"))
+
+
+def test_a_model_that_misses_the_hard_frames_gains_no_distance_by_it():
+    """Its outlines are the U-Net's, and of the frame with the longest distance it draws nothing."""
+
+    def shy(frames):
+        drawn = list(bright(frames)["unet"])
+        found = [surface_distances(t, CUTOFFS["unet"].mask(e)).hd95 for t, e in zip(TEST.truths, drawn, strict=True)]
+        hardest = int(np.nanargmax([d if t.any() else np.nan for d, t in zip(found, TEST.truths, strict=True)]))
+        quiet = [Estimate(0 * e.probability, 0.0) if n == hardest else e for n, e in enumerate(drawn)]
+        return {"unet": iter(drawn), "control": iter(quiet)}
+
+    cutoffs = {"unet": CUTOFFS["unet"], "control": CUTOFFS["unet"]}
+    found = ablation_table(TEST, shy, cutoffs, PARAMS, STRENGTHS, seed=0)
+    unet, control = (row(found, "clean", 0, model) for model in ("unet", "control"))
+    assert control["hd95"] < unet["hd95"], "over frames of its own it looks better"
+    assert control["hd95_common"] == unet["hd95_common"]
+    assert control["hd95_common_gain"] == 0.0
+    assert (unet["frames_outlined"], control["frames_outlined"], control["frames_outlined_by_all"]) == (8, 7, 7)
+    assert control["dice_nerve_gain"] < 0
+
+
+def test_the_gain_in_distance_is_the_difference_of_the_means_beside_it(table):
+    for kind in ("clean", "all"):
+        found = {model: row(table, kind, 0 if kind == "clean" else 3, model) for model in CUTOFFS}
+        for model in ("control", "adversarial"):
+            difference = found[model]["hd95_common"] - found["unet"]["hd95_common"]
+            assert found[model]["hd95_common_gain"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_of_one_subject_the_table_and_the_verdict_give_no_interval():
+    alone = replace(TEST, subjects=["a"] * 12)
+    table = ablation_table(alone, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0)
+    found = row(table, "all", 3, "control")
+    assert np.isnan(found["dice_nerve_low"])
+    assert found["dice_nerve_no_interval"] == "one subject"
+    assert "(no interval: one subject)" in verdict(table, refinement("control", "control"))

@@ -1,0 +1,434 @@
+"""Which files `predict` segments, what it leaves out and says so, and that it replaces nothing that is not its own."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import UID_dictionary
+
+from drawn_models import FLOAT, VAL, segmenter
+from nerveseg.cli import main
+from nerveseg.errors import DatasetError
+from nerveseg.file_prediction.sources import sources_in
+from nerveseg.files.user_folder import RECORD
+from nerveseg.live_view import sources
+from nerveseg.preprocessing.layouts import recognise
+from nerveseg.saved_models.openvino_export import export
+from odd_files import blob, dicom, encoded, picture
+from paths import ROOT
+from processes import started
+
+FRAME = encoded(picture(), "PNG")
+MASK = encoded(blob(), "PNG")
+HOLD = """
+import sys
+from pathlib import Path
+from nerveseg.files.atomic import only_writer
+
+with only_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+STILL, LOOP = dicom(picture()[np.newaxis]), dicom(np.stack([picture(1), picture(2)]))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    export(segmenter(), folder, FLOAT, VAL, "gan")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Makes files in a folder."""
+
+    def make(files, name="set"):
+        for path, content in files.items():
+            place = tmp_path / name / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        return tmp_path / name
+
+    return make
+
+
+def predict(*arguments, model):
+    with pytest.raises(SystemExit) as end:
+        main(["predict", *map(str, arguments), "--model", str(model)])
+    return end.value.code
+
+
+def refusal(*arguments, model):
+    """What `nerveseg predict` says where it refuses to begin."""
+    told = predict(*arguments, model=model)
+    assert str(told).startswith("error: ")
+    assert "\n" not in told
+    return told
+
+
+def video(path, frames=5, codec="MJPG"):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 20, (80, 48))
+    for number in range(frames):
+        writer.write(cv2.cvtColor(picture(number), cv2.COLOR_GRAY2BGR))
+    writer.release()
+    return path.read_bytes()
+
+
+def names(root):
+    return [source.name for source in sources_in([root]).found]
+
+
+def without_image(kind):
+    """A DICOM file of another kind than images."""
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, "1.2.3"
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    found = pydicom.Dataset()
+    found.file_meta, found.SOPClassUID, found.SOPInstanceUID, found.PatientID = meta, kind, "1.2.3", "4711"
+    buffer = io.BytesIO()
+    found.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+SR = without_image("1.2.840.10008.5.1.4.1.1.88.11")
+
+
+def test_dicom_that_is_named_by_uid_is_read_and_keeps_its_whole_name(folder):
+    root = folder({"1.2.840.1.1.3": STILL, "1.2.840.1.1.4": STILL, "plain.dcm": STILL, "1.2.840.1.9": b"no DICOM"})
+    assert names(root) == ["1.2.840.1.1.3", "1.2.840.1.1.4", "plain"]
+    (left,) = sources_in([root]).left_out
+    assert left.path.name == "1.2.840.1.9"
+
+
+@pytest.mark.parametrize("name", ["clip_masked_1_3.png", "mask.png", "no_masks.png", "a_mask_b.png", "mask_1.png"])
+def test_mask_is_told_by_the_end_of_the_name_alone(folder, name):
+    assert len(names(folder({name: FRAME}))) == 1
+
+
+def test_masks_are_left_out_of_a_folder_and_of_what_a_shell_wrote_out_and_taken_where_they_are_named_alone(folder):
+    root = folder({"x.png": FRAME, "x_mask.png": MASK, "y.tif": FRAME, "y_mask_1.png": MASK, "y_mask_2.png": MASK})
+    for paths in ([root], sorted(root.iterdir())):
+        found = sources_in(paths)
+        assert [source.name for source in found.found] == ["x", "y"]
+        assert sorted(item.path.name for item in found.left_out) == ["x_mask.png", "y_mask_1.png", "y_mask_2.png"]
+        (told,) = found.told()
+        assert told.startswith("left out as a mask: 3 files (")
+    assert [source.name for source in sources_in([root / "x_mask.png"]).found] == ["x_mask"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x-mask", "x_seg", "mask_x", "x_Segmentation", "x.label", "gt-x", "x_seg_2", "x_masks", "x mask", "label_x"],
+)
+def test_what_may_be_the_mask_of_a_frame_beside_it_is_neither_frame_nor_mask_and_is_told(folder, name):
+    root = folder(
+        {"x.png": FRAME, f"{name}.png": MASK, "z.png": FRAME, "z_mask.png": MASK, "a/x_seg.png": FRAME}
+    )  # nothing beside the last
+    for paths in ([root], [*sorted(root.glob("*.png")), root / "a"]):
+        found = sources_in(paths)
+        assert {source.path.stem for source in found.found} == {"x", "x_seg", "z"}
+        (told,) = [line for line in found.told() if "by its name" in line]
+        assert told == (
+            f"left out as what may be the mask of a frame beside it, by its name: 1 file ({root / name}.png)"
+        )
+    assert {path.stem for path in sources._images(root)} == {"x", "z"}
+    refused = {item.file: item for item in recognise(root).quarantined}
+    assert refused[f"{name}.png"].reason == "by its name it might be a mask of x.png"
+    assert [source.name for source in sources_in([root / f"{name}.png"]).found] == [name]
+
+
+def test_what_is_called_like_a_mask_is_a_frame_where_no_frame_stands_beside_it_or_it_has_a_mask_of_its_own(folder):
+    root = folder({"y_seg.png": FRAME, "x.png": FRAME, "x-mask.png": FRAME, "x-mask_mask.png": MASK, "gt.png": FRAME})
+    assert sorted(names(root)) == ["gt", "x", "x-mask", "y_seg"]
+
+
+def test_frames_from_a_folder_that_is_called_like_one_of_masks_are_remarked(folder):
+    root = folder({"1.png": MASK, "2.png": MASK}, "Masks")
+    for paths in ([root], sorted(root.iterdir())):
+        (told,) = sources_in(paths).told()
+        assert told.startswith("taken for frames though their folder is called like one of masks: 2 files (")
+
+
+def test_a_frame_that_is_called_like_a_mask_is_known_by_the_mask_of_its_own(folder):
+    root = folder({f"face_mask_{n}{end}.png": FRAME for n in (1, 2) for end in ("", "_mask")})
+    assert names(root) == ["face_mask_1", "face_mask_2"]
+    assert [source.name for source in recognise(root).sources] == ["face_mask_1", "face_mask_2"]
+
+
+def test_what_other_systems_leave_behind_is_no_frame_and_is_counted(folder):
+    root = folder({"1.png": FRAME, "._1.png": b"\0\5\x16\7", ".DS_Store": b"", "Thumbs.db": b"", "desktop.ini": b""})
+    found = sources_in([root])
+    assert [source.name for source in found.found] == ["1"]
+    assert (len(found.left_out), found.unusable) == (4, [])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["Media Storage Directory Storage", "Basic Text SR Storage", "Grayscale Softcopy Presentation State Storage", "RT Plan Storage",
+     "RT Structure Set Storage", "Encapsulated PDF Storage", "Key Object Selection Document Storage", "Raw Data Storage",
+     "12-lead ECG Waveform Storage", "1.2.840.113619.4.7"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["x", "x.dcm", "DICOMDIR"])
+def test_dicom_without_an_image_is_left_out_by_every_command(folder, tiny, kind, name):
+    uid = next((uid for uid, entry in UID_dictionary.items() if entry[0] == kind), kind)
+    root = folder({"a.dcm": STILL, "a_mask.png": MASK, name: without_image(uid)})
+    assert names(root) == ["a"]
+    (left,) = recognise(root).quarantined
+    assert (left.file, left.reason, left.foreign) == (name, "a DICOM file without an image", True)
+
+
+def test_a_frame_whose_header_is_cut_is_still_told_to_be_broken(folder):
+    root = folder({"a.dcm": STILL, "b.dcm": STILL[:300]})
+    assert names(root) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["loop.avi", "loop.AVI", "deep/loop.avi"])
+def test_a_video_is_a_loop(folder, model, tmp_path, name):
+    root = folder({"x.png": FRAME, name: video(tmp_path / "made.avi")})
+    assert predict(root, "--out", tmp_path / "out", model=model) == 0
+    stem = Path(name).with_suffix("")
+    found = [(tmp_path / "out" / stem).with_name(f"loop_{n}_mask.png") for n in range(1, 6)]
+    assert all(path.is_file() for path in found)
+    assert not (tmp_path / "out" / stem).with_name("loop_6_mask.png").exists()
+    assert cv2.imread(str(found[0])).shape == (48, 80, 3)
+    assert (tmp_path / "out" / stem).with_name("loop.gif").is_file()
+
+
+def test_a_broken_video_is_named_and_skipped_without_the_words_of_ffmpeg(folder, model, tmp_path, capfd):
+    root = folder({"x.png": FRAME, "loop.mp4": b"\0\0\0\x20ftypisom" + b"\0" * 500})
+    assert predict(root, "--out", tmp_path / "out", model=model) == 1
+    told = capfd.readouterr()
+    assert "loop.mp4: no video that can be read here" in told.err
+    assert "moov" not in told.err
+    assert "1 frame segmented" in told.out
+    assert "1 file skipped" in told.out
+
+
+def test_training_leaves_videos_out_and_says_how_to_use_them(folder, tmp_path):
+    root = folder({"x.png": FRAME, "x_mask.png": MASK, "loop.avi": video(tmp_path / "made.avi"), "loop_mask.tif": MASK})
+    found = {item.file: item for item in recognise(root).quarantined}
+    assert found["loop.avi"].foreign
+    assert "export it as DICOM or as frames" in found["loop.avi"].remedy
+    assert found["loop_mask.tif"].reason == "its partner loop.avi cannot be used"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("none", "none was not found"), ("none.dcm", "none.dcm was not found"), ("*.dcm", r"\*.dcm matches no file"),
+     ("x.png/y", "y was not found"), ("n" * 300, "was not found")],
+)  # fmt: skip
+def test_a_path_that_leads_nowhere_is_one_sentence(folder, name, told):
+    root = folder({"x.png": FRAME})
+    with pytest.raises(DatasetError, match=told):
+        sources_in([root / "x.png", root / name])
+
+
+def test_a_folder_without_a_frame_says_what_is_there_instead(folder):
+    root = folder({"note.txt": b"", "x_mask.png": MASK, ".hidden": b""})
+    with pytest.raises(
+        DatasetError, match=r"no frame in .*set; found .*no image by its name \(.txt\).* \(1\).*name files or"
+    ):
+        sources_in([root])
+
+
+def test_a_file_that_is_named_and_is_no_image_fails_the_command_where_one_in_a_folder_does_not(
+    folder, model, tmp_path, capsys
+):
+    root = folder({"x.png": FRAME, "note.txt": b""})
+    assert predict(root, "--out", tmp_path / "out", model=model) == 0
+    assert "left out as no image by its name (.txt)" in capsys.readouterr().out
+    assert predict(root / "x.png", root / "note.txt", "--out", tmp_path / "out", model=model) == 1
+    assert "note.txt: no image by its name (.txt)" in capsys.readouterr().err
+
+
+def test_folders_below_are_gone_through_and_the_predictions_lie_in_folders_of_their_names(folder, model, tmp_path):
+    root = folder({"p1/1.png": FRAME, "p2/1.png": FRAME, "p2/deep/1.dcm": LOOP})
+    assert predict(root, "--out", tmp_path / "out", model=model) == 0
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*_mask.png")}
+    assert found == {"p1/1_mask.png", "p2/1_mask.png", "p2/deep/1_1_mask.png", "p2/deep/1_2_mask.png"}
+
+
+COLLISIONS = {
+    "a loop and a still that is called like its first frame": {"a.dcm": LOOP, "a_1.png": FRAME},
+    "a loop and a still, in another case": {"a.dcm": LOOP, "A_2.png": FRAME},
+    "two suffixes": {"a.png": FRAME, "a.tif": FRAME},
+    "two cases": {"a.png": FRAME, "A.png": FRAME},
+    "two spellings of an accent": {"\xe9.png": FRAME, "e\u0301.png": FRAME},
+    "a UID and a file": {"1.2.3": STILL, "1.2.3.png": FRAME},
+    "folders in two cases": {"p/a.png": FRAME, "P/a.png": FRAME},
+    "a folder of images and one above": {"images/a.png": FRAME, "images/a.jpg": FRAME},
+}
+
+
+@pytest.mark.parametrize("kind", COLLISIONS)
+def test_two_files_whose_predictions_would_be_one_file_are_refused_before_anything_is_written(folder, tmp_path, kind):
+    root = folder(COLLISIONS[kind])
+    assert "would both be written to" in refusal(root, "--out", tmp_path / "out", model=tmp_path / "none")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_loop_beside_a_still_whose_name_it_does_not_use_is_fine(folder):
+    assert names(folder({"a.dcm": LOOP, "a_3.png": FRAME})) == ["a", "a_3"]
+
+
+def digests(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "taken",
+    ["x_mask.png", "x_overlay.png", "cine.gif", "cine_2_mask.png", "predictions.csv", "p/y_mask.png", "submission.csv"],
+)
+def test_a_file_of_the_user_s_is_never_replaced_and_no_network_runs(folder, tmp_path, taken):
+    kaggle = taken == "submission.csv"
+    files = {"1.png": FRAME} if kaggle else {"x.png": FRAME, "cine.dcm": LOOP, "p/y.png": FRAME}
+    root = folder(files | {taken: MASK})
+    before = digests(root)
+    told = refusal(root, "--out", root, *["--kaggle"] * kaggle, model=tmp_path / "none")
+    assert f"{root / taken} is there already and is not as `nerveseg predict` left it" in told
+    assert digests(root) == before
+
+
+@pytest.mark.parametrize("how", ["edited", "link", "link to nothing", "folder"])
+def test_a_prediction_that_somebody_changed_is_theirs(folder, model, tmp_path, how):
+    root, out = folder({"x.png": FRAME}), tmp_path / "out"
+    assert predict(root, "--out", out, model=model) == 0
+    mask = out / "x_mask.png"
+    if how == "edited":
+        mask.write_bytes(MASK)
+    else:
+        mask.unlink()
+    if how == "folder":
+        mask.mkdir()
+    elif how == "link":
+        mask.symlink_to(root / "x.png")
+    elif how == "link to nothing":
+        mask.symlink_to(root / "none.png")
+    assert "x_mask.png is there already" in refusal(root, "--out", out, model=model)
+    assert how != "edited" or mask.read_bytes() == MASK
+
+
+def test_predict_into_the_frames_folder_may_be_repeated_and_its_files_are_neither_frames_nor_annotations(
+    folder, model, capsys
+):
+    root = folder({"x.png": FRAME, "cine.dcm": LOOP})
+    assert predict(root, "--out", root, model=model) == 0
+    first = digests(root)
+    for paths in ([root], sorted(path for path in root.iterdir() if not path.name.startswith("."))):
+        assert predict(*paths, "--out", root, model=model) == 0
+        assert "left out as written by nerveseg predict: 8 files" in capsys.readouterr().out
+        assert digests(root).keys() == first.keys()
+    layout = recognise(root)
+    assert layout.sources == []
+    reasons = {item.file: item.reason for item in layout.quarantined}
+    assert reasons["x_mask.png"] == "written by nerveseg predict"
+    assert len([item for item in layout.quarantined if not item.foreign]) == 2, "the frames, which have no masks"
+
+
+def test_predictions_that_were_moved_or_lie_in_a_folder_of_frames_are_still_known(folder, model, tmp_path):
+    root = folder({"p/x.png": FRAME})
+    assert predict(root, "--out", root / "predicted", model=model) == 0
+    assert names(root) == ["p/x"]
+    shutil.move(root / "predicted", root / "p" / "elsewhere")
+    assert names(root) == ["p/x"]
+    assert names(root / "p") == ["x"]
+    with pytest.raises(DatasetError, match=r"written by nerveseg predict \(2\)"):
+        sources_in([root / "p" / "elsewhere" / "p"])
+
+
+def test_another_model_replaces_the_predictions_of_the_first(folder, model, tmp_path):
+    root, out = folder({"x.png": FRAME}), tmp_path / "out"
+    assert predict(root, "--out", out, model=model) == 0
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    (other / "note.txt").touch()
+    record = (out / RECORD).read_bytes()
+    assert predict(root, "--out", out, model=other) == 0
+    assert (out / RECORD).read_bytes() == record, "equal files, an equal record"
+
+
+def test_a_file_that_was_written_by_a_run_that_was_killed_may_be_replaced(folder, model, tmp_path):
+    root, out = folder({"x.png": FRAME, "y.png": FRAME}), tmp_path / "out"
+    assert predict(root, "--out", out, model=model) == 0
+    (out / RECORD).write_text((out / RECORD).read_text() + '{"name": "x_mask.png", "sha')
+    (out / "predictions.csv").unlink()
+    assert predict(root, "--out", out, model=model) == 0
+
+
+def test_a_submission_names_each_image_once(folder, tmp_path):
+    twice = folder({"a/1.png": FRAME, "b/01.png": FRAME})
+    assert "have one number" in refusal(twice, "--out", tmp_path / "o", "--kaggle", model=tmp_path / "none")
+    loop = folder({"1.dcm": LOOP}, "loop")
+    assert "names images by their number" in refusal(loop, "--out", tmp_path / "o", "--kaggle", model="none")
+
+
+def test_links_into_a_cache_are_frames_and_links_out_of_the_folder_are_told(folder, tmp_path, model, capsys):
+    root = folder({"x.png": FRAME})
+    for place in ("cache/files/md5/0a", "old/0a", "data/.git/annex/objects/Xx/9z/MD5E-s1--0/"):
+        cached = tmp_path / place / ("b" * 30)
+        cached.parent.mkdir(parents=True)
+        cached.write_bytes(FRAME)
+        (root / f"{place.partition('/')[0]}.png").symlink_to(cached)
+    (tmp_path / "secret.png").write_bytes(FRAME)
+    (root / "out.png").symlink_to(tmp_path / "secret.png")
+    assert names(root) == ["cache", "data", "old", "x"]
+    assert predict(root, "--out", tmp_path / "o", model=model) == 1
+    assert "out.png: a link that leaves the folder; put a copy of the file there" in capsys.readouterr().err
+    assert [source.name for source in sources_in([root / "out.png"]).found] == ["out"], "named by itself"
+
+
+@pytest.mark.parametrize("name", [b"\xff_1.tif", b"\xff.txt", b".\xff", b"p\xff/x.png"])
+def test_a_name_that_is_no_utf_8_is_told_whatever_the_file_is_since_dvc_stops_at_it(tmp_path, name):
+    place = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118 - the name is no text
+    os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
+    os.close(os.open(place, os.O_CREAT))
+    (found,) = recognise(tmp_path).quarantined
+    assert not found.foreign
+    assert found.file == name.decode(errors="backslashreplace")
+    assert (found.reason, found.remedy[:24]) == ("its name is no text in UTF-8", "rename it: DVC stops at ")
+
+
+def test_a_second_predict_into_one_folder_says_who_has_it(folder, model, tmp_path):
+    root, out = folder({"x.png": FRAME}), tmp_path / "out"
+    line = [sys.executable, "-c", HOLD, str(out)]
+    with started(
+        line, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        assert f"another process (PID {other.pid}) is writing {out}; end it or wait" in refusal(
+            root, "--out", out, model=model
+        )
+    assert predict(root, "--out", out, model=model) == 0
+
+
+def test_watch_takes_the_frames_that_check_takes(folder, model, tmp_path):
+    root = folder(
+        {"x.png": FRAME, "x_mask.png": MASK, "._x.png": b"", "clip_masked.png": FRAME, "1.2.3": STILL, "SR": SR}
+    )
+    assert predict(root / "x.png", "--out", root / "p", model=model) == 0
+    shutil.copytree(root / "p", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("x_mask.png"))
+    assert [path.name for path in sources._images(root)] == ["1.2.3", "clip_masked.png", "x.png"]
+
+
+def test_a_file_is_taken_once_however_its_path_is_spelt(folder, monkeypatch):
+    root = folder({"x.png": FRAME, "sub/y.png": FRAME})
+    monkeypatch.chdir(root)
+    for paths in (["x.png", "./x.png", "sub/../x.png", root / "x.png"], ["sub", "x.png", "./sub/../sub"]):
+        found = sources_in([Path(path) for path in paths]).found
+        assert len(found) == len({source.path.resolve() for source in found})
+
+
+@pytest.mark.parametrize("option", [[""], ["x.png", "--out", ""], ["x.png", "--model", ""]])
+def test_an_empty_path_of_a_variable_that_is_not_set_is_refused_and_not_this_folder(option, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "--out", str(tmp_path / "o"), *option])
+    assert end.value.code == 2
+    assert "the path is empty; name a file or a folder" in capsys.readouterr().err

@@ -1,0 +1,172 @@
+"""`python -m nerveseg.pipeline STAGE`: what a stage's script says and writes reaches MLflow, and the script ends with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nerveseg.errors import TrackingError
+from nerveseg.pipeline.__main__ import run_stage
+from nerveseg.registry.project_params import load_project_params
+from nerveseg.tracking.journal import FOLDER, journals
+from paths import ROOT
+from processes import PATIENCE, eventually, started
+from tracked_repository import client_of, made_repository, runs_of, scores_of
+
+RUNNER = [sys.executable, "-m", "nerveseg.pipeline"]
+SAYS = "from pathlib import Path\nfrom nerveseg.processes import progress\n"
+WAITS = """
+import sys, time
+from pathlib import Path
+from nerveseg.processes import progress
+from nerveseg.processes.stage import stage_process
+
+with stage_process():
+    progress.facts({"frames": 3})
+    Path("begun").touch()
+    try:
+        time.sleep(600)
+    finally:
+        Path("cleaned").write_text("up")
+"""
+
+
+@pytest.fixture
+def repo(tmp_path, monkeypatch):
+    folder = made_repository(tmp_path / "repo", monkeypatch)
+    (folder / "stages").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    return folder
+
+
+def stage(repo, name, script):
+    (repo / "stages" / f"{name}.py").write_text(script)
+
+
+def run(name):
+    run_stage(name, load_project_params())
+
+
+def told_something(repo) -> bool:
+    """The store is made before; a look at it while it is made would disturb that."""
+    return any(path.is_file() for path in (repo / FOLDER).rglob("*.jsonl"))
+
+
+def stages_of(repo):
+    [(parent, stages)] = runs_of(repo)
+    return parent, stages
+
+
+def test_what_a_script_says_is_on_its_run_which_ends_with_it(repo):
+    stage(repo, "export", SAYS + "progress.facts({'layers': 20, 'megabytes': 4.5})")
+    run("export")
+    parent, stages = stages_of(repo)
+    assert scores_of(stages["export"]) == {"layers": 20.0, "megabytes": 4.5}
+    assert [each.info.status for each in (parent, stages["export"])] == ["FINISHED"] * 2
+    assert parent.data.tags["stage.export"] == "ran"
+
+
+def test_epochs_are_in_mlflow_while_the_script_still_runs(repo):
+    waits = "\nimport time\nuntil = time.monotonic() + 600\nwhile not Path('go').exists() and time.monotonic() < until: time.sleep(0.05)\n"
+    stage(repo, "train_gan", SAYS + "progress.training(Path('r.json'))\nprogress.epoch(0, {'loss': 0.5})" + waits)
+    with started([*RUNNER, "train_gan"]) as runner:
+        eventually(lambda: told_something(repo))
+        eventually(
+            lambda: (
+                runs_of(repo)
+                and "train_gan" in runs_of(repo)[0][1]
+                and scores_of(runs_of(repo)[0][1]["train_gan"]) == {"loss": 0.5}
+            )
+        )
+        assert runner.poll() is None
+        (repo / "go").touch()
+        assert runner.wait(PATIENCE) == 0
+
+
+def test_a_training_that_goes_on_continues_its_run_with_each_epoch_once(repo):
+    epochs = SAYS + "import sys\nprogress.training(Path('r.json').absolute())\n"
+    stage(repo, "train_gan", epochs + "[progress.epoch(n, {'loss': 1 / n}) for n in (1, 2, 3)]; sys.exit(143)")
+    subprocess.run([*RUNNER, "train_gan"], check=False, timeout=PATIENCE)
+    parent, stages = stages_of(repo)
+    assert [each.info.status for each in (parent, stages["train_gan"])] == ["KILLED"] * 2
+    stage(repo, "train_gan", epochs + "[progress.epoch(n, {'loss': 1 / n}) for n in (3, 4)]")
+    subprocess.run([*RUNNER, "train_gan"], check=True, timeout=PATIENCE)
+    _, stages = stages_of(repo)
+    points = client_of(repo).get_metric_history(stages["train_gan"].info.run_id, "loss")
+    assert [point.step for point in points] == [1, 2, 3, 4]
+
+
+def test_a_worker_that_is_not_the_chief_mirrors_nothing(repo):
+    stage(repo, "train_gan", SAYS + "progress.training(None)\nprogress.epoch(0, {'loss': 1})")
+    run("train_gan")
+    assert runs_of(repo) == []
+    assert journals() == []
+
+
+@pytest.mark.parametrize(("code", "status"), [(1, "FAILED"), (130, "KILLED"), (143, "KILLED")])
+def test_the_exit_code_of_a_script_is_passed_on_and_tells_how_its_run_ended(repo, code, status):
+    stage(repo, "augment", f"import sys; sys.exit({code})")
+    with pytest.raises(SystemExit) as ended:
+        run("augment")
+    assert ended.value.code == code
+    parent, stages = stages_of(repo)
+    assert [each.info.status for each in (parent, stages["augment"])] == [status] * 2
+
+
+def test_a_script_that_fails_before_its_first_word_is_a_failed_run(repo):
+    stage(repo, "train_unet", "raise SystemExit(1)")
+    (repo / "data" / "processed").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        run("train_unet")
+    _, stages = stages_of(repo)
+    assert stages["train_unet"].info.status == "FAILED"
+
+
+def test_a_script_that_was_killed_is_told_with_what_often_kills_one(repo, capfd):
+    stage(repo, "augment", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(SystemExit) as ended:
+        run("augment")
+    assert ended.value.code == 128 + signal.SIGKILL
+    assert "augment was ended by SIGKILL; often the memory was full" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("to_all", [False, True])
+def test_what_ends_the_runner_ends_the_script_which_cleans_up(repo, number, to_all):
+    stage(repo, "augment", WAITS)
+    with started([*RUNNER, "augment"], stderr=subprocess.PIPE) as runner:
+        eventually((repo / "begun").exists)
+        eventually(lambda: told_something(repo))
+        eventually(lambda: runs_of(repo) and scores_of(runs_of(repo)[0][1].get("augment", runs_of(repo)[0][0])))
+        (os.killpg if to_all else os.kill)(runner.pid, number)
+        assert runner.wait(PATIENCE) == 128 + number
+        assert (repo / "cleaned").read_text() == "up"
+        assert len(runner.stderr.read().splitlines()) <= 2
+    _, stages = stages_of(repo)
+    assert stages["augment"].info.status == "KILLED"
+
+
+def test_a_runner_that_was_killed_takes_the_script_with_it(repo):
+    stage(repo, "augment", WAITS)
+    with started([*RUNNER, "augment"], stderr=subprocess.DEVNULL) as runner:
+        eventually((repo / "begun").exists)
+        runner.kill()
+        eventually((repo / "cleaned").exists)
+
+
+def test_a_store_that_is_set_up_wrongly_ends_the_script_at_once(repo, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(repo / "runs"))
+    stage(repo, "augment", WAITS)
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match="folder"):
+        run("augment")
+    assert time.monotonic() - began < 300  # seconds; the script sleeps for 600
+
+
+def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo):
+    stage(repo, "export", SAYS + "progress.facts({'layers': 20})\nimport sys\nassert 'mlflow' not in sys.modules")
+    subprocess.run([sys.executable, "stages/export.py"], check=True, timeout=PATIENCE)
+    assert not (repo / "mlflow.db").exists()

@@ -1,0 +1,113 @@
+import pytest
+
+from nerveseg.errors import DatasetError
+from nerveseg.imaging.dicom import salt_of
+from nerveseg.params.file import load_params
+from nerveseg.preprocessing.subjects import SubjectRules
+from paths import ROOT
+
+PATTERN = load_params(ROOT / "params.yaml").data.subject_pattern
+
+
+def rules(tmp_path, table=None, pattern=PATTERN):
+    if table is not None:
+        (tmp_path / "subjects.csv").write_text(table)
+    return SubjectRules.read(tmp_path, pattern)
+
+
+def test_a_row_of_the_table_wins_over_the_patient_and_the_patient_over_the_pattern(tmp_path):
+    found = rules(tmp_path, "frame,subject\n12_3.tif,Anna\n")
+    assert found.subject("12_3", "12_3", "p123") == "Anna"
+    assert found.subject("12_4", "12_4", "p123") == "p123"
+    assert found.subject("12_4", "12_4", None) == "12"
+    assert found.subject("scan", "scan", None) is None
+
+
+def test_a_loop_may_be_named_as_a_whole_or_frame_by_frame(tmp_path):
+    found = rules(tmp_path, "frame,subject\nloop,A\nloop_2,B\n")
+    assert [found.subject("loop", f"loop_{number}", None) for number in (1, 2)] == ["A", "B"]
+
+
+def test_a_pattern_reads_the_subject_from_the_folder(tmp_path):
+    assert rules(tmp_path, pattern="^(.+)/").subject("p1/001", "p1/001", None) == "p1"
+
+
+@pytest.mark.parametrize("name", ["image_001", "scan", "1", "a_b"])
+def test_the_default_pattern_does_not_take_a_running_number_for_a_frame_of_one_subject(tmp_path, name):
+    assert rules(tmp_path).subject(name, name, None) is None
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("frame;subject\n1;2\n", "has the columns frame;subject; expected frame and subject"),
+        ("frame,subject\n1_1,\n", "line 2: no frame or no subject"),
+        ("frame,subject\n1_1,a\n1_1,b\n", "gives frame 1_1 more than one subject"),
+        ("", "cannot be read"),
+        ('frame,subject\n"1_1,a\n', "cannot be read|line 2"),
+        ("\0\1\2", "has the columns|cannot be read"),
+    ],
+)
+def test_a_damaged_table_is_told(tmp_path, table, told):
+    with pytest.raises(DatasetError, match=rf"subjects\.csv.*({told})"):
+        rules(tmp_path, table)
+
+
+def test_further_columns_do_not_shift_the_two(tmp_path):
+    found = rules(tmp_path, "frame,subject\n1_1,a,note\n1_2,b,\n")
+    assert found.listed == {"1_1": "a", "1_2": "b"}
+
+
+def test_a_link_that_leaves_the_folder_or_leads_nowhere_is_told(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "elsewhere.csv").write_text("frame,subject\n1_1,a\n")
+    (tmp_path / "set" / "subjects.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(DatasetError, match="a link that leaves the folder"):
+        rules(tmp_path / "set")
+    (tmp_path / "set" / "subjects.csv").unlink()
+    (tmp_path / "set" / "subjects.csv").symlink_to(tmp_path / "set" / "gone.csv")
+    with pytest.raises(DatasetError, match="a link to nothing"):
+        rules(tmp_path / "set")
+
+
+def test_a_pattern_that_matches_nothing_knows_no_subject(tmp_path):
+    assert rules(tmp_path, pattern=r"^(\d*)").subject("scan", "scan", None) is None
+
+
+def test_what_a_pattern_finds_in_a_name_becomes_a_digest_where_names_are_kept(tmp_path):
+    found = SubjectRules.read(tmp_path, PATTERN, b"salt")
+    assert found.subject("4711_1", "4711_1", None) == found.subject("4711_2", "4711_2", None)
+    assert "4711" not in str(found.subject("4711_1", "4711_1", None))
+
+
+def test_frames_of_the_table_that_are_not_there_are_found(tmp_path):
+    assert rules(tmp_path, "frame,subject\nb,1\na_2,1\na_10,1\n").without_frame(["b", "c"]) == ["a_2", "a_10"]
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path):
+    (tmp_path / "subjects.csv").write_bytes(b"\xff\xfe\x00frame")
+    with pytest.raises(DatasetError, match=r"subjects\.csv"):
+        rules(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", " ", "\n"])
+def test_an_empty_salt_is_no_secret(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("NERVESEG_SALT", content)
+    with pytest.raises(DatasetError, match=r"NERVESEG_SALT is empty, expected the secret .* unset it"):
+        salt_of(tmp_path)
+    monkeypatch.delenv("NERVESEG_SALT")
+    (tmp_path / ".nerveseg-salt").write_text(content)
+    with pytest.raises(DatasetError, match=r"nerveseg-salt is empty, expected the secret .* remove it"):
+        salt_of(tmp_path)
+    (tmp_path / ".nerveseg-salt").unlink()
+    assert len(salt_of(tmp_path)) == 32
+    assert salt_of(tmp_path) == salt_of(tmp_path)
+
+
+def test_a_link_into_the_cache_of_dvc_is_read(tmp_path):
+    cached = tmp_path / "cache" / "files" / "md5" / "0a" / ("b" * 30)
+    cached.parent.mkdir(parents=True)
+    cached.write_text("frame,subject\n1_1,a\n")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "subjects.csv").symlink_to(cached)
+    assert rules(tmp_path / "set").listed == {"1_1": "a"}

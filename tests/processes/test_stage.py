@@ -1,0 +1,188 @@
+"""A stage ends with the pipeline, keeps others from its outputs, and notices that what it reads has changed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nerveseg.errors import DisturbedError
+from nerveseg.params.file import load_params
+from nerveseg.processes.stage import undisturbed
+from paths import ROOT
+from processes import started
+
+PATIENCE = 60  # seconds
+STAGE = """
+import sys, time
+from pathlib import Path
+from nerveseg.files.atomic import fresh_folder
+from nerveseg.processes.stage import stage_process
+
+with stage_process(), fresh_folder(Path("out")) as folder:
+    (folder / "frame").touch()
+    print("filling", flush=True)
+    time.sleep(60)
+"""
+DVC = """
+import os, subprocess, sys
+subprocess.run(["/bin/sh", "-c", sys.argv[1]], env=os.environ | {"DVC_STAGE": "s"})
+"""
+EXEC, STAYS = "{} stage.py", "{} stage.py; exit $?"  # a shell becomes its only command, or waits for it
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    (tmp_path / "stage.py").write_text(STAGE)
+    return tmp_path
+
+
+def soon(condition):
+    until = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
+
+
+def begun(process):
+    assert process.stdout.readline() == "filling\n"
+    return process
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith((".", "out")))
+
+
+def stage_by_hand():
+    return started([sys.executable, "stage.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("command", [EXEC, STAYS])
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stage_ends_with_dvc_and_leaves_nothing_half_made(workspace, command, kill):
+    shell = command.format(sys.executable)
+    with started([sys.executable, "-c", DVC, shell], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dvc:
+        begun(dvc)
+        dvc.send_signal(kill)
+        assert "`dvc` has ended, and this stage with it" in dvc.stderr.read()  # until the stage has closed it
+    assert left_in(workspace) == []
+
+
+def test_a_stage_whose_dvc_was_dead_before_it_looked_ends(workspace):
+    """The shell lives on under process 1 for a moment before it starts the stage."""
+    orphan = f"sleep 1; exec {sys.executable} stage.py"
+    with started([sys.executable, "-c", DVC, orphan], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dvc:
+        time.sleep(0.3)
+        dvc.kill()
+        assert "`dvc` has ended" in dvc.stderr.read()
+
+
+def test_a_stage_that_somebody_started_by_hand_outlives_its_shell(workspace):
+    with started(
+        ["/bin/sh", "-c", f"{sys.executable} stage.py & read wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as shell:
+        begun(shell)
+        shell.kill()
+        time.sleep(2)
+        assert left_in(workspace) != []
+
+
+def test_a_stage_that_is_asked_to_end_cleans_up_and_says_so(workspace):
+    with stage_by_hand() as stage:
+        begun(stage).terminate()
+        assert stage.wait(PATIENCE) == 143
+        assert stage.stderr.read() == "error: ended by SIGTERM\n"
+    assert left_in(workspace) == []
+
+
+def test_a_second_process_is_told_which_one_writes_and_harms_nothing(workspace):
+    with stage_by_hand() as first:
+        begun(first)
+        second = subprocess.run(
+            [sys.executable, "stage.py"], check=False, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert second.returncode == 1
+        assert second.stderr == f"error: another process (PID {first.pid}) is writing out; end it or wait\n"
+        assert f".out.{first.pid}.part" in left_in(workspace)
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next_and_never_mixed_in(workspace):
+    with stage_by_hand() as first:
+        begun(first).kill()
+        first.wait()
+        assert left_in(workspace) == [f".out.{first.pid}.part", ".out.lock"]
+    with stage_by_hand() as second:
+        begun(second)
+        assert left_in(workspace) == [f".out.{second.pid}.part", ".out.lock"]
+
+
+@pytest.fixture
+def declared(workspace):
+    """A stage that reads `lr`, one file of code and a folder."""
+    shutil.copy(ROOT / "params.yaml", workspace)
+    (workspace / "dvc.yaml").write_text("stages: {s: {deps: [code.py, '${data.dir}'], params: [lr, unet]}}")
+    (workspace / "code.py").write_text("a = 1")
+    (workspace / "data" / "phantom").mkdir(parents=True)
+    (workspace / "data" / "phantom" / "frame").write_text("1")
+    return workspace
+
+
+def edit(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_stage_passes_where_only_what_it_does_not_read_changes(declared):
+    with undisturbed("s", load_params()):
+        edit(declared / "params.yaml", "subjects: 160", "subjects: 12")
+        edit(declared / "params.yaml", "lr: 3.0e-3", "lr: 0.003")
+        (declared / "other.py").touch()
+        os.utime(declared / "code.py", (1, 1))
+        os.utime(declared / "data" / "phantom" / "frame", (1, 1))
+        (declared / "data" / "phantom" / ".DS_Store").touch()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("params.yaml", "lr: 3.0e-3", "lr: 1.0e-4", "params.yaml: lr changed from 0.003 to 0.0001 while s ran; "),
+        ("params.yaml", "depth: 4", "depth: 3", "params.yaml: unet.depth changed from 4 to 3 while s ran; "),
+        ("code.py", "1", "2", "code.py changed while s ran; "),
+        ("data/phantom/frame", "1", "12", "data/phantom/frame changed while s ran; "),
+    ],
+)
+def test_a_stage_fails_where_what_it_read_changed_meanwhile(declared, file, old, new, told):
+    with pytest.raises(DisturbedError) as refusal, undisturbed("s", load_params()):
+        edit(declared / file, old, new)
+    assert str(refusal.value).startswith(told)
+    assert "run `dvc repro` again" in str(refusal.value)
+
+
+def test_files_that_come_and_go_are_changes(declared):
+    def tidy_up():
+        with undisturbed("s", load_params()):
+            (declared / "code.py").unlink()
+            (declared / "data" / "phantom" / "more").touch()
+
+    with pytest.raises(DisturbedError) as refusal:
+        tidy_up()
+    assert [line.split()[0] for line in str(refusal.value).splitlines()] == ["code.py", "data/phantom/more"]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "data/.processed.123.part/.frames.tfrecord",
+        "data/.phantom.lock",
+        "models/.unet.9.part/unet.weights.h5",
+        "metrics/.metrics.json.1.part",
+        ".reports.5.part/index.html",
+    ],
+)
+def test_git_never_takes_up_what_a_killed_stage_left(left):
+    assert subprocess.run(["git", "check-ignore", "-q", left], cwd=ROOT, check=False).returncode == 0

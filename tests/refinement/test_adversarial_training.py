@@ -1,0 +1,250 @@
+"""Training of the refiners: equal until the critic joins, frozen U-Net, repeatable and resumable to the bit."""
+
+import shutil
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from scipy.special import expit
+from sklearn.metrics import f1_score
+
+from nerveseg.dataset.batches import batches, whole_batches
+from nerveseg.dataset.records import read_records
+from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.refinement.adversarial_training import HISTORY_COLUMNS, AdversarialTraining, diverged_in, kept_epoch
+from nerveseg.refinement.critic import CRITICS
+from nerveseg.refinement.degraded_batches import RefinerInputs
+from nerveseg.refinement.refiner import build_refiner, start_from
+from nerveseg.training import checkpoints
+from nerveseg.training.checkpoints import Checkpoint
+from nerveseg.training.distribution import make_deterministic
+from nerveseg.unet.network import build_unet
+from prepared_data import small_data
+from summation_order import races
+from tiny_params import write_params
+
+AT_HALF = Cutoffs()
+
+
+class StoppedError(Exception):
+    pass
+
+
+def equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def unet_of(info, params):
+    make_deterministic(params.seed)
+    return build_unet(params.unet, info.input)
+
+
+class Run:
+    """One training of the arms: final weights by arm, history, epochs that were trained."""
+
+    def __init__(self, data, params, *, stop_after=None, resume=False, cutoffs=AT_HALF, **changes):
+        if not resume:
+            shutil.rmtree(checkpoints.FOLDER, ignore_errors=True)
+        rounds, val, info = data
+        gan = params.gan.model_copy(update={"epochs": 3, **changes})
+        self.unet = unet_of(info, params)
+        spec = info.input
+        critic = None if gan.critic == "none" else partial(CRITICS[gan.critic], 4, spec)
+
+        def build():
+            return start_from(build_refiner(params.unet, 4, spec), self.unet)
+
+        inputs = RefinerInputs(self.unet, gan.corruption, params.degradation, params.seed)
+        self.training = AdversarialTraining(build, critic, inputs, gan, params.unet, cutoffs)
+        self.seen, self.after = [], {}
+
+        def on_epoch(epoch, values):
+            self.seen.append(epoch)
+            self.after[epoch] = {name: arm.refiner.get_weights() for name, arm in self.training.arms.items()}
+            if epoch == stop_after:
+                raise StoppedError
+
+        self.history = self.training.fit(rounds, val, info, params.seed, Checkpoint("gan-test"), on_epoch)
+        self.weights = {name: arm.averaged.get_weights() for name, arm in self.training.arms.items()}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Trained once, for tests that look at what came out."""
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "FOLDER", folder / "checkpoints")
+        params = write_params(folder / "params.yaml")
+        return Run(small_data(folder, params), params)
+
+
+def test_the_arms_are_equal_until_the_critic_joins_and_differ_after_it(run):
+    assert equal(run.after[1]["control"], run.after[1]["adversarial"])
+    assert not equal(run.after[2]["control"], run.after[2]["adversarial"])
+    history = run.history
+    assert list(history.columns) == HISTORY_COLUMNS
+    assert history["epoch"].tolist() == [0, 1, 2, 3]
+    assert history.loc[:1, "critic_loss"].isna().all()
+    assert np.isfinite(history.loc[2:, ["critic_loss", "adversarial_loss"]]).all(axis=None)
+    assert history.loc[2:, "critic_accuracy"].between(0.0, 1.0).all()
+
+
+def test_training_leaves_the_unet_alone(run, data, tiny):
+    assert equal(run.unet.get_weights(), unet_of(data[2], tiny).get_weights())
+
+
+def test_the_first_row_scores_the_unet_as_it_came_at_its_own_cutoffs(data, tiny):
+    _, val, info = data
+    unet = unet_of(info, tiny)
+    probabilities, presences, truths = [], [], []
+    for frames, masks in batches(val, info, 4):
+        said = unet(frames)
+        probabilities += list(expit(said["logits"].numpy()[..., 0]))
+        presences += list(expit(said["presence"].numpy()[:, 0]))
+        truths += list(masks.numpy()[..., 0] > 0.5)
+    agreed = np.sqrt(np.array(presences) * np.max(probabilities, axis=(1, 2)))
+    lowest = float(np.median(agreed))
+    threshold = float(np.quantile(probabilities, 0.9))
+    run = Run(data, tiny, epochs=0, cutoffs=Cutoffs(threshold, presence=lowest))
+    expected = [
+        f1_score(truth.ravel(), (probability >= threshold).ravel() & (presence >= lowest), zero_division=1.0)
+        for truth, probability, presence in zip(truths, probabilities, agreed, strict=True)
+    ]
+    assert 0.0 < np.mean(agreed >= lowest) < 1.0
+    for name in run.training.arms:
+        assert run.history.loc[0, f"{name}_val_dice"] == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_without_a_critic_there_is_the_control_alone_and_it_begins_the_same(run, data, tiny):
+    alone = Run(data, tiny, critic="none")
+    assert alone.weights.keys() == {"control"}
+    assert equal(alone.after[1]["control"], run.after[1]["control"])
+    assert alone.history["control_segmentation_loss"].to_numpy() == pytest.approx(
+        run.history["control_segmentation_loss"].to_numpy(), rel=1e-2, nan_ok=True
+    )
+    assert list(alone.history.columns) == HISTORY_COLUMNS
+    assert alone.history.filter(regex="adversarial|critic").isna().all(axis=None)
+
+
+@pytest.mark.parametrize("critic", list(CRITICS))
+def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(data, tiny, critic):
+    first, second = (Run(data, tiny, critic=critic) for _ in range(2))
+    for name, weights in first.weights.items():
+        assert equal(weights, second.weights[name])
+    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+
+
+@pytest.mark.parametrize("critic", list(CRITICS))
+def test_no_sum_in_an_update_depends_on_timing(data, tiny, critic):
+    run = Run(data, tiny, epochs=0, critic=critic)
+    (given, *_) = run.training.inputs.val(data[1], data[2], 4, degraded=True)
+    for arm in run.training.arms.values():
+        found, sums = races(tf.function(arm.update), given)
+        assert sums > 0
+        assert found == []
+
+
+def test_sums_of_both_arms_in_one_function_would_depend_on_timing(data, tiny):
+    run = Run(data, tiny, epochs=0)
+    (given, *_) = run.training.inputs.val(data[1], data[2], 4, degraded=True)
+    together = tf.function(lambda given: [arm.update(given) for arm in run.training.arms.values()])
+    assert races(together, given)[0]
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_stopped_adversarial_training_goes_on_as_if_it_had_not_been_stopped(run, data, tiny, stop_after):
+    with pytest.raises(StoppedError):
+        Run(data, tiny, stop_after=stop_after)
+    resumed = Run(data, tiny, resume=True)
+    assert resumed.seen == list(range(stop_after, 4)), "an epoch is told before it is kept"
+    for name, weights in run.weights.items():
+        assert equal(weights, resumed.weights[name])
+    pd.testing.assert_frame_equal(run.history, resumed.history, check_exact=True)
+
+
+def test_refiners_learn_to_mend_what_an_untrained_unet_says(data, tiny):
+    learnt = Run(data, tiny, epochs=100, lr=3e-2, average_decay=0.8)
+    history = learnt.history
+    assert history["control_segmentation_loss"].iloc[-1] < 0.8 * history["control_segmentation_loss"].iloc[1]
+    for name in learnt.weights:
+        kept = kept_epoch(history, name)
+        assert kept > 0
+        assert history.loc[kept, f"{name}_val_dice_degraded"] > history.loc[0, f"{name}_val_dice_degraded"] + 0.1
+
+
+def test_a_critic_that_is_right_too_often_rests(data, tiny):
+    def critic_after(critic_rest):
+        run = Run(data, tiny, critic_rest=critic_rest)
+        return run.training.arms["adversarial"].critic.network.get_weights()
+
+    make_deterministic(tiny.seed)
+    awake, resting = critic_after(1.0), critic_after(1e-9)
+    assert not equal(awake, resting)
+    never_trained = Run(data, tiny, warmup_epochs=3).training.arms["adversarial"].critic.network.get_weights()
+    assert equal(resting, never_trained)
+
+
+def test_an_arm_that_diverges_is_trained_no_further_and_the_other_goes_on(data, tiny):
+    run = Run(data, tiny, epochs=4, adversarial_weight=1e38)
+    assert run.seen == [1, 2, 3, 4]
+    assert diverged_in(run.history, "adversarial") == 2
+    assert diverged_in(run.history, "control") is None
+    of_arm = ["adversarial_segmentation_loss", "adversarial_val_dice", "adversarial_val_dice_degraded", "critic_loss"]
+    assert run.history.loc[2:, of_arm].isna().all(axis=None)
+    assert all(np.isfinite(weights).all() for name in run.weights for weights in run.weights[name])
+    plain = Run(data, tiny, epochs=4, critic="none")
+    assert plain.history["control_val_dice"].to_numpy() == pytest.approx(
+        run.history["control_val_dice"].to_numpy(), abs=0.05
+    )
+
+
+def test_training_ends_where_every_arm_has_diverged(data, tiny):
+    run = Run(data, tiny, epochs=4, lr=1e30)
+    assert run.seen == [1]
+    assert {diverged_in(run.history, name) for name in run.weights} == {1}
+    assert all(np.isfinite(weights).all() for name in run.weights for weights in run.weights[name])
+
+
+def test_an_adversarial_arm_keeps_no_epoch_from_before_its_critic():
+    history = pd.DataFrame({"epoch": range(5), "critic_loss": [np.nan, np.nan, np.nan, 1.0, 1.0]})
+    for name in ("control", "adversarial"):
+        history[f"{name}_val_dice"] = 0.8
+        history[f"{name}_val_dice_degraded"] = [0.5, 0.6, 0.7, 0.65, 0.6]
+    assert kept_epoch(history, "control") == 2
+    assert kept_epoch(history, "adversarial") == 3
+
+
+def test_train_frames_are_degraded_and_a_share_of_predictions_corrupted_by_seeded_draws(data, tiny):
+    rounds, _, info = data
+    frames = {record.frame.tobytes() for record in read_records([rounds[0]], info)}
+    unet = unet_of(info, tiny)
+
+    def given(corruption, epoch):
+        inputs = RefinerInputs(unet, corruption, tiny.degradation, tiny.seed)
+        return list(inputs.train(whole_batches(rounds, info, 4, 0, range(1)), epoch))
+
+    def differing(one, other):
+        pairs = zip(one, other, strict=True)
+        return np.concatenate([np.abs(a.logits - b.logits).max(axis=(1, 2, 3)) > 1e-6 for a, b in pairs])
+
+    plain, again, corrupted, later = given(0.0, 1), given(0.0, 1), given(0.5, 1), given(0.0, 2)
+    assert not differing(plain, again).any()
+    assert 0.2 < differing(plain, corrupted).mean() < 0.8
+    assert differing(plain, later).mean() > 0.4
+    clean = [frame.numpy().astype(np.uint8).tobytes() in frames for batch in plain for frame in batch.frames]
+    assert 0.02 < np.mean(clean) < 0.6
+    for batch in plain:
+        assert np.allclose(batch.logits, unet(batch.frames)["logits"], atol=1e-4)
+
+
+def test_val_frames_are_all_degraded_once_and_else_left_as_they_are(data, tiny):
+    _, val, info = data
+    inputs = RefinerInputs(unet_of(info, tiny), 0.0, tiny.degradation, tiny.seed)
+    frames = np.concatenate([batch for batch, _ in batches(val, info, 4)])
+    clean = np.concatenate([batch.frames for batch in inputs.val(val, info, 4, degraded=False)])
+    poor, again = (np.concatenate([b.frames for b in inputs.val(val, info, 4, degraded=True)]) for _ in range(2))
+    assert np.array_equal(clean, frames)
+    assert np.array_equal(poor, again)
+    assert (np.abs(poor - frames).max(axis=(1, 2, 3)) > 0).all()

@@ -1,0 +1,97 @@
+"""What the report says of the frames, the code and the cut-offs behind it."""
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from nerveseg.dataset.info import DatasetInfo
+from nerveseg.dataset.input_spec import InputSpec
+from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.params.file import load_params
+from nerveseg.reporting.provenance import CutoffRow, origin_of
+from paths import ROOT
+
+INFO = DatasetInfo("data/raw/clinic", InputSpec(96, 128, 80.0, 40.0), {"train": 10, "val": 3, "test": 4}, "ab" * 32)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    for role in ("AUTHOR", "COMMITTER"):
+        for part in ("NAME", "EMAIL"):
+            monkeypatch.setenv(f"GIT_{role}_{part}", "test@localhost")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def committed(folder, **files):
+    for name, text in files.items():
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "file").write_text(text)
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a step"]):
+        subprocess.run(["git", *command], check=True)
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_simulated_frames_are_called_simulated_and_others_by_their_folder(repository):
+    assert origin_of(replace(INFO, simulated=17))[0].startswith("The frames are simulated: ")
+    assert origin_of(replace(INFO, simulated=5))[0].startswith("5 of the 17 frames are simulated: ")
+    assert origin_of(INFO)[0] == "The frames come from data/raw/clinic."
+
+
+def test_the_page_repeats_what_check_warned_of():
+    assert (
+        origin_of(replace(INFO, warnings=("3 frames without a known subject",)))[1]
+        == "Warning: 3 frames without a known subject."
+    )
+
+
+def test_the_page_names_the_commit_of_its_code_and_not_that_of_its_results(repository):
+    code = committed(repository, src="code")
+    results = committed(repository, metrics="0.9")
+    assert code != results
+    assert origin_of(INFO)[1] == f"Code and parameters are those of commit {code}."
+
+
+def test_changes_that_no_commit_has_are_told(repository):
+    code = committed(repository, src="code")
+    (repository / "src" / "file").write_text("changed")
+    assert origin_of(INFO)[1] == f"Code and parameters are those of commit {code}, with uncommitted changes."
+
+
+def test_a_module_that_git_does_not_know_yet_is_an_uncommitted_change_and_what_it_ignores_is_none(repository):
+    (repository / ".gitignore").write_text("__pycache__/\n")
+    committed(repository, src="code")
+    (repository / "src" / "__pycache__").mkdir()
+    (repository / "src" / "__pycache__" / "file.pyc").touch()
+    (repository / "notes.txt").touch()
+    assert "uncommitted" not in origin_of(INFO)[1]
+    (repository / "src" / "new.py").touch()
+    assert "uncommitted" in origin_of(INFO)[1]
+
+
+def test_without_git_the_page_says_why_it_names_no_commit(repository):
+    assert "cannot say which version" in origin_of(INFO)[1]
+
+
+def test_cut_offs_are_in_words_and_one_at_the_edge_of_its_grid_is_remarked():
+    grid = load_params(ROOT / "params.yaml").postprocess.model_copy(
+        update={"thresholds": ("expected", 0.2, 0.5), "min_areas": (0.0, 0.01), "presences": (0.0, 0.5, 0.9)}
+    )
+    inside = CutoffRow.of(Cutoffs(threshold="expected", min_area=0.0, presence=0.5), grid)
+    assert (inside.min_area, inside.presence, inside.remarks) == ("any", "0.5", [])
+    assert "expected Dice" in inside.threshold
+    edge = CutoffRow.of(Cutoffs(threshold=0.2, min_area=0.01, presence=0.9), grid)
+    assert edge.min_area == "1 % of the frame"
+    assert [remark.partition(";")[0] for remark in edge.remarks] == [
+        "0.2 is the lowest value of postprocess.thresholds",
+        "0.01 is the highest value of postprocess.min_areas",
+        "0.9 is the highest value of postprocess.presences",
+    ]
+
+
+def test_a_grid_of_one_value_is_a_choice_and_has_no_edge():
+    grid = load_params(ROOT / "params.yaml").postprocess.model_copy(update={"thresholds": (0.5,)})
+    assert CutoffRow.of(Cutoffs(threshold=0.5, min_area=0.0, presence=0.0), grid).remarks == []

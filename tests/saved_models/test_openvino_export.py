@@ -1,0 +1,222 @@
+"""Exported models against the trained ones that they were made of, which compute with TensorFlow."""
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import openvino
+import pytest
+import tensorflow as tf
+
+from drawn_frames import kaggle_frames
+from drawn_models import DRAWN, FLOAT, FRAMES, INT8, VAL, segmenter
+from nerveseg.errors import ModelError
+from nerveseg.measures.overlap import count
+from nerveseg.refinement.refiner import POOR
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.saved_models.loading import load_predictor, load_trained
+from nerveseg.saved_models.openvino_export import Export, export
+from nerveseg.saved_models.openvino_predictor import JUDGE_FILE, ExportedPredictor, compiled, infer
+from nerveseg.unet.segmenter import Segmenter
+from odd_files import flip_a_bit
+from paths import ROOT
+from processes import run
+
+LEVELS = VAL.frames[..., np.newaxis].astype(np.float32)
+TOLERANCE = 1e-4  # of probabilities; float32 sums in another order
+
+
+@pytest.fixture
+def exported(tmp_path):
+    def exporting(model, params=FLOAT, name="exported"):
+        (tmp_path / name).mkdir()
+        export(model, tmp_path / name, params, VAL, "gan")
+        return load_predictor(tmp_path / name)
+
+    return exporting
+
+
+def judging(model: Segmenter, logit: float) -> Segmenter:
+    """The same with a judge that calls every frame poor with this logit."""
+    layer = model.refiner.get_layer(POOR)
+    weights, bias = layer.get_weights()
+    layer.set_weights([0 * weights, bias + logit])
+    return model
+
+
+def assert_alike(one, other, frames=FRAMES):
+    for ours, theirs in zip(one.predict(frames), other.predict(frames), strict=True):
+        assert np.allclose(ours.probability, theirs.probability, atol=TOLERANCE)
+        assert ours.presence == pytest.approx(theirs.presence, abs=TOLERANCE)
+        assert np.count_nonzero(ours.mask != theirs.mask) <= 2  # pixels at the threshold
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("poor", [None, -3.0, 0.3, 3.0])
+def test_in_float32_an_exported_model_says_what_the_trained_one_says(exported, flip, poor):
+    model = segmenter(flip=flip) if poor is None else judging(segmenter(4, flip=flip), poor)
+    assert_alike(exported(model), model)
+
+
+def test_poor_frames_of_a_batch_alone_are_refined(exported):
+    model = segmenter(4)
+    layer = model.refiner.get_layer(POOR)
+    weights, _ = layer.get_weights()
+    layer.set_weights([np.random.default_rng(1).normal(size=weights.shape), np.zeros(1)])
+    levels = LEVELS
+    said = model.segmenter.unet(levels, training=False)
+    logits = model.refiner([levels, said["logits"], said["presence"]], training=False)[POOR].numpy()
+    layer.set_weights([layer.get_weights()[0], -np.array([np.median(logits)])])  # half of them
+    frames = [frame for frame, _ in DRAWN]
+    found = exported(model)
+    plain = exported(model.segmenter, name="plain")
+    assert_alike(found, model, frames)
+    same = [
+        np.array_equal(one.probability, other.probability)
+        for one, other in zip(found.predict(frames), plain.predict(frames), strict=True)
+    ]
+    assert 0 < sum(same) < len(frames)
+
+
+def test_an_ensemble_is_exported_as_the_mean_of_its_members(exported):
+    ensemble = Ensemble({"a": judging(segmenter(4), 2.0), "b": segmenter(flip=True)})
+    found = exported(ensemble)
+    assert_alike(found, ensemble)
+    assert (found.cutoffs, found.learnt_frames, found.size) == (ensemble.cutoffs, ensemble.learnt_frames, ensemble.size)
+
+
+def test_in_int8_dice_on_val_stays_within_what_is_allowed(exported):
+    model = segmenter(4)
+    found = exported(model, INT8)
+    frames = [frame for frame, _ in DRAWN]
+    dices = [
+        np.mean([count(truth, each.mask).dice for truth, each in zip(VAL.truths, by.predict(frames), strict=True)])
+        for by in (model, found)
+    ]
+    assert dices[1] == pytest.approx(dices[0], abs=INT8.max_difference)
+
+
+def test_int8_makes_the_u_net_smaller_and_says_how_much_of_it_is(tmp_path):
+    facts = {}
+    for params in (FLOAT, INT8):
+        folder = tmp_path / params.precision
+        folder.mkdir()
+        facts[params.precision] = export(segmenter(), folder, params, VAL, "gan")
+    small, large = (tmp_path / name / "member_0" / "unet.bin" for name in ("int8", "float32"))
+    assert small.stat().st_size < 0.6 * large.stat().st_size
+    assert facts["float32"] == Export("float32", "", 11, 0)
+    assert facts["int8"] == Export("int8", "", 11, 11)
+
+
+def test_the_judge_in_int8_changes_its_mind_at_its_threshold_alone(tmp_path):
+    tf.keras.utils.set_random_seed(1)
+    model = segmenter(4)
+    layer = model.refiner.get_layer(POOR)
+    layer.set_weights([np.random.default_rng(1).normal(size=weights.shape) for weights in layer.get_weights()])
+    gains = np.linspace(0.1, 1.0, len(VAL.frames))[:, np.newaxis, np.newaxis]
+    val = replace(VAL, frames=(VAL.frames * gains).astype(np.uint8))
+    judged, sizes = [], []
+    for params in (FLOAT, INT8):
+        folder = tmp_path / params.precision
+        folder.mkdir()
+        export(model, folder, params, val, "gan")
+        judge = folder / "member_0" / JUDGE_FILE
+        sizes.append(judge.with_suffix(".bin").stat().st_size)
+        judged.append(
+            infer(compiled(openvino.Core(), judge), {"frames": val.frames[..., np.newaxis].astype(np.float32)}, [POOR])[
+                0
+            ][:, 0]
+        )
+    trusted, quick = (each - np.median(judged[0]) for each in judged)  # as if half of them were poor
+    assert sizes[1] < sizes[0]
+    assert trusted.std() > 0
+    flipped = (trusted >= 0) != (quick >= 0)
+    assert (np.abs(trusted[flipped]) < 0.2 * trusted.std()).all()
+    assert np.corrcoef(trusted, quick)[0, 1] > 0.98
+
+
+def test_layers_go_back_to_float32_where_int8_costs_too_much(tmp_path):
+    found = export(segmenter(), tmp_path, INT8.model_copy(update={"max_difference": 1e-9}), VAL, "gan")
+    assert found.int8_layers < found.layers
+
+
+@pytest.mark.parametrize("params", [FLOAT, INT8])
+def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path, params):
+    segmenter(4).save(tmp_path)
+    script = (
+        "import sys, pathlib; sys.path[:0] = sys.argv[2:]; import drawn_models\n"
+        "from nerveseg.saved_models.loading import load_trained\n"
+        "from nerveseg.saved_models.openvino_export import export\n"
+        "folder = pathlib.Path(sys.argv[1]); folder.mkdir(); trained = load_trained(folder.parent)\n"
+        f"export(trained, folder, drawn_models.{'FLOAT' if params is FLOAT else 'INT8'}, drawn_models.VAL, 'gan')"
+    )
+    contents = []
+    for name in ("one", "other"):
+        run(sys.executable, "-c", script, tmp_path / name, ROOT / "src", ROOT / "tests" / "support")
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert len(contents[0]) == 8
+    assert contents[0] == contents[1]
+
+
+def test_predicting_imports_no_tensorflow_and_is_ready_at_once(exported, tmp_path):
+    exported(segmenter(4))
+    folder = kaggle_frames(tmp_path / "frames", subjects=[1])
+    script = (
+        "import sys; from nerveseg import cli\n"
+        "try: cli.main()\n"
+        "finally: assert not {'tensorflow', 'tf_keras', 'sklearn', 'mlflow'} & set(sys.modules)"
+    )
+    command = ["predict", str(folder), "--out", str(tmp_path / "masks"), "--model", str(tmp_path / "exported")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "masks").glob("*_mask.png"))) == 4
+
+
+def test_several_threads_may_ask_at_once(exported):
+    model = exported(segmenter(4))
+    alone = [model.predict([frame])[0].probability for frame in FRAMES]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda n: model.predict([FRAMES[n % 3]])[0].probability, range(60)))
+    for number, found in enumerate(together):
+        assert np.allclose(found, alone[number % 3], atol=TOLERANCE)
+
+
+def test_what_is_exported_is_loaded_as_such_and_the_trained_one_as_that(exported, tmp_path):
+    model = segmenter()
+    assert isinstance(exported(model), ExportedPredictor)
+    model.save(tmp_path)
+    assert isinstance(load_trained(tmp_path), Segmenter)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda folder: (folder / "exported.json").write_text("{}"), r"exported\.json is damaged or was changed"),
+        (lambda folder: (folder / "files.json").unlink(), r"files\.json was not found"),
+        (lambda folder: shutil.rmtree(folder / "member_0"), r"member_0/.* was not found"),
+        (lambda folder: (folder / "member_0" / "refiner.xml").unlink(), r"refiner\.xml was not found"),
+        (lambda folder: flip_a_bit(folder / "member_0" / "unet.bin"), r"unet\.bin is damaged or was changed"),
+        (lambda folder: (folder / "member_0" / "unet.xml").write_text("<net"), r"unet\.xml is damaged"),
+    ],
+)
+def test_a_damaged_export_says_how_to_make_it_again(exported, tmp_path, damage, told):
+    exported(segmenter(4))
+    damage(tmp_path / "exported")
+    with pytest.raises(ModelError, match=told + ".*make it again with `dvc repro export`"):
+        load_predictor(tmp_path / "exported")
+
+
+def test_nothing_tells_the_makers_of_the_runtime_what_is_done_with_it():
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); import nerveseg.saved_models.openvino_export\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "print(telemetry_utils.tm.__name__, [name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "[]"]

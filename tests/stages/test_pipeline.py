@@ -1,0 +1,569 @@
+"""The pipeline for real: DVC runs the stages in a repository of their own, on a tiny phantom."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.records import read_records
+from nerveseg.files.atomic import read_csv
+from nerveseg.files.checked_folder import list_files
+from nerveseg.refinement.refined_segmenter import load_training
+from nerveseg.registry.project_params import load_project_params
+from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.saved_models.loading import load_predictor
+from odd_files import dicom
+from paths import ROOT
+from tiny_params import write_params
+
+ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
+STAGES = (
+    "phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize",
+)  # fmt: skip
+MADE_BEFORE = ("unet_history", "gan_history", "robustness")  # than what `evaluate` writes
+MODELS = ["unet", "gan", "exported"]
+BASELINES = ["baseline_empty", "baseline_mean_mask"]
+SCORES = {
+    "dice",
+    "iou",
+    "binary_accuracy",
+    "dice_nerve",
+    "iou_nerve",
+    "precision",
+    "recall",
+    "specificity",
+    "presence_sensitivity",
+    "presence_specificity",
+    "hd95",
+    "assd",
+    "nsd",
+    "centroid_distance",
+    "area_error",
+    "hd95_common",
+    "assd_common",
+    "centroid_distance_common",
+    "area_error_common",
+}
+OF_MODELS = {"presence_auc", "ece", "ece_doubtful"}
+LENGTHS = {key for key in SCORES if key.startswith(("hd95", "assd", "centroid_distance", "area_error"))}
+OUTLINED = "frames_outlined"
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "DVC_NO_ANALYTICS": "1",
+    **{f"GIT_{role}_{part}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")},
+}
+
+
+def run(workspace: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=workspace, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=900
+    )
+
+
+def succeed(workspace: Path, *command: str) -> str:
+    done = run(workspace, *command)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
+    """A repository with this checkout's pipeline and tiny params, committed."""
+    folder.mkdir()
+    for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("stages", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
+    write_params(folder / "params.yaml", {"tracking": {"enabled": True, "promote": True}, **changes})
+    for command in ("git init -q", "dvc init -q"):
+        succeed(folder, *command.split())
+    shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots", dirs_exist_ok=True)
+    for command in ("git add -A", "git commit -qm start"):
+        succeed(folder, *command.split())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """After one `dvc repro`, committed."""
+    folder = new_workspace(tmp_path_factory.mktemp("pipeline") / "work")
+    succeed(folder, "dvc", "repro")
+    succeed(folder, "git", "add", "-A")
+    succeed(folder, "git", "commit", "-qm", "reproduced")
+    return folder
+
+
+def metrics(workspace):
+    return json.loads((workspace / "metrics" / "metrics.json").read_text())
+
+
+def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(workspace):
+    scores = metrics(workspace)
+    assert set(scores) == {*MODELS, *BASELINES, "intervals", "counts", "degraded", "export", "shipped"}
+    arm = json.loads((workspace / "models" / "gan" / "refinement.json").read_text())["arm"]
+    precision = json.loads((workspace / "models" / "exported" / "exported.json").read_text())["precision"]
+    assert scores["shipped"] == {"source": "gan", "arm": arm, "precision": precision}
+    for model in MODELS:
+        assert set(scores[model]) == SCORES | OF_MODELS | {OUTLINED}
+        numbers = {key: value for key, value in scores[model].items() if value is not None}
+        shares = {key: value for key, value in numbers.items() if key not in LENGTHS | {OUTLINED}}
+        assert all(0 <= value <= 1 for value in shares.values())
+    assert set(scores["baseline_empty"]) == set(scores["baseline_mean_mask"]) == SCORES | {OUTLINED}
+    frames, with_nerve = scores["counts"]["frames"], scores["counts"]["frames_with_nerve"]
+    assert scores["baseline_empty"]["dice"] == pytest.approx(1 - with_nerve / frames)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("RuntimeError('no flavour')", "warning: the model was not registered (no flavour); all scores are written"),
+        ("OSError(28, 'No space left on device')", "a part of what evaluate has to tell MLflow is lost"),
+    ],
+)
+def test_a_registration_that_fails_is_told_and_costs_no_score(workspace, tmp_path, error, told):
+    work = shutil.copytree(workspace, tmp_path / "work", symlinks=True)
+    written = {path: path.read_bytes() for path in (work / "metrics").iterdir() if path.stem not in MADE_BEFORE}
+    for path in written:
+        path.unlink()
+    with (work / "src" / "nerveseg" / "registry" / "packaging.py").open("a") as code:
+        code.write(f"\n\ndef save_served(*args, **options):\n    raise {error}\n")
+    done = run(work, "env", "PYTHONPATH=src", sys.executable, "-m", "nerveseg.pipeline", "evaluate")
+    assert done.returncode == 0, done.stderr
+    assert told in done.stderr
+    assert {path: path.read_bytes() for path in written} == written
+
+
+def test_the_means_are_those_of_the_cases(workspace):
+    cases = pd.read_csv(workspace / "metrics" / "cases.csv")
+    scores = metrics(workspace)
+    for model, rows in cases.groupby("model"):
+        assert rows["dice"].mean() == pytest.approx(scores[model]["dice"])
+        assert rows.loc[rows["has_nerve"], "iou"].mean() == pytest.approx(scores[model]["iou_nerve"])
+        assert len(rows) == scores["counts"]["frames"]
+
+
+def test_every_table_has_its_rows(workspace):
+    folder = workspace / "metrics"
+    assert pd.read_csv(folder / "unet_history.csv")["epoch"].tolist() == [1, 2, 3, 4]
+    assert pd.read_csv(folder / "gan_history.csv")["epoch"].tolist() == [0, 1, 2]
+    robustness = pd.read_csv(folder / "robustness.csv")
+    assert set(robustness["model"]) == ROBUST
+    assert len(robustness) == 4 * (1 + 8 + 1), "models; clean, eight degradations at one severity, all of them"
+    assert len(pd.read_csv(folder / "thresholds.csv")) == len(MODELS) * 19
+    strata = pd.read_csv(folder / "strata.csv")
+    assert set(strata["model"]) == {*MODELS, *BASELINES}
+    assert strata.groupby(["model", "stratum"])["frames"].sum()["unet"].to_dict() == {
+        "presence": metrics(workspace)["counts"]["frames"],
+        "size": metrics(workspace)["counts"]["frames_with_nerve"],
+        "subject": metrics(workspace)["counts"]["frames"],
+    }
+    bounds = pd.read_csv(folder / "intervals.csv").set_index(["model", "score"])
+    for model in [*MODELS, *BASELINES]:
+        for score, value in metrics(workspace)[model].items():
+            if score in SCORES:
+                assert bounds.loc[(model, score), "mean"] == pytest.approx(
+                    np.nan if value is None else value, nan_ok=True
+                )
+    reliability = pd.read_csv(folder / "calibration.csv")
+    assert reliability["probability"].between(reliability["low"], reliability["high"]).all()
+
+
+def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
+    pictures = sorted((workspace / "reports").glob("*.png"))
+    expected = {
+        "comparison",
+        "overlays",
+        "heatmaps",
+        "uncertainty",
+        "robustness",
+        "degradations",
+        "augmentations",
+        "training",
+    }
+    assert {path.stem for path in pictures} >= expected
+    for path in pictures:
+        assert cv2.imread(str(path)).std() > 1, path.name
+    page = (workspace / "reports" / "index.html").read_text()
+    assert sum(page.count(f'src="data:image/{kind};base64,') for kind in ("png", "webp")) == len(pictures)
+    cases = json.loads(re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)[1])["cases"]
+    tested = pd.read_csv(workspace / "metrics" / "cases.csv").query("model == 'exported'")
+    assert [case["name"] for case in cases] == tested["frame"].tolist()
+    assert [case["models"]["exported"]["dice"] for case in cases] == pytest.approx(tested["dice"].tolist(), abs=1e-4)
+    assert cv2.imread(str(workspace / "reports" / "augmentations.png")).std() > 1
+
+
+def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(workspace):
+    tracked = succeed(workspace, "git", "ls-files", "data", "models", "metrics", "reports").split()
+    given = {"data/.gitignore", "models/.gitignore", "models/fresh/README.md", "metrics/.gitignore", ".gitignore"}
+    assert set(tracked) - given == {
+        f"metrics/{name}"
+        for name in (
+            "metrics.json", "cases.csv", "intervals.csv", "strata.csv", "calibration.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
+        )
+    }  # fmt: skip
+    assert not succeed(workspace, "git", "status", "--porcelain")
+
+
+def test_no_output_knows_where_or_when_it_was_made(workspace):
+    written = [(workspace / "models").rglob(f"*.{kind}") for kind in ("json", "xml")]
+    for path in [*(workspace / "metrics").iterdir(), *written[0], *written[1]]:
+        assert str(workspace) not in path.read_text()
+    assert str(workspace) not in (workspace / "reports" / "index.html").read_text()
+
+
+def test_a_second_repro_does_nothing(workspace):
+    assert "Data and pipelines are up to date." in succeed(workspace, "dvc", "repro")
+
+
+def test_the_registered_challenger_and_the_champion_segment_as_the_model_of_the_pipeline(workspace, tmp_path):
+    """Here, before another experiment makes a challenger of its own; `evaluate` has made the first one the champion."""
+    import mlflow
+
+    frames = sorted(path for path in (workspace / "data" / "phantom").glob("*.tif") if "_mask" not in path.name)[:4]
+    masks = []
+    client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+    champion = client.get_model_version_by_alias("nerveseg", "champion")
+    assert (int(champion.version), champion.tags["nerveseg.gate"].split(",")[0]) == (1, "passed: the first champion")
+    for model in ("models/exported", "models:/nerveseg@challenger", "models:/nerveseg@champion"):
+        out = tmp_path / model.rpartition("/")[2]
+        succeed(
+            workspace, sys.executable, "-m", "nerveseg.cli", "predict", *map(str, frames), "--out", str(out), "--model", model
+        )  # fmt: skip
+        masks.append({path.name: path.read_bytes() for path in out.glob("*_mask.png")})
+    assert len(masks[0]) == 4
+    assert masks[0] == masks[1] == masks[2]
+
+
+@pytest.fixture(scope="module")
+def experiment(workspace):
+    """What `dvc exp run` with another learning rate printed, and its metrics; the workspace is put back after it."""
+    out = succeed(workspace, "dvc", "exp", "run", "-n", "slow", "-S", "lr=1e-5")
+    found = {
+        "out": out,
+        "lr": load_project_params(workspace / "params.yaml").lr,
+        "metrics": metrics(workspace),
+        "diff": succeed(workspace, "dvc", "metrics", "diff", "--md"),
+        "back": succeed(workspace, "dvc", "exp", "run", "-S", "lr=0.01"),
+    }
+    succeed(workspace, "git", "checkout", "-q", ".")
+    succeed(workspace, "dvc", "checkout", "-q")
+    return found
+
+
+def test_an_experiment_with_another_learning_rate_trains_again_but_prepares_nothing_again(workspace, experiment):
+    for stage in ("phantom", "preprocess", "augment"):
+        assert f"Stage '{stage}' didn't change, skipping" in experiment["out"]
+    for stage in ("train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize"):
+        assert f"Running stage '{stage}'" in experiment["out"]
+    assert experiment["lr"] == pytest.approx(1e-5)
+    assert experiment["metrics"] != metrics(workspace)
+    assert "| metrics/metrics.json | unet.dice" in experiment["diff"]
+
+
+def test_an_experiment_that_was_run_before_is_served_from_the_cache(experiment):
+    for stage in ("train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize"):
+        assert f"Stage '{stage}' is cached - skipping run" in experiment["back"]
+
+
+def test_each_execution_is_one_parent_run_with_its_stages_nested(workspace, experiment):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("nerveseg").experiment_id])
+    parents = {run.info.run_id: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    stages = {run_id: set() for run_id in parents}
+    for found in runs:
+        if "mlflow.parentRunId" in found.data.tags:
+            stages[found.data.tags["mlflow.parentRunId"]].add(found.info.run_name)
+    first, second = sorted(parents.values(), key=lambda found: found.info.start_time)
+    assert stages[first.info.run_id] == set(STAGES)
+    assert stages[second.info.run_id] == {
+        "train_unet",
+        "train_gan",
+        "export",
+        "predict",
+        "robustness",
+        "evaluate",
+        "visualize",
+    }
+    assert first.data.metrics["unet.dice"] == pytest.approx(metrics(workspace)["unet"]["dice"])
+    assert first.data.params["lr"] == "0.01"
+    assert second.info.run_name == "slow"
+    for parent in (first, second):
+        assert parent.info.status == "FINISHED"
+        assert parent.inputs.dataset_inputs[0].dataset.name == "phantom"
+
+
+def test_the_registered_challenger_predicts_as_the_model_of_the_pipeline(workspace, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
+    shipped = load_predictor(workspace / "models" / "exported")
+    frames = list(np.random.default_rng(0).integers(0, 255, (2, 40, 70)).astype(np.uint8))
+    request = pd.DataFrame({"frame": [frame.tolist() for frame in frames]})
+    registered = mlflow.pyfunc.load_model("models:/nerveseg/1").predict(request, params={"arrays": True})
+    for found, expected in zip(registered, shipped.predict(frames), strict=True):
+        assert np.array_equal(found["mask"], expected.mask)
+        assert np.array_equal(np.float32(found["probability"]), expected.probability)
+        assert (found["height"], found["width"]) == (40, 70)
+
+
+def test_a_finished_pipeline_leaves_no_checkpoint(workspace):
+    assert list((workspace / ".nerveseg" / "checkpoints").iterdir()) == []
+
+
+def test_the_plots_that_dvc_draws_find_their_columns(workspace):
+    page = Path(succeed(workspace, "dvc", "plots", "show").strip().removeprefix("file://"))
+    text = page.read_text()
+    for title in ("Dice while the U-Net trains", "Loss while the U-Net trains", "Refiner against critic"):
+        assert title in text
+    assert '"control_val_dice_degraded"' in text
+
+
+def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_changes(workspace, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(workspace, work)
+    shutil.copytree(work / "models" / "unet", work / "models" / "pretrained")
+    trained = pd.read_csv(work / "metrics" / "unet_history.csv")["val_dice"].max()
+    out = succeed(work, "dvc", "exp", "run", "-S", "unet.init_from=models/pretrained", "-S", "lr=1e-6", "train_unet")
+    assert "Running stage 'train_unet'" in out
+    assert pd.read_csv(work / "metrics" / "unet_history.csv")["val_dice"].iloc[0] == pytest.approx(trained, abs=0.05)
+    assert not succeed(work, "dvc", "status", "train_unet").count("pretrained")
+    config = work / "models" / "pretrained" / "segmenter.json"
+    manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps(content | {"learnt_frames": sorted(manifest["pixels"].str[:16])}))
+    list_files(config.parent)
+    done = run(work, "dvc", "repro", "train_unet")
+    assert (
+        "models/pretrained has learnt from 10 of the 10 test frames, and so from 2 of the test subjects" in done.stderr
+    )
+    assert "epoch" not in done.stdout + done.stderr
+    config.write_text("{}")
+    assert "modified:           models/pretrained" in succeed(work, "dvc", "status", "train_unet")
+    done = run(work, "dvc", "repro", "train_unet")
+    assert done.returncode != 0
+    assert "models/pretrained/segmenter.json is damaged or was changed" in done.stderr
+
+
+def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores_as_that_model(workspace, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(workspace, work)
+    model = load_training(work / "models" / "gan")
+    (work / "models" / "ensemble").mkdir()
+    Ensemble({"one": model, "other": model}).save(work / "models" / "ensemble")
+    change = ("-S", "evaluate.ensemble=models/ensemble")
+    out = succeed(work, "dvc", "exp", "run", *change)
+    assert "Stage 'train_gan' didn't change, skipping" in out
+    scores = metrics(work)
+    assert (scores["shipped"]["source"], scores["shipped"]["arm"]) == ("ensemble", None)
+    assert "“Shipped” is the ensemble, in" in (work / "reports" / "index.html").read_text()
+    assert scores["ensemble"] == pytest.approx(scores["gan"])
+    assert scores["exported"]["dice"] == pytest.approx(scores["ensemble"]["dice"], abs=0.002)
+    exported = [json.loads(path.read_text()) for path in (work / "mlartifacts").glob("**/predictor/exported.json")]
+    assert sorted(len(content["members"]) for content in exported) == [1] * (len(exported) - 1) + [2]
+    assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == ROBUST | {"ensemble"}
+    manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
+    tested = manifest.loc[manifest["split"] == "test", "subject"].iloc[0]
+    (config,) = (work / "models" / "ensemble" / "members" / "other").rglob("segmenter.json")
+    content = json.loads(config.read_text())
+    content["learnt_frames"].append(manifest.loc[manifest["subject"] == tested, "pixels"].iloc[0][:16])
+    config.write_text(json.dumps(content))
+    for folder in (config.parent, work / "models" / "ensemble" / "members" / "other", work / "models" / "ensemble"):
+        list_files(folder)
+    done = run(work, "dvc", "repro", "evaluate")
+    assert done.returncode != 0
+    assert (
+        f"models/ensemble has learnt from 1 of the 10 test frames, and so from 1 of the test subjects ({tested})"
+        in done.stderr
+    )
+
+
+def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
+    """DVC runs queued experiments in copies; what it hashes there must be what runs there."""
+    copy = new_workspace(tmp_path / "copy", tracking={"enabled": False})
+    marked = copy / "src" / "nerveseg" / "params" / "file.py"
+    marked.write_text(marked.read_text() + "\nprint('the copy speaks')\n")
+    assert "the copy speaks" in succeed(copy, "dvc", "repro", "phantom")
+
+
+def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace):
+    gate = (sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD")
+    assert "passed" in succeed(workspace, *gate)
+    path = workspace / "metrics" / "cases.csv"
+    before = path.read_text()
+    worse = pd.read_csv(path, dtype={"subject": str})
+    worse.loc[(worse["model"] == "exported") & worse["has_nerve"], "dice"] -= 0.02
+    worse.to_csv(path, index=False)
+    done = run(workspace, *gate)
+    path.write_text(before)
+    assert done.returncode == 1
+    assert "failed against HEAD: dice_nerve fell by 0.0200" in done.stdout
+
+
+def kill_while_it_trains(workspace: Path, stage: str, *command: str) -> None:
+    """Start a command, and end it and all that it started at once after the first epoch of a stage."""
+    process = subprocess.Popen(
+        command, cwd=workspace, env=ENVIRONMENT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list((workspace / ".nerveseg" / "checkpoints").glob(f"{stage}-*.npz")) and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_to_the_bit(workspace, tmp_path):
+    other = new_workspace(tmp_path / "other", tracking={"enabled": False})
+    kill_while_it_trains(other, "train_unet", "dvc", "repro")
+    assert not (other / "models" / "unet").exists()
+    kill_while_it_trains(other, "train_gan", "dvc", "repro")
+    assert (other / "models" / "unet").exists()
+    assert not (other / "models" / "gan").exists()
+    assert "going on after epoch" in succeed(other, "dvc", "repro")
+    assert (other / "metrics" / "metrics.json").read_bytes() == (workspace / "metrics" / "metrics.json").read_bytes()
+    assert not (other / "mlflow.db").exists()
+    for output in ("models/unet", "models/gan", "models/exported", "metrics", "reports"):
+        for path in sorted(path for path in (workspace / output).rglob("*") if path.is_file()):
+            assert without_commit((other / path.relative_to(workspace)).read_bytes()) == without_commit(
+                path.read_bytes()
+            ), path
+
+
+def without_commit(content):
+    """A report without the commit that it names: each repository of a test has its own."""
+    return re.sub(rb"those of commit \w+", b"", content)
+
+
+def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_another_copy(workspace, tmp_path):
+    work = shutil.copytree(workspace, tmp_path / "work")
+    command = ("dvc", "exp", "run", "--temp", "-n", "in-a-copy", "-S", "lr=0.02", "-S", "unet.epochs=8", "train_unet")
+    kill_while_it_trains(work, "train_unet", *command)
+    assert "going on after epoch" in succeed(work, *command)
+    assert list((work / ".nerveseg" / "checkpoints").iterdir()) == []
+
+
+def test_without_a_critic_the_pipeline_has_the_control_alone(workspace, tmp_path):
+    work = shutil.copytree(workspace, tmp_path / "work")
+    succeed(work, "dvc", "exp", "run", "-S", "gan.critic=none")
+    assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet_untuned", "unet", "control"}
+    assert set(metrics(work)["degraded"]) == {"unet_untuned", "unet", "control"}
+    assert "against a critic" not in (work / "reports" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_path, stage):
+    write_params(tmp_path / "params.yaml")
+    text = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("bootstrap: 100", "bootstrap: 1"))
+    done = run(tmp_path, sys.executable, str(ROOT / "stages" / f"{stage}.py"))
+    assert done.returncode == 1
+    assert "evaluate.bootstrap is 1; input should be greater than or equal to 100" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+LOOK_LIKE_NOTHING = ["NA", "None", "null", "nan", "007", "1e5"]  # to readers of tables: missing, or numbers
+
+
+def test_frames_of_one_s_own_run_by_a_change_of_params_alone_whatever_they_are_called(kaggle_folder, tmp_path):
+    """And a data set in which every frame shows a nerve has no specificity."""
+    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
+    own = work / "data" / "raw" / "clinic"
+    own.mkdir(parents=True)
+    lines = ["frame,subject"]
+    for path in sorted(kaggle_folder(frames=4).glob("*_[24]_mask.tif")):
+        subject, number, _ = path.stem.split("_")
+        named = LOOK_LIKE_NOTHING[int(subject) - 1]
+        frame = named if number == "2" else f"{number}/{named}"
+        (own / frame).parent.mkdir(exist_ok=True)
+        shutil.copy(path.with_name(f"{subject}_{number}.tif"), own / f"{frame}.tif")
+        shutil.copy(path, own / f"{frame}_mask.tif")
+        lines.append(f"{frame},{named}")
+    (own / "subjects.csv").write_text("\n".join(lines))
+    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[NA,'007']")
+    assert "12 pairs, 6 subjects" in out
+    scores = metrics(work)
+    assert scores["unet"]["presence_specificity"] is None
+    assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2} | {
+        "frames_outlined_by_all": scores["counts"]["frames_outlined_by_all"]
+    }
+    assert not succeed(work, "git", "ls-files", "data/raw").strip()
+    succeed(work, "git", "add", "-A")
+    succeed(work, "git", "commit", "-qm", "own")
+    assert "passed" in succeed(work, sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD")
+    parts = read_csv(work / "metrics" / "strata.csv").query("stratum == 'subject'")["part"]
+    assert set(parts) == {"NA", "007"}
+    tested = read_csv(work / "metrics" / "cases.csv").query("model == 'exported'")
+    assert set(zip(tested["frame"], tested["subject"], strict=True)) == {
+        ("NA", "NA"), ("4/NA", "NA"), ("007", "007"), ("4/007", "007"),
+    }  # fmt: skip
+    page = (work / "reports" / "index.html").read_text()
+    cases = json.loads(re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)[1])["cases"]
+    assert {(case["name"], case["subject"]) for case in cases} == set(
+        zip(tested["frame"], tested["subject"], strict=True)
+    )
+
+
+def laid_out(layout: str, source: Path, target: Path) -> None:
+    """The frames of a folder in Kaggle's layout, in another one."""
+    target.mkdir(parents=True)
+    for mask in sorted(source.glob("*_mask.tif")):
+        frame = mask.with_name(mask.name.replace("_mask", ""))
+        pixels = cv2.imread(str(frame), cv2.IMREAD_UNCHANGED)
+        if layout == "frames beside masks":
+            cv2.imwrite(str(target / f"p{frame.stem}.png"), pixels)
+            shutil.copy(mask, target / f"p{frame.stem}_mask_1.tif")
+        elif layout == "images and masks":
+            for kind, file in (("images", frame), ("masks", mask)):
+                (target / kind).mkdir(exist_ok=True)
+                shutil.copy(file, target / kind / f"p{frame.name}")
+        else:
+            patient, number = frame.stem.split("_")
+            (target / f"{number}of{patient}.dcm").write_bytes(dicom(pixels[np.newaxis], patient=f"MRN-{patient}"))
+            shutil.copy(mask, target / f"{number}of{patient}_mask.tif")
+
+
+def packed(work: Path) -> list[tuple[bytes, bytes]]:
+    """What the network learns from and is scored on, in an order that no name decides."""
+    folder = work / "data" / "processed"
+    info = DatasetInfo.read(folder)
+    records = [record for split in ("train", "val", "test") for record in read_records(shards(folder, split), info)]
+    return sorted((record.frame.tobytes(), record.mask.tobytes()) for record in records)
+
+
+def test_the_same_frames_in_another_layout_are_packed_the_same(kaggle_folder, tmp_path):
+    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
+    source = kaggle_folder(frames=2)
+    shutil.copytree(source, work / "data" / "raw" / "kaggle")
+    succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/kaggle", "preprocess")
+    expected = packed(work)
+    assert len(expected) == 12
+    for layout in ("frames beside masks", "images and masks", "DICOM"):
+        laid_out(layout, source, work / "data" / "raw" / layout)
+        out = succeed(work, "dvc", "exp", "run", "-S", f"data.dir=data/raw/{layout}", "preprocess")
+        assert f"{layout} layout, 12 pairs, 6 subjects" in out
+        assert packed(work) == expected
+
+
+def test_the_whole_pipeline_runs_on_dicom_and_no_patient_s_name_goes_into_it(kaggle_folder, tmp_path):
+    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
+    laid_out("DICOM", kaggle_folder(frames=2), work / "data" / "raw" / "clinic")
+    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic")
+    assert "DICOM layout, 12 pairs, 6 subjects" in out
+    assert metrics(work)["counts"]["frames"] == 4
+    assert (work / "reports" / "index.html").is_file()
+    made = [*(work / "data" / "processed").iterdir(), *(work / "metrics").iterdir(), *(work / "reports").iterdir()]
+    assert b"MRN-" not in b"".join(path.read_bytes() for path in made)

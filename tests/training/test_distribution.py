@@ -1,0 +1,95 @@
+"""Two real processes on loopback that train one network together."""
+
+import json
+import shutil
+import socket
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tiny_params import write_params
+from training_workspace import checkpoint_of, make_workspace, start_training
+
+
+@pytest.fixture
+def workspaces(kaggle_folder, tmp_path):
+    """One for a process alone, one for a chief, one for the other worker."""
+    params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 3, "precision": "float32"}})
+    alone = make_workspace(tmp_path / "alone", params, kaggle_folder(frames=6))
+    shutil.copy(tmp_path / "params.yaml", alone)
+    return alone, *(shutil.copytree(alone, tmp_path / name) for name in ("chief", "worker"))
+
+
+def start_both(chief, worker):
+    ports = []
+    with socket.socket() as one, socket.socket() as other:
+        for listening in (one, other):
+            listening.bind(("127.0.0.1", 0))
+            ports.append(f"127.0.0.1:{listening.getsockname()[1]}")
+    return [
+        start_training(
+            workspace,
+            {"TF_CONFIG": json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})},
+        )
+        for index, workspace in enumerate((chief, worker))
+    ]
+
+
+def history(workspace):
+    return pd.read_csv(workspace / "metrics" / "unet_history.csv", float_precision="round_trip")
+
+
+def test_two_devices_of_one_machine_train_as_one_does_and_three_cannot_share_two_parts(workspaces):
+    alone, mirrored, uneven = workspaces
+    for workspace, devices in ((alone, 1), (mirrored, 2), (uneven, 3)):
+        process = start_training(workspace, devices=devices)
+        process.join(240)
+        assert process.exitcode == (1 if devices == 3 else 0), (workspace / "output.txt").read_text()
+    assert np.allclose(history(mirrored)["loss"], history(alone)["loss"], rtol=1e-3)
+    assert np.allclose(history(mirrored)["val_dice"], history(alone)["val_dice"], atol=0.02)
+    assert "unet.parts is 2, but there are 3 devices" in (uneven / "output.txt").read_text()
+    assert not (uneven / "models" / "unet").exists()
+
+
+def losses_told(workspace):
+    lines = (workspace / "output.txt").read_text().splitlines()
+    return [float(line.split()[-1]) for line in lines if line.startswith("epoch ")]
+
+
+def test_two_workers_see_the_same_losses_train_as_one_process_does_and_only_the_chief_writes(workspaces):
+    alone, chief, worker = workspaces
+    process = start_training(alone)
+    process.join()
+    for process in start_both(chief, worker):
+        process.join(240)
+        assert process.exitcode == 0, (chief / "output.txt").read_text() + (worker / "output.txt").read_text()
+    assert losses_told(worker) == history(chief)["loss"].tolist()
+    assert np.allclose(history(chief)["loss"], history(alone)["loss"], rtol=1e-3)
+    assert (chief / "models" / "unet" / "unet.weights.h5").is_file()
+    assert not (worker / "models" / "unet").exists()
+    assert not (worker / "metrics").exists()
+    assert not (worker / ".nerveseg").exists()
+
+
+def test_when_a_worker_dies_the_other_says_so_and_both_go_on_when_they_are_started_again(workspaces):
+    _, chief, worker = workspaces
+    for workspace in (chief, worker):
+        text = (workspace / "params.yaml").read_text().replace("epochs: 3\n", "epochs: 40\n", 1)
+        (workspace / "params.yaml").write_text(text)
+    first, second = start_both(chief, worker)
+    while checkpoint_of(chief) is None and first.is_alive():
+        time.sleep(0.01)
+    second.kill()
+    first.join(180)
+    assert first.exitcode == 1
+    said = (chief / "output.txt").read_text()
+    assert "another worker of TF_CONFIG stopped answering" in said
+    assert "start all workers again" in said
+    for process in start_both(chief, worker):
+        process.join(400)
+        assert process.exitcode == 0, (chief / "output.txt").read_text() + (worker / "output.txt").read_text()
+    assert "going on after epoch" in (worker / "output.txt").read_text()
+    assert history(chief)["epoch"].tolist() == list(range(1, 41))
+    assert losses_told(worker)[-1] == history(chief)["loss"].iloc[-1]
