@@ -14,6 +14,8 @@ import yaml
 
 from paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 PIPELINE = """
 stages:

@@ -13,6 +13,8 @@ from nerveseg.params.file import load_params
 from paths import ROOT
 from tiny_params import write_params
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bench():

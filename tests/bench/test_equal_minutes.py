@@ -9,6 +9,8 @@ from nerveseg.dataset.records import read_records
 from paths import ROOT
 from tiny_params import write_params
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bench():

@@ -15,6 +15,8 @@ from nerveseg.unet.warm_start import network_to_train
 from paths import ROOT
 from tiny_params import write_params
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bench():

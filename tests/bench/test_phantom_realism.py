@@ -11,6 +11,8 @@ from nerveseg.params.data import PhantomParams
 from nerveseg.phantom.simulation import simulate_frame, write_phantom
 from paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 BENCH = ROOT / "bench"
 PARAMS = PhantomParams(subjects=3, frames_per_subject=4, width=290, height=210, nerve_fraction=0.42)
 

@@ -10,6 +10,8 @@ from nerveseg.params.fields import FRESH
 from paths import ROOT
 from tiny_params import write_params
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bench():

@@ -164,6 +164,7 @@ def test_a_link_that_works_in_the_repository_works_on_the_site(page, link, on_th
     assert with_links_of_the_site(f"See [it]({link}).", page) == f"See [it]({on_the_site})."
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning_and_asks_no_other_server(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     done = subprocess.run(

@@ -15,6 +15,8 @@ from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.loading import load_predictor
 from repositories import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 DVC_YAML = """stages:
   train:
     cmd: mkdir -p models && cp -r prepared/${split.fold} models/gan

@@ -19,6 +19,8 @@ from nerveseg.experiments.sweep_study import next_trial, open_study
 from processes import PATIENCE, run
 from tracked_repository import client_of, initialised_with_dvc, made_repository
 
+pytestmark = pytest.mark.slow
+
 STAGE = """
 import json, math, os, pathlib, sys, time
 from nerveseg.registry.project_params import load_project_params

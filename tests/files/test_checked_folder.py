@@ -147,6 +147,7 @@ def test_what_is_no_description_is_one_sentence(tmp_path, text):
 MAKE = "from pathlib import Path; from nerveseg.files.checked_folder import list_files; p = Path('made'); p.mkdir(); (p / 'a').write_bytes(b'weights' * 99); list_files(p)"
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_dvc_s_cache_is_named_and_following_what_is_said_mends_it(repo, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     (repo / "make.py").write_text(MAKE)

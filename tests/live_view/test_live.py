@@ -344,6 +344,7 @@ def command(*arguments):
     return [sys.executable, "-m", "nerveseg.cli", "watch", *map(str, arguments)]
 
 
+@pytest.mark.slow
 def test_the_command_says_at_its_end_how_many_frames_it_dropped(exported, tmp_path):
     path = video(tmp_path / "loop.avi", [FRAME] * 20, 30)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -358,6 +359,7 @@ def test_the_command_says_at_its_end_how_many_frames_it_dropped(exported, tmp_pa
     assert shown > 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_command_without_an_error(exported, tmp_path):
     cv2.imwrite(str(tmp_path / "1.png"), FRAME)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -372,6 +374,7 @@ def test_ctrl_c_ends_the_command_without_an_error(exported, tmp_path):
     assert "1 frame shown, 0 dropped" in out
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser_shows_picture_and_numbers_of_one_frame(chromium):
     """Though they come seconds apart, when a browser would show a picture of a stream only with the next one."""
     look = """() => {

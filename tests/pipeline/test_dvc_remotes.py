@@ -10,6 +10,8 @@ import pytest
 
 from shared_server import object_store
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 300  # seconds; for what hangs, not for what is slow on a busy machine
 PIPELINE = """
 stages:

@@ -16,6 +16,8 @@ from paths import ROOT
 from processes import PATIENCE, eventually, started
 from tracked_repository import client_of, made_repository, runs_of, scores_of
 
+pytestmark = pytest.mark.slow
+
 RUNNER = [sys.executable, "-m", "nerveseg.pipeline"]
 SAYS = "from pathlib import Path\nfrom nerveseg.processes import progress\n"
 WAITS = """

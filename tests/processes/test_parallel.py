@@ -52,12 +52,14 @@ def scheduler(tmp_path_factory):
         process.wait(20)
 
 
+@pytest.mark.slow
 def test_workers_of_a_dask_cluster_give_the_same_results_in_the_same_order(scheduler, monkeypatch):
     monkeypatch.setenv(SCHEDULER_VARIABLE, scheduler)
     assert list(in_order(halves, list(range(2 * FEW)))) == EXPECTED
     assert os.getpid() not in set(in_order(where, list(range(2 * FEW))))
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setenv(SCHEDULER_VARIABLE, "tcp://127.0.0.1:9")

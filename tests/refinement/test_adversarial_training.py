@@ -25,6 +25,8 @@ from prepared_data import small_data
 from summation_order import races
 from tiny_params import write_params
 
+pytestmark = pytest.mark.slow
+
 AT_HALF = Cutoffs()
 
 

@@ -26,6 +26,8 @@ from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.tracking.mirror import stage_run
 from paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):

@@ -18,6 +18,8 @@ from nerveseg.tracking.messages import KEY_TAG
 from nerveseg.tracking.mirror import stage_run
 from paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 NAME = "nerveseg"
 
 

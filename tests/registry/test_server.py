@@ -42,6 +42,8 @@ from nerveseg.saved_models.openvino_export import export
 from paths import ROOT
 from processes import PATIENCE, free_port, started
 
+pytestmark = pytest.mark.slow
+
 LIMIT_MB = 1
 
 

@@ -22,6 +22,8 @@ from nerveseg.reporting.figures.canvas import GREEN, LOOKS, TRUTH, VERMILLION
 from nerveseg.reporting.page import write_report
 from viewer_cases import as_case, scores
 
+pytestmark = pytest.mark.slow
+
 ODD = "9_a b#%<é>"
 SIZE = (96, 128)
 SHIPPED = {"source": "gan", "arm": "control", "precision": "int8"}

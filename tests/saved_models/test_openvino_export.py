@@ -143,6 +143,7 @@ def test_layers_go_back_to_float32_where_int8_costs_too_much(tmp_path):
     assert found.int8_layers < found.layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [FLOAT, INT8])
 def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path, params):
     segmenter(4).save(tmp_path)

@@ -27,6 +27,8 @@ from odd_files import dicom
 from paths import ROOT
 from tiny_params import write_params
 
+pytestmark = pytest.mark.slow
+
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
 STAGES = (
     "phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize",

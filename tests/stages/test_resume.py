@@ -13,6 +13,8 @@ from nerveseg.files.checked_folder import list_files
 from tiny_params import write_params
 from training_workspace import checkpoint_of, make_workspace, outputs, start_training
 
+pytestmark = pytest.mark.slow
+
 KILLS = 10
 
 

@@ -11,6 +11,8 @@ from nerveseg.tracking.store import open_store, sqlite_file
 from processes import run
 from tracked_repository import write_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def registered(repo):

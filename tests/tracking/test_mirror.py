@@ -18,6 +18,8 @@ from paths import ROOT
 from processes import PATIENCE, eventually, free_port, run
 from tracked_repository import DIGEST, STAGE, client_of, initialised_with_dvc, losses, runs_of, scores_of
 
+pytestmark = pytest.mark.slow
+
 PARAMS = ROOT / "params.yaml"
 
 

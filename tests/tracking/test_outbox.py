@@ -27,6 +27,8 @@ from nerveseg.tracking.verdict import PATIENCE, Verdict
 from processes import eventually, free_port, started
 from tracked_repository import client_of, losses, runs_of, scores_of, warnings_of, write_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def params(repo) -> Params:

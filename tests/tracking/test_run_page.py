@@ -15,6 +15,8 @@ from nerveseg.tracking.run_page import overall, stage_states
 from processes import PATIENCE, eventually, run
 from tracked_repository import client_of, initialised_with_dvc, runs_of, scores_of
 
+pytestmark = pytest.mark.slow
+
 SCORED = """
 import json, sys
 from pathlib import Path

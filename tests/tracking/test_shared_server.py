@@ -21,6 +21,8 @@ from processes import eventually
 from shared_server import MEMBER, Login, postgresql_programs, shared_server
 from tiny_params import write_params
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 300  # seconds; for what hangs, not for what is slow on a busy machine
 EPOCHS = 30
 STAGE = f"""

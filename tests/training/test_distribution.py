@@ -12,6 +12,8 @@ import pytest
 from tiny_params import write_params
 from training_workspace import checkpoint_of, make_workspace, start_training
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workspaces(kaggle_folder, tmp_path):

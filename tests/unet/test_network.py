@@ -148,6 +148,7 @@ def test_the_families_are_all_that_segmentation_models_has():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "encoder"),
     [*(("unet", family) for family in FAMILIES), ("linknet", "resnet18"), ("fpn", "resnet18"), ("pspnet", "resnet18")],
@@ -186,6 +187,7 @@ def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch, tmp_pa
         build_unet(params, SPEC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["resnet18", "efficientnetb0", "vgg16", "mobilenet"])
 def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_whole(encoder, tmp_path):
     params = UNET.model_copy(update={"encoder": encoder, "encoder_weights": "imagenet"})

@@ -58,6 +58,7 @@ def equal(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_the_unet_learns_to_find_a_bright_nerve(data, tiny):
     _, history, _ = train_unet(data, tiny, epochs=20)
     assert list(history.columns) == HISTORY_COLUMNS
@@ -66,18 +67,21 @@ def test_the_unet_learns_to_find_a_bright_nerve(data, tiny):
     assert history["val_dice"].max() > 0.6
 
 
+@pytest.mark.slow
 def test_the_learning_rate_rises_to_its_peak_and_stays_there(data, tiny):
     _, history, _ = train_unet(data, tiny, epochs=10, warmup_share=0.5)
     last_steps = 5 * np.arange(1, 11) - 1
     assert history["lr"].to_numpy() == pytest.approx(1e-2 * np.minimum(last_steps / 25, 1.0), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_trainings_with_one_seed_are_equal_to_the_bit(data, tiny):
     first, second = train_unet(data, tiny), train_unet(data, tiny)
     assert equal(first[0], second[0])
     pd.testing.assert_frame_equal(first[1], second[1], check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_and_ends_as_if_it_had_not_been_stopped(data, tiny):
     weights, history, _ = train_unet(data, tiny)
     with pytest.raises(StoppedError):
@@ -88,6 +92,7 @@ def test_a_stopped_training_goes_on_and_ends_as_if_it_had_not_been_stopped(data,
     pd.testing.assert_frame_equal(history, resumed_history, check_exact=True)
 
 
+@pytest.mark.slow
 def test_the_network_is_left_with_the_weights_of_its_best_epoch(data, tiny):
     _, val, info = data
     weights, history, _ = train_unet(data, tiny)
@@ -162,6 +167,7 @@ def test_a_worker_that_is_not_the_chief_writes_no_checkpoint(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_stops_with_what_to_do(data, tiny):
     with pytest.raises(ModelError, match=r"the loss is nan in epoch 1: training diverged; lower lr"):
         train_unet(data, tiny, lr=1e30)
