@@ -1,5 +1,6 @@
 # make repro   sets up .venv from the lock, runs the pipeline on the embedded default, prints the scores
-# make test    sets up .venv likewise, runs the tests
+# make check   sets up .venv likewise, runs ruff, mypy and the tests that take no time
+# make test    sets up .venv likewise, runs all tests
 # make docs    sets up .venv likewise, builds the documents into site/: open site/index.html
 # All need Python 3.11 or 3.12 with venv, and nothing else; PYTHON=/path/to/python chooses one.
 
@@ -10,7 +11,7 @@ CANDIDATES := python3.11 python3.12 python3 python
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: repro test check docs lock setup
+.PHONY: repro test check lint docs lock setup
 
 repro: $(VENV)
 	dvc repro
@@ -19,7 +20,10 @@ repro: $(VENV)
 test: $(VENV)
 	pytest -n logical --dist loadfile
 
-check: $(VENV)
+check: lint
+	pytest -m "not slow" -n logical --dist loadfile
+
+lint: $(VENV)
 	ruff check .
 	ruff format --check .
 	mypy
