@@ -1,5 +1,5 @@
 """Scores the U-Net, each refiner of it, and an ensemble where there is one, on degraded test frames: the ablation, into
-`metrics/robustness.csv`. The networks compute in float32, compiled by OpenVINO, which takes a fraction of TensorFlow's time.
+`metrics/robustness.csv`.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,6 @@ from nerveseg.params.fields import FRESH
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.ablation_arms import Arms
-from nerveseg.saved_models.compiled_arms import compiled_arms
 from nerveseg.saved_models.loading import load_trained
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.unet.segmenter import Segmenter
@@ -33,7 +32,7 @@ def robustness() -> None:
     with only_writer(OUTPUT), undisturbed("robustness", params):
         make_deterministic(params.seed)
         test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), DatasetInfo.read(PROCESSED))))
-        arms = compiled_arms(Arms.load(ARMS, Segmenter.load(UNET)))
+        arms = Arms.load(ARMS, Segmenter.load(UNET))
         named = params.evaluate.ensemble
         others = {} if named == FRESH else {ENSEMBLE: load_trained(Path(named))}
         cutoffs = arms.cutoffs | {name: model.cutoffs for name, model in others.items()}

@@ -17,7 +17,6 @@ from nerveseg.refinement.ablation_arms import Arms
 from nerveseg.refinement.model_selection import choose
 from nerveseg.refinement.outcome import Refinement
 from nerveseg.refinement.refiner import COPY, POOR, build_refiner, start_from
-from nerveseg.saved_models.compiled_arms import compiled_arms
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
@@ -66,18 +65,6 @@ def test_the_arms_in_one_network_say_what_each_says_as_a_model_of_its_own(flip):
         for one, other in zip(estimates, alone, strict=True):
             assert np.allclose(one.probability, other.probability, atol=1e-5)
             assert one.presence == pytest.approx(other.presence, abs=1e-5)
-
-
-@pytest.mark.parametrize("flip", [False, True])
-def test_compiled_arms_draw_the_same_masks_as_tensorflow(flip):
-    trained = arms(flip=flip)
-    sizes = [truth.shape for truth in TRUTHS]
-    fast = compiled_arms(trained).estimates(INPUTS, sizes)
-    for name, estimates in trained.estimates(INPUTS, sizes).items():
-        for one, other in zip(estimates, fast[name], strict=True):
-            assert np.allclose(one.probability, other.probability, atol=1e-5)
-            assert one.presence == pytest.approx(other.presence, abs=1e-5)
-            assert np.array_equal(*(trained.cutoffs[name].mask(estimate) for estimate in (one, other)))
 
 
 def test_saved_arms_say_the_same_after_loading(tmp_path):

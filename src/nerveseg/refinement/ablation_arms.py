@@ -4,14 +4,14 @@ On disk it is a folder beside the U-Net's: `arms.json` with the cut-offs of each
 refiner has learnt; `files.json` lists them (`checked_folder`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from nerveseg.errors import ModelError
@@ -28,7 +28,6 @@ from nerveseg.refinement.refiner import build_refiner, load_learnt, save_learnt,
 from nerveseg.unet.segmenter import Segmenter, estimates_of
 
 CONFIG_NAME = "arms.json"
-Run = Callable[[NDArray[np.float32]], Mapping[str, Mapping[str, ArrayLike]]]  # levels -> of each arm, as `estimates_of`
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -57,19 +56,13 @@ class Arms:
         frames = tf.keras.Input((*unet.size, 1), name="frames")
         named = [tf.keras.Model(each.input, each.output, name=f"{name}_refiner") for name, each in refiners.items()]
         estimates = estimates_of(frames, unet.unet, [None, *named], flip=unet.config.flip)
-        self.network = tf.keras.Model(frames, dict(zip(self.cutoffs, estimates, strict=True)))
-        self._run: Run = tf.function(self.network, reduce_retracing=True)
+        network = tf.keras.Model(frames, dict(zip(self.cutoffs, estimates, strict=True)))
+        self._run = tf.function(network, reduce_retracing=True)
 
     def estimates(self, inputs: NDArray[np.uint8], sizes: Sequence[Size]) -> dict[str, Iterator[Estimate]]:
         """What each arm says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes`."""
         outputs = in_batches(self._run, inputs)
         return {name: laid_over([batch[name] for batch in outputs], sizes, self.unet.size) for name in self.cutoffs}
-
-    def computed_by(self, run: Run) -> Self:
-        """The same arms; `run` gives what `network` gives."""
-        same = copy(self)
-        same._run = run  # noqa: SLF001 - of its own class
-        return same
 
     def tuned(self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams) -> Self:
         """The same arms, the refined ones with the cut-offs that score best on these frames; the U-Net has its own."""

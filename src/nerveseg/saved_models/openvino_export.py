@@ -135,23 +135,23 @@ def _export_member(
     member: Segmenter | RefinedSegmenter, folder: Path, params: ExportParams, val: HeldOut
 ) -> tuple[int, int]:
     """Returns how many layers its U-Net has, and how many of them are in int8."""
-    unet = converted(_segmenter(member).unet, ["frames"], [LOGITS, PRESENCE])
+    unet = _converted(_segmenter(member).unet, ["frames"], [LOGITS, PRESENCE])
     if params.precision == INT8:
         unet = _in_int8(unet, params, val, member.cutoffs)
     _write(unet, folder / UNET_FILE)
     if isinstance(member, RefinedSegmenter):
         judging = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
-        judge = converted(judging, ["frames"], [POOR])
+        judge = _converted(judging, ["frames"], [POOR])
         if params.precision == INT8:
             judge = nncf.quantize(judge, _dataset(val), subset_size=len(val.frames), advanced_parameters=_WIDEST)
         _write(judge, folder / JUDGE_FILE)
-        refiner = converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
+        refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
         _write(refiner, folder / REFINER_FILE)
     layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
     return len(layers), sum(map(_is_int8, layers))
 
 
-def converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> openvino.Model:
+def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> openvino.Model:
     """Those outputs of a network, with batch normalisation folded, its inputs called as given in their order."""
     given = [
         tf.TensorSpec((None, *each.shape[1:]), tf.float32, n) for each, n in zip(network.inputs, inputs, strict=True)
