@@ -16,6 +16,7 @@ from nerveseg.training import checkpoints
 from nerveseg.training.distribution import use_threads
 from paths import ROOT
 from prepared_data import small_data
+from repositories import use_settings
 from tiny_params import write_params
 from tracked_repository import made_repository
 
@@ -42,6 +43,14 @@ def data(tiny: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     """`small_data`; checkpoints go to a temporary place."""
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
     return small_data(tmp_path, tiny)
+
+
+@pytest.fixture(scope="module")
+def settings():
+    """Of a machine on which nobody has set anything."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_settings(patch)
+        yield
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
 from paths import ROOT
+from processes import attempt, run
+from repositories import commit, make_repository, use_settings
 
 pytestmark = pytest.mark.slow
 
@@ -40,15 +39,8 @@ PICTURE = re.compile(r"!\[.*\]\(https://github\.com/team/nerves/raw/ci-pictures/
 
 @pytest.fixture
 def environment(monkeypatch):
-    for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "GIT_", "GITHUB_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    use_settings(monkeypatch)
     monkeypatch.setenv("GITHUB_REPOSITORY", "team/nerves")
-    for role in ("AUTHOR", "COMMITTER"):
-        for part in ("NAME", "EMAIL"):
-            monkeypatch.setenv(f"GIT_{role}_{part}", "test@localhost")
 
 
 @pytest.fixture
@@ -67,30 +59,21 @@ def origin(tmp_path, environment):
     (work / "dvc.yaml").write_text(PIPELINE)
     (work / "picture.png").write_bytes(b"a picture of simulated frames")
     (work / ".gitignore").write_text("/data/processed\n/reports\n")
-    for command in ("git init -q -b main", "dvc init -q", "dvc repro -q", "git add -A", "git commit -qm start"):
-        succeed(work, *command.split())
-    succeed(tmp_path, "git", "clone", "-q", "--bare", str(work), "origin.git")
+    make_repository(work, dvc=True)
+    run("dvc", "repro", "-q", cwd=work)
+    commit(work, "reproduced")
+    run("git", "clone", "-q", "--bare", str(work), "origin.git", cwd=tmp_path)
     return tmp_path / "origin.git"
 
 
 @pytest.fixture
 def clone(origin, tmp_path):
     """Of that repository, on a branch of its own, where the pipeline has run."""
-    succeed(tmp_path, "git", "clone", "-q", str(origin), "clone")
+    run("git", "clone", "-q", str(origin), "clone", cwd=tmp_path)
     folder = tmp_path / "clone"
-    succeed(folder, "git", "checkout", "-qb", "change")
-    succeed(folder, "dvc", "repro", "-q")
+    run("git", "checkout", "-qb", "change", cwd=folder)
+    run("dvc", "repro", "-q", cwd=folder)
     return folder
-
-
-def attempt(folder, *command):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
-
-
-def succeed(folder, *command) -> str:
-    done = attempt(folder, *command)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout.strip()
 
 
 def commit_scores(clone, change, **params):
@@ -106,17 +89,17 @@ def commit_scores(clone, change, **params):
     for key, value in params.items():
         text = re.sub(rf"^{key}:.*$", f"{key}: {value}", text, flags=re.MULTILINE)
     (clone / "params.yaml").write_text(text)
-    for command in ("dvc repro -q", "git add -A", "git commit -qm change"):
-        succeed(clone, *command.split())
+    run("dvc", "repro", "-q", cwd=clone)
+    commit(clone)
 
 
 def test_an_improvement_passes_and_its_comment_has_the_tables_and_the_picture(clone, origin):
     commit_scores(clone, +0.02, lr="1.0e-3")
-    compared = attempt(clone, ".ci/compare", "origin/main")
+    compared = attempt(".ci/compare", "origin/main", cwd=clone)
     assert compared.returncode == 0, compared.stderr
-    comment = compared.stdout + succeed(clone, ".ci/picture", "pr-7")
+    comment = compared.stdout + run(".ci/picture", "pr-7", cwd=clone)
     gate, scores, parameters = re.split("### (?:Scores|Parameters)", comment)
-    main = succeed(clone, "git", "rev-parse", "--short", "origin/main")
+    main = run("git", "rev-parse", "--short", "origin/main", cwd=clone)
     assert gate.startswith(
         f"### Gate against {main} (start)\n\n✅ passed against {main}: dice\\_nerve changed by +0.0200"
     )
@@ -127,12 +110,12 @@ def test_an_improvement_passes_and_its_comment_has_the_tables_and_the_picture(cl
     assert re.search(r"^    metrics/metrics\.json +gan\.dice_nerve .* 0\.02 *$", scores, re.MULTILINE)
     assert re.search(r"^    params\.yaml +lr +0\.003 +0\.001 *$", parameters, re.MULTILINE)
     name = PICTURE.search(parameters)[1]
-    assert succeed(origin, "git", "show", f"ci-pictures:{name}") == "a picture of simulated frames"
+    assert run("git", "show", f"ci-pictures:{name}", cwd=origin) == "a picture of simulated frames"
 
 
 def test_a_regression_fails_with_1_and_still_prints_the_whole_comment(clone):
     commit_scores(clone, -0.02)
-    compared = attempt(clone, ".ci/compare", "origin/main")
+    compared = attempt(".ci/compare", "origin/main", cwd=clone)
     assert compared.returncode == 1
     assert "❌ failed against" in compared.stdout
     assert "dice\\_nerve fell by 0.0200" in compared.stdout
@@ -144,7 +127,7 @@ def test_other_test_data_fail_and_the_comment_says_so(clone):
     path = clone / "scores" / "cases.csv"
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("3_1,")))
     commit_scores(clone, 0.0)
-    compared = attempt(clone, ".ci/compare", "origin/main")
+    compared = attempt(".ci/compare", "origin/main", cwd=clone)
     assert compared.returncode == 1
     assert (
         "error: the test data differ, so that a comparison would mean nothing: of the test frames 1 only in the base (3_1)"
@@ -154,7 +137,7 @@ def test_other_test_data_fail_and_the_comment_says_so(clone):
 
 
 def test_a_base_that_is_not_there_fails(clone):
-    compared = attempt(clone, ".ci/compare", "origin/nowhere")
+    compared = attempt(".ci/compare", "origin/nowhere", cwd=clone)
     assert compared.returncode != 0
     assert compared.stdout == ""
 
@@ -163,24 +146,24 @@ def test_the_base_is_run_on_this_machine_once_and_its_scores_of_here_are_what_is
     """As if the committed scores came from another processor: those of main were better than what main gives here."""
     commit_scores(clone, -0.05)
     for command in ("checkout -q main", "checkout -q change -- metrics", "commit -qm elsewhere", "checkout -q change"):
-        succeed(clone, "git", *command.split())
-    succeed(clone, "git", "push", "-q", "origin", "main")
+        run("git", *command.split(), cwd=clone)
+    run("git", "push", "-q", "origin", "main", cwd=clone)
     runs = clone.parent / "runs"
     before = runs.read_text()
-    base = succeed(clone, ".ci/base", "main")
+    base = run(".ci/base", "main", cwd=clone)
     monkeypatch.setenv("BASE", base)
     (tidy,) = (step["run"] for _, step in steps() if "dvc gc" in step.get("run", ""))
-    succeed(clone, "bash", "-c", tidy.replace(".venv/bin/", ""))
-    again = succeed(clone, ".ci/base", "main")
+    run("bash", "-c", tidy.replace(".venv/bin/", ""), cwd=clone)
+    again = run(".ci/base", "main", cwd=clone)
     assert runs.read_text() == before  # served from the cache
-    assert succeed(clone, "git", "log", "-1", "--format=%s", base) == "main as this machine runs it"
+    assert run("git", "log", "-1", "--format=%s", base, cwd=clone) == "main as this machine runs it"
     here = json.loads((ROOT / "metrics" / "metrics.json").read_text())["gan"]["dice_nerve"]
-    for commit, nerve in (("main", here - 0.05), (base, here), (again, here)):
-        scores = json.loads(succeed(clone, "git", "show", f"{commit}:metrics/metrics.json"))
+    for revision, nerve in (("main", here - 0.05), (base, here), (again, here)):
+        scores = json.loads(run("git", "show", f"{revision}:metrics/metrics.json", cwd=clone))
         assert scores["gan"]["dice_nerve"] == pytest.approx(nerve, abs=1e-3)
-    assert attempt(clone, ".ci/compare", "main").returncode == 0
-    assert attempt(clone, ".ci/compare", base).returncode == 1
-    assert succeed(clone, "git", "status", "--porcelain") == ""
+    assert attempt(".ci/compare", "main", cwd=clone).returncode == 0
+    assert attempt(".ci/compare", base, cwd=clone).returncode == 1
+    assert run("git", "status", "--porcelain", cwd=clone) == ""
 
 
 @pytest.mark.parametrize("hook", [False, True])
@@ -189,38 +172,38 @@ def test_under_git_s_own_variables_the_user_s_branch_and_what_is_staged_stay_as_
     folder = clone
     if hook:
         folder = clone.parent / "linked"
-        succeed(clone, "git", "worktree", "add", "-q", str(folder))
+        run("git", "worktree", "add", "-q", str(folder), cwd=clone)
         script = clone / ".git" / "hooks" / "pre-push"
         script.write_text(f"#!/bin/sh\n.ci/base HEAD > {clone.parent}/base\n")
         script.chmod(0o755)
     (folder / "params.yaml").write_text((folder / "params.yaml").read_text() + "# staged\n")
-    succeed(folder, "git", "add", "params.yaml")
+    run("git", "add", "params.yaml", cwd=folder)
     state = [("rev-parse", "HEAD"), ("symbolic-ref", "HEAD"), ("diff", "--cached"), ("status", "--porcelain")]
-    before = [succeed(folder, "git", *words) for words in state]
+    before = [run("git", *words, cwd=folder) for words in state]
     if hook:
-        succeed(folder, "git", "push", "-q", "origin", "HEAD:refs/heads/pushed")
+        run("git", "push", "-q", "origin", "HEAD:refs/heads/pushed", cwd=folder)
         base = (clone.parent / "base").read_text()
     else:
         with monkeypatch.context() as patch:
             patch.setenv("GIT_DIR", str(clone / ".git"))
             patch.setenv("GIT_INDEX_FILE", str(clone / ".git" / "index"))
-            base = succeed(clone, ".ci/base", "HEAD")
-    assert [succeed(folder, "git", *words) for words in state] == before
-    assert succeed(clone, "git", "log", "-1", "--format=%s", base.strip()) == "HEAD as this machine runs it"
+            base = run(".ci/base", "HEAD", cwd=clone)
+    assert [run("git", *words, cwd=folder) for words in state] == before
+    assert run("git", "log", "-1", "--format=%s", base.strip(), cwd=clone) == "HEAD as this machine runs it"
 
 
 def test_the_base_of_a_clone_under_autocrlf_is_the_same_as_any_other_s(clone, origin, tmp_path, monkeypatch):
     (tmp_path / "config").write_text("[core]\n\tautocrlf = true\n[commit]\n\tgpgSign = true\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
-    succeed(tmp_path, "git", "clone", "-q", str(origin), "windows")
-    base = succeed(tmp_path / "windows", ".ci/base", "HEAD")
-    assert succeed(tmp_path / "windows", "git", "diff", "--stat", "HEAD", base) == ""
+    run("git", "clone", "-q", str(origin), "windows", cwd=tmp_path)
+    base = run(".ci/base", "HEAD", cwd=tmp_path / "windows")
+    assert run("git", "diff", "--stat", "HEAD", base, cwd=tmp_path / "windows") == ""
 
 
 def test_a_base_whose_pipeline_fails_prints_no_commit(clone):
     (clone / "dvc.yaml").write_text(PIPELINE.replace("mkdir -p metrics &&", "false &&"))
-    succeed(clone, "git", "commit", "-qam", "broken")
-    done = attempt(clone, ".ci/base", "change")
+    run("git", "commit", "-qam", "broken", cwd=clone)
+    done = attempt(".ci/base", "change", cwd=clone)
     assert done.returncode != 0
     assert done.stdout == ""
 
@@ -228,21 +211,21 @@ def test_a_base_whose_pipeline_fails_prints_no_commit(clone):
 def test_a_picture_replaces_that_of_the_same_pull_request_and_leaves_others(clone, origin):
     for number, name in enumerate(("pr-7", "pr-71", "pr-7")):
         (clone / "picture.png").write_bytes(b"picture %d" % number)
-        succeed(clone, "dvc", "repro", "-q", "visualize")
-        succeed(clone, ".ci/picture", name)
-    names = succeed(origin, "git", "ls-tree", "--name-only", "ci-pictures").splitlines()
+        run("dvc", "repro", "-q", "visualize", cwd=clone)
+        run(".ci/picture", name, cwd=clone)
+    names = run("git", "ls-tree", "--name-only", "ci-pictures", cwd=origin).splitlines()
     assert [name.rsplit("-", 1)[0] for name in names] == ["pr-7", "pr-71"]
-    assert succeed(origin, "git", "show", f"ci-pictures:{names[0]}") == "picture 2"
-    assert succeed(origin, "git", "rev-list", "--count", "ci-pictures") == "1"
-    assert "ci-pictures" not in succeed(clone, "git", "branch", "--list")
-    assert succeed(clone, "git", "diff", "--cached", "--name-only") == ""
+    assert run("git", "show", f"ci-pictures:{names[0]}", cwd=origin) == "picture 2"
+    assert run("git", "rev-list", "--count", "ci-pictures", cwd=origin) == "1"
+    assert "ci-pictures" not in run("git", "branch", "--list", cwd=clone)
+    assert run("git", "diff", "--cached", "--name-only", cwd=clone) == ""
 
 
 def refusal(clone, origin) -> str:
-    done = attempt(clone, ".ci/picture", "pr-7")
+    done = attempt(".ci/picture", "pr-7", cwd=clone)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert succeed(origin, "git", "branch", "--list", "ci-pictures") == ""
+    assert run("git", "branch", "--list", "ci-pictures", cwd=origin) == ""
     (line,) = done.stderr.splitlines()
     return line
 
@@ -252,7 +235,7 @@ def test_no_picture_of_other_data_is_ever_pushed(clone, origin):
     simulated = path.read_text()
     path.write_text(simulated.replace("dir: data/phantom ", "dir: data/raw/clinic "))
     assert "data.dir is data/raw/clinic, whose frames may show a patient" in refusal(clone, origin)
-    succeed(clone, "dvc", "repro", "-q")  # and with the parameter set back, the report is still that of the clinic
+    run("dvc", "repro", "-q", cwd=clone)  # and with the parameter set back, the report is still that of the clinic
     path.write_text(simulated)
     assert "the report is not what params.yaml and data/phantom give" in refusal(clone, origin)
 
@@ -289,7 +272,7 @@ def test_the_workflow_runs_scripts_that_are_there_with_what_they_need():
     assert sorted(scripts) == sorted(f".ci/{path.name}" for path in (ROOT / ".ci").iterdir())
     for script in scripts:
         assert os.access(ROOT / script, os.X_OK)
-        succeed(ROOT, "bash", "-n", script)
+        run("bash", "-n", script, cwd=ROOT)
     assert "repro:" in (ROOT / "Makefile").read_text()
     assert [job for job, step in steps() if step.get("run") == "make repro"] == ["pipeline"]
 
@@ -299,7 +282,7 @@ def test_the_workflow_s_own_lines_are_shell_that_takes_no_branch_s_name_for_code
         if "run" in step:
             inserted = re.findall(r"\$\{\{ *(.*?) *\}\}", step["run"])
             assert set(inserted) <= {"github.event.number", "steps.compare.outputs.verdict"}
-            succeed(ROOT, "bash", "-n", "-c", re.sub(r"\$\{\{.*?\}\}", "1", step["run"]))
+            run("bash", "-n", "-c", re.sub(r"\$\{\{.*?\}\}", "1", step["run"]), cwd=ROOT)
 
 
 def test_the_workflow_posts_the_comparison_before_the_gate_fails_it():

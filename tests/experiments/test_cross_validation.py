@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 
 import pytest
 import yaml
@@ -13,7 +12,8 @@ from nerveseg.errors import DatasetError, ModelError
 from nerveseg.experiments.cross_validation import experiment_runs, groups_of, report, write_ensemble
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.loading import load_predictor
-from repositories import ENVIRONMENT
+from processes import run
+from repositories import commit, make_repository
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +37,8 @@ def scores(dice):
     return {**both, "counts": {"frames": 10}}
 
 
-def command(folder, *words):
-    subprocess.run(words, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True, text=True)
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, settings):
     folder = tmp_path_factory.mktemp("folds") / "work"
     folder.mkdir()
     for fold, dice in enumerate((0.6, 0.7, 0.9, 0.1)):
@@ -52,14 +48,15 @@ def made(tmp_path_factory):
     (folder / "dvc.yaml").write_text(DVC_YAML)
     split = {"folds": 4, "fold": 3, "test_subjects": [8, 9]}
     (folder / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "lr": 0.1, "split": split}))
-    for words in ("git init -q", "dvc init -q", "dvc repro", "git add -A", "git commit -qm start"):
-        command(folder, *words.split())
-    command(folder, "dvc", "exp", "run", "-n", "half", "-S", "split.fold=0", "train")
-    command(folder, "git", "checkout", "-q", ".")
-    command(folder, "dvc", "checkout", "-q")
+    make_repository(folder, dvc=True)
+    run("dvc", "repro", cwd=folder)
+    commit(folder, "reproduced")
+    run("dvc", "exp", "run", "-n", "half", "-S", "split.fold=0", "train", cwd=folder)
+    run("git", "checkout", "-q", ".", cwd=folder)
+    run("dvc", "checkout", "-q", cwd=folder)
     for fold in range(3):
-        command(folder, "dvc", "exp", "run", "-n", f"fold-{fold}", "-S", f"split.fold={fold}")
-    command(folder, "dvc", "exp", "run", "-n", "faster", "-S", "lr=0.3")
+        run("dvc", "exp", "run", "-n", f"fold-{fold}", "-S", f"split.fold={fold}", cwd=folder)
+    run("dvc", "exp", "run", "-n", "faster", "-S", "lr=0.3", cwd=folder)
     return folder
 
 
@@ -165,7 +162,7 @@ def test_an_unknown_experiment_is_told_with_those_that_there_are(work):
 
 
 def test_a_commit_without_experiments_says_how_to_make_some(work, tmp_path, monkeypatch):
-    command(tmp_path, "git", "clone", "-q", str(work), "clone")
+    run("git", "clone", "-q", str(work), "clone", cwd=tmp_path)
     monkeypatch.chdir(tmp_path / "clone")
     with pytest.raises(DatasetError, match=r"no finished experiment; make some with `dvc exp run --queue"):
         experiment_runs()
@@ -174,7 +171,7 @@ def test_a_commit_without_experiments_says_how_to_make_some(work, tmp_path, monk
 @pytest.mark.parametrize("commands", [[], ["git init -q"], ["git init -q", "dvc init -q"]])
 def test_outside_of_a_dvc_repository_with_a_commit_one_sentence_says_so(tmp_path, monkeypatch, commands):
     for words in commands:
-        command(tmp_path, *words.split())
+        run(*words.split(), cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     assert "the experiments cannot be listed" in told()
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
@@ -16,7 +15,7 @@ from nerveseg.experiments import sweep as sweep_module
 from nerveseg.experiments.sweep import sweep
 from nerveseg.experiments.sweep_space import read_space
 from nerveseg.experiments.sweep_study import next_trial, open_study
-from processes import PATIENCE, run
+from processes import PATIENCE, eventually, run
 from tracked_repository import client_of, initialised_with_dvc, made_repository
 
 pytestmark = pytest.mark.slow
@@ -100,14 +99,6 @@ def finish(*arguments: str, code: int = 0) -> str:
     return printed
 
 
-def wait_until(condition, process: subprocess.Popen) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def starts(folder: Path) -> list[str]:
     """The learning rate of each training that began."""
     file = folder.parent / "starts"
@@ -161,12 +152,12 @@ def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_
     monkeypatch.setenv("PACE", "3")
     monkeypatch.setenv("BAD_PACE", "3")
     first = begin("killed", "--trials", "3")
-    wait_until(lambda: len(starts(repo)) == 1, first)
+    eventually(lambda: len(starts(repo)) == 1, first)
     first.kill()  # its trial goes on
     first.wait()
     (trial,) = trials_of(repo)
     second = begin("killed", "--trials", "3")
-    wait_until(lambda: len(starts(repo)) == 2, second)
+    eventually(lambda: len(starts(repo)) == 2, second)
     assert not trial.is_running()  # the second sweep waited for it
     second.kill()
     for process in trials_of(repo):  # as when the machine stops
@@ -189,7 +180,7 @@ def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_
 def test_ctrl_c_ends_the_trial_too_and_says_how_to_go_on(repo, monkeypatch):
     monkeypatch.setenv("PACE", "30")
     process = begin("stopped", "--trials", "2")
-    wait_until(lambda: starts(repo), process)
+    eventually(lambda: starts(repo), process)
     process.send_signal(signal.SIGINT)
     printed = process.communicate(timeout=PATIENCE)[0]
 

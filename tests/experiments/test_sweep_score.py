@@ -1,10 +1,10 @@
 import json
-import subprocess
 
 import pytest
 
 from nerveseg.errors import DatasetError, ParamsError
 from nerveseg.experiments.sweep_score import score_named
+from repositories import make_repository, use_settings
 
 SCORES = {"gan": {"dice_nerve": 0.75, "hd95": None, "used": True}}
 
@@ -15,9 +15,8 @@ def commit(tmp_path, monkeypatch) -> str:
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "metrics.json").write_text(json.dumps(SCORES))
     (tmp_path / "metrics" / "unet_history.csv").write_text("epoch,val_dice\n1,0.25\n2,0.5\n3,0.375\n")
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "scores"]):
-        subprocess.run(["git", *command], check=True)
+    use_settings(monkeypatch)
+    make_repository(tmp_path)
     return "HEAD"
 
 

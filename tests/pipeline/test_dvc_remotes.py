@@ -3,16 +3,16 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from processes import attempt, run
+from repositories import FOREIGN, SETTINGS, make_repository
 from shared_server import object_store
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 300  # seconds; for what hangs, not for what is slow on a busy machine
 PIPELINE = """
 stages:
   train:
@@ -31,18 +31,15 @@ def store(tmp_path_factory):
 @pytest.fixture
 def environment(store, tmp_path):
     """Of a machine that has the keys of the store."""
-    foreign = ("DVC_", "MLFLOW_", "GIT_", "AWS_")
-    usual = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    usual = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     keys = {name: value for name, value in store.environment.items() if "KEY" in name or "REGION" in name}
     return {
         **usual,
+        **SETTINGS,
         **keys,
         "HOME": str(tmp_path),  # where AWS's and git's own settings would be
-        "DVC_NO_ANALYTICS": "1",
         "DVC_GLOBAL_CONFIG_DIR": str(tmp_path / "global"),
         "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        **{f"GIT_{who}_{what}": "ada@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
 
 
@@ -51,20 +48,10 @@ class Repository:
         self.folder, self._environment = folder, environment
 
     def attempt(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return attempt(*command, cwd=self.folder, env=self._environment)
 
     def run(self, *command: str) -> str:
-        done = self.attempt(*command)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run(*command, cwd=self.folder, env=self._environment)
 
     def outputs(self) -> dict[str, bytes]:
         paths = [path for name in ("frames", "model") for path in (self.folder / name).rglob("*") if path.is_file()]
@@ -80,12 +67,11 @@ class Repository:
 def repository(environment, tmp_path):
     """Frames under DVC and a stage that has run on them."""
     folder = tmp_path / "repository"
-    (folder / "frames").mkdir(parents=True)
+    folder.mkdir()
+    made = Repository(make_repository(folder, dvc=True, env=environment), environment)
+    (folder / "frames").mkdir()
     for number in range(5):
         (folder / "frames" / f"1_{number}.tif").write_bytes(os.urandom(20_000))
-    made = Repository(folder, environment)
-    made.run("git", "init", "-q")
-    made.run("dvc", "init", "-q")
     made.run("dvc", "config", "core.autostage", "true")
     made.run("dvc", "add", "-q", "frames")
     (folder / "dvc.yaml").write_text(PIPELINE)

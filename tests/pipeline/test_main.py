@@ -48,7 +48,7 @@ def stage(repo, name, script):
     (repo / "stages" / f"{name}.py").write_text(script)
 
 
-def run(name):
+def run_here(name):
     run_stage(name, load_project_params())
 
 
@@ -64,7 +64,7 @@ def stages_of(repo):
 
 def test_what_a_script_says_is_on_its_run_which_ends_with_it(repo):
     stage(repo, "export", SAYS + "progress.facts({'layers': 20, 'megabytes': 4.5})")
-    run("export")
+    run_here("export")
     parent, stages = stages_of(repo)
     assert scores_of(stages["export"]) == {"layers": 20.0, "megabytes": 4.5}
     assert [each.info.status for each in (parent, stages["export"])] == ["FINISHED"] * 2
@@ -103,7 +103,7 @@ def test_a_training_that_goes_on_continues_its_run_with_each_epoch_once(repo):
 
 def test_a_worker_that_is_not_the_chief_mirrors_nothing(repo):
     stage(repo, "train_gan", SAYS + "progress.training(None)\nprogress.epoch(0, {'loss': 1})")
-    run("train_gan")
+    run_here("train_gan")
     assert runs_of(repo) == []
     assert journals() == []
 
@@ -112,7 +112,7 @@ def test_a_worker_that_is_not_the_chief_mirrors_nothing(repo):
 def test_the_exit_code_of_a_script_is_passed_on_and_tells_how_its_run_ended(repo, code, status):
     stage(repo, "augment", f"import sys; sys.exit({code})")
     with pytest.raises(SystemExit) as ended:
-        run("augment")
+        run_here("augment")
     assert ended.value.code == code
     parent, stages = stages_of(repo)
     assert [each.info.status for each in (parent, stages["augment"])] == [status] * 2
@@ -122,7 +122,7 @@ def test_a_script_that_fails_before_its_first_word_is_a_failed_run(repo):
     stage(repo, "train_unet", "raise SystemExit(1)")
     (repo / "data" / "processed").mkdir(parents=True)
     with pytest.raises(SystemExit):
-        run("train_unet")
+        run_here("train_unet")
     _, stages = stages_of(repo)
     assert stages["train_unet"].info.status == "FAILED"
 
@@ -130,7 +130,7 @@ def test_a_script_that_fails_before_its_first_word_is_a_failed_run(repo):
 def test_a_script_that_was_killed_is_told_with_what_often_kills_one(repo, capfd):
     stage(repo, "augment", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(SystemExit) as ended:
-        run("augment")
+        run_here("augment")
     assert ended.value.code == 128 + signal.SIGKILL
     assert "augment was ended by SIGKILL; often the memory was full" in capfd.readouterr().err
 
@@ -164,7 +164,7 @@ def test_a_store_that_is_set_up_wrongly_ends_the_script_at_once(repo, monkeypatc
     stage(repo, "augment", WAITS)
     began = time.monotonic()
     with pytest.raises(TrackingError, match="folder"):
-        run("augment")
+        run_here("augment")
     assert time.monotonic() - began < 300  # seconds; the script sleeps for 600
 
 

@@ -1,6 +1,5 @@
 """The gate on cases made on the spot, on the committed ones, and as `nerveseg gate`."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -18,6 +17,8 @@ from nerveseg.registry.gate import GateParams, judge
 from nerveseg.registry.gate_table import as_markdown, as_text
 from nerveseg.registry.project_params import load_project_params
 from paths import ROOT
+from processes import run
+from repositories import commit, make_repository, use_settings
 
 MARGINS = GateParams(margin=0.01, stratum_margin=0.03)
 
@@ -239,16 +240,12 @@ def test_the_committed_default_passes_against_itself_and_its_u_net():
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """Whose only commit, tagged v1, has cases of two models in metrics/, of which one ships."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE"):
-        monkeypatch.delenv(name, raising=False)
-    for role in ("AUTHOR", "COMMITTER"):
-        for part in ("NAME", "EMAIL"):
-            monkeypatch.setenv(f"GIT_{role}_{part}", "test@localhost")
+    use_settings(monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     write(tmp_path, cases())
-    for command in ("init -q -b main", "add .", "commit -qm start", "tag v1"):
-        subprocess.run(["git", *command.split()], check=True)
+    make_repository(tmp_path)
+    run("git", "tag", "v1")
     return tmp_path
 
 
@@ -286,7 +283,7 @@ def test_the_command_tells_what_is_no_revision_in_one_sentence(repository):
 
 def test_the_command_tells_where_a_commit_or_this_folder_has_no_cases(repository):
     (repository / "metrics" / "cases.csv").unlink()
-    subprocess.run(["git", "commit", "-qam", "no cases"], check=True)
+    commit(repository)
     assert "metrics/cases.csv was not found; run `dvc repro` first" in refusal("v1")
     write(repository, cases())
     assert "main has no metrics/cases.csv; run `dvc repro` there and commit it" in refusal("main")
@@ -310,7 +307,7 @@ def test_the_command_tells_other_test_data_otherwise_than_a_failure(repository, 
 def test_names_that_look_like_missing_values_or_numbers_stay_names(repository, capsys):
     odd = cases().assign(subject=lambda t: t["subject"].replace({"0": "NA", "1": "007"}))
     write(repository, odd)
-    subprocess.run(["git", "commit", "-qam", "odd"], check=True)
+    commit(repository)
     assert nerveseg("gate", "--base", "main") == 0
     parts = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.strip().startswith("subject")]
     assert {"NA", "007"} <= set(parts)
@@ -319,8 +316,7 @@ def test_names_that_look_like_missing_values_or_numbers_stay_names(repository, c
 def test_the_gate_of_a_commit_imports_neither_tensorflow_nor_mlflow(repository):
     script = "from nerveseg.cli import main\ntry: main(['gate', '--base', 'main'])\nexcept SystemExit as e: assert not e.code\n"
     script += "import sys; assert not {'tensorflow', 'mlflow'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    run(sys.executable, "-c", script)
 
 
 @pytest.mark.parametrize("name", [*(name for name in COMMANDS if "\udcff" not in name), *MARKS, *LINKS])

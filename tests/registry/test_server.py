@@ -40,7 +40,7 @@ from nerveseg.registry.server_requests import PIXELS, ROWS
 from nerveseg.saved_models.loading import load_predictor
 from nerveseg.saved_models.openvino_export import export
 from paths import ROOT
-from processes import PATIENCE, free_port, started
+from processes import PATIENCE, eventually, free_port, started
 
 pytestmark = pytest.mark.slow
 
@@ -67,15 +67,11 @@ def running(*command: str):
     }
     with started(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
         try:
-            end = time.monotonic() + PATIENCE
-            while not answers(int(command[-1])):
-                assert server.poll() is None, server.stdout.read()
-                assert time.monotonic() < end
-                time.sleep(0.2)
+            eventually(lambda: answers(int(command[-1])), server)
             yield server
         finally:
             server.send_signal(signal.SIGINT)
-            server.communicate(timeout=60)
+            server.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -519,7 +515,7 @@ def test_ctrl_c_ends_it_without_an_error(folder):
     port = free_port()
     with running(sys.executable, "-m", "nerveseg.cli", "serve", "--model", str(folder), "--port", str(port)) as server:
         server.send_signal(signal.SIGINT)
-        out, _ = server.communicate(timeout=60)
+        out, _ = server.communicate(timeout=PATIENCE)
     assert server.returncode == 0
     assert "Traceback" not in out
 

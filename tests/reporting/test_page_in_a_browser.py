@@ -5,7 +5,6 @@ REQUIRE_CHROMIUM is set, as `.ci/run` does.
 import io
 import re
 import socket
-import time
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from nerveseg.reporting.case_browser import Gallery, Rung
 from nerveseg.reporting.charts import Chart, Series
 from nerveseg.reporting.figures.canvas import GREEN, LOOKS, TRUTH, VERMILLION
 from nerveseg.reporting.page import write_report
+from processes import eventually
 from viewer_cases import as_case, scores
 
 pytestmark = pytest.mark.slow
@@ -121,14 +121,6 @@ def colour_at(page, row, column):
     return picture[int((row + 0.5) * height / SIZE[0]), int((column + 0.5) * width / SIZE[1])]
 
 
-def eventually(condition):
-    """Whether it comes true within ten seconds: pictures are decoded, and clicks answered, in the page's own time."""
-    end = time.monotonic() + 10
-    while not (true := condition()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return true
-
-
 def choice(page, name):
     return page.get_by_role("combobox", name=name, exact=True)
 
@@ -176,7 +168,7 @@ def test_a_choice_filters_the_list(visit, control, value, expected):
     assert names(page) == expected
     assert page.locator("#case-count").inner_text() == f"{len(expected)} of 14 frames"
     page.get_by_role("button", name="Clear").click()
-    assert eventually(lambda: len(names(page)) == 14)
+    eventually(lambda: len(names(page)) == 14)
 
 
 def test_dice_and_names_filter_as_well_and_an_empty_list_says_so(visit, cases):
@@ -231,7 +223,7 @@ def test_typing_in_a_field_steps_nowhere(visit):
 def test_a_link_opens_at_its_case(visit, name):
     page = visit()
     page.locator("#case-rows a").filter(has_text=re.compile(f"^{re.escape(name)}$")).click()
-    assert eventually(lambda: shown(page) == name)
+    eventually(lambda: shown(page) == name)
     again = visit("#" + page.url.partition("#")[2])
     assert shown(again) == name
     assert again.locator("#stage").evaluate("e => e.getBoundingClientRect().top < innerHeight")
@@ -287,14 +279,14 @@ def test_the_heatmap_is_that_of_its_model_and_fades_with_the_slider(visit, cases
         page.get_by_label(box, exact=True).uncheck()
     plain = colour_at(page, *place)
     choice(page, "Heatmap").select_option(label="probability, U-Net")
-    assert eventually(lambda: colour_at(page, *place)[0] - colour_at(page, *place)[2] > 0.3), "yellow where it is sure"
+    eventually(lambda: colour_at(page, *place)[0] - colour_at(page, *place)[2] > 0.3), "yellow where it is sure"
     assert page.get_by_text("Probability of nerve").is_visible()
     page.get_by_label("Opacity").fill("0")
     assert colour_at(page, *place) == pytest.approx(plain, abs=0.03)
     page.get_by_label("Opacity").fill("100")
     choice(page, "Heatmap").select_option(label="probability, Shipped")
     nothing = lambda: colour_at(page, *place) == pytest.approx(plain, abs=0.03)  # noqa: E731
-    assert eventually(nothing), "the shipped model saw nothing there"
+    eventually(nothing), "the shipped model saw nothing there"
 
 
 def test_a_swipe_shows_one_prediction_left_and_the_other_right(visit, cases):
@@ -352,14 +344,14 @@ def test_a_frame_is_zoomed_and_moved_by_keys_buttons_and_mouse(visit):
 
 def test_a_point_of_a_chart_leads_to_its_case(visit, cases):
     page = visit()
-    assert eventually(lambda: page.evaluate("Boolean(window.Chart && Chart.getChart('chart-by-size'))"))
+    eventually(lambda: page.evaluate("Boolean(window.Chart && Chart.getChart('chart-by-size'))"))
     page.locator("#chart-by-size").scroll_into_view_if_needed()
     number = list(cases).index("2_5")  # alone down there
     x, y = page.evaluate(
         f"(() => {{ const p = Chart.getChart('chart-by-size').getDatasetMeta(0).data[{number}]; return [p.x, p.y]; }})()"
     )
     page.locator("#chart-by-size").click(position={"x": x, "y": y})
-    assert eventually(lambda: shown(page) == "2_5")
+    eventually(lambda: shown(page) == "2_5")
     choice(page, "Shown:").select_option("none")
     assert page.evaluate("Chart.getChart('chart-by-size').data.datasets.length") == 0
 

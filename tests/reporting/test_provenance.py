@@ -1,6 +1,5 @@
 """What the report says of the frames, the code and the cut-offs behind it."""
 
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,15 +10,15 @@ from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params.file import load_params
 from nerveseg.reporting.provenance import CutoffRow, origin_of
 from paths import ROOT
+from processes import run
+from repositories import make_repository, use_settings
 
 INFO = DatasetInfo("data/raw/clinic", InputSpec(96, 128, 80.0, 40.0), {"train": 10, "val": 3, "test": 4}, "ab" * 32)
 
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    for role in ("AUTHOR", "COMMITTER"):
-        for part in ("NAME", "EMAIL"):
-            monkeypatch.setenv(f"GIT_{role}_{part}", "test@localhost")
+    use_settings(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -28,11 +27,8 @@ def committed(folder, **files):
     for name, text in files.items():
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "file").write_text(text)
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a step"]):
-        subprocess.run(["git", *command], check=True)
-    return subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    make_repository(folder)
+    return run("git", "rev-parse", "--short", "HEAD", cwd=folder)
 
 
 def test_simulated_frames_are_called_simulated_and_others_by_their_folder(repository):

@@ -25,9 +25,11 @@ from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.loading import load_predictor
 from odd_files import dicom
 from paths import ROOT
+from processes import attempt, run
+from repositories import commit, make_repository
 from tiny_params import write_params
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("settings")]
 
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
 STAGES = (
@@ -60,24 +62,6 @@ SCORES = {
 OF_MODELS = {"presence_auc", "ece", "ece_doubtful"}
 LENGTHS = {key for key in SCORES if key.startswith(("hd95", "assd", "centroid_distance", "area_error"))}
 OUTLINED = "frames_outlined"
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "DVC_NO_ANALYTICS": "1",
-    **{f"GIT_{role}_{part}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")},
-}
-
-
-def run(workspace: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=workspace, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=900
-    )
-
-
-def succeed(workspace: Path, *command: str) -> str:
-    done = run(workspace, *command)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
 
 
 def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
@@ -89,21 +73,18 @@ def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
     write_params(folder / "params.yaml", {"tracking": {"enabled": True, "promote": True}, **changes})
-    for command in ("git init -q", "dvc init -q"):
-        succeed(folder, *command.split())
+    make_repository(folder, dvc=True)
     shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots", dirs_exist_ok=True)
-    for command in ("git add -A", "git commit -qm start"):
-        succeed(folder, *command.split())
+    commit(folder, "plots")
     return folder
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
+def workspace(tmp_path_factory, settings):
     """After one `dvc repro`, committed."""
     folder = new_workspace(tmp_path_factory.mktemp("pipeline") / "work")
-    succeed(folder, "dvc", "repro")
-    succeed(folder, "git", "add", "-A")
-    succeed(folder, "git", "commit", "-qm", "reproduced")
+    run("dvc", "repro", cwd=folder)
+    commit(folder, "reproduced")
     return folder
 
 
@@ -141,7 +122,7 @@ def test_a_registration_that_fails_is_told_and_costs_no_score(workspace, tmp_pat
         path.unlink()
     with (work / "src" / "nerveseg" / "registry" / "packaging.py").open("a") as code:
         code.write(f"\n\ndef save_served(*args, **options):\n    raise {error}\n")
-    done = run(work, "env", "PYTHONPATH=src", sys.executable, "-m", "nerveseg.pipeline", "evaluate")
+    done = attempt("env", "PYTHONPATH=src", sys.executable, "-m", "nerveseg.pipeline", "evaluate", cwd=work)
     assert done.returncode == 0, done.stderr
     assert told in done.stderr
     assert {path: path.read_bytes() for path in written} == written
@@ -207,7 +188,7 @@ def test_the_pictures_are_pictures_and_the_page_holds_them(workspace):
 
 
 def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(workspace):
-    tracked = succeed(workspace, "git", "ls-files", "data", "models", "metrics", "reports").split()
+    tracked = run("git", "ls-files", "data", "models", "metrics", "reports", cwd=workspace).split()
     given = {"data/.gitignore", "models/.gitignore", "models/fresh/README.md", "metrics/.gitignore", ".gitignore"}
     assert set(tracked) - given == {
         f"metrics/{name}"
@@ -215,7 +196,7 @@ def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(worksp
             "metrics.json", "cases.csv", "intervals.csv", "strata.csv", "calibration.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
         )
     }  # fmt: skip
-    assert not succeed(workspace, "git", "status", "--porcelain")
+    assert not run("git", "status", "--porcelain", cwd=workspace)
 
 
 def test_no_output_knows_where_or_when_it_was_made(workspace):
@@ -226,7 +207,7 @@ def test_no_output_knows_where_or_when_it_was_made(workspace):
 
 
 def test_a_second_repro_does_nothing(workspace):
-    assert "Data and pipelines are up to date." in succeed(workspace, "dvc", "repro")
+    assert "Data and pipelines are up to date." in run("dvc", "repro", cwd=workspace)
 
 
 def test_the_registered_challenger_and_the_champion_segment_as_the_model_of_the_pipeline(workspace, tmp_path):
@@ -240,8 +221,8 @@ def test_the_registered_challenger_and_the_champion_segment_as_the_model_of_the_
     assert (int(champion.version), champion.tags["nerveseg.gate"].split(",")[0]) == (1, "passed: the first champion")
     for model in ("models/exported", "models:/nerveseg@challenger", "models:/nerveseg@champion"):
         out = tmp_path / model.rpartition("/")[2]
-        succeed(
-            workspace, sys.executable, "-m", "nerveseg.cli", "predict", *map(str, frames), "--out", str(out), "--model", model
+        run(
+            sys.executable, "-m", "nerveseg.cli", "predict", *map(str, frames), "--out", str(out), "--model", model, cwd=workspace
         )  # fmt: skip
         masks.append({path.name: path.read_bytes() for path in out.glob("*_mask.png")})
     assert len(masks[0]) == 4
@@ -251,16 +232,16 @@ def test_the_registered_challenger_and_the_champion_segment_as_the_model_of_the_
 @pytest.fixture(scope="module")
 def experiment(workspace):
     """What `dvc exp run` with another learning rate printed, and its metrics; the workspace is put back after it."""
-    out = succeed(workspace, "dvc", "exp", "run", "-n", "slow", "-S", "lr=1e-5")
+    out = run("dvc", "exp", "run", "-n", "slow", "-S", "lr=1e-5", cwd=workspace)
     found = {
         "out": out,
         "lr": load_project_params(workspace / "params.yaml").lr,
         "metrics": metrics(workspace),
-        "diff": succeed(workspace, "dvc", "metrics", "diff", "--md"),
-        "back": succeed(workspace, "dvc", "exp", "run", "-S", "lr=0.01"),
+        "diff": run("dvc", "metrics", "diff", "--md", cwd=workspace),
+        "back": run("dvc", "exp", "run", "-S", "lr=0.01", cwd=workspace),
     }
-    succeed(workspace, "git", "checkout", "-q", ".")
-    succeed(workspace, "dvc", "checkout", "-q")
+    run("git", "checkout", "-q", ".", cwd=workspace)
+    run("dvc", "checkout", "-q", cwd=workspace)
     return found
 
 
@@ -327,7 +308,7 @@ def test_a_finished_pipeline_leaves_no_checkpoint(workspace):
 
 
 def test_the_plots_that_dvc_draws_find_their_columns(workspace):
-    page = Path(succeed(workspace, "dvc", "plots", "show").strip().removeprefix("file://"))
+    page = Path(run("dvc", "plots", "show", cwd=workspace).strip().removeprefix("file://"))
     text = page.read_text()
     for title in ("Dice while the U-Net trains", "Loss while the U-Net trains", "Refiner against critic"):
         assert title in text
@@ -339,23 +320,23 @@ def test_a_unet_goes_on_from_a_trained_one_and_trains_again_when_that_one_change
     shutil.copytree(workspace, work)
     shutil.copytree(work / "models" / "unet", work / "models" / "pretrained")
     trained = pd.read_csv(work / "metrics" / "unet_history.csv")["val_dice"].max()
-    out = succeed(work, "dvc", "exp", "run", "-S", "unet.init_from=models/pretrained", "-S", "lr=1e-6", "train_unet")
+    out = run("dvc", "exp", "run", "-S", "unet.init_from=models/pretrained", "-S", "lr=1e-6", "train_unet", cwd=work)
     assert "Running stage 'train_unet'" in out
     assert pd.read_csv(work / "metrics" / "unet_history.csv")["val_dice"].iloc[0] == pytest.approx(trained, abs=0.05)
-    assert not succeed(work, "dvc", "status", "train_unet").count("pretrained")
+    assert not run("dvc", "status", "train_unet", cwd=work).count("pretrained")
     config = work / "models" / "pretrained" / "segmenter.json"
     manifest = pd.read_csv(work / "data" / "processed" / "manifest.csv", dtype={"subject": str})
     content = json.loads(config.read_text())
     config.write_text(json.dumps(content | {"learnt_frames": sorted(manifest["pixels"].str[:16])}))
     list_files(config.parent)
-    done = run(work, "dvc", "repro", "train_unet")
+    done = attempt("dvc", "repro", "train_unet", cwd=work)
     assert (
         "models/pretrained has learnt from 10 of the 10 test frames, and so from 2 of the test subjects" in done.stderr
     )
     assert "epoch" not in done.stdout + done.stderr
     config.write_text("{}")
-    assert "modified:           models/pretrained" in succeed(work, "dvc", "status", "train_unet")
-    done = run(work, "dvc", "repro", "train_unet")
+    assert "modified:           models/pretrained" in run("dvc", "status", "train_unet", cwd=work)
+    done = attempt("dvc", "repro", "train_unet", cwd=work)
     assert done.returncode != 0
     assert "models/pretrained/segmenter.json is damaged or was changed" in done.stderr
 
@@ -367,7 +348,7 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     (work / "models" / "ensemble").mkdir()
     Ensemble({"one": model, "other": model}).save(work / "models" / "ensemble")
     change = ("-S", "evaluate.ensemble=models/ensemble")
-    out = succeed(work, "dvc", "exp", "run", *change)
+    out = run("dvc", "exp", "run", *change, cwd=work)
     assert "Stage 'train_gan' didn't change, skipping" in out
     scores = metrics(work)
     assert (scores["shipped"]["source"], scores["shipped"]["arm"]) == ("ensemble", None)
@@ -385,7 +366,7 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     config.write_text(json.dumps(content))
     for folder in (config.parent, work / "models" / "ensemble" / "members" / "other", work / "models" / "ensemble"):
         list_files(folder)
-    done = run(work, "dvc", "repro", "evaluate")
+    done = attempt("dvc", "repro", "evaluate", cwd=work)
     assert done.returncode != 0
     assert (
         f"models/ensemble has learnt from 1 of the 10 test frames, and so from 1 of the test subjects ({tested})"
@@ -398,18 +379,18 @@ def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
     copy = new_workspace(tmp_path / "copy", tracking={"enabled": False})
     marked = copy / "src" / "nerveseg" / "params" / "file.py"
     marked.write_text(marked.read_text() + "\nprint('the copy speaks')\n")
-    assert "the copy speaks" in succeed(copy, "dvc", "repro", "phantom")
+    assert "the copy speaks" in run("dvc", "repro", "phantom", cwd=copy)
 
 
 def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace):
     gate = (sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD")
-    assert "passed" in succeed(workspace, *gate)
+    assert "passed" in run(*gate, cwd=workspace)
     path = workspace / "metrics" / "cases.csv"
     before = path.read_text()
     worse = pd.read_csv(path, dtype={"subject": str})
     worse.loc[(worse["model"] == "exported") & worse["has_nerve"], "dice"] -= 0.02
     worse.to_csv(path, index=False)
-    done = run(workspace, *gate)
+    done = attempt(*gate, cwd=workspace)
     path.write_text(before)
     assert done.returncode == 1
     assert "failed against HEAD: dice_nerve fell by 0.0200" in done.stdout
@@ -418,7 +399,7 @@ def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace):
 def kill_while_it_trains(workspace: Path, stage: str, *command: str) -> None:
     """Start a command, and end it and all that it started at once after the first epoch of a stage."""
     process = subprocess.Popen(
-        command, cwd=workspace, env=ENVIRONMENT, start_new_session=True,
+        command, cwd=workspace, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not list((workspace / ".nerveseg" / "checkpoints").glob(f"{stage}-*.npz")) and process.poll() is None:
@@ -434,7 +415,7 @@ def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_
     kill_while_it_trains(other, "train_gan", "dvc", "repro")
     assert (other / "models" / "unet").exists()
     assert not (other / "models" / "gan").exists()
-    assert "going on after epoch" in succeed(other, "dvc", "repro")
+    assert "going on after epoch" in run("dvc", "repro", cwd=other)
     assert (other / "metrics" / "metrics.json").read_bytes() == (workspace / "metrics" / "metrics.json").read_bytes()
     assert not (other / "mlflow.db").exists()
     for output in ("models/unet", "models/gan", "models/exported", "metrics", "reports"):
@@ -453,13 +434,13 @@ def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_ano
     work = shutil.copytree(workspace, tmp_path / "work")
     command = ("dvc", "exp", "run", "--temp", "-n", "in-a-copy", "-S", "lr=0.02", "-S", "unet.epochs=8", "train_unet")
     kill_while_it_trains(work, "train_unet", *command)
-    assert "going on after epoch" in succeed(work, *command)
+    assert "going on after epoch" in run(*command, cwd=work)
     assert list((work / ".nerveseg" / "checkpoints").iterdir()) == []
 
 
 def test_without_a_critic_the_pipeline_has_the_control_alone(workspace, tmp_path):
     work = shutil.copytree(workspace, tmp_path / "work")
-    succeed(work, "dvc", "exp", "run", "-S", "gan.critic=none")
+    run("dvc", "exp", "run", "-S", "gan.critic=none", cwd=work)
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet_untuned", "unet", "control"}
     assert set(metrics(work)["degraded"]) == {"unet_untuned", "unet", "control"}
     assert "against a critic" not in (work / "reports" / "index.html").read_text()
@@ -470,7 +451,7 @@ def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_
     write_params(tmp_path / "params.yaml")
     text = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("bootstrap: 100", "bootstrap: 1"))
-    done = run(tmp_path, sys.executable, str(ROOT / "stages" / f"{stage}.py"))
+    done = attempt(sys.executable, str(ROOT / "stages" / f"{stage}.py"), cwd=tmp_path)
     assert done.returncode == 1
     assert "evaluate.bootstrap is 1; input should be greater than or equal to 100" in done.stderr
     assert "Traceback" not in done.stderr
@@ -495,17 +476,16 @@ def test_frames_of_one_s_own_run_by_a_change_of_params_alone_whatever_they_are_c
         shutil.copy(path, own / f"{frame}_mask.tif")
         lines.append(f"{frame},{named}")
     (own / "subjects.csv").write_text("\n".join(lines))
-    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[NA,'007']")
+    out = run("dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[NA,'007']", cwd=work)
     assert "12 pairs, 6 subjects" in out
     scores = metrics(work)
     assert scores["unet"]["presence_specificity"] is None
     assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2} | {
         "frames_outlined_by_all": scores["counts"]["frames_outlined_by_all"]
     }
-    assert not succeed(work, "git", "ls-files", "data/raw").strip()
-    succeed(work, "git", "add", "-A")
-    succeed(work, "git", "commit", "-qm", "own")
-    assert "passed" in succeed(work, sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD")
+    assert not run("git", "ls-files", "data/raw", cwd=work).strip()
+    commit(work, "own")
+    assert "passed" in run(sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD", cwd=work)
     parts = read_csv(work / "metrics" / "strata.csv").query("stratum == 'subject'")["part"]
     assert set(parts) == {"NA", "007"}
     tested = read_csv(work / "metrics" / "cases.csv").query("model == 'exported'")
@@ -550,12 +530,12 @@ def test_the_same_frames_in_another_layout_are_packed_the_same(kaggle_folder, tm
     work = new_workspace(tmp_path / "work", tracking={"enabled": False})
     source = kaggle_folder(frames=2)
     shutil.copytree(source, work / "data" / "raw" / "kaggle")
-    succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/kaggle", "preprocess")
+    run("dvc", "exp", "run", "-S", "data.dir=data/raw/kaggle", "preprocess", cwd=work)
     expected = packed(work)
     assert len(expected) == 12
     for layout in ("frames beside masks", "images and masks", "DICOM"):
         laid_out(layout, source, work / "data" / "raw" / layout)
-        out = succeed(work, "dvc", "exp", "run", "-S", f"data.dir=data/raw/{layout}", "preprocess")
+        out = run("dvc", "exp", "run", "-S", f"data.dir=data/raw/{layout}", "preprocess", cwd=work)
         assert f"{layout} layout, 12 pairs, 6 subjects" in out
         assert packed(work) == expected
 
@@ -563,7 +543,7 @@ def test_the_same_frames_in_another_layout_are_packed_the_same(kaggle_folder, tm
 def test_the_whole_pipeline_runs_on_dicom_and_no_patient_s_name_goes_into_it(kaggle_folder, tmp_path):
     work = new_workspace(tmp_path / "work", tracking={"enabled": False})
     laid_out("DICOM", kaggle_folder(frames=2), work / "data" / "raw" / "clinic")
-    out = succeed(work, "dvc", "exp", "run", "-S", "data.dir=data/raw/clinic")
+    out = run("dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", cwd=work)
     assert "DICOM layout, 12 pairs, 6 subjects" in out
     assert metrics(work)["counts"]["frames"] == 4
     assert (work / "reports" / "index.html").is_file()

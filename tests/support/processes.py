@@ -37,15 +37,17 @@ def started(command: Sequence[object], **options: Any) -> Iterator["subprocess.P
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait until it holds; what a stage tells is delivered beside it."""
-    until = time.monotonic() + PATIENCE
+def eventually(condition: Callable[[], object], *needed: "subprocess.Popen[str]", within: float = PATIENCE) -> None:
+    """Wait until it holds; the processes that are needed for that must not end before."""
+    until = time.monotonic() + within
     while not condition():
         assert time.monotonic() < until
-        time.sleep(0.1)
+        for process in needed:
+            assert process.poll() is None, process.stdout.read() if process.stdout else process.args
+        time.sleep(0.05)
 
 
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+        return int(free.getsockname()[1])

@@ -8,8 +8,7 @@ from typing import Any
 from processes import run
 
 FOREIGN = ("AWS_", "DVC_", "GIT_", "GITHUB_", "MLFLOW_")
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
+SETTINGS = {
     **{f"GIT_{role}_{part}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")},
     "GIT_CONFIG_GLOBAL": os.devnull,
     "DVC_NO_ANALYTICS": "1",
@@ -18,13 +17,12 @@ ENVIRONMENT = {
 }
 
 
-def use_environment(monkeypatch) -> None:
-    """That of a machine on which nobody has set anything."""
-    for name in os.environ.keys() - ENVIRONMENT.keys():
-        if name.startswith(FOREIGN):
-            monkeypatch.delenv(name)
-    for name in ENVIRONMENT.keys() - {"PYTEST_CURRENT_TEST"}:
-        monkeypatch.setenv(name, ENVIRONMENT[name])
+def use_settings(monkeypatch) -> None:
+    """Of a machine on which nobody has set anything else."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        monkeypatch.delenv(name)
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
 
 
 def commit(folder: Path, message: str = "change", **options: Any) -> str:
@@ -35,7 +33,7 @@ def commit(folder: Path, message: str = "change", **options: Any) -> str:
 
 
 def make_repository(folder: Path, *, dvc: bool = False, **options: Any) -> Path:
-    """Make a repository of a folder that exists, with all that is in it as the first commit of its branch main."""
+    """Make a repository of a folder that exists; all that is in it is the first commit of its branch main."""
     run("git", "init", "-q", "-b", "main", cwd=folder, **options)
     if dvc:
         run("dvc", "init", "-q", cwd=folder, **options)

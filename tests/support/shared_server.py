@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from processes import PATIENCE, free_port
+
 BUCKET = "team"
-PATIENCE = 180.0  # seconds; for what hangs, not for what is slow on a busy machine
 _KEYS = {"AWS_ACCESS_KEY_ID": "store", "AWS_SECRET_ACCESS_KEY": "of-the-store", "AWS_DEFAULT_REGION": "us-east-1"}
 _DEBIAN = Path("/usr/lib/postgresql")  # where Debian and Ubuntu keep each version's programs, off the PATH
 
@@ -205,12 +205,6 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
         yield store
     finally:
         _kill(process)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def _account() -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from paths import ROOT
 from processes import run
-from repositories import commit, make_repository, use_environment
+from repositories import commit, make_repository, use_settings
 
 DIGEST = "0123456789abcdef0123456789abcdef.dir"
 STAGE = """
@@ -36,7 +36,7 @@ stages:
 
 def made_repository(folder: Path, monkeypatch) -> Path:
     """A repository of that pipeline, as the working directory."""
-    use_environment(monkeypatch)
+    use_settings(monkeypatch)
     folder.mkdir()
     monkeypatch.chdir(folder)
     shutil.copy(ROOT / "params.yaml", folder)

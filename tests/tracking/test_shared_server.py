@@ -17,13 +17,12 @@ from nerveseg.registry.download import PREDICTOR, downloaded
 from nerveseg.saved_models.loading import load_predictor
 from nerveseg.tracking.journal import FOLDER
 from nerveseg.tracking.mirror import stage_run
-from processes import eventually
+from processes import PATIENCE, eventually
 from shared_server import MEMBER, Login, postgresql_programs, shared_server
 from tiny_params import write_params
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 300  # seconds; for what hangs, not for what is slow on a busy machine
 EPOCHS = 30
 STAGE = f"""
 from pathlib import Path
@@ -224,11 +223,7 @@ def epochs_of(name) -> int:
 def wait_for_epochs(stages, more) -> None:
     """Until each has told of so many more."""
     wanted = {name: epochs_of(name) + more for name in stages}
-    until = time.monotonic() + PATIENCE
-    while any(epochs_of(name) < count for name, count in wanted.items()):
-        assert time.monotonic() < until
-        assert all(stage.poll() is None for stage in stages.values()), "a stage ended"
-        time.sleep(0.05)
+    eventually(lambda: all(epochs_of(name) >= count for name, count in wanted.items()), *stages.values())
 
 
 def assert_all_arrived(experiment, names) -> None:
