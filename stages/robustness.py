@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.dataset.info import DatasetInfo, shards
+from nerveseg.dataset.info import DatasetInfo, prepared, shards
+from nerveseg.dataset.leakage import check_unseen
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import ENSEMBLE
 from nerveseg.evaluation.robustness import ablation_table
 from nerveseg.evaluation.test_set import HeldOut
-from nerveseg.files.atomic import only_writer, write_csv
+from nerveseg.files.atomic import only_writer, read_csv, write_csv
 from nerveseg.inference.postprocessing import Estimate
 from nerveseg.params.fields import FRESH
 from nerveseg.params.file import load_params
@@ -35,6 +36,9 @@ def robustness() -> None:
         arms = Arms.load(ARMS, Segmenter.load(UNET))
         named = params.evaluate.ensemble
         others = {} if named == FRESH else {ENSEMBLE: load_trained(Path(named))}
+        manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))
+        for model in (arms.unet, *others.values()):
+            check_unseen(model.learnt_frames, manifest, UNET if model is arms.unet else named)
         cutoffs = arms.cutoffs | {name: model.cutoffs for name, model in others.items()}
 
         def look(frames: NDArray[np.uint8]) -> dict[str, Iterator[Estimate]]:

@@ -44,7 +44,20 @@ def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[fl
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
         predictor, identity = (
             load_predictor(folder),
-            digest_of({}, [folder], ("imaging", "dataset", "inference", "saved_models", "file_prediction")),
+            digest_of(
+                {},
+                [folder],
+                (
+                    "imaging",
+                    "dataset",
+                    "inference",
+                    "refinement",
+                    "saved_models",
+                    "training",
+                    "unet",
+                    "file_prediction",
+                ),
+            ),
         )
     grey_range = GreyRange.said(levels) if levels else predictor.grey_range
     done, failed = write_predictions(sources, output, predictor, identity, grey_range, kaggle=kaggle)

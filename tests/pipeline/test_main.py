@@ -172,3 +172,13 @@ def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo):
     stage(repo, "export", SAYS + "progress.facts({'layers': 20})\nimport sys\nassert 'mlflow' not in sys.modules")
     subprocess.run([sys.executable, "stages/export.py"], check=True, timeout=PATIENCE)
     assert not (repo / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("typed", [[], ["augmnt"], ["augment", "evaluate"]])
+def test_a_stage_that_is_not_there_is_refused_with_those_that_are(repo, typed):
+    stage(repo, "augment", "")
+    done = subprocess.run([*RUNNER, *typed], capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: `python -m nerveseg.pipeline` was given")
+    assert "give it one stage: augment" in done.stderr
+    assert not (repo / "mlflow.db").exists()

@@ -4,6 +4,7 @@ The script knows nothing of MLflow. What befalls MLflow costs it nothing but whe
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from nerveseg.errors import told_plainly
@@ -51,8 +52,23 @@ def main() -> None:
     with told_plainly():
         end_cleanly()
         end_with_the_pipeline()
-        (stage,) = sys.argv[1:]
-        run_stage(stage, load_project_params())
+        run_stage(_stage(sys.argv[1:]), load_project_params())
+
+
+def _stage(typed: Sequence[str]) -> str:
+    """The stage that was asked for.
+
+    Raises:
+        SystemExit: not one was, or there is none of that name.
+    """
+    known = sorted(path.stem for path in Path("stages").glob("*.py"))
+    if len(typed) == 1 and typed[0] in known:
+        return typed[0]
+    named = " ".join(typed) or "nothing"
+    raise SystemExit(
+        f"error: `python -m nerveseg.pipeline` was given {named}; give it one stage"
+        + (f": {', '.join(known)}" if known else ", in the repository's root, which has a folder stages")
+    )
 
 
 if __name__ == "__main__":

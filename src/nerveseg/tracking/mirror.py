@@ -5,7 +5,7 @@ named after the DVC experiment or the commit; each stage that runs in it is a ne
 of its own, so it finds its parent by the tag `nerveseg.execution`, which names the process that started all of
 them. A training that was stopped and goes on continues its run, and the parent of it. `metrics.json` is the truth and
 MLflow a copy of it: nothing comes back from here into an output. A stage writes a journal, which a process beside it delivers,
-and whatever befalls the two costs a warning, not the stage (`outbox`). Only `tracking_*` modules know MLflow, and they import it inside functions, since that takes
+and whatever befalls the two costs a warning, not the stage (`outbox`). Only the packages that look on know MLflow, and they import it inside functions, since that takes
 a second.
 """
 
