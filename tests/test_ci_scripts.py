@@ -101,7 +101,7 @@ def test_an_improvement_passes_and_its_comment_has_the_tables_and_the_picture(cl
     gate, scores, parameters = re.split("### (?:Scores|Parameters)", comment)
     main = run("git", "rev-parse", "--short", "origin/main", cwd=clone)
     assert gate.startswith(
-        f"### Gate against {main} (start)\n\n✅ passed against {main}: dice\\_nerve changed by +0.0200"
+        f"### Gate against {main} (reproduced)\n\n✅ passed against {main}: dice\\_nerve changed by +0.0200"
     )
     here = json.loads((ROOT / "metrics" / "metrics.json").read_text())["exported"]["dice_nerve"]
     row = f"| all | dice\\_nerve | 94 | 32 | {here:.4f} | {here + 0.02:.4f} | +0.0200 |"

@@ -28,7 +28,7 @@ from nerveseg.live_view.sources import WRITTEN_IN, frames_of
 from nerveseg.saved_models.openvino_export import export
 from odd_files import dicom
 from paths import ROOT
-from processes import PATIENCE, free_port, started
+from processes import PATIENCE, free_port, run, started
 
 FRAME, MASK = simulated_frame((48, 80), nerve=True, seed=1)
 
@@ -348,11 +348,7 @@ def command(*arguments):
 def test_the_command_says_at_its_end_how_many_frames_it_dropped(exported, tmp_path):
     path = video(tmp_path / "loop.avi", [FRAME] * 20, 30)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        command(path, "--model", exported, "--port", free_port()), env=environment, capture_output=True, text=True,
-        check=True, timeout=PATIENCE,
-    )  # fmt: skip
-    first, last = done.stdout.splitlines()
+    first, last = run(*command(path, "--model", exported, "--port", free_port()), env=environment).splitlines()
     assert first.startswith(f"{path} is outlined at http://127.0.0.1:")
     shown, dropped = int(last.split()[0]), int(last.split(", ")[1].split()[0])
     assert shown + dropped == 20

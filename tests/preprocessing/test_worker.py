@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import numpy as np
@@ -8,11 +7,12 @@ from nerveseg.preprocessing.layouts import Source
 from nerveseg.preprocessing.sources import Reading
 from nerveseg.preprocessing.worker import prepare
 from odd_files import SIZE, blob, encoded, picture
+from processes import run
 
 
 def test_a_worker_loads_neither_tensorflow_nor_pandas():
     code = "import sys, nerveseg.preprocessing.worker; print(sorted({'tensorflow', 'pandas', 'pydantic'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert run(sys.executable, "-c", code) == "[]"
 
 
 def test_what_is_kept_of_a_frame_is_what_the_files_hold(tmp_path):

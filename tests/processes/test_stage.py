@@ -14,7 +14,7 @@ from nerveseg.errors import DisturbedError
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import undisturbed
 from paths import ROOT
-from processes import PATIENCE, started
+from processes import PATIENCE, attempt, started
 
 STAGE = """
 import sys, time
@@ -97,9 +97,7 @@ def test_a_stage_that_is_asked_to_end_cleans_up_and_says_so(workspace):
 def test_a_second_process_is_told_which_one_writes_and_harms_nothing(workspace):
     with stage_by_hand() as first:
         begun(first)
-        second = subprocess.run(
-            [sys.executable, "stage.py"], check=False, capture_output=True, text=True, timeout=PATIENCE
-        )
+        second = attempt(sys.executable, "stage.py")
         assert second.returncode == 1
         assert second.stderr == f"error: another process (PID {first.pid}) is writing out; end it or wait\n"
         assert f".out.{first.pid}.part" in left_in(workspace)

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -25,6 +24,7 @@ from nerveseg.registry.project_params import load_project_params
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.tracking.mirror import stage_run
 from paths import ROOT
+from processes import attempt, run
 
 pytestmark = pytest.mark.slow
 
@@ -124,10 +124,7 @@ def test_nothing_but_the_progress_of_predicting_is_on_stderr(frames, tmp_path):
     environment = {key: value for key, value in environment.items() if not key.startswith(("MLFLOW_", "TF_CPP"))}
     for version, code, expected in (("1", 0, "predicting:"), ("9", 1, "error: models:/nerveseg/9: ")):
         command = ["predict", str(frames), "--out", str(tmp_path / version), "--model", f"models:/nerveseg/{version}"]
-        done = subprocess.run(
-            [sys.executable, "-m", "nerveseg.cli", *command],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600,
-        )  # fmt: skip
+        done = attempt(sys.executable, "-m", "nerveseg.cli", *command, cwd=tmp_path, env=environment)
         assert done.returncode == code, done.stderr
         lines = [line for line in done.stderr.replace("\r", "\n").split("\n") if line]
         assert lines
@@ -238,7 +235,4 @@ def test_a_registered_model_runs_the_code_that_it_was_registered_with(tmp_path):
     with downloaded("models:/nerveseg/1", MODEL) as folder:
         script = f"import mlflow; mlflow.pyfunc.load_model({str(folder)!r}); import nerveseg; print(nerveseg.__file__)"
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment, timeout=600
-        )
-        assert done.stdout.strip() == str(folder / "code" / "nerveseg" / "__init__.py")
+        assert run(sys.executable, "-c", script, env=environment) == str(folder / "code" / "nerveseg" / "__init__.py")

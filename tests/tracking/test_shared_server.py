@@ -17,7 +17,7 @@ from nerveseg.registry.download import PREDICTOR, downloaded
 from nerveseg.saved_models.loading import load_predictor
 from nerveseg.tracking.journal import FOLDER
 from nerveseg.tracking.mirror import stage_run
-from processes import PATIENCE, eventually
+from processes import PATIENCE, attempt, eventually, run
 from shared_server import MEMBER, Login, postgresql_programs, shared_server
 from tiny_params import write_params
 
@@ -280,12 +280,12 @@ def test_what_a_stage_told_a_dead_server_is_sent_by_sync_when_it_is_back(fragile
         assert_one_warning(finished(stage))
     assert len(list(Path(FOLDER).glob("*"))) == 2
 
-    failed = subprocess.run(SYNC, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    failed = attempt(*SYNC)
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: ")
     assert len(failed.stderr.splitlines()) == 1
     fragile.start()
-    assert "2 stages" in subprocess.run(SYNC, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    assert "2 stages" in run(*SYNC)
     assert not list(Path(FOLDER).glob("*"))
     assert_all_arrived(experiment, stages)
 
