@@ -219,7 +219,7 @@ def test_a_registered_model_brings_its_cases_its_card_its_requirements_and_where
         assert pd.read_csv(file)["model"].tolist() == ["first"]
     with downloaded("models:/nerveseg/1", MODEL) as folder:
         assert (folder / "README.md").read_text() == "A card."
-        assert (folder / "code" / "nerveseg" / "served.py").is_file()
+        assert (folder / "code" / "nerveseg" / "registry" / "pyfunc_model.py").is_file()
         assert not list((folder / "code").rglob("__pycache__"))
         pinned = dict(line.split("==") for line in (folder / "requirements.txt").read_text().splitlines())
         assert pinned["openvino"] == metadata.version("openvino")
