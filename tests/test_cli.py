@@ -138,6 +138,7 @@ def test_predict_reads_all_files_on_one_scale_and_says_which(model, tmp_path, ca
     assert "give the level that is black, then a greater one" in f"{code}{capsys.readouterr()}"
 
 
+@pytest.mark.slow
 def test_predict_takes_an_ensemble_which_says_the_mean_of_its_members(kaggle_folder, model, tmp_path):
     (tmp_path / "ensemble").mkdir()
     Ensemble({"one": Segmenter.load(model), "other": Segmenter.load(model)}).save(tmp_path / "ensemble")
@@ -149,6 +150,7 @@ def test_predict_takes_an_ensemble_which_says_the_mean_of_its_members(kaggle_fol
     pd.testing.assert_frame_equal(*tables)
 
 
+@pytest.mark.slow
 def test_predict_takes_the_config_file_of_a_model_for_its_folder(kaggle_folder, model, tmp_path):
     (tmp_path / "ensemble").mkdir()
     Ensemble({"one": Segmenter.load(model)}).save(tmp_path / "ensemble")
@@ -268,6 +270,7 @@ def test_predict_makes_no_submission_of_images_without_a_number(kaggle_folder, m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_predict_goes_on_where_it_stopped_and_ends_as_one_that_was_not(
     kaggle_folder, model, tmp_path, monkeypatch
 ):
@@ -285,6 +288,7 @@ def test_an_interrupted_predict_goes_on_where_it_stopped_and_ends_as_one_that_wa
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["model", "file", "config for its folder"])
 def test_an_interrupted_predict_does_again_what_changed_since(kaggle_folder, model, tmp_path, monkeypatch, change):
     folder = kaggle_folder(subjects=[1])

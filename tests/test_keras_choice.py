@@ -9,6 +9,8 @@ import pytest
 from paths import ROOT
 from processes import attempt
 
+pytestmark = pytest.mark.slow
+
 
 def test_importing_nerveseg_first_gives_keras_2():
     done = attempt(sys.executable, "-c", "import nerveseg, tensorflow as tf; print(tf.keras.Model.__module__)")

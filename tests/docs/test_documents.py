@@ -136,6 +136,7 @@ def test_the_figures_of_the_report_are_those_of_the_reference():
     assert set(described()["files"]["reports/"]["inside"]) == {"index.html", *FIGURES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(MADE))
 def test_the_output_that_documents_show_is_what_the_command_prints(command):
     expected = MADE[command]().strip()

@@ -22,6 +22,8 @@ from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 from paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PARAMS = load_params(ROOT / "params.yaml")
 UNET = PARAMS.unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 SEARCH = PARAMS.postprocess.model_copy(

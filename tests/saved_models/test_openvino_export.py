@@ -24,6 +24,8 @@ from odd_files import flip_a_bit
 from paths import ROOT
 from processes import run
 
+pytestmark = pytest.mark.slow
+
 LEVELS = VAL.frames[..., np.newaxis].astype(np.float32)
 TOLERANCE = 1e-4  # of probabilities; float32 sums in another order
 
@@ -142,7 +144,6 @@ def test_layers_go_back_to_float32_where_int8_costs_too_much(tmp_path):
     assert found.int8_layers < found.layers
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("params", [FLOAT, INT8])
 def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path, params):
     segmenter(4).save(tmp_path)

@@ -18,6 +18,8 @@ from nerveseg.unet.network import build_unet
 from nerveseg.unet.training import SupervisedTraining
 from paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PARAMS = load_params(ROOT / "params.yaml")
 PLAIN = PARAMS.unet.model_copy(update={"base_filters": 4, "max_filters": 8, "epochs": 1, "batch_size": 4})
 SIZE = (64, 96)

@@ -228,6 +228,7 @@ def held_for_poor(refiner, said):
     return refiner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("encoder", ["plain", "resnet18", "efficientnetb0"])
 def test_an_untrained_refiner_is_the_identity_and_some_of_its_copy_of_the_unet_learns(policy, encoder):

@@ -200,6 +200,7 @@ def test_precision_follows_params_and_where_it_is_auto_the_processor(monkeypatch
     assert keras_policy("auto") == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [2, 4])
 def test_no_sum_in_a_step_depends_on_timing(data, tiny, parts):
     rounds, _, info = data
@@ -211,6 +212,7 @@ def test_no_sum_in_a_step_depends_on_timing(data, tiny, parts):
     assert found == []
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_steps_by_the_mean_of_their_gradients(data, tiny):
     """Adam's first moments after a first step are a tenth of the gradients."""
     rounds, _, info = data
