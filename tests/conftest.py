@@ -1,4 +1,4 @@
-"""Small data made on the spot: frames of filtered noise in which a bright ellipse is the nerve."""
+"""Fixtures, and what holds for every test: small data made on the spot, no settings of whoever runs the tests."""
 
 import os
 import signal
