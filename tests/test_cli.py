@@ -384,3 +384,20 @@ def test_one_is_no_plural(tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.startswith("Kaggle layout, 1 pair, 1 subject\n")
     assert "1 file cannot be used" in out
+
+
+def test_a_command_in_a_folder_that_was_deleted_says_so(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert (
+        nerveseg("check", "frames")
+        == "error: the current folder was deleted; go into one that is there and type it again"
+    )
+
+
+@pytest.mark.parametrize("limit", ["nan", "1e400", "0", "-1", "large"])
+def test_serve_takes_no_limit_that_no_request_can_have(capsys, limit):
+    assert nerveseg("serve", "--model", "models:/nerveseg/1", f"--limit={limit}") == 2
+    assert f"argument --limit: {limit} is no size in MB" in capsys.readouterr().err

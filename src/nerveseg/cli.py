@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nerveseg import commands
 from nerveseg.errors import told_plainly
-from nerveseg.invocation import Parser, Typed
+from nerveseg.invocation import Parser, Typed, megabytes
 
 EXPORTED = Path("models/exported")  # no text: argparse would take it for what was typed in the current folder
 
@@ -76,7 +76,7 @@ def command_line(typed: Typed) -> Parser:
     )
     serving.add_argument("--port", type=int, default=5001, help="port on 127.0.0.1 (default: %(default)s)")
     serving.add_argument(
-        "--limit", type=float, default=20.0, metavar="MB", help="size of the largest request (default: %(default)g)"
+        "--limit", type=megabytes, default=20.0, metavar="MB", help="size of the largest request (default: %(default)g)"
     )
     sweeping = command("sweep", "search for better params with Optuna; each trial is a DVC experiment")
     sweeping.add_argument("name", help="name of the sweep; its experiments are called NAME-0, NAME-1, ...")
@@ -131,12 +131,12 @@ def command_line(typed: Typed) -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command_line(Typed())
-    given = parser.parse_args(arguments)
-    if given.run is None:
-        parser.print_help()
-        sys.exit(0)
     with told_plainly():
+        parser = command_line(Typed())
+        given = parser.parse_args(arguments)
+        if given.run is None:
+            parser.print_help()
+            sys.exit(0)
         sys.exit(given.run(given))
 
 

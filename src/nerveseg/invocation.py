@@ -7,6 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from nerveseg.errors import DatasetError
+
+SMALLEST_MB, LARGEST_MB = 0.01, 100_000
+
 
 class Parser(argparse.ArgumentParser):
     """Suggests the command that a wrong one may have meant."""
@@ -20,14 +24,33 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
 
+def megabytes(text: str) -> float:
+    """A size above 0 that a machine can have."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not SMALLEST_MB <= size <= LARGEST_MB:
+        raise argparse.ArgumentTypeError(
+            f"{text} is no size in MB; give a number from {SMALLEST_MB:g} to {LARGEST_MB:,}"
+        )
+    return size
+
+
 class Typed:
     """What the user typed, seen from the root of the repository around the folder where they typed it.
 
     Where there is one, making this goes there.
+
+    Raises:
+        DatasetError: the current folder is no more.
     """
 
     def __init__(self) -> None:
-        self._here = here = Path.cwd()
+        try:
+            self._here = here = Path.cwd()
+        except FileNotFoundError:
+            raise DatasetError("the current folder was deleted; go into one that is there and type it again") from None
         around = (folder for folder in [here, *here.parents] if (folder / "params.yaml").is_file())
         self._root = next((folder for folder in around if folder == here or (folder / "dvc.yaml").is_file()), here)
         os.chdir(self._root)

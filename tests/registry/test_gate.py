@@ -295,6 +295,17 @@ def test_the_command_tells_a_file_that_is_no_table(repository):
     assert "metrics/cases.csv is no table of cases (" in refusal("main")
     path.write_text("frame,subject\n1_1,1\n")
     assert "metrics/cases.csv has no row of `exported`" in refusal("main")
+    path.write_bytes(b"frame,subject\n\xff\xfe,1\n")
+    assert "metrics/cases.csv is no table of cases (" in refusal("main")
+
+
+@pytest.mark.parametrize("dice", ["inf", "5", "-0.1", "", "abc"])
+def test_the_command_judges_no_dice_that_there_cannot_be(repository, dice):
+    table = cases().astype({"dice": object})
+    table.loc[table.index[0], "dice"] = dice
+    write(repository, table)
+    told = "metrics/cases.csv has a Dice of `exported` that is no number from 0 to 1"
+    assert told in refusal("main")
 
 
 def test_the_command_tells_other_test_data_otherwise_than_a_failure(repository, capsys):

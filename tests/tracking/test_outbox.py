@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -254,7 +255,8 @@ def test_a_locked_database_costs_one_line_and_keeps_its_runs(repo, params, caplo
     with locked(repo / "mlflow.db"), stage_run("evaluate", params) as tracked:
         tracked.log_scores({"unet": {"dice": 0.7}})
     (warning,) = warnings_of(caplog)
-    assert "does not answer (database is locked)" in warning
+    # Two clocks of 5 seconds run at once: SQLite's own and that of whoever asks.
+    assert re.search(r"does not answer \((database is locked|no answer within 5 s)\)", warning)
     assert "Traceback" not in capfd.readouterr().err
     assert synced() == 0
     [(parent, stages)] = runs_of(repo)

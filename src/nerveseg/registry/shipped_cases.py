@@ -6,6 +6,7 @@ They are the rows of `exported` in `metrics/cases.csv`, a frame each, with `fram
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from nerveseg.errors import ComparisonError, RepositoryError
@@ -21,7 +22,7 @@ def cases_here() -> pd.DataFrame:
     """Raises ComparisonError: there are none."""
     if not PATH.is_file():
         raise ComparisonError(f"{PATH} was not found; run `dvc repro` first, from the repository's root")
-    return _shipped(PATH.read_text(encoding="utf-8"), str(PATH))
+    return _shipped(PATH.read_bytes(), str(PATH))
 
 
 def cases_of(base: str) -> pd.DataFrame:
@@ -33,7 +34,7 @@ def cases_of(base: str) -> pd.DataFrame:
     """
     if is_uri(base):
         with downloaded(base, CASES) as file:
-            return _shipped(file.read_text(encoding="utf-8"), f"{CASES} of {base}")
+            return _shipped(file.read_bytes(), f"{CASES} of {base}")
     try:
         git("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
     except RepositoryError as error:
@@ -48,16 +49,21 @@ def cases_of(base: str) -> pd.DataFrame:
         raise ComparisonError(
             f"{base} has no {PATH}; run `dvc repro` there and commit it, or name a commit that has it"
         ) from None
-    return _shipped(content, f"{PATH} of {base}")
+    return _shipped(content.encode(), f"{PATH} of {base}")
 
 
-def _shipped(content: str, source: str) -> pd.DataFrame:
+def _shipped(content: bytes, source: str) -> pd.DataFrame:
     try:
-        table = read_csv(io.StringIO(content))
-    except ValueError as error:  # pandas' own errors are ValueErrors
+        table = read_csv(io.StringIO(content.decode()))
+    except ValueError as error:  # as are pandas' own errors, and bytes that are no text
         raise ComparisonError(f"{source} is no table of cases ({error}); make it again with `dvc repro`") from None
     if "model" not in table or not (ships := table["model"] == SHIPPED).any():
         raise ComparisonError(
             f"{source} has no row of `{SHIPPED}`, the model that ships; make it again with `dvc repro`"
+        )
+    scores = pd.to_numeric(table.loc[ships, "dice"], errors="coerce") if "dice" in table else pd.Series([np.nan])
+    if not scores.between(0.0, 1.0).all():
+        raise ComparisonError(
+            f"{source} has a Dice of `{SHIPPED}` that is no number from 0 to 1; make it again with `dvc repro`"
         )
     return table[ships]
