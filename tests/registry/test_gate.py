@@ -289,6 +289,10 @@ def test_the_command_tells_where_a_commit_or_this_folder_has_no_cases(repository
     assert "main has no metrics/cases.csv; run `dvc repro` there and commit it" in refusal("main")
 
 
+def test_the_command_tells_a_base_that_is_empty(repository):
+    assert "the base to compare with is empty" in refusal("")
+
+
 def test_the_command_tells_a_file_that_is_no_table(repository):
     path = repository / "metrics" / "cases.csv"
     path.write_text("")

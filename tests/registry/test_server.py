@@ -40,7 +40,7 @@ from nerveseg.registry.server_requests import PIXELS, ROWS
 from nerveseg.saved_models.loading import load_predictor
 from nerveseg.saved_models.openvino_export import export
 from paths import ROOT
-from processes import PATIENCE, eventually, free_port, started
+from processes import PATIENCE, attempt, eventually, free_port, started
 
 pytestmark = pytest.mark.slow
 
@@ -530,3 +530,12 @@ def test_mlflow_s_own_command_answers_the_same(folder, port):
     assert answer == ask(port, {"dataframe_split": request})
     assert bad[0] == 400
     assert "outside of 0 to 255" in bad[1]["message"]
+
+
+@pytest.mark.parametrize("content", ["", ": [", "flavors: {}"])
+def test_a_folder_that_holds_no_model_that_can_be_loaded_is_told_in_one_sentence(tmp_path, content):
+    (tmp_path / "MLmodel").write_text(content)
+    done = attempt(sys.executable, "-m", "nerveseg.cli", "serve", "--model", str(tmp_path), "--port", str(free_port()))
+    assert done.returncode == 1
+    assert f"error: {tmp_path} cannot be loaded (" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -16,6 +16,7 @@ from nerveseg.errors import ModelError, ServingError
 from nerveseg.processes.local_server import HOST
 from nerveseg.registry.download import MODEL, downloaded, is_uri
 from nerveseg.registry.server_app import MEGABYTE, Application, Predict
+from nerveseg.text.foreign_text import on_one_line
 
 CONNECTIONS = 64
 HEADER_SECONDS = 10.0
@@ -32,7 +33,7 @@ def serve(model: str, port: int, limit: float) -> None:
         limit: of a request, in megabytes.
 
     Raises:
-        ModelError: the model is not there.
+        ModelError: the model is not there, or cannot be loaded.
         ServingError: the port cannot be used.
     """
     _check_port(port)
@@ -42,7 +43,14 @@ def serve(model: str, port: int, limit: float) -> None:
         # The model brings the code that it was trained with, which may not be this one.
         for name in [name for name in sys.modules if name.partition(".")[0] == "nerveseg"]:
             del sys.modules[name]
-        app = Application(cast("Predict", load_model(str(folder)).predict), round(limit * MEGABYTE))
+        try:
+            loaded = load_model(str(folder))
+        except Exception as error:  # noqa: BLE001 - of MLflow, of YAML, or of the code that the model brings
+            raise ModelError(
+                f"{model} cannot be loaded ({on_one_line(error)}); name another version, or register it again with "
+                "`dvc repro -f -s evaluate`"
+            ) from None
+        app = Application(cast("Predict", loaded.predict), round(limit * MEGABYTE))
     print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
     try:
         _run(app, port)

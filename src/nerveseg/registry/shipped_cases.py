@@ -32,6 +32,8 @@ def cases_of(base: str) -> pd.DataFrame:
         ComparisonError: it is none of these, or has no cases.
         ModelError: the model, or the store with it, is not there.
     """
+    if not base.strip():
+        raise ComparisonError("the base to compare with is empty; name a commit, a branch, a tag or a registered model")
     if is_uri(base):
         with downloaded(base, CASES) as file:
             return _shipped(file.read_bytes(), f"{CASES} of {base}")

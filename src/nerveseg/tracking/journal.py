@@ -106,7 +106,7 @@ class Journal:
                         )
                         continue
                     yield number, Message(**read | {"files": files if files == NO_FILES else self.folder / files})
-                except (ValueError, TypeError, KeyError):
+                except (ValueError, TypeError, KeyError, RecursionError):
                     self.refuse(number, f"line {number + 1} of {self._file.name} is no message")
 
     @property
