@@ -1,25 +1,18 @@
 """What the stages write, as MLflow gets it: data set, facts, scores, tables, the report, and the model that ships."""
 
 import json
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nerveseg.dataset.info import DatasetInfo
-from nerveseg.errors import NervesegError
-from nerveseg.evaluation.model_names import SHIPPED
 from nerveseg.files.atomic import read_csv
-from nerveseg.registry.model_card import model_card
-from nerveseg.registry.packaging import save_served
 from nerveseg.registry.project_params import ProjectParams
-from nerveseg.registry.promotion import promote_where_asked
+from nerveseg.registry.registration import register
 from nerveseg.tracking.stage_report import StageRun
 
-PROCESSED, EXPORTED, METRICS, REPORTS = (
-    Path(name) for name in ("data/processed", "models/exported", "metrics", "reports")
-)
+PROCESSED, METRICS, REPORTS = (Path(name) for name in ("data/processed", "metrics", "reports"))
 
 
 def _dataset(context: str, run: StageRun, _params: ProjectParams) -> None:
@@ -37,24 +30,7 @@ def _evaluate(run: StageRun, params: ProjectParams) -> None:
     run.log_scores(metrics)
     for path in sorted(METRICS.glob("*.csv")):
         run.log_artifact(path, "metrics")
-    _register(run, metrics, params)
-
-
-def _register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
-    cases = read_csv(METRICS / "cases.csv")
-    card = model_card(SHIPPED, metrics, DatasetInfo.read(PROCESSED), params)
-    save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED], card=card)
-    try:
-        version = run.log_model(save, params.tracking.model_name, card)
-    except NervesegError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever MLflow, or a full disk, raises
-        told = (
-            f"the model was not registered ({error}); all scores are written; try again with `dvc repro -f -s evaluate`"
-        )
-        print(f"warning: {told}", file=sys.stderr)
-    else:
-        promote_where_asked(params, version)
+    register(run, metrics, params)
 
 
 def _visualize(run: StageRun, _params: ProjectParams) -> None:

@@ -1,0 +1,46 @@
+"""Registers the model that ships as the new challenger, once it is scored, and promotes it where that is asked for."""
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nerveseg.dataset.info import DatasetInfo
+from nerveseg.errors import NervesegError
+from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.files.atomic import read_csv
+from nerveseg.registry.model_card import model_card
+from nerveseg.registry.packaging import save_served
+from nerveseg.registry.project_params import ProjectParams
+from nerveseg.registry.promotion import promote_where_asked
+from nerveseg.tracking.stage_report import StageRun
+
+PROCESSED, EXPORTED, CASES = Path("data/processed"), Path("models/exported"), Path("metrics/cases.csv")
+
+
+def register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
+    """What `evaluate` has scored.
+
+    Args:
+        run: of `evaluate`.
+        metrics: the content of metrics/metrics.json.
+        params: all of them.
+
+    Raises:
+        NervesegError: MLflow's store cannot be used. Whatever else fails is a warning: the scores are written.
+    """
+    cases = read_csv(CASES)
+    card = model_card(SHIPPED, metrics, DatasetInfo.read(PROCESSED), params)
+    save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED], card=card)
+    try:
+        version = run.log_model(save, params.tracking.model_name, card)
+    except NervesegError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever MLflow, or a full disk, raises
+        told = (
+            f"the model was not registered ({error}); all scores are written; try again with `dvc repro -f -s evaluate`"
+        )
+        print(f"warning: {told}", file=sys.stderr)
+    else:
+        promote_where_asked(params, version)
