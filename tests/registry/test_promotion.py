@@ -88,9 +88,9 @@ def worse():
 
 def test_the_first_champion_has_none_to_pass_and_says_so(client, params):
     version = register(client, cases())
-    promotion = promote(params)
-    assert promotion.promoted
-    assert promotion.told == "there is no champion to be held against\nnerveseg version 1 is the champion now"
+    outcome = promote(params)
+    assert outcome.promoted
+    assert outcome.told == "there is no champion to be held against\nnerveseg version 1 is the champion now"
     assert champion(client) == version
     assert tag(client, version) == "passed: the first champion, with none to be held against"
 
@@ -99,10 +99,10 @@ def test_a_challenger_as_good_as_the_champion_takes_its_place_and_keeps_the_verd
     first = register(client, cases())
     promote(params)
     second = register(client, better())
-    promotion = promote(params)
-    assert promotion.promoted
-    assert "passed against version 1: dice_nerve changed by +0.0500" in promotion.told
-    assert promotion.told.splitlines()[-1] == "nerveseg version 2 is the champion now"
+    outcome = promote(params)
+    assert outcome.promoted
+    assert "passed against version 1: dice_nerve changed by +0.0500" in outcome.told
+    assert outcome.told.splitlines()[-1] == "nerveseg version 2 is the champion now"
     assert champion(client) == second
     assert tag(client, second).startswith("passed against version 1: dice_nerve changed by +0.0500")
     assert tag(client, first).startswith("passed: the first champion")
@@ -114,8 +114,8 @@ def test_a_challenger_that_fails_the_gate_is_refused_and_tagged(client, params):
     second = register(client, worse())
     outcome = promote(params)
     assert not outcome.promoted
-    assert "failed against version 1: dice_nerve fell by 0.0500" in promotion.told
-    assert promotion.told.splitlines()[-1] == "nerveseg version 2 is not promoted; version 1 stays the champion"
+    assert "failed against version 1: dice_nerve fell by 0.0500" in outcome.told
+    assert outcome.told.splitlines()[-1] == "nerveseg version 2 is not promoted; version 1 stays the champion"
     assert champion(client) == first
     assert tag(client, second).startswith("failed against version 1: dice_nerve fell by 0.0500")
 
