@@ -303,12 +303,12 @@ def test_the_command_tells_a_file_that_is_no_table(repository):
     assert "metrics/cases.csv is no table of cases (" in refusal("main")
 
 
-@pytest.mark.parametrize("dice", ["inf", "5", "-0.1", "", "abc"])
+@pytest.mark.parametrize("dice", ["inf", "", "abc"])
 def test_the_command_judges_no_dice_that_there_cannot_be(repository, dice):
     table = cases().astype({"dice": object})
     table.loc[table.index[0], "dice"] = dice
     write(repository, table)
-    told = "metrics/cases.csv has a Dice of `exported` that is no number from 0 to 1"
+    told = "metrics/cases.csv has a Dice of `exported` that is no number"
     assert told in refusal("main")
 
 
