@@ -136,6 +136,8 @@ def test_a_stage_passes_where_only_what_it_does_not_read_changes(declared):
         os.utime(declared / "code.py", (1, 1))
         os.utime(declared / "data" / "phantom" / "frame", (1, 1))
         (declared / "data" / "phantom" / ".DS_Store").touch()
+        (declared / "data" / "phantom" / "__pycache__").mkdir()  # as in a folder of code, at a module's first import
+        (declared / "data" / "phantom" / "__pycache__" / "code.cpython-311.pyc").touch()
 
 
 @pytest.mark.parametrize(

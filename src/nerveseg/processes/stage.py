@@ -103,7 +103,7 @@ def _fingerprints(declared: dict[str, list[str]], before: dict[str, _File]) -> d
     for dependency in declared.get("deps", []):
         path = Path(re.sub(r"\$\{(.+?)\}", lambda name: str(every.get(name[1])), dependency))
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and not file.name.startswith("."):
+            if file.is_file() and not file.name.startswith(".") and file.parent.name != "__pycache__":
                 found[str(file)] = _File.of(file, before.get(str(file)))
     return found
 
