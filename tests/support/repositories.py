@@ -7,7 +7,7 @@ from typing import Any
 
 from processes import run
 
-FOREIGN = ("AWS_", "DVC_", "GIT_", "GITHUB_", "MLFLOW_")
+FOREIGN = ("AWS_", "DVC_", "GIT_", "GITHUB_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE")
 SETTINGS = {
     **{f"GIT_{role}_{part}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")},
     "GIT_CONFIG_GLOBAL": os.devnull,
