@@ -35,7 +35,7 @@ def changed(params: Params, values: Mapping[str, Any]) -> Params:
     for name, value in values.items():
         *sections, key = name.split(".")
         (content[sections[0]] if sections else content)[key] = value
-    return Params.model_validate(content)
+    return type(params).model_validate(content)
 
 
 def asked_changes(changes: Sequence[str]) -> dict[str, Any]:

@@ -382,21 +382,19 @@ def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
     assert "the copy speaks" in run("dvc", "repro", "phantom", cwd=copy)
 
 
-def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace):
-    gate = (sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD")
-    assert "passed" in run(*gate, cwd=workspace)
-    path = workspace / "metrics" / "cases.csv"
-    before = path.read_text()
-    worse = pd.read_csv(path, dtype={"subject": str})
-    rows = (worse["model"] == "exported") & worse["has_nerve"]
-    lower = (worse.loc[rows, "dice"] - 0.02).clip(lower=0.0)
-    fall = (worse.loc[rows, "dice"] - lower).mean()
-    worse.loc[rows, "dice"] = lower
-    worse.to_csv(path, index=False)
-    done = attempt(*gate, cwd=workspace)
-    path.write_text(before)
+def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace, tmp_path):
+    gate = (sys.executable, "-m", "nerveseg.cli", "gate", "--base")
+    assert "passed" in run(*gate, "HEAD", cwd=workspace)
+    cases = pd.read_csv(workspace / "metrics" / "cases.csv", dtype={"subject": str})
+    rows = (cases["model"] == "exported") & cases["has_nerve"]
+    fall = (0.95 - cases.loc[rows, "dice"]).mean()
+    cases.loc[rows, "dice"] = 0.95  # of a base that was better, whatever these few epochs reach on this processor
+    better = tmp_path / "better"
+    run("git", "worktree", "add", "--detach", better, cwd=workspace)
+    cases.to_csv(better / "metrics" / "cases.csv", index=False)
+    done = attempt(*gate, commit(better), cwd=workspace)
     assert done.returncode == 1
-    assert f"failed against HEAD: dice_nerve fell by {fall:.4f}" in done.stdout
+    assert f"dice_nerve fell by {fall:.4f}" in done.stdout
 
 
 def kill_while_it_trains(workspace: Path, stage: str, *command: str) -> None:
