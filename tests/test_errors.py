@@ -60,6 +60,22 @@ def test_a_full_disk_behind_the_output_is_one_sentence(body):
     assert (process.returncode, process.stderr) == (1, "error: the disk is full; free some space, then run it again\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has it")
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["predict", "--help"], []])
+def test_a_full_disk_behind_help_or_version_is_one_sentence(arguments, environment):
+    with Path("/dev/full").open("w") as full:
+        process = ended(f"from nerveseg import cli; cli.main({arguments})", stdout=full, environment=environment)
+    assert (process.returncode, process.stderr) == (1, "error: the disk is full; free some space, then run it again\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has it")
+def test_a_mistake_is_told_also_if_the_disk_behind_the_output_is_full():
+    with Path("/dev/full").open("w") as full:
+        process = ended("raise ModelError('no such model')", stdout=full)
+    assert (process.returncode, process.stderr) == (1, "error: no such model\n")
+
+
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
 @pytest.mark.parametrize("body", ["print('short')", MANY, "print('short'); exit(0)"])
 def test_a_reader_that_closes_the_output_ends_the_process_in_silence(body, environment):

@@ -100,8 +100,8 @@ _OF_THE_MACHINE = {
 def told_plainly() -> Iterator[None]:
     """End the process with the message alone where a user's mistake or the machine stopped the work.
 
-    The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 and no message where whoever read the output has closed it
-    (`| head`). What the terminal's encoding lacks is printed as an escape, and so is what would be a command to it.
+    The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 and no message if the reader of the output has closed it
+    (`| head`). Characters that the terminal's encoding lacks are printed as escapes, and so are commands to the terminal.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this process, as some schedulers do
@@ -112,8 +112,10 @@ def told_plainly() -> Iterator[None]:
         try:
             with safe_terminal():
                 yield
-        finally:
-            print(end="", flush=True)
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             _end(141, "")
@@ -134,7 +136,7 @@ def _reader_is_gone() -> bool:
 
 def _end(code: int, told: str) -> NoReturn:
     try:
-        print(end="", flush=True)
+        sys.stdout.flush()
     except (OSError, ValueError):  # Python flushes it once more at its end, which must not fail again
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,9 +3,10 @@
 import argparse
 import os
 import re
+import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from nerveseg.errors import DatasetError
 
@@ -22,6 +23,10 @@ class Parser(argparse.ArgumentParser):
             hint = f"did you mean `{near[0]}`?" if near else f"the commands are {', '.join(commands)}"
             self.exit(2, f"error: there is no command `{wrong[1]}`; {hint}\n")
         super().error(message)
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        """Print like argparse, which hides that the disk is full."""
+        (file or sys.stderr).write(message or "")
 
 
 def megabytes(text: str) -> float:

@@ -104,11 +104,20 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise ParamsError(f"{path} cannot be read ({error.strerror}); check what it is and its permissions") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # not all are YAML's own
+        raise ParamsError(f"{path} is not valid YAML: {_yaml_fault(error)}") from None
     if not isinstance(content, dict):
-        raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections to values")
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise ParamsError(f"{path} {found}, expected a mapping of sections to values")
     return content
+
+
+def _yaml_fault(error: Exception) -> str:
+    """Return where and what, on one line."""
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    fault = str(getattr(error, "problem", None) or error).replace('in "<unicode string>", ', "")
+    return place + " ".join(fault.split())
 
 
 def checked_params(content: Mapping[str, Any], source: str) -> Params:
