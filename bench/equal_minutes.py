@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
     asked = parser.parse_args()
     params = changed(load_params(), {"postprocess.score": "dice_nerve", **asked_changes(asked.changes)})
-    use_threads(params.unet.parts)
+    use_threads(params.unet.ghost_batches)
     folder = FOLDER / digest_of(params.model_dump(mode="json"), [], EVERYTHING)
     rows = pd.concat([compare(folder, asked.real, params, seed, asked.folds, asked.members) for seed in asked.seeds])
     print(rows.to_string(index=False, float_format="{:.3f}".format))

@@ -250,7 +250,7 @@ def main() -> None:
     if asked.degradation:
         fitted = yaml.safe_load(asked.degradation.read_text(encoding="utf-8"))
         params = changed(params, {f"degradation.{kind}": strengths for kind, strengths in fitted.items()})
-    use_threads(params.unet.parts)
+    use_threads(params.unet.ghost_batches)
     tables = pd.concat([compare(FOLDER, asked.source, params, seed, asked.out_of_fold) for seed in asked.seeds])
     print(summary(tables).to_string(float_format="{:.3f}".format))
     print("shipped:", tables.groupby("seed")["shipped"].first().to_dict())

@@ -167,7 +167,7 @@ def _maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm) -> NDA
 def replaced(params: Params, arm: Arm, phantom: Path) -> Params:
     """The params of an arm: one part, one thread."""
     start = str(phantom) if arm.start == "phantom" else FRESH
-    return changed(params, {"unet.parts": 1, "unet.init_from": start, **arm.params})
+    return changed(params, {"unet.ghost_batches": 1, "unet.init_from": start, **arm.params})
 
 
 def main() -> None:

@@ -43,7 +43,16 @@ def throughput(workers: int, steps: int) -> float:
             environment["TF_CONFIG"] = json.dumps(
                 {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
             )
-        command = [sys.executable, __file__, "--core", str(core), "--parts", str(workers), "--steps", str(steps)]
+        command = [
+            sys.executable,
+            __file__,
+            "--core",
+            str(core),
+            "--ghost-batches",
+            str(workers),
+            "--steps",
+            str(steps),
+        ]
         started.append(
             subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         )
@@ -55,7 +64,7 @@ def throughput(workers: int, steps: int) -> float:
     return float(told[0])
 
 
-def work(core: int, parts: int, steps: int) -> None:
+def work(core: int, ghost_batches: int, steps: int) -> None:
     """Be one worker, and print the frames in a second."""
     os.sched_setaffinity(0, {core})
     from nerveseg.dataset.info import DatasetInfo, shards
@@ -64,7 +73,7 @@ def work(core: int, parts: int, steps: int) -> None:
     from nerveseg.unet.warm_start import network_to_train
 
     params = load_params()
-    unet = params.unet.model_copy(update={"parts": parts})
+    unet = params.unet.model_copy(update={"ghost_batches": ghost_batches})
     use_threads(1)
     strategy = training_strategy(unet)
     make_deterministic(params.seed)
@@ -88,10 +97,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--core", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--parts", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ghost-batches", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.core is not None:
-        work(asked.core, asked.parts, asked.steps)
+        work(asked.core, asked.ghost_batches, asked.steps)
     rates: dict[int, list[float]] = {1: [], 2: []}
     for number in range(1, asked.rounds + 1):
         for workers, measured in rates.items():

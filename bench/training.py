@@ -76,7 +76,7 @@ class WithoutScores(SupervisedTraining):
 
 def measure(params: Params, steps: int) -> None:
     unet = params.unet
-    use_threads(unet.parts)
+    use_threads(unet.ghost_batches)
     make_deterministic(params.seed)
     policy, strategy = keras_policy(unet.precision), training_strategy(unet)
     info = DatasetInfo.read(PROCESSED)
@@ -85,11 +85,11 @@ def measure(params: Params, steps: int) -> None:
     rounds = shards(AUGMENTED, "round")
     frame = operations(training.network)
     computed = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32
-    peaks = {dtype: matrix_product(dtype, unet.parts) for dtype in dict.fromkeys((tf.float32, computed))}
+    peaks = {dtype: matrix_product(dtype, unet.ghost_batches) for dtype in dict.fromkeys((tf.float32, computed))}
     for dtype, peak in peaks.items():
-        print(f"matrix product, {dtype.name}, {unet.parts} side by side: {peak / 1e9:,.0f} GFLOP/s")
+        print(f"matrix product, {dtype.name}, {unet.ghost_batches} side by side: {peak / 1e9:,.0f} GFLOP/s")
     print(
-        f"{training.network.count_params():,} parameters, {frame / 1e9:.2f} GFLOP a frame, {policy}, batch {unet.batch_size} in {unet.parts} parts, {os.cpu_count()} cores"
+        f"{training.network.count_params():,} parameters, {frame / 1e9:.2f} GFLOP a frame, {policy}, batch {unet.batch_size} in {unet.ghost_batches} ghost batches, {os.cpu_count()} cores"
     )
 
     batch = next(iter(training.train_batches(rounds, info, params.seed, range(1))))

@@ -33,7 +33,7 @@ COMPUTES = ("dataset", "inference", "measures", "training", "unet")
 
 def train_unet() -> None:
     params = load_params()
-    use_threads(params.unet.parts)
+    use_threads(params.unet.ghost_batches)
     strategy = training_strategy(params.unet)
     make_deterministic(params.seed)
     info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, writes=is_chief(strategy))

@@ -49,10 +49,10 @@ IDENTITIES = {
 effects = pytest.mark.parametrize("effect", EFFECTS.values(), ids=EFFECTS)
 
 
-def independent_speckle(deviation, frames=40):
+def independent_speckle(std, frames=40):
     """Samples of speckle that lie far apart against its grain."""
     rng = np.random.default_rng(7)
-    return np.concatenate([speckle((96, 128), deviation, rng)[::8, ::12].ravel() for _ in range(frames)])
+    return np.concatenate([speckle((96, 128), std, rng)[::8, ::12].ravel() for _ in range(frames)])
 
 
 @effects
@@ -102,11 +102,11 @@ def test_the_echo_behind_speckle_has_the_rayleigh_distribution_and_its_signal_to
     assert amplitude.mean() / amplitude.std() == pytest.approx(1.91, abs=0.04)  # Wagner et al. 1983
 
 
-@given(deviation=st.floats(0.1, 20.0))
-def test_speckle_has_the_spread_that_it_is_asked_for_and_keeps_the_mean(deviation):
-    decibels = speckle((192, 256), deviation, np.random.default_rng(3))
-    assert decibels.std() == pytest.approx(deviation, rel=0.05)
-    assert abs(decibels.mean()) < 0.05 * deviation
+@given(std=st.floats(0.1, 20.0))
+def test_speckle_has_the_spread_that_it_is_asked_for_and_keeps_the_mean(std):
+    decibels = speckle((192, 256), std, np.random.default_rng(3))
+    assert decibels.std() == pytest.approx(std, rel=0.05)
+    assert abs(decibels.mean()) < 0.05 * std
 
 
 def test_speckle_is_as_strong_at_the_border_as_inside():

@@ -141,7 +141,7 @@ def test_half_of_the_frames_have_a_hole(arms):
 def training_of(arm, params):
     import network_training
 
-    params = params.model_copy(update={"unet": params.unet.model_copy(update={"parts": 1})})
+    params = params.model_copy(update={"unet": params.unet.model_copy(update={"ghost_batches": 1})})
     with network_training.blocks_of(arm):
         tf.keras.utils.set_random_seed(0)
         return network_training.ArmTraining(

@@ -79,7 +79,7 @@ def test_combinations_are_counted():
         (["gan.critic=1..3"], "gan.critic is 1"),
         (["preprocess.width=64..128"], "-S preprocess.width=65"),
         (["unet.architecture=unet,linknet"], "architecture is linknet, but the plain encoder makes a unet only"),
-        (["unet.batch_size=7,8", "unet.parts=1,2"], "batch_size is 7 and parts is 2"),
+        (["unet.batch_size=7,8", "unet.ghost_batches=1,2"], "batch_size is 7 and ghost_batches is 2"),
         (["unet.epochs=0", "lr=1e-4,1e-3"], "unet.epochs is 0"),
     ],
 )

@@ -86,7 +86,7 @@ def test_params_cannot_be_changed_after_reading():
     ("key", "value", "told"),
     [
         ("unet.bas_filters", 8, "unet.bas_filters is not a parameter; did you mean base_filters"),
-        ("unet.colour", 8, "unet.colour is not a parameter; allowed here: architecture, average_decay"),
+        ("unet.colour", 8, "unet.colour is not a parameter; allowed here: architecture, base_filters"),
         ("learning", 8, "learning is not a parameter; allowed here: augment, data"),
         ("unet.depth", 9, "unet.depth is 9; input should be less than or equal to 5"),
         ("lr", 0, "lr is 0; input should be greater than 0"),
@@ -186,7 +186,7 @@ def test_encoders_of_the_inception_family_refuse_frames_that_they_would_shrink_t
     ("unet", "message"),
     [
         ({"architecture": "fpn"}, "architecture is fpn, but the plain encoder makes a unet only"),
-        ({"parts": 3}, "batch_size is 16 and parts is 3; a batch must split into equal parts"),
+        ({"ghost_batches": 3}, "batch_size is 16 and ghost_batches is 3; a batch must split into equal parts"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changed, unet, message):

@@ -167,7 +167,7 @@ def test_a_stopped_adversarial_training_goes_on_as_if_it_had_not_been_stopped(ru
 
 
 def test_refiners_learn_to_mend_what_an_untrained_unet_says(data, tiny):
-    learnt = Run(data, tiny, epochs=100, lr=3e-2, average_decay=0.8)
+    learnt = Run(data, tiny, epochs=100, lr=3e-2, ema_decay=0.8)
     history = learnt.history
     assert history["control_segmentation_loss"].iloc[-1] < 0.8 * history["control_segmentation_loss"].iloc[1]
     for name in learnt.weights:

@@ -22,7 +22,7 @@ TINY = {
         "depth": 2,
         "epochs": 4,
         "batch_size": 4,
-        "average_decay": 0.9,
+        "ema_decay": 0.9,
     },
     "gan": {"base_filters": 4, "epochs": 2, "warmup_epochs": 1, "batch_size": 4},
     "postprocess": {

@@ -51,7 +51,7 @@ def test_two_devices_of_one_machine_train_as_one_does_and_three_cannot_share_two
         assert process.exitcode == (1 if devices == 3 else 0), (workspace / "output.txt").read_text()
     assert np.allclose(history(mirrored)["loss"], history(alone)["loss"], rtol=1e-3)
     assert np.allclose(history(mirrored)["val_dice"], history(alone)["val_dice"], atol=0.02)
-    assert "unet.parts is 2, but there are 3 devices" in (uneven / "output.txt").read_text()
+    assert "unet.ghost_batches is 2, but there are 3 devices" in (uneven / "output.txt").read_text()
     assert not (uneven / "models" / "unet").exists()
 
 

@@ -201,10 +201,10 @@ def test_precision_follows_params_and_where_it_is_auto_the_processor(monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parts", [2, 4])
-def test_no_sum_in_a_step_depends_on_timing(data, tiny, parts):
+@pytest.mark.parametrize("ghost_batches", [2, 4])
+def test_no_sum_in_a_step_depends_on_timing(data, tiny, ghost_batches):
     rounds, _, info = data
-    unet = tiny.unet.model_copy(update={"parts": parts})
+    unet = tiny.unet.model_copy(update={"ghost_batches": ghost_batches})
     build = partial(build_unet, unet, info.input)
     training = SupervisedTraining(build, unet, 1e-2, 10, training_strategy(unet))
     found, sums = races(training.step, *next(iter(whole_batches(rounds, info, 4, 0, range(1)))))

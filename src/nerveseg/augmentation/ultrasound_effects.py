@@ -35,8 +35,8 @@ def amplify(frame: Pixels, decibels: Pixels | float) -> Pixels:
     return np.clip(share, 0.0, 1.0, out=share)
 
 
-def speckle(shape: tuple[int, int], deviation: float, rng: np.random.Generator) -> Pixels:
-    """The log of fully developed speckle, a map in dB for `amplify`, of mean 0 and standard deviation `deviation`.
+def speckle(shape: tuple[int, int], std: float, rng: np.random.Generator) -> Pixels:
+    """The log of fully developed speckle, a map in dB for `amplify`, of mean 0 and standard deviation `std`.
 
     Many scatterers in a resolution cell add up to circular complex normal noise, whose amplitude is Rayleigh distributed
     (Wagner et al. 1983, "Statistics of speckle in ultrasound B-scans", IEEE Trans. Sonics Ultrason.) and multiplies the
@@ -52,7 +52,7 @@ def speckle(shape: tuple[int, int], deviation: float, rng: np.random.Generator) 
     amplitude = cv2.magnitude(both[:height], both[height:])  # real and imaginary part
     decibels: Pixels = cv2.log(np.maximum(amplitude, np.float32(1e-6), out=amplitude))
     # The two parts have variance 1 each, the power mean 2.
-    scale = deviation / RAYLEIGH_DB
+    scale = std / RAYLEIGH_DB
     decibels *= np.float32(scale * 20.0 / np.log(10.0))
     decibels += np.float32(scale * (_MEAN_LOG - 10.0 * np.log10(2.0)))
     return decibels[rows:-rows, columns:-columns]

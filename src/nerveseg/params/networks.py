@@ -32,10 +32,10 @@ class UNetParams(Section):
     precision: Precision
     epochs: Count
     batch_size: Count
-    parts: Count
+    ghost_batches: Count
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
     warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)]
-    average_decay: Amount
+    ema_decay: Amount
     dice_weight: Annotated[float, Field(ge=0.0)]
     bce_weight: Annotated[float, Field(ge=0.0)]
     presence_weight: Annotated[float, Field(ge=0.0)]
@@ -51,9 +51,9 @@ class UNetParams(Section):
                 f"architecture is {self.architecture}, but the plain encoder makes a unet only; "
                 "choose an encoder such as resnet34"
             )
-        if self.batch_size % self.parts:
+        if self.batch_size % self.ghost_batches:
             raise ValueError(
-                f"batch_size is {self.batch_size} and parts is {self.parts}; a batch must split into equal parts"
+                f"batch_size is {self.batch_size} and ghost_batches is {self.ghost_batches}; a batch must split into equal parts"
             )
         if self.encoder == PLAIN and self.encoder_weights is not None:
             raise ValueError(
@@ -96,7 +96,7 @@ class GanParams(Section):
     critic_lr: LearningRate
     base_filters: Annotated[int, Field(ge=2, le=256)]
     corruption: Share
-    average_decay: Amount
+    ema_decay: Amount
     warmup_epochs: Annotated[int, Field(ge=0)]
     adversarial_weight: Annotated[float, Field(ge=0.0)]
     critic_rest: Annotated[float, Field(gt=0.0, le=1.0)]

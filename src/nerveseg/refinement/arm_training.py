@@ -65,7 +65,7 @@ class RefinerArm:
         variables = self.refiner.trainable_variables
         self._optimiser.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
         step = tf.cast(self._optimiser.iterations, tf.float32)
-        forgotten = 1.0 - tf.minimum(self._params.average_decay, step / (step + 9.0))
+        forgotten = 1.0 - tf.minimum(self._params.ema_decay, step / (step + 9.0))
         for average, variable in zip(self._average, self._learnt, strict=True):
             average.assign_sub(forgotten * (average - variable))
         if critic is not None:

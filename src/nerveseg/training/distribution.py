@@ -1,6 +1,6 @@
 """How TensorFlow runs a training: on which devices, in how many threads, in which arithmetic, and repeatable to the bit.
 
-A batch is split into `unet.parts` equal parts, each with batch statistics and a loss of its own, whose gradients are
+A batch is split into `unet.ghost_batches` equal parts, each with batch statistics and a loss of its own, whose gradients are
 averaged. The parts are computed side by side, on one machine in a thread of their own, or on several devices or machines:
 what is trained is the same.
 """
@@ -89,10 +89,10 @@ def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
     else:
         strategy = tf.distribute.get_strategy()
     devices = strategy.num_replicas_in_sync
-    if params.parts % devices:
+    if params.ghost_batches % devices:
         raise ModelError(
-            f"unet.parts is {params.parts}, but there are {devices} devices, which must get equally many parts of a "
-            f"batch; set unet.parts to a multiple of {devices}"
+            f"unet.ghost_batches is {params.ghost_batches}, but there are {devices} devices, which must get equally many parts of a "
+            f"batch; set unet.ghost_batches to a multiple of {devices}"
         )
     return strategy
 

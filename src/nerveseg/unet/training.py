@@ -64,7 +64,7 @@ class SupervisedTraining:
             self.optimiser = adamw(params, peak_lr, steps)
             self.optimiser.build(self.network.trainable_variables)
             self._averages = [_local_copy(variable) for variable in self.network.weights]
-        self._parts = params.parts // strategy.num_replicas_in_sync
+        self._parts = params.ghost_batches // strategy.num_replicas_in_sync
         self.step = tf.function(self._step)
         self._values = tf.function(self._read)
         shape = (None, *self.averaged.input_shape[1:])
@@ -160,11 +160,11 @@ class SupervisedTraining:
         variables = self.network.trainable_variables
         parts = zip(tf.split(frames, self._parts), tf.split(masks, self._parts), strict=True)
         results = [self._gradients(*part) for part in parts]
-        share = 1.0 / self.params.parts
+        share = 1.0 / self.params.ghost_batches
         gradients = [share * tf.add_n(same) for same in zip(*(gradients for gradients, _ in results), strict=True)]
         self.optimiser.apply_gradients(zip(gradients, variables, strict=True))
         step = tf.cast(self.optimiser.iterations, tf.float32)
-        forgotten = 1.0 - tf.minimum(self.params.average_decay, step / (step + 9.0))
+        forgotten = 1.0 - tf.minimum(self.params.ema_decay, step / (step + 9.0))
         for average, variable in zip(self._averages, self.network.weights, strict=True):
             average.assign_sub(forgotten * (average - variable))
         return share * tf.add_n([measured for _, measured in results])
@@ -195,8 +195,8 @@ class SupervisedTraining:
         """Scores of the average on val, its batches side by side like the parts of one in training."""
         scored: list[tuple[tf.Tensor, tf.Tensor]] = []
         waiting = iter(validation)
-        with ThreadPoolExecutor(self.params.parts) as pool:
-            while together := list(islice(waiting, self.params.parts)):
+        with ThreadPoolExecutor(self.params.ghost_batches) as pool:
+            while together := list(islice(waiting, self.params.ghost_batches)):
                 scored += pool.map(lambda batch: self._score(*batch), together)
         losses, dices = ([value.numpy() for value in values] for values in zip(*scored, strict=True))
         return {
