@@ -41,7 +41,7 @@ from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.errors import told_plainly
 from nerveseg.evaluation.robustness import BASE, REPORTED, ablation_table
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
 from nerveseg.files.fingerprint import EVERYTHING, digest_of
 from nerveseg.params.file import Params, load_params
@@ -168,7 +168,7 @@ def _refined(given: Seed, folds: int) -> pd.DataFrame:
     params, seed, gan, poor = given.params, given.seed, given.params.gan, given.params.degradation
     unet, records = given.unet(), given.records
     info, val = DatasetInfo.read(records), shards(records, "val")
-    seen = HeldOut.of(list(read_records(val, info)))
+    seen = TestSet.of(list(read_records(val, info)))
     with TemporaryDirectory(dir=records) as temporary:
         members = _members(given, folds, Path(temporary))
         rounds = _rounds(given, Path(temporary) / "all", given.subjects("train"))
@@ -185,7 +185,7 @@ def _refined(given: Seed, folds: int) -> pd.DataFrame:
         minutes = (time.monotonic() - began) / 60
     print(history.to_string(float_format="{:.3f}".format))
     print(f"seed {seed}, {minutes:.2f} minutes: {refinement}", *refinement.remarks, sep="\n", flush=True)
-    test = HeldOut.of(list(read_records(shards(records, "test"), info)))
+    test = TestSet.of(list(read_records(shards(records, "test"), info)))
     at_three = params.evaluate.model_copy(update={"severities": (REPORTED,)})
     table = ablation_table(test, partial(arms.estimates, sizes=test.sizes), arms.cutoffs, at_three, poor, params.seed)
     return table.assign(seed=seed, shipped=refinement.arm, minutes=minutes)

@@ -22,7 +22,7 @@ from nerveseg.evaluation.model_names import scored
 from nerveseg.evaluation.robustness import degraded_scores
 from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.evaluation.subgroups import strata_table
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.evaluation.thresholds import threshold_table
 from nerveseg.files.atomic import only_writer, read_csv, write_csv, write_json
 from nerveseg.measures.intervals import interval_table
@@ -37,7 +37,7 @@ def evaluate() -> None:
     resamples, seed = params.evaluate.bootstrap, params.seed
     with only_writer(METRICS / "metrics.json"), undisturbed("evaluate", params):
         info, said = DatasetInfo.read(PROCESSED), StoredPredictions(PREDICTIONS)
-        test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), info)))
+        test = TestSet.of(list(read_records(shards(PROCESSED, "test"), info)))
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         cutoffs, shipped = said.info.cutoffs, said.info.shipped
         cases = pd.concat([test.cases(name, said.estimates(name, test.sizes), cut) for name, cut in cutoffs.items()])

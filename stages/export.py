@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.atomic import fresh_folder
 from nerveseg.params.fields import FRESH
 from nerveseg.params.file import load_params
@@ -28,7 +28,7 @@ def export_model() -> None:
     trained = GAN if source == "gan" else Path(params.evaluate.ensemble)
     with fresh_folder(OUTPUT) as folder, undisturbed("export", params):
         make_deterministic(params.seed)
-        val = HeldOut.of(list(read_records(shards(PROCESSED, "val"), DatasetInfo.read(PROCESSED))))
+        val = TestSet.of(list(read_records(shards(PROCESSED, "val"), DatasetInfo.read(PROCESSED))))
         found = export(load_trained(trained), folder, params.export, val, source)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
         progress.facts({"megabytes": size, "layers": found.layers, "int8_layers": found.int8_layers})

@@ -13,7 +13,7 @@ from nerveseg.dataset.leakage import check_unseen
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import ENSEMBLE
 from nerveseg.evaluation.robustness import ablation_table
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.atomic import only_writer, read_csv, write_csv
 from nerveseg.inference.postprocessing import Estimate
 from nerveseg.params.fields import FRESH
@@ -32,7 +32,7 @@ def robustness() -> None:
     params = load_params()
     with only_writer(OUTPUT), undisturbed("robustness", params):
         make_deterministic(params.seed)
-        test = HeldOut.of(list(read_records(shards(PROCESSED, "test"), DatasetInfo.read(PROCESSED))))
+        test = TestSet.of(list(read_records(shards(PROCESSED, "test"), DatasetInfo.read(PROCESSED))))
         arms = Arms.load(ARMS, Segmenter.load(UNET))
         named = params.evaluate.ensemble
         others = {} if named == FRESH else {ENSEMBLE: load_trained(Path(named))}

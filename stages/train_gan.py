@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.atomic import fresh_folder, write_csv
 from nerveseg.files.checked_folder import LIST_NAME
 from nerveseg.files.fingerprint import digest_of
@@ -50,7 +50,7 @@ def train_gan() -> None:
             unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=progress.epoch
         )
         write_csv(HISTORY, history)
-        seen = HeldOut.of(list(read_records(val, info)))
+        seen = TestSet.of(list(read_records(val, info)))
         arms = Arms(unet, refiners, params.gan.base_filters, {}).tuned(seen.frames, seen.truths, params.postprocess)
         remarks = remarks_on(history, params.gan.critic)
         refinement = choose(arms, seen, params.postprocess, params.degradation, params.seed, remarks)

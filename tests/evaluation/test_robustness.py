@@ -9,7 +9,7 @@ import pytest
 from drawn_frames import simulated_frame
 from nerveseg.augmentation.degradations import DEGRADATIONS
 from nerveseg.evaluation.robustness import ablation_table, degraded_scores
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures.overlap import case_row
 from nerveseg.measures.surface_distances import surface_distances
@@ -22,7 +22,7 @@ from paths import ROOT
 STRENGTHS = load_params(ROOT / "params.yaml").degradation
 PARAMS = EvaluateParams(ensemble="models/fresh", severities=(3,), bootstrap=100)
 PAIRS = [simulated_frame((32, 64), nerve=number % 3 > 0, seed=number) for number in range(12)]
-TEST = HeldOut(
+TEST = TestSet(
     np.stack([frame for frame, _ in PAIRS]),
     [mask for _, mask in PAIRS],
     [str(n) for n in range(12)],

@@ -8,7 +8,7 @@ import pytest
 from drawn_frames import simulated_frame
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.checked_folder import list_files
 from nerveseg.inference.cutoff_search import search_cutoffs
 from nerveseg.inference.postprocessing import Cutoffs
@@ -104,7 +104,7 @@ def test_missing_weights_of_an_arm_are_named(tmp_path):
 
 
 def seen(truths=TRUTHS, subjects="aabbcc"):
-    return HeldOut(INPUTS, truths, [str(n) for n in range(6)], list(subjects), [None] * 6)
+    return TestSet(INPUTS, truths, [str(n) for n in range(6)], list(subjects), [None] * 6)
 
 
 def outcome(given, remarks=(), val=None):

@@ -5,7 +5,7 @@ import numpy as np
 from drawn_frames import simulated_frame
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.dataset.letterbox import Letterbox
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params.file import load_params
 from nerveseg.params.networks import ExportParams
@@ -23,7 +23,7 @@ FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (1
 INT8 = ExportParams(precision="int8", max_difference=0.1)
 FLOAT = ExportParams(precision="float32", max_difference=0.002)
 DRAWN = [simulated_frame((48, 80), nerve=number % 3 > 0, seed=number) for number in range(12)]
-VAL = HeldOut(
+VAL = TestSet(
     np.stack([Letterbox.fit((48, 80), (32, 64)).frame(frame) for frame, _ in DRAWN]),
     [mask for _, mask in DRAWN],
     [str(number) for number in range(12)],

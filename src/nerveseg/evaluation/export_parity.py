@@ -57,7 +57,7 @@ def on_test(
     """What the export changed, `reported`, and as `warning` the sentence of `warning_on` where there is one.
 
     Args:
-        cases: of `HeldOut.cases`, of what ships and of the model that it was made of.
+        cases: of `TestSet.cases`, of what ships and of the model that it was made of.
         source: the model that it was made of.
         precision: in which the exported model computes.
         allowed: `export.max_difference`.

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.augmentation.degradations import DEGRADATIONS, degrade_each
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.imaging.arrays import Mask
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures.cases import case_measures, outlined, over_common_frames, summary
@@ -35,7 +35,7 @@ Look = Callable[[NDArray[np.uint8]], Mapping[str, Iterable[Estimate]]]  # frames
 
 
 def ablation_table(
-    test: HeldOut,
+    test: TestSet,
     look: Look,
     cutoffs: Mapping[str, Cutoffs],
     params: EvaluateParams,
@@ -79,7 +79,7 @@ def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
 
 
 def _cases(
-    test: HeldOut, frames: NDArray[np.uint8], look: Look, cutoffs: Mapping[str, Cutoffs]
+    test: TestSet, frames: NDArray[np.uint8], look: Look, cutoffs: Mapping[str, Cutoffs]
 ) -> dict[str, pd.DataFrame]:
     """The measures of every frame by model."""
     rows: dict[str, list[dict[str, float | bool | int]]] = {model: [] for model in (UNTUNED, *cutoffs)}

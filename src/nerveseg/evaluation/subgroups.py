@@ -13,7 +13,7 @@ def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame
     """A row for each model and part.
 
     Args:
-        cases: of `HeldOut.all_cases`.
+        cases: of `TestSet.all_cases`.
         resamples: of the bootstrap over the subjects of a part.
         seed: likewise.
 

@@ -21,7 +21,7 @@ HEADLINE = ("dice", "dice_nerve")  # the scores whose intervals stand in metrics
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class TestSet:
     """What models are scored on: frames at the network's size, uint8 (N, H, W), and of each its annotated mask at its own
     size, its name, its subject, and height and width of a pixel of the mask in millimetres, None where they are not known.
     """
@@ -33,7 +33,7 @@ class HeldOut:
     spacings: Sequence[Spacing | None]
 
     @classmethod
-    def of(cls, records: Sequence[Record]) -> "HeldOut":
+    def of(cls, records: Sequence[Record]) -> "TestSet":
         frames = np.stack([record.frame for record in records])
         names, subjects = [record.name for record in records], [record.subject for record in records]
         truths, spacings = [record.annotated for record in records], [record.spacing for record in records]

@@ -90,7 +90,7 @@ def lower_bound(cases: pd.DataFrame, measure: str, resamples: int, seed: int, *,
 
 
 def interval_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """A row for each model of `cases` (rows of `HeldOut.cases`) and each score of `summary`.
+    """A row for each model of `cases` (rows of `TestSet.cases`) and each score of `summary`.
 
     Returns:
         Columns `model`, `score`, `cases` and their `subjects` (that count for it), `mean`, and its 95 % interval: `low`,

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.augmentation.degradations import degrade_at_random
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.evaluation.thresholds import case_table
 from nerveseg.measures.intervals import Interval, subject_interval
 from nerveseg.measures.overlap import scored, summarise
@@ -30,7 +30,7 @@ RESAMPLES = 1000
 
 def choose(
     arms: Arms,
-    val: HeldOut,
+    val: TestSet,
     params: PostprocessParams,
     strengths: DegradationParams,
     seed: int,
@@ -88,7 +88,7 @@ def _gain(cases: dict[str, pd.DataFrame], measure: str, seed: int) -> tuple[floa
     return float(gains["gain"].mean()), subject_interval(gains, "gain", RESAMPLES, seed)
 
 
-def _cases(arms: Arms, val: HeldOut, frames: NDArray[np.uint8], draws: int) -> dict[str, pd.DataFrame]:
+def _cases(arms: Arms, val: TestSet, frames: NDArray[np.uint8], draws: int) -> dict[str, pd.DataFrame]:
     """Of each arm a row for each frame, with its `subject`."""
     truths, subjects = [*val.truths] * draws, [*val.subjects] * draws
     estimates = arms.estimates(frames, [truth.shape for truth in truths])

@@ -23,7 +23,7 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.evaluation.export_parity import LEAST_SUBJECTS, changes, loss_not_excluded
-from nerveseg.evaluation.test_set import HeldOut
+from nerveseg.evaluation.test_set import TestSet
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.inference.predictor import Predictor
 from nerveseg.measures.overlap import count
@@ -71,7 +71,7 @@ class Export:
 
 
 def export(
-    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
+    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: TestSet, source: Source
 ) -> Export:
     """Write the exported model into a folder.
 
@@ -103,12 +103,12 @@ def export(
     return replace(_write_all(model, directory, exact, val, source), reason=reason)
 
 
-def _cases(model: Predictor, val: HeldOut) -> pd.DataFrame:
+def _cases(model: Predictor, val: TestSet) -> pd.DataFrame:
     return val.cases("", model.estimates(val.frames, val.sizes), model.cutoffs)
 
 
 def _write_all(
-    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: HeldOut, source: Source
+    model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: TestSet, source: Source
 ) -> Export:
     members = list(model.members.values()) if isinstance(model, Ensemble) else [model]
     layers, int8_layers = 0, 0
@@ -132,7 +132,7 @@ def _segmenter(member: Segmenter | RefinedSegmenter) -> Segmenter:
 
 
 def _export_member(
-    member: Segmenter | RefinedSegmenter, folder: Path, params: ExportParams, val: HeldOut
+    member: Segmenter | RefinedSegmenter, folder: Path, params: ExportParams, val: TestSet
 ) -> tuple[int, int]:
     """Returns how many layers its U-Net has, and how many of them are in int8."""
     unet = _converted(_segmenter(member).unet, ["frames"], [LOGITS, PRESENCE])
@@ -164,7 +164,7 @@ def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence
     return openvino.convert_model(tf.function(said, input_signature=given).get_concrete_function())
 
 
-def _in_int8(network: openvino.Model, params: ExportParams, val: HeldOut, cutoffs: Cutoffs) -> openvino.Model:
+def _in_int8(network: openvino.Model, params: ExportParams, val: TestSet, cutoffs: Cutoffs) -> openvino.Model:
     reference = _dice(compiled(openvino.Core(), network), val, cutoffs)
 
     def agreement(quantised: openvino.CompiledModel, _: Iterable[object]) -> tuple[float, list[float]]:
@@ -183,15 +183,15 @@ def _in_int8(network: openvino.Model, params: ExportParams, val: HeldOut, cutoff
     )
 
 
-def _levels(val: HeldOut) -> Maps:
+def _levels(val: TestSet) -> Maps:
     return val.frames[..., np.newaxis].astype(np.float32)
 
 
-def _dataset(val: HeldOut) -> nncf.Dataset:
+def _dataset(val: TestSet) -> nncf.Dataset:
     return nncf.Dataset([{"frames": levels[np.newaxis]} for levels in _levels(val)])
 
 
-def _dice(network: openvino.CompiledModel, val: HeldOut, cutoffs: Cutoffs) -> pd.DataFrame:
+def _dice(network: openvino.CompiledModel, val: TestSet, cutoffs: Cutoffs) -> pd.DataFrame:
     """Of each frame, by the U-Net alone, with `subject` and `has_nerve`."""
     dices = []
     for levels, truth in zip(_levels(val), val.truths, strict=True):
