@@ -1,4 +1,4 @@
-"""The page about the command line, from the parser itself."""
+"""Make the page about the command line from the parser."""
 
 import argparse
 import os
@@ -10,19 +10,26 @@ from tables import code, table
 
 OPENING = """# Command line
 
-`dvc` runs the pipeline. `nerveseg` does the rest: it checks data, segments frames, compares and serves models. Type it anywhere
-inside the repository; paths are relative to the folder that you are in.
+Which commands and options does `nerveseg` have? This lists them, also in your terminal:
+
+```
+nerveseg --help
+nerveseg predict --help
+```
+
+`dvc` runs the pipeline. `nerveseg` does the rest: it checks data, segments frames, compares models and serves them. It works
+anywhere in the repository. Paths are relative to the current folder.
 
 | exit code | meaning |
 | --- | --- |
-| 0 | All went well. |
+| 0 | Success. |
 | 1 | Something could not be used, or did not pass. A message says what. |
-| 2 | The command was typed wrongly. |
+| 2 | The command line was not understood. |
 | 130 | You pressed Ctrl-C. |"""
 
 
 def commands_page() -> str:
-    with patch.dict(os.environ, {"COLUMNS": "100"}):  # else it depends on the terminal that builds the page
+    with patch.dict(os.environ, {"COLUMNS": "100"}):  # otherwise the page would depend on the terminal that builds it
         return "\n\n".join([OPENING, *(_section(name, command) for name, command in commands().items())]) + "\n"
 
 

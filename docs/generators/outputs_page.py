@@ -1,7 +1,7 @@
-"""The page about every file that the pipeline writes: paths and meanings from `output_files.yaml`, columns from the files.
+"""Make the page about output files: paths and meanings come from `output_files.yaml`, columns from the files themselves.
 
-The tables under metrics/ are kept in Git, so their columns are those that they have. Those of tables that are not kept in
-Git stand in `output_files.yaml`, which a test compares with the code.
+Git tracks the tables in metrics/, so their columns are read from there. The columns of other tables are listed in
+`output_files.yaml`, which a test compares with the code.
 """
 
 import csv
@@ -20,11 +20,17 @@ METRICS = Path("metrics/metrics.json")
 
 OPENING = """# Output files
 
-Everything that the pipeline writes, stage by stage; then the keys of `metrics.json` and the columns of each table. Git keeps
-`metrics/`, so that you can compare any two commits. DVC keeps the rest, and `dvc pull` fetches it."""
+Which file holds what? This page lists everything that the pipeline writes, by stage, then the keys of `metrics.json` and the
+columns of each table. To print the scores:
+
+```
+dvc metrics show
+```
+
+Git tracks `metrics/`, so you can compare any two commits. DVC tracks the rest, and `dvc pull` fetches it."""
 SCORES = """## metrics/metrics.json
 
-`dvc metrics show` prints it. A score that is not defined is `null`."""
+A score that is not defined is `null`."""
 EACH_MODEL = "The scores of a model or baseline:"
 PREDICTIONS = "predictions.csv"
 
@@ -49,13 +55,15 @@ def outputs_page() -> str:
     ]
     parts += [EACH_MODEL, _meanings(METRICS, list(metrics["exported"]))]
     for path in described()["columns"]:
-        about = {PREDICTIONS: "`nerveseg predict` writes it beside the masks, a row for each frame."}.get(path, "")
+        about = {
+            PREDICTIONS: "`nerveseg predict` writes it into the folder of the masks, with a row for each frame."
+        }.get(path, "")
         parts += [f"## {path}", about, _meanings(path, columns_of(path))]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def columns_of(path: str) -> list[str]:
-    """Of a table: as it stands in the repository, or as it is described where it does not."""
+    """Return the columns of a table: those of the file if Git tracks it, else those in `output_files.yaml`."""
     if not Path(path).is_file() or not path.startswith("metrics/"):
         return list(described()["columns"][path])
     with Path(path).open(encoding="utf-8", newline="") as file:
@@ -63,10 +71,10 @@ def columns_of(path: str) -> list[str]:
 
 
 def meaning(path: str | Path, name: str) -> str:
-    """Say what a column of a table, or a score in metrics.json, means.
+    """Return the meaning of a column of a table, or of a score in metrics.json.
 
     Raises:
-        KeyError: `output_files.yaml` does not say it.
+        KeyError: `output_files.yaml` does not describe it.
     """
     own: Mapping[str, str] = described()["columns"].get(str(path), {})
     if said := own.get(name) or described()["scores"].get(name):

@@ -1,4 +1,4 @@
-"""The page about `params.yaml`: defaults and meanings from its comments, allowed values from the models that check it."""
+"""Make the page about `params.yaml`: defaults and meanings from its lines, allowed values from the models that validate it."""
 
 import re
 from collections.abc import Iterator
@@ -12,22 +12,22 @@ from nerveseg.params.networks import ENCODERS
 from nerveseg.registry.project_params import ProjectParams
 from tables import code, table
 
-SHOWS_EVERYTHING = "visualize"  # a stage that reads the sections of others, to show them
+SHOWS_EVERYTHING = "visualize"  # reads the sections of other stages, to show them
 _KEY = re.compile(r"^(?P<indent>\s*)(?P<key>\w+):(?P<rest>.*)$")
 _COMMENT = re.compile(r"(?:^|\s)# (?P<text>.*)$")
 
 OPENING = """# Parameters
 
-Every parameter of the pipeline stands in `params.yaml`, once. Change one for a single experiment with `-S`:
+Which parameters are there, and which values do they take? They are all in `params.yaml`. Change one for a single experiment with `-S`:
 
 ```
 dvc exp run -S unet.epochs=40 -S augment.variants=39
 ```
 
-or edit the file and run `dvc repro`. DVC then runs the stages that read the parameter, and those that follow them. `visualize`
+Or edit the file and run `dvc repro`. DVC then reruns the stages that read the parameter, and those that follow them. `visualize`
 shows the parameters in the report, so it runs as well.
 
-Every command checks the whole file first. An unknown name, or a value that is not allowed, is an error that names it."""
+Every command validates the whole file first. An unknown name, or a value that is not allowed, is an error that names it."""
 
 
 def params_page() -> str:
@@ -48,9 +48,9 @@ def params_page() -> str:
 
 
 def comments_of(text: str) -> dict[str, str]:
-    """What the comments of a file in the style of params.yaml say of each key, by its dotted name.
+    """Return the comment on each key of a file such as params.yaml, by its dotted name.
 
-    A comment belongs to the key on its line, and goes on in the lines below that hold nothing but a comment.
+    A comment belongs to the key on its line, and continues on the lines below that have only a comment.
     """
     found: dict[str, str] = {}
     section = key = ""
@@ -72,7 +72,7 @@ def _about(comment: str, section: str, stages: dict[str, Any]) -> str:
         if section in {str(param).split(".")[0] for param in stage["params"]}
         and (name == section or name != SHOWS_EVERYTHING)
     ]
-    read = f"Read by {', '.join(readers)}." if readers else "No stage reads it, so a change runs nothing again."
+    read = f"Read by {', '.join(readers)}." if readers else "No stage reads it, so a change reruns nothing."
     return f"{_sentence(comment)} {read}".strip()
 
 
@@ -107,7 +107,7 @@ def _shown(value: Any) -> str:
 
 
 def allowed(field: dict[str, Any], schema: dict[str, Any]) -> str:
-    """Say in words what a field of a JSON schema allows."""
+    """Describe in words which values a field of a JSON schema allows."""
     field = _resolved(field, schema)
     if "anyOf" in field:
         return " or ".join(allowed(choice, schema) for choice in field["anyOf"])

@@ -1,10 +1,11 @@
-"""The output that documents show, made again: `python docs/generators/shown_output.py` writes it into them.
+"""Update the output that the documents show: run `PYTHONPATH=src python docs/generators/shown_output.py`.
 
-A document shows a command behind `$ ` in a block of its own, and what it prints below. A test makes the output of each again and
-fails if a document shows something else. Output that needs a training, a server or a history of experiments is shown without `$ `.
-A figure of the default run is followed by a comment that says where it stands in metrics/ and how it is rounded, and is renewed
-likewise: `0.908<!-- metrics.json exported dice .3f -->`, or of a table the values of its first columns, and a column;
-`cases.csv exported most_confident 0.8` is the mean Dice of four fifths of the frames.
+A block with a line `$ COMMAND` shows the output of that command below the line. A test runs each command again and fails if the
+output differs. Output that needs a training, a server or a history of experiments is shown without `$ `, and not updated.
+
+A figure of the default run is followed by a comment with its source in metrics/ and its format, for example
+`0.908<!-- metrics.json exported dice .3f -->`. For a table, the source is the values of its first columns and the name of a column.
+`cases.csv exported most_confident 0.8` is the mean Dice of the 80 % of the frames with the highest confidence.
 """
 
 import csv
@@ -38,7 +39,7 @@ def documents() -> list[Path]:
 
 
 def shown_in(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each command that a document shows, with the output below it."""
+    """Yield each command that a document shows, and the output below it."""
     for block in BLOCK.finditer(text):
         for command in re.split(r"^\$ ", block["content"], flags=re.MULTILINE)[1:]:
             line, _, output = command.partition("\n")
@@ -46,7 +47,7 @@ def shown_in(text: str) -> Iterator[tuple[str, str]]:
 
 
 def with_figures(text: str) -> str:
-    """Return a document with the figures of the default run as metrics/ has them now."""
+    """Return the document with its figures of the default run updated from metrics/."""
 
     def renewed(figure: re.Match[str]) -> str:
         value = f"{_measured(figure['file'], figure['keys'].split()):{figure['format']}}"
@@ -69,7 +70,7 @@ def _measured(file: str, keys: list[str]) -> float:
 
 
 def made_again(text: str) -> str:
-    """Return a document with the output of every command in `MADE` as it is now."""
+    """Return the document with the output of every command in `MADE` updated."""
 
     def renewed(block: re.Match[str]) -> str:
         shown = list(shown_in(block[0]))
@@ -80,7 +81,7 @@ def made_again(text: str) -> str:
 
 
 def scores_of_the_default() -> str:
-    """What `evaluate` prints, some rows of it."""
+    """Return some rows of the table that `evaluate` prints."""
     metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf-8"))
     models = ["unet", "gan", "exported", "baseline_mean_mask", "baseline_empty"]
     table = pd.DataFrame({model: metrics[model] for model in models}).loc[SCORES]
@@ -88,7 +89,7 @@ def scores_of_the_default() -> str:
 
 
 def check_of_a_folder() -> str:
-    """Of a few simulated frames, one without a mask, one of them empty, and a file that is no frame."""
+    """Check a few simulated frames, among them one without a mask, an empty file, and a file that is not a frame."""
     with TemporaryDirectory() as folder:
         frames = Path(folder, "data", "raw", "clinic")
         _simulate(frames, subjects=3, frames=4)
@@ -99,7 +100,7 @@ def check_of_a_folder() -> str:
 
 
 def prediction() -> str:
-    """Of a network that was never trained; what is printed does not depend on its masks."""
+    """Predict with an untrained network, because the output does not depend on the masks."""
     with TemporaryDirectory() as folder:
         _simulate(Path(folder, "data", "phantom"), subjects=3, frames=3)
         _untrained(Path(folder, "models", "exported"))
@@ -107,7 +108,7 @@ def prediction() -> str:
 
 
 def gate() -> str:
-    """Of the default's model, made to miss the nerve in one frame, against its U-Net in the place of another branch's model."""
+    """Compare the default's exported model, changed to miss the nerve in one frame, with its U-Net as the base."""
     with TemporaryDirectory() as folder:
         table = Path(folder, "metrics", "cases.csv")
         table.parent.mkdir()
@@ -154,7 +155,7 @@ def _untrained(folder: Path) -> None:
 
 
 def _nerveseg(folder: str, *arguments: str) -> str:
-    """Run a command in a folder with the parameters of the default, and return what it prints."""
+    """Run a command in a folder with the default parameters, and return its output."""
     shutil.copy(ROOT / "params.yaml", folder)
     command = [sys.executable, "-m", "nerveseg.cli", *arguments]
     done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
@@ -171,7 +172,7 @@ def main() -> None:
         text = path.read_text(encoding="utf-8")
         if (renewed := with_figures(made_again(text))) != text:
             path.write_text(renewed, encoding="utf-8")
-            print(f"{path.relative_to(ROOT)}: output renewed")
+            print(f"{path.relative_to(ROOT)}: updated")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Adds to the site what does not lie in docs/ as a page: the documents at the repository's root, and the reference.
+"""Add pages to the site that are not in docs/: the documents at the repository's root, and the reference.
 
-Links are written as they work in the repository, also on GitHub: from README.md to `docs/data.md`, from there to
-`../bench/README.md`. On the site each page lies elsewhere, so they are rewritten here.
+Links are written as they work in the repository and on GitHub, for example from README.md to `docs/scores.md`, and from there
+to `../bench/README.md`. On the site the pages have other addresses, so this hook rewrites the links.
 """
 
 import posixpath
@@ -35,7 +35,7 @@ _LINK = re.compile(r"(\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, source in FROM_THE_REPOSITORY.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
-    with chdir(ROOT):  # the code reads params.yaml and dvc.yaml from there
+    with chdir(ROOT):  # the generators read params.yaml and dvc.yaml from there
         for page, made in REFERENCE.items():
             files.append(File.generated(config, page, content=made()))
     return files
@@ -46,7 +46,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def with_links_of_the_site(markdown: str, page: str) -> str:
-    """Point the links of `page`, a path on the site, at pages instead of at files of the repository."""
+    """Return the Markdown of `page`, a path on the site, with links to pages instead of to files of the repository."""
     if page in REFERENCE:
         return markdown
     folder = posixpath.dirname(FROM_THE_REPOSITORY.get(page, f"docs/{page}"))

@@ -1,4 +1,4 @@
-"""Tables and code in Markdown."""
+"""Format tables and code as Markdown."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,6 @@ def code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Outside of code, what would be a tag is escaped; a bar would end the cell anywhere."""
+    """Escape `|`, which would end the cell, and `<` outside of code, which would start a tag."""
     parts = text.replace("|", r"\|").split("`")
     return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))

@@ -140,7 +140,7 @@ def test_the_figures_of_the_report_are_those_of_the_reference():
 @pytest.mark.parametrize("command", sorted(MADE))
 def test_the_output_that_documents_show_is_what_the_command_prints(command):
     expected = MADE[command]().strip()
-    told = f"run `PYTHONPATH=src python docs/generators/shown_output.py`, which renews what is shown of `{command}`"
+    told = f"run `PYTHONPATH=src python docs/generators/shown_output.py`, which updates the output of `{command}`"
     assert shown().get(command, set()) == {expected}, told
 
 
