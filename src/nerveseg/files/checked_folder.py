@@ -129,8 +129,9 @@ class CheckedFolder:
 def _explained(invalid: ValidationError) -> str:
     problem = invalid.errors(include_url=False, include_context=False)[0]
     key = ".".join(str(part) for part in problem["loc"])
-    found = "" if problem["type"] in ("missing", "json_invalid") else f" (found {problem['input']!r:.80})"
-    return f"{key + ': ' if key else ''}{problem['msg']}{found}"
+    said = problem["type"] in ("missing", "json_invalid", "value_error")  # what was found, or that nothing was
+    found = "" if said else f" (found {problem['input']!r:.80})"
+    return f"{key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}{found}"
 
 
 def _in_cache_of_dvc(folder: Path, md5: str) -> Path | None:

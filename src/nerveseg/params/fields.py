@@ -4,7 +4,8 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
 FRESH = "models/fresh"  # the folder without weights: what starts from it starts from random ones
 
@@ -37,9 +38,22 @@ def _subject(name: object) -> str:
     return str(name)
 
 
+def _either(expected: str) -> WrapValidator:
+    """Report one message where a value fits no kind of a union; pydantic would report one for each kind."""
+
+    def checked(value: object, check: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return check(value)
+        except ValidationError:
+            raise ValueError(f"is {value!r:.80}; give {expected}") from None
+
+    return WrapValidator(checked)
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Filters = Annotated[int, Field(ge=2, le=256)]
 Decibels = Annotated[float, Field(ge=0.0, le=20.0)]
 Side = Annotated[int, Field(ge=1, le=1024)]  # of the network's input
 GreyLevel = Annotated[float, Field(ge=0.0, le=255.0)]
@@ -50,8 +64,13 @@ Level = Annotated[float, Field(allow_inf_nan=False)]
 BlackWhite = Annotated[tuple[Level, Level], AfterValidator(_black_below_white)]
 RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
 Subject = Annotated[str, BeforeValidator(_subject)]
-Threshold = Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)]
-Label = Annotated[int, Field(ge=1, le=255)] | Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+Threshold = Annotated[
+    Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)], _either("`expected` or a number between 0 and 1")
+]
+Label = Annotated[
+    Annotated[int, Field(ge=1, le=255)] | Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")],
+    _either("a number from 1 to 255, or a colour such as '#ff0000'"),
+]
 
 
 class Section(BaseModel):

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from nerveseg.errors import ParamsError
 from nerveseg.params.data import AugmentParams, DataParams, PhantomParams, PreprocessParams, SplitParams
 from nerveseg.params.fields import LearningRate, Section
-from nerveseg.params.networks import SMALLEST, DegradationParams, ExportParams, GanParams, PostprocessParams, UNetParams
+from nerveseg.params.networks import DegradationParams, ExportParams, GanParams, PostprocessParams, UNetParams
 from nerveseg.params.scores import EvaluateParams, VisualizeParams
 
 OBSERVERS = ("gate", "tracking")  # sections that no stage reads
@@ -62,17 +62,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _the_input_can_be_halved(self) -> Self:
         for side in ("width", "height"):
-            if (value := getattr(self.preprocess, side)) % self.unet.size_multiple:
-                raise ValueError(
-                    f"preprocess.{side} is {value}; the network of unet.encoder {self.unet.encoder}, architecture "
-                    f"{self.unet.architecture}, stem {self.unet.stem}, depth {self.unet.depth} needs a multiple of "
-                    f"{self.unet.size_multiple}"
-                )
-            if value < (least := SMALLEST.get(self.unet.encoder, 0)):
-                raise ValueError(
-                    f"preprocess.{side} is {value}; unet.encoder {self.unet.encoder} needs at least {least} pixels, so make it "
-                    f"{-(-least // self.unet.size_multiple) * self.unet.size_multiple} or more, or choose another encoder"
-                )
+            self.unet.check_side(f"preprocess.{side}", getattr(self.preprocess, side))
         return self
 
 

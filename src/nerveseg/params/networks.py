@@ -4,7 +4,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nerveseg.params.fields import Amount, Count, LearningRate, RelativeFolder, Section, Share, Strengths, Threshold
+from nerveseg.params.fields import (
+    Amount,
+    Count,
+    Filters,
+    LearningRate,
+    RelativeFolder,
+    Section,
+    Share,
+    Strengths,
+    Threshold,
+)
 
 # The encoders of segmentation_models 1.0, named here since importing it would cost every stage seconds.
 ENCODERS = (
@@ -26,7 +36,7 @@ class UNetParams(Section):
     encoder_weights: Literal["imagenet"] | None
     init_from: RelativeFolder
     stem: Literal[1, 2, 4]
-    base_filters: Annotated[int, Field(ge=2, le=256)]
+    base_filters: Filters
     max_filters: Annotated[int, Field(ge=2, le=2048)]
     depth: Annotated[int, Field(ge=1, le=5)]
     precision: Precision
@@ -69,6 +79,20 @@ class UNetParams(Section):
             return self.stem * 2**self.depth
         return 48 if self.architecture == "pspnet" else 32
 
+    def check_side(self, key: str, pixels: int) -> None:
+        """Raise ValueError if the network takes no input with a side, named `key`, of so many pixels."""
+        multiple, least = self.size_multiple, SMALLEST.get(self.encoder, 0)
+        if pixels % multiple:
+            raise ValueError(
+                f"{key} is {pixels}; the network of unet.encoder {self.encoder}, architecture {self.architecture}, stem "
+                f"{self.stem}, depth {self.depth} needs a multiple of {multiple}"
+            )
+        if pixels < least:
+            raise ValueError(
+                f"{key} is {pixels}; unet.encoder {self.encoder} needs at least {least} pixels, so make it "
+                f"{-(-least // multiple) * multiple} or more, or choose another encoder"
+            )
+
 
 class DegradationParams(Section):
     speckle: Strengths
@@ -94,7 +118,7 @@ class GanParams(Section):
     batch_size: Count
     lr: LearningRate
     critic_lr: LearningRate
-    base_filters: Annotated[int, Field(ge=2, le=256)]
+    base_filters: Filters
     corruption: Share
     ema_decay: Amount
     warmup_epochs: Annotated[int, Field(ge=0)]

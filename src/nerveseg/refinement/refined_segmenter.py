@@ -15,7 +15,7 @@ from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, wri
 from nerveseg.inference.model_folder import REFINED_NAME, SEGMENTER_NAME, holds
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.inference.predictor import Predictor
-from nerveseg.params.fields import Count
+from nerveseg.params.fields import Filters
 from nerveseg.refinement.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.unet.segmenter import REMEDY, UNET_FOLDER, Segmenter, estimates_of
 
@@ -26,7 +26,7 @@ REFINER_WEIGHTS = "refiner.npz"
 class RefinedSegmenterConfig:
     """First channels of the refiner, and the cut-offs that were found on val with it."""
 
-    filters: Count
+    filters: Filters
     cutoffs: Cutoffs
 
 

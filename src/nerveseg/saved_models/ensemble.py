@@ -11,7 +11,7 @@ from statistics import median
 from typing import Annotated, Self
 
 import tensorflow as tf
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from nerveseg.errors import ModelError
@@ -25,11 +25,21 @@ from nerveseg.unet.segmenter import Segmenter
 MEMBERS = "members"
 
 
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a member stands more than once")
+    return names
+
+
 @dataclass(frozen=True, config=STRICT)
 class EnsembleConfig:
     """The names of the members, in their order, each of its folder in `members`."""
 
-    members: Annotated[tuple[Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")], ...], Field(min_length=1)]
+    members: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")], ...],
+        Field(min_length=1),
+        AfterValidator(_distinct),
+    ]
 
 
 class Ensemble(Predictor):
@@ -54,8 +64,8 @@ class Ensemble(Predictor):
         grey_range, *other_ranges = {member.grey_range for member in members.values()}
         if other_ranges:
             raise ModelError(
-                f"an ensemble needs members that read files alike, but there are {grey_range} and {other_ranges[0]}; name experiments "
-                "on one data set"
+                "the members of an ensemble must read files with the same black and white, but their data sets differ in that "
+                "(`data.grey_range`, or what was decided from the files); name experiments on one data set"
             )
         frames = tf.keras.Input((*size, 1), name="frames")
         networks = [member.network for member in members.values()]

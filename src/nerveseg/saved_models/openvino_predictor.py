@@ -16,7 +16,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nerveseg.errors import ModelError
-from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.files.checked_folder import LIST_NAME, STRICT, CheckedFolder, list_files, write_typed
+from nerveseg.imaging.arrays import Size
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.inference.model_folder import EXPORTED_NAME
 from nerveseg.inference.postprocessing import LEAST_POOR, Cutoffs
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 UNET_FILE, JUDGE_FILE, REFINER_FILE = "unet.xml", "judge.xml", "refiner.xml"
 LOGITS, PRESENCE, POOR = "logits", "presence", "poor"
 Maps = NDArray[np.float32]
+# Of each network its inputs and its outputs: whether one is a map, (N, H, W, 1), or a number for each frame, (N, 1).
+_PORTS: dict[str, tuple[dict[str, bool], dict[str, bool]]] = {
+    UNET_FILE: ({"frames": True}, {LOGITS: True, PRESENCE: False}),
+    JUDGE_FILE: ({"frames": True}, {POOR: False}),
+    REFINER_FILE: (
+        {"frames": True, "unet_logits": True, "unet_presence": False},
+        {LOGITS: True, PRESENCE: False},
+    ),
+}
 Source = Literal["gan", "ensemble"]  # keys of `metrics.json`
 # One frame at a time is answered by all cores, as is a batch; float32 because bfloat16 would make other numbers elsewhere.
 _COMPILED_FOR = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -40,6 +50,10 @@ class ExportedMember:
 
     flip: bool
     refined: bool
+
+    @property
+    def networks(self) -> list[str]:
+        return list(_PORTS) if self.refined else [UNET_FILE]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,9 +112,20 @@ class ExportedPredictor(Predictor):
         folder = _folder(directory)
         config = folder.read(EXPORTED_NAME, ExportedConfig)
         folder.files()
+        listed = set(folder.matching("*.xml"))
+        described = {
+            member_folder(directory, number) / name
+            for number, member in enumerate(config.members)
+            for name in member.networks
+        }
+        if odd := sorted(str(path.relative_to(directory)) for path in listed ^ described):
+            raise ModelError(
+                f"{directory}: {LIST_NAME} and {EXPORTED_NAME} name different networks ({', '.join(odd)}); {folder.remedy}"
+            )
         core = openvino.Core()
+        size = (config.height, config.width)
         members = enumerate(config.members)
-        return cls(config, [Member.load(core, member_folder(directory, number), member) for number, member in members])
+        return cls(config, [Member.load(core, member_folder(directory, n), each, size) for n, each in members])
 
 
 def member_folder(directory: Path, number: int) -> Path:
@@ -114,24 +139,23 @@ class Member:
     Args:
         unet: gives `logits` (N, H, W, 1) and `presence` (N, 1), a logit too, of grey levels.
         refinement: the judge, which gives `poor`, the logit of a frame being a degraded one, (N, 1), and the refiner, which
-            corrects logits and presence; or None.
+            corrects logits and presence; or empty.
         flip: whether the mirrored frame is looked at as well.
     """
 
     def __init__(
         self,
         unet: "openvino.CompiledModel",
-        refinement: "tuple[openvino.CompiledModel, openvino.CompiledModel] | None",
+        refinement: "Sequence[openvino.CompiledModel]",
         *,
         flip: bool,
     ) -> None:
         self._unet, self._refinement, self._flip = unet, refinement, flip
 
     @classmethod
-    def load(cls, core: "openvino.Core", directory: Path, config: ExportedMember) -> Self:
-        unet, judge, refiner = (directory / name for name in (UNET_FILE, JUDGE_FILE, REFINER_FILE))
-        refinement = (compiled(core, judge), compiled(core, refiner)) if config.refined else None
-        return cls(compiled(core, unet), refinement, flip=config.flip)
+    def load(cls, core: "openvino.Core", directory: Path, config: ExportedMember, size: Size) -> Self:
+        unet, *refinement = (_of_size(core, directory / name, size) for name in config.networks)
+        return cls(unet, refinement, flip=config.flip)
 
     def __call__(self, levels: Maps) -> tuple[Maps, Maps]:
         """`probability` and `presence` of grey levels, as a predictor's network gives them."""
@@ -144,7 +168,7 @@ class Member:
     def _look(self, levels: Maps) -> tuple[Maps, Maps]:
         """`logits` and `presence`, the logit of a nerve in the frame."""
         logits, presence = infer(self._unet, {"frames": levels}, [LOGITS, PRESENCE])
-        if self._refinement is not None:
+        if self._refinement:
             judge, refiner = self._refinement
             (judged,) = infer(judge, {"frames": levels}, [POOR])
             if (poor := _sigmoid(judged[:, 0]) >= LEAST_POOR).any():
@@ -182,6 +206,30 @@ def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvi
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(f"{network} cannot be loaded ({reason}); make it again with `dvc repro export`") from None
+
+
+def _of_size(core: "openvino.Core", path: Path, size: Size) -> "openvino.CompiledModel":
+    """The network in a file.
+
+    Raises:
+        ModelError: it cannot be read, or takes or returns other arrays than `_PORTS` says for inputs of this size.
+    """
+    network = compiled(core, path)
+    for ports, maps, verb in zip(
+        (network.inputs, network.outputs), _PORTS[path.name], ("takes", "returns"), strict=True
+    ):
+        expected = {name: f"[?,{size[0]},{size[1]},1] f32" if is_map else "[?,1] f32" for name, is_map in maps.items()}
+        names = [next((name for name in maps if name in port.names), min(port.names, key=len)) for port in ports]
+        found = {
+            name: f"{port.partial_shape} {port.element_type.to_string()}"
+            for name, port in zip(names, ports, strict=True)
+        }
+        if found != expected:
+            shown, wanted = (", ".join(map(" ".join, each.items())) for each in (found, expected))
+            raise ModelError(
+                f"{path} does not fit {EXPORTED_NAME}: it {verb} {shown}, expected {wanted}; make it again with `dvc repro export`"
+            )
+    return network
 
 
 def infer(network: "openvino.CompiledModel", inputs: Mapping[str, Maps], outputs: Sequence[str]) -> list[Maps]:

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from nerveseg.dataset.input_spec import InputSpec
@@ -44,6 +45,12 @@ class SegmenterConfig:
     cutoffs: Cutoffs = field(default_factory=Cutoffs)
     learnt_frames: tuple[str, ...] = ()
     grey_range: GreyRange = field(default_factory=GreyRange)
+
+    @model_validator(mode="after")
+    def _the_network_takes_this_input(self) -> Self:
+        for side in ("height", "width"):
+            self.unet.check_side(f"input.{side}", getattr(self.input, side))
+        return self
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -132,7 +139,7 @@ def load_weights(network: tf.keras.Model, path: Path) -> None:
     """
     try:
         network.load_weights(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - h5py and Keras raise many kinds for a file of something else
         raise ModelError(f"{path}: weights cannot be loaded ({error}); train again with `dvc repro`") from None
 
 
