@@ -175,7 +175,7 @@ def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
 
 
 def sync() -> int:
-    """Send what MLflow's store missed while it was down, and what was set aside; 1 where a part is set aside again, else 0."""
+    """Send what MLflow's store missed while it was down, and what was set aside; 1 if something is set aside again, else 0."""
     from nerveseg.registry.project_params import load_project_params
     from nerveseg.tracking.journal import FOLDER, in_work, journals, set_aside
     from nerveseg.tracking.outbox import refusals
@@ -185,8 +185,9 @@ def sync() -> int:
     if not journals() and not set_aside():
         print(f"nothing waits in {FOLDER}")
         return 0
-    done, refused = deliver(experiment)
-    print(f"sent what {counted(done, 'stage')} had to tell; {in_work()} wait on, of stages that are running")
+    arrived, refused = deliver(experiment)
+    busy = f"; {counted(running, 'stage')} left to another process" if (running := in_work()) else ""
+    print(f"sent everything of {counted(arrived, 'stage')}{busy}")
     if refused:
-        print(f"MLflow has not taken a part: {refusals(refused)}", file=sys.stderr)
+        print(f"not sent: {refusals(refused)}", file=sys.stderr)
     return 1 if refused else 0

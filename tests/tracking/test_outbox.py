@@ -106,7 +106,7 @@ def test_stages_that_never_saw_the_server_are_sent_by_sync_as_one_execution(repo
         cli.main(["sync"])
     away.delenv("MLFLOW_TRACKING_URI")
     assert synced() == 0
-    assert "sent what 2 stages had to tell" in capsys.readouterr().out
+    assert "sent everything of 2 stages\n" in capsys.readouterr().out
     [(parent, stages)] = runs_of(repo)
     assert set(stages) == {"preprocess", "train_unet"}
     assert parent.info.status == "FINISHED"
@@ -356,8 +356,8 @@ def test_what_of_a_journal_cannot_be_sent_is_set_aside_with_its_reason_and_the_r
     damage(two_waiting[0])
     assert synced() == 1
     told = capsys.readouterr().err
-    assert "it is kept in .nerveseg/outbox" in told
-    assert "AttributeError" not in told
+    assert "it is kept in .nerveseg/outbox/set-aside, and" in told
+    assert "Error" not in told
     [(_, stages)] = runs_of(repo)
     assert points(repo, stages["train_unet"].info.run_id) == [(0, 1.0)]
     assert points(repo, stages["evaluate"].info.run_id) == [(0, 0.5)]
@@ -366,17 +366,54 @@ def test_what_of_a_journal_cannot_be_sent_is_set_aside_with_its_reason_and_the_r
     assert json.loads((aside / "reasons.json").read_text())
 
 
+RUN = {"kind": "run", "run": "a", "files": "."}
+BEGUN = {"find": [{"key": "a"}], "name": "a", "tags": {}, "params": {}, "time": 1}
+BROKEN = {
+    "no time": [RUN | {"content": {key: value for key, value in BEGUN.items() if key != "time"}}],
+    "no content": [{key: value for key, value in RUN.items() if key != "content"}],
+    "odd content": [RUN | {"content": "x"}],
+    "odd values": [RUN | {"content": BEGUN | {"find": 3}}],
+    "no run": [RUN | {"kind": "metrics", "content": {"values": {"a": 1}, "time": 1, "step": 0}}],
+    "odd time": [
+        RUN | {"content": BEGUN},
+        RUN | {"kind": "metrics", "content": {"values": {"a": "x"}, "time": "y", "step": 0}},
+    ],
+    "odd files": [RUN | {"files": 7, "content": BEGUN}],
+    "a list": [[RUN]],
+}
+
+
+def test_stages_of_which_all_is_refused_are_not_called_sent_and_the_reasons_are_sentences(repo, capsys):
+    for number, (name, lines) in enumerate(BROKEN.items()):
+        folder = repo / FOLDER / f"{number}-{name.replace(' ', '-')}-1"
+        folder.mkdir(parents=True)
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (folder / "messages.jsonl").write_text(text.replace('"a"', f'"{name}"'))  # a run of its own
+    deep = repo / FOLDER / "9-deep-1"
+    deep.mkdir()
+    (deep / "messages.jsonl").write_text("[" * 200_000 + "\n")
+    for _ in range(2):
+        assert synced() == 1
+        printed = capsys.readouterr()
+        assert printed.out == "sent everything of 0 stages\n"
+        assert "a message of the kind 'run' cannot be sent (it has no 'time'): it is damaged" in printed.err
+        assert "a line of messages.jsonl is damaged, or another version of nerveseg wrote it (" in printed.err
+        assert "Error" not in printed.err
+        assert len(list((repo / FOLDER / ASIDE).iterdir())) == len(BROKEN) + 1
+
+
 def test_a_file_where_things_are_set_aside_is_named_and_what_it_stops_stays_and_is_not_of_a_stage_that_runs(
     repo, two_waiting, capsys
 ):
     (repo / FOLDER / ASIDE).touch()
     tell_what_nobody_knows(two_waiting[0])
-    for stages in ("2 stages", "1 stage"):
+    for stages in ("1 stage", "0 stages"):
         assert synced() == 1
         printed = capsys.readouterr()
-        assert printed.out == f"sent what {stages} had to tell; 0 wait on, of stages that are running\n"
-        assert "a message of the kind 'fanfare'" in printed.err
+        assert printed.out == f"sent everything of {stages}\n"
+        assert "a message of the kind 'fanfare' is damaged, or another version of nerveseg wrote it" in printed.err
         assert ".nerveseg/outbox/set-aside cannot take it (File exists)" in printed.err
+        assert "it is kept in .nerveseg/outbox, and" in printed.err
     assert [journal.folder for journal in journals()] == [two_waiting[0]]
 
 
@@ -501,7 +538,7 @@ def test_a_journal_that_another_process_writes_is_left_alone(repo, params, capsy
     with started([sys.executable, "-c", writing], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == "begun\n"
         assert synced() == 0
-        assert "1 wait on" in capsys.readouterr().out
+        assert "; 1 stage left to another process" in capsys.readouterr().out
     outbox.sync("nerveseg")
     assert journals() == []
 

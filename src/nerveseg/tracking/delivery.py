@@ -19,7 +19,7 @@ from typing import Any
 
 from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.repository import repository_root
-from nerveseg.tracking.journal import Journal, journals
+from nerveseg.tracking.journal import Journal, damaged, journals
 from nerveseg.tracking.messages import NO_FILES, Sender
 from nerveseg.tracking.store import open_store, store_uri
 from nerveseg.tracking.store_errors import is_final, reason_of, store_errors
@@ -61,13 +61,13 @@ def patience_for(uri: str) -> float:
     return ANSWER if uri.startswith(("http", "databricks")) else OPENING
 
 
-def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> None:
-    """Send what is new in a journal.
+def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
+    """Send what is new in a journal, and return how many messages that were.
 
     Raises:
         StoreUnreachableError: the store does not answer.
     """
-    already = journal.sent
+    already, new = journal.sent, 0
     for number, message in journal.unread():
         if number < already and message.kind != "run":  # that one tells the sender which run is meant
             continue
@@ -84,33 +84,40 @@ def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> None
         except StoreUnreachableError:
             raise
         except Exception as error:  # noqa: BLE001 - a message that nothing can be made of, whatever that raises
-            journal.refuse(number, f"{type(error).__name__}: {reason_of(error)}")
+            lacks = f"it has no {error}" if isinstance(error, KeyError) else reason_of(error)
+            journal.refuse(number, damaged(f"a message of the kind {message.kind!r} cannot be sent ({lacks}): it"))
+        new += number >= already
         journal.sent = max(already, number + 1)
         say({"sent": number + 1})
+    return new
 
 
 def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None) -> tuple[int, Counter[str]]:
-    """Deliver the journals that nobody writes or delivers, up to the name `before`; how many, and why parts were set aside.
+    """Deliver the journals that no other process writes or delivers, up to the name `before`.
+
+    Returns:
+        How many arrived whole, and why others were set aside, counted.
 
     Raises:
         StoreUnreachableError: the store does not answer.
     """
-    done, refused = 0, Counter[str]()
+    arrived, refused = 0, Counter[str]()
     for journal in journals():
         if journal.folder.name >= before:
             continue
         try:
             if not journal.take():
                 continue
-            deliver(journal, sender, say)
-            refused += journal.finish()
-            done += 1
+            new = deliver(journal, sender, say)
+            reasons = journal.finish()
+            refused += reasons
+            arrived += bool(new and not reasons)
         except OSError as error:  # of its own files
             reason = Counter([f"{journal.folder.name} cannot be read ({error.strerror or error})"])
             refused += journal.set_aside(reason)
         finally:
             journal.release()
-    return done, refused
+    return arrived, refused
 
 
 def follow(journal: Journal, experiment: str, execution: str, ended: threading.Event, say: Say) -> None:

@@ -100,14 +100,15 @@ class Journal:
                 try:
                     read = json.loads(line)
                     files = Path(read["files"])
-                    if read["kind"] not in KINDS:
-                        self.refuse(
-                            number, f"another version of nerveseg wrote a message of the kind {read['kind']!r:.80}"
-                        )
-                        continue
-                    yield number, Message(**read | {"files": files if files == NO_FILES else self.folder / files})
+                    message = Message(**read | {"files": files if files == NO_FILES else self.folder / files})
+                    known = message.kind in KINDS
                 except (ValueError, TypeError, KeyError, RecursionError):
-                    self.refuse(number, f"line {number + 1} of {self._file.name} is no message")
+                    self.refuse(number, damaged(f"a line of {self._file.name}"))
+                    continue
+                if known:
+                    yield number, message
+                else:
+                    self.refuse(number, damaged(f"a message of the kind {message.kind!r:.80}"))
 
     @property
     def sent(self) -> int:
@@ -156,6 +157,11 @@ class Journal:
             kept = [line for n, line in enumerate(lines) if n in self._refused or b'"kind": "run"' in line[:20]]
             write_text(self._file, b"".join(kept).decode("utf-8", "replace"))
             (self.folder / "sent").unlink(missing_ok=True)
+
+
+def damaged(what: str) -> str:
+    """Return why this cannot be sent."""
+    return f"{what} is damaged, or another version of nerveseg wrote it"
 
 
 def journals() -> list[Journal]:

@@ -21,7 +21,7 @@ import nerveseg
 from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.delivery import ANSWER, OPENING, deliver_waiting, patience_for, within
-from nerveseg.tracking.journal import FOLDER, Journal, bring_back
+from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, bring_back, set_aside
 from nerveseg.tracking.messages import NO_FILES, Message, Sender
 from nerveseg.tracking.store import open_store, store_uri
 from nerveseg.tracking.store_errors import failing_clearly, public, reason_of, store_errors
@@ -185,28 +185,30 @@ class Outbox:
                 self._silent = True
                 self._warn_silent(said["silent"])
             if refused := said.get("refused"):
-                self.warn("refused", f"MLflow has not taken a part of what it was told: {refusals(Counter(refused))}")
+                self.warn("refused", f"MLflow did not get everything: {refusals(Counter(refused))}")
             if "wrong" in said:
                 self.warn("wrong", said["wrong"])
 
 
 def refusals(reasons: Counter[str]) -> str:
+    """Return reasons why something was set aside, and where it is."""
     listed = "; ".join(f"{reason} ({count} times)" if count > 1 else reason for reason, count in reasons.items())
-    return f"{listed}; it is kept in {FOLDER}, and `nerveseg sync` tries it again"
+    place = FOLDER / ASIDE if set_aside() else FOLDER
+    return f"{listed}; it is kept in {place}, and `nerveseg sync` tries it again"
 
 
 def sync(experiment: str) -> tuple[int, Counter[str]]:
     """Deliver what waits on disk, and what was set aside.
 
     Returns:
-        How many stages it was of, and how often something was set aside, by its reason.
+        Of how many stages everything arrived, and how often something was set aside, by reason.
 
     Raises:
-        TrackingError: the store cannot be used; what was not delivered waits on.
+        TrackingError: the store cannot be used; what was not delivered is kept.
     """
     with failing_clearly(store_uri(repository_root())):
         with within(OPENING):
             store = open_store(experiment)
         kept = bring_back()
-        done, refused = deliver_waiting(Sender(store))
-        return done, kept + refused
+        arrived, refused = deliver_waiting(Sender(store))
+        return arrived, kept + refused
