@@ -1,11 +1,11 @@
-"""What augmentation costs, and with --study what each transform is worth on real frames.
+"""Measure what augmentation costs, and with --study what each transform is worth on real frames.
 
-    python bench/augmentation.py                                    # frames/s on one core, a minute
-    python bench/augmentation.py --study data/raw/bp256             # hours; --minutes, --seeds, --arms say how many
-    python bench/augmentation.py --study data/raw/bp256 --report    # the table so far
+    python bench/augmentation.py                                    # frames/s on one core, takes a minute
+    python bench/augmentation.py --study data/raw/bp256             # takes hours; see --minutes, --seeds, --arms
+    python bench/augmentation.py --study data/raw/bp256 --report    # print the table so far
 
-`bench/augmentation_study.py` says how the study works. Its results lie in `.nerveseg/augmentation-study/`; stopped, the
-same command goes on.
+`bench/augmentation_study.py` describes the study. It writes to `.nerveseg/augmentation-study/`. If it is interrupted, rerun
+the command to resume.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CHANCES = ("reverberation", "shadow", "blur", "defocus")
 
 
 def throughput(params: Params, repeats: int = 9, frames: int = 200) -> None:
-    """Print the frames/s of CPU time of each transform alone, in every frame, and of sets of them."""
+    """Print frames per second of CPU time: for each transform alone, in every frame, and for sets of transforms."""
     cv2.setNumThreads(1)
     shape = (params.preprocess.height, params.preprocess.width)
     frame = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8), (0, 0), 2)
@@ -40,7 +40,7 @@ def throughput(params: Params, repeats: int = 9, frames: int = 200) -> None:
     sections |= {"params.yaml": params.augment, "all, as in the study": only(STRENGTHS, params.augment)}
     sections |= {"all, in every frame": only(always, params.augment)}
     rates: dict[str, list[float]] = {name: [] for name in sections}
-    for repeat in tqdm(range(repeats), desc="measuring", unit="repeat"):  # in turns, so that a busy minute hits all
+    for repeat in tqdm(range(repeats), desc="measuring", unit="repeat"):  # in turns, so that a busy minute affects all
         for name, section in sections.items():
             start = time.process_time()
             for number in range(frames):
@@ -54,14 +54,14 @@ def throughput(params: Params, repeats: int = 9, frames: int = 200) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, metavar="FRAMES", help="folder in Kaggle's layout")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of training of each arm (default: 4)")
-    parser.add_argument("--epochs", type=int, default=0, help="of each arm, instead of --minutes, on a busy machine")
+    parser.add_argument("--minutes", type=float, default=4.0, help="training time of each arm (default: 4)")
+    parser.add_argument("--epochs", type=int, default=0, help="epochs of each arm, instead of --minutes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="names of arms (default: all)")
     parser.add_argument("--test-subjects", nargs="+", default=TEST_SUBJECTS, metavar="SUBJECT")
-    parser.add_argument("--threads", type=int, default=1, help="that TensorFlow computes with (default: 1)")
-    parser.add_argument("--folder", type=Path, default=STUDY, help=f"of the results (default: {STUDY})")
-    parser.add_argument("--report", action="store_true", help="print the table so far, train nothing")
+    parser.add_argument("--threads", type=int, default=1, help="threads for TensorFlow (default: 1)")
+    parser.add_argument("--folder", type=Path, default=STUDY, help=f"where to write the results (default: {STUDY})")
+    parser.add_argument("--report", action="store_true", help="print the table so far without training")
     asked = parser.parse_args()
     params = load_params()
     arms = all_arms(params.augment)

@@ -1,10 +1,10 @@
-"""What each transform of the augmentation is worth on real frames; `bench/augmentation.py --study` runs it.
+"""The study behind `bench/augmentation.py --study`: what each transform of the augmentation is worth on real frames.
 
-A study trains the pipeline's U-Net on the train subjects of a folder in Kaggle's layout and scores it on the test
-subjects, at each mask's own size, with cut-offs found on val. An arm is a set of knobs that are on, at `STRENGTHS`: each
-geometric one alone against `nothing`, each other one on top of geometry against `geometry`. All arms take the same
-steps: the epochs that are asked for, or that fit into some minutes as measured when the study began. A finished arm is a line of `results.csv`
-in the study's folder and is skipped; one that was stopped goes on from its last whole epoch.
+It trains the pipeline's U-Net on the train subjects of a folder in Kaggle's layout and scores it on the test subjects, at each
+mask's own size, with cut-offs searched on val. An arm is a set of transforms, at `STRENGTHS`. Each geometric transform is
+compared alone with `nothing`; each other transform is added to geometry and compared with `geometry`. All arms take the same
+number of steps: the given epochs, or as many as fit into the given minutes, measured when the study starts. A finished arm is a
+line of `results.csv` in the study's folder and is skipped. An interrupted arm resumes after its last complete epoch.
 """
 
 import json
@@ -41,7 +41,7 @@ SCORES = ("dice_nerve", "dice", "iou_nerve", "presence_sensitivity")
 
 @dataclass(frozen=True)
 class Arm:
-    """Knobs that are on, and the arm that they are held against."""
+    """The transforms that are on, and the arm to compare with."""
 
     name: str
     knobs: Mapping[str, float] = field(default_factory=dict)
@@ -58,13 +58,13 @@ def all_arms(params: AugmentParams) -> dict[str, Arm]:
 
 
 def only(knobs: Mapping[str, float], params: AugmentParams) -> AugmentParams:
-    """The `augment` section with these knobs on and all others off."""
+    """Return the `augment` section with these transforms on and all others off."""
     return params.model_copy(update=dict.fromkeys(STRENGTHS, 0.0) | dict(knobs))
 
 
 @dataclass(frozen=True)
 class Study:
-    """One folder of results: its data, packed once, and the number of epochs of each arm."""
+    """A folder of results: the data, packed once, and the number of epochs of each arm."""
 
     folder: Path
     params: Params
@@ -72,11 +72,11 @@ class Study:
 
     @classmethod
     def open(cls, folder: Path, params: Params, source: Path, minutes: float, epochs: int = 0) -> "Study":
-        """Take up the study of `folder`, or begin one: pack the frames, and where `epochs` is 0 find how many of them fit
-        into `minutes`.
+        """Resume the study in `folder`, or start one: pack the frames and, if `epochs` is 0, find how many epochs fit into
+        `minutes`.
 
         Raises:
-            DatasetError: the folder holds a study of other frames, params or minutes.
+            DatasetError: the folder has a study of other frames, params or minutes.
         """
         told: dict[str, Any] = {"source": str(source), "test_subjects": list(params.split.test_subjects)}
         told |= {"epochs": epochs} if epochs else {"minutes": minutes}
@@ -109,7 +109,7 @@ class Study:
         return bool(((done["arm"] == arm.name) & (done["seed"] == seed) & (done["knobs"] == _text(arm))).any())
 
     def run(self, arm: Arm, seed: int) -> None:
-        """Train and score one arm, and add its line to the results."""
+        """Train and score one arm, and append its line to the results."""
         started = time.monotonic()
         unet = self.params.unet.model_copy(update={"epochs": self.epochs})
         params = self.params.model_copy(update={"unet": unet, "augment": only(arm.knobs, self.params.augment)})
@@ -124,8 +124,8 @@ class Study:
         pd.DataFrame([row]).to_csv(results, mode="a", header=not results.exists(), index=False)
 
     def report(self, arms: Mapping[str, Arm]) -> str:
-        """A row an arm: test Dice, its difference to the baseline's of the same seeds, and for how many of the test
-        subjects it is better.
+        """Return a row per arm: test Dice, its difference from the baseline with the same seeds, and for how many of the
+        test subjects it is better.
         """
         rows = []
         for arm in arms.values():
@@ -144,7 +144,7 @@ class Study:
         return pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format, na_rep="")
 
     def _by_subject(self, arm: Arm, seeds: Sequence[int]) -> tuple["pd.Series[float]", "pd.Series[float]"]:
-        """Mean Dice of frames with a nerve by subject over all seeds, and by seed over all frames."""
+        """Return the mean Dice of frames with a nerve, by subject over all seeds and by seed over all frames."""
         paths = {seed: self.folder / "cases" / f"{arm.name}-{seed}.csv" for seed in seeds}
         cases = pd.concat([read_csv(path).assign(seed=seed) for seed, path in paths.items()])
         cases = cases[cases["has_nerve"]]
@@ -152,7 +152,7 @@ class Study:
 
 
 def run_study(study: Study, arms: Mapping[str, Arm], chosen: Sequence[str], seeds: Sequence[int]) -> None:
-    """Run what is missing, seed after seed, so that a first answer stands early."""
+    """Run the missing trainings, seed by seed, so that first results come early."""
     waiting = [(arms[name], seed) for seed in seeds for name in chosen if not study.has(arms[name], seed)]
     print(f"{len(chosen) * len(seeds) - len(waiting)} of {len(chosen) * len(seeds)} trainings are done")
     for number, (arm, seed) in enumerate(waiting, 1):
@@ -166,7 +166,7 @@ def _text(arm: Arm) -> str:
 
 
 def _epochs_in(minutes: float, prepared: Path, params: Params) -> int:
-    """The epochs, validation included, that this machine trains in `minutes`, at least one."""
+    """Return how many epochs, with validation, this machine trains in `minutes`; at least one."""
     info, unet, steps = DatasetInfo.read(prepared), params.unet, 12
     build = partial(build_unet, unet, info.input, policy=keras_policy(unet.precision))
     training = SupervisedTraining(build, unet, params.lr, steps, training_strategy(unet))
@@ -179,7 +179,7 @@ def _epochs_in(minutes: float, prepared: Path, params: Params) -> int:
     for _ in range(steps):
         training.step(frames, masks)
     rate = steps * unet.batch_size / (time.monotonic() - start)
-    epoch = (info.frames["train"] + info.frames["val"] / 3) / rate  # forwards alone costs a third
+    epoch = (info.frames["train"] + info.frames["val"] / 3) / rate  # the forward pass alone costs a third
     epochs = max(1, round(60 * minutes / epoch))
     print(f"{rate:.1f} frames/s: {epochs} epochs of {info.frames['train']} frames in {epochs * epoch / 60:.1f} minutes")
     return epochs

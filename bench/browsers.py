@@ -1,4 +1,4 @@
-"""The Chromium of this machine, which the report is looked at with."""
+"""Find the Chromium of this machine, which opens the report."""
 
 import shutil
 
@@ -6,5 +6,5 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def chromium() -> str | None:
-    """Its path; None where there is none."""
+    """Return its path, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)

@@ -1,13 +1,17 @@
-"""How steady the outlines of cine loops are, and what that costs: frame by frame, live, and as a loop (`nerveseg.file_prediction.temporal_smoothing`).
+"""Measure how steady the outlines of loops are and what smoothing costs: frame by frame, live, and as a loop.
 
     python bench/cine.py [--loops 12] [--model models/exported]
 
-Simulates loops of five seconds at 30 frames a second, of phantom subjects that no training has seen: the probe sweeps over the
-nerve from beyond its end and back, and slides by up to 1 mm while it does. From one frame to the next the echoes keep 0.95 of
-their speckle, or none of it. Prints, as means over the loops: Dice of all frames and of those with a nerve; flicker, 1 - Dice of
-the masks of two frames that follow each other, where the truth has some too, for the nerve moves; how often the outline comes or
-goes, which the truth does twice; and by how many frames the masks are late: the shift of the truth at which their Dice is highest.
-`no motion` is the live mean as it would be without following the tissue.
+Simulates loops of five seconds at 30 frames per second, of phantom subjects that no training has seen. The probe sweeps over the
+nerve from beyond its end and back, and slides by up to 1 mm. From one frame to the next, the echoes keep 0.95 of their speckle,
+or none of it. Prints these means over the loops:
+
+- Dice of all frames, and of those with a nerve
+- flicker: 1 - Dice of the masks of two successive frames. The truth flickers too, because the nerve moves
+- how often the outline appears or disappears; in the truth, twice
+- by how many frames the masks are late: the shift of the truth at which their Dice is highest
+
+`no motion` is the live mean without following the tissue.
 """
 
 import argparse
@@ -35,8 +39,8 @@ from nerveseg.phantom.simulation import Subject
 from nerveseg.saved_models.loading import load_predictor
 
 FRAMES, RATE = 150, 30.0
-STRETCH = 0.25  # of the sweep, at most, that the probe passes over and comes back
-LATE = 5  # frames, most that is looked for
+STRETCH = 0.25  # maximum share of the sweep in which the probe turns back
+LATE = 5  # frames; the largest delay that is searched
 
 Pictures = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
@@ -44,7 +48,7 @@ Steady = Callable[[Pictures, Sequence[Estimate]], list[Estimate]]
 
 
 class Speckle(np.random.Generator):
-    """Draws the same fields frame after frame, each of which keeps a share of the one before."""
+    """Draw the same fields for every frame; each keeps a share of the previous one."""
 
     def __init__(self, seed: int, kept: float) -> None:
         super().__init__(np.random.PCG64(seed))
@@ -53,7 +57,7 @@ class Speckle(np.random.Generator):
     def begin_frame(self) -> None:
         self._number = 0
 
-    # numpy's own takes more kinds of arguments than the phantom gives.
+    # NumPy's own method accepts more kinds of arguments than the phantom passes.
     def standard_normal(self, size: tuple[int, ...], dtype: Any = np.float32) -> NDArray[np.float32]:  # type: ignore[override]
         fresh: NDArray[np.float32] = super().standard_normal(size, dtype)
         field = self._fields.get(self._number)
@@ -65,7 +69,7 @@ class Speckle(np.random.Generator):
 
 
 def simulated(number: int, kept: float) -> tuple[Pictures, Masks]:
-    """A loop of a phantom subject, (N, height, width), and its truth."""
+    """Return a loop of a phantom subject, (N, height, width), and its truth."""
     params = load_params()
     subject = Subject.draw(params.seed, number, params.phantom)
     planes, grid = params.phantom.frames_per_subject, subject.anatomy.grid
@@ -119,12 +123,12 @@ def without_motion(_: Pictures, said: Sequence[Estimate]) -> list[Estimate]:
 
 
 def dice(one: Masks, other: Masks) -> NDArray[np.float64]:
-    """Of each frame."""
+    """Return the Dice of each frame."""
     return np.array([count(truth, mask).dice for truth, mask in zip(one, other, strict=True)])
 
 
 def lateness(truths: Masks, masks: Masks) -> float:
-    """In frames, between them by a parabola through the three best shifts."""
+    """Return the delay in frames, interpolated by a parabola through the three best shifts."""
     inner = slice(LATE, -LATE)
     scores = [dice(np.roll(truths, late, 0)[inner], masks[inner]).mean() for late in range(-LATE, LATE + 1)]
     best = int(np.argmax(scores))

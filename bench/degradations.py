@@ -1,12 +1,12 @@
-"""What each degradation costs the U-Net at each severity: how the strengths in params were chosen.
+"""Measure how much Dice each degradation costs the U-Net at each severity, or fit strengths to given costs.
 
     python bench/degradations.py                        # after `dvc repro train_unet`
     python bench/degradations.py --records DIR --model DIR
-    python bench/degradations.py --fit > strengths.yaml # the strengths at which severities cost what they should
+    python bench/degradations.py --fit > strengths.yaml # strengths at which each severity costs what it should
 
-Prints the mean Dice of the val frames (and of those that show a nerve) of the U-Net with its cut-offs, clean and degraded
-in each way. Val, since the strengths are chosen by it and test is to be scored. With `--fit` each kind is tried at the
-strengths of `TRIED`; between them the cost is taken to be linear, and never to fall.
+Prints the mean Dice of the U-Net with its cut-offs on the val frames, and on those that show a nerve, clean and degraded in each
+way. It uses val because the strengths are chosen by it, and test is kept for scoring. With `--fit`, it tries each kind at the
+strengths of `TRIED`, and interpolates between them linearly, assuming that the cost never falls.
 """
 
 import argparse
@@ -42,21 +42,21 @@ TRIED: dict[str, Sequence[float]] = {
 
 
 class Val:
-    """The val frames and the segmenter that is scored on them."""
+    """The val frames and the segmenter to score on them."""
 
     def __init__(self, records: Path, model: Path) -> None:
         self.segmenter = Segmenter.load(model)
         self.frames, self.truths = annotated_frames(shards(records, "val"), DatasetInfo.read(records))
 
     def dice(self, frames: NDArray[np.uint8]) -> tuple[float, float]:
-        """Of all frames, and of those with a nerve."""
+        """Return the mean Dice of all frames, and of those with a nerve."""
         estimates = self.segmenter.estimates(frames, (truth.shape for truth in self.truths))
         cases = case_table(estimates, self.truths, self.segmenter.cutoffs)
         return float(cases["dice"].mean()), float(cases.loc[cases["has_nerve"], "dice"].mean())
 
 
 def costs(val: Val, strengths: DegradationParams, seed: int) -> pd.DataFrame:
-    """A row for each kind and severity: `dice` and `dice_nerve`, and how far they lie below those of the clean frames."""
+    """Return a row for each kind and severity: `dice` and `dice_nerve`, and their loss against the clean frames."""
     rows = []
     clean = val.dice(val.frames)
     for kind in DEGRADATIONS:
@@ -70,7 +70,7 @@ def costs(val: Val, strengths: DegradationParams, seed: int) -> pd.DataFrame:
 
 
 def fitted(val: Val, seed: int, tried: Mapping[str, Sequence[float]] = TRIED) -> dict[str, list[float]]:
-    """For each kind the strengths that cost `COSTS` Dice of all val frames."""
+    """Return, for each kind, the strengths that cost `COSTS` Dice of all val frames."""
     clean, _ = val.dice(val.frames)
     found = {}
     for kind, strengths in tried.items():
@@ -82,7 +82,7 @@ def fitted(val: Val, seed: int, tried: Mapping[str, Sequence[float]] = TRIED) ->
         begin = 1.0 if kind in ("downsampling", "jpeg") else 0.01 * strengths[0]
         chosen: list[float] = []
         for reached in np.interp(COSTS, lost, [begin, *strengths]):
-            least = chosen[-1] + 0.01 * strengths[-1] if chosen else 0.0  # where even the strongest costs too little
+            least = chosen[-1] + 0.01 * strengths[-1] if chosen else 0.0  # if even the strongest costs too little
             chosen.append(float(f"{max(reached, least):.3g}"))
         found[kind] = chosen
     return found

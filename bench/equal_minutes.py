@@ -1,13 +1,13 @@
-"""What the pipeline's U-Net scores on people it never saw, for the minutes that it takes.
+"""Measure what the pipeline's U-Net scores on people it never saw, and how many minutes that takes.
 
-    python bench/equal_minutes.py data/raw/bp256 --seeds 1 2               # what peers are compared with
+    python bench/equal_minutes.py data/raw/bp256 --seeds 1 2               # the comparison with peers
     python bench/equal_minutes.py data/raw/bp256 --set unet.epochs=16 --folds 5 --members 3
 
-The first folds of a cross-validation over subjects 1 to 30 are trained one after the other by `params.yaml` and what `--set`
-says, each with its own fold as val, and scored on subjects 31 to 37: alone, and as the ensemble of all so far
-(`nerveseg folds --ensemble` makes the same of DVC experiments). Minutes are those of the wall clock from packed records to
-weights and cut-offs: augmentation, training and search. Trainings are kept in `.nerveseg/equal-minutes/`, those of other
-params apart, so that the same command goes on where it stopped.
+Trains the first folds of a cross-validation over subjects 1 to 30, one after the other, with the values of `params.yaml` and
+`--set`. Each training has its own fold as val. Scores them on subjects 31 to 37: each alone, and the ensemble of all so far (as
+`nerveseg folds --ensemble` makes one of DVC experiments). Minutes are wall-clock time from packed records to weights and
+cut-offs: augmentation, training and search. Trainings are kept in `.nerveseg/equal-minutes/`, separately for each set of params,
+so rerunning the command resumes.
 """
 
 import argparse
@@ -35,7 +35,7 @@ TIME = "time.json"
 
 
 def compare(folder: Path, source: Path, params: Params, seed: int, folds: int, count: int) -> pd.DataFrame:
-    """A row for each of the first `count` folds: its minutes and score, and those of the ensemble of all up to it."""
+    """Return a row for each of the first `count` folds: minutes and score of the fold, and of the ensemble up to it."""
     members: dict[str, Segmenter] = {}
     rows, spent = [], 0.0
     for fold in range(count):
@@ -77,9 +77,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real", type=Path, help="folder in Kaggle's layout with the subjects 1 to 37")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--folds", type=int, default=10, help="of which one is val in each training (default: 10)")
-    parser.add_argument("--members", type=int, default=5, help="trainings of each seed (default: 5)")
-    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
+    parser.add_argument(
+        "--folds", type=int, default=10, help="number of folds; one is val in each training (default: 10)"
+    )
+    parser.add_argument("--members", type=int, default=5, help="trainings per seed (default: 5)")
+    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="params to change")
     asked = parser.parse_args()
     params = changed(load_params(), {"postprocess.score": "dice_nerve", **asked_changes(asked.changes)})
     use_threads(params.unet.ghost_batches)

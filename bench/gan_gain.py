@@ -1,4 +1,4 @@
-"""Whether the refiner earns its place: the arms of the ablation over several seeds.
+"""Measure whether the refiner helps: the arms of the ablation over several seeds.
 
     python bench/gan_gain.py data/phantom --seeds 1 2 3                        # after `dvc repro phantom`
     python bench/gan_gain.py data/raw/bp256 --test 31 32 33 34 35 36 37
@@ -6,16 +6,16 @@
     python bench/gan_gain.py data/raw/bp256 --test ... --degradation strengths.yaml
     python bench/gan_gain.py data/raw/bp256 --test ... --out-of-fold 3 --set gan.corruption=0.0
 
-For each seed subjects are split anew (but for test, where it is named), a U-Net is trained as the pipeline does it, the
-refiners on it, and all arms are scored on the clean test frames and on each degradation at severity 3. Prints, over the
-seeds, mean and standard deviation of the scores of each arm and of its gain over the U-Net with its cut-offs, and in how many
-seeds the interval of the gain, over subjects, lies above 0; and which arm val chose.
+For each seed, it splits the subjects (except the test subjects, if they are named), trains a U-Net and its refiners as the pipeline
+does, and scores all arms on the clean test frames and on each degradation at severity 3. Prints, over the seeds: mean and standard
+deviation of each arm's scores and of its gain over the U-Net with its cut-offs, in how many seeds the interval of the gain, over
+subjects, lies above 0, and which arm was chosen on val.
 
-With `--out-of-fold K` refiners learn from what K other U-Nets say, each of the subjects that it was trained without,
-instead of from what the U-Net says of its own train subjects.
+With `--out-of-fold K`, the refiners learn from the predictions of K other U-Nets, each for the subjects that it was trained without,
+instead of from the U-Net's predictions for its own train subjects.
 
-U-Nets are kept in `.nerveseg/gan-gain/` by params and seed, whatever becomes of the code, so that other refiners need no new
-ones: remove that folder after changes to the U-Net. Tables lie beside them and are made again when params or code change.
+U-Nets are kept in `.nerveseg/gan-gain/` by params and seed, not by code, so that other refiners can reuse them. Delete that folder
+after changes to the U-Net. The tables are kept there too, and are recomputed if params or code change.
 """
 
 import argparse
@@ -58,7 +58,7 @@ from nerveseg.training.distribution import make_deterministic, use_threads
 from nerveseg.unet.segmenter import Segmenter
 from trainings import asked_changes, changed, train
 
-import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+import tensorflow as tf  # isort: skip - nerveseg must come first: it selects the Keras version
 
 FOLDER = Path(".nerveseg/gan-gain")
 SHOWN = ("dice_nerve", "hd95_common")
@@ -66,7 +66,7 @@ SHOWN = ("dice_nerve", "hd95_common")
 
 @dataclass(frozen=True)
 class Seed:
-    """One seed's U-Net, and what was prepared for it, in a folder of its own."""
+    """The U-Net of a seed and its prepared data, in a folder of their own."""
 
     folder: Path
     source: Path
@@ -85,7 +85,7 @@ class Seed:
         return Segmenter.load(model)
 
     def without(self, subjects: Sequence[str]) -> Segmenter:
-        """Another U-Net, trained without some of the train subjects; val is the same."""
+        """Return another U-Net, trained without some of the train subjects, with the same val."""
         name = f"without-{hashlib.sha256(' '.join(subjects).encode()).hexdigest()[:8]}"
         model = self.folder / name
         if not model.is_dir():
@@ -114,7 +114,7 @@ class Seed:
 
 @dataclass(frozen=True)
 class Member:
-    """A U-Net and the train frames of the subjects that it has not seen."""
+    """A U-Net, and the train frames of the subjects that it has not seen."""
 
     unet: "tf.keras.Model"
     rounds: Sequence[Path]
@@ -122,7 +122,7 @@ class Member:
 
 
 class OutOfFold(RefinerInputs):
-    """Train batches of predictions on unseen subjects, a batch of each member in turn; val as the U-Net sees it."""
+    """Train batches with predictions for unseen subjects, one batch of each member in turn. Val is that of the U-Net."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class OutOfFold(RefinerInputs):
 
 
 def compare(folder: Path, source: Path, params: Params, seed: int, folds: int = 0) -> pd.DataFrame:
-    """The ablation table of one seed, made or read, with the columns `seed`, `shipped` and `minutes` of the refiners."""
+    """Return the ablation table of a seed, computed or read, with columns `seed`, `shipped` and `minutes` (of the refiners)."""
     fixed = params.model_dump(
         mode="json", exclude={"gan", "degradation", "evaluate", "visualize", "tracking", "gate", "phantom"}
     )
@@ -209,7 +209,7 @@ def _members(given: Seed, folds: int, folder: Path) -> list[Member]:
 
 
 def _rounds(given: Seed, folder: Path, subjects: Sequence[str]) -> list[Path]:
-    """The rounds that training of the refiners sees, of some of the train subjects."""
+    """Return the rounds for training the refiners, with some of the train subjects."""
     folder.mkdir(parents=True)
     info, augment = DatasetInfo.read(given.records), given.params.augment
     records = [each for each in read_records(shards(given.records, "train"), info) if each.subject in set(subjects)]
@@ -217,7 +217,7 @@ def _rounds(given: Seed, folder: Path, subjects: Sequence[str]) -> list[Path]:
 
 
 def summary(tables: pd.DataFrame) -> pd.DataFrame:
-    """A row for each degradation and arm: means and standard deviations over seeds."""
+    """Return a row for each degradation and arm: means and standard deviations over seeds."""
     better = {"dice_nerve": tables["dice_nerve_low"] > 0, "hd95_common": tables["hd95_common_high"] < 0}
     sure = tables.assign(**{f"{score}_sure": values for score, values in better.items()})
     cells = ["seed", "degradation", "severity"]
@@ -240,10 +240,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of frames and masks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--test", nargs="*", default=[], help="test subjects; none: drawn by the seed")
-    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
-    parser.add_argument("--degradation", type=Path, help="strengths that `bench/degradations.py --fit` found")
-    parser.add_argument("--out-of-fold", type=int, default=0, metavar="K", help="U-Nets that refiners learn from")
+    parser.add_argument("--test", nargs="*", default=[], help="test subjects (default: drawn by the seed)")
+    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="params to change")
+    parser.add_argument("--degradation", type=Path, help="strengths from `bench/degradations.py --fit`")
+    parser.add_argument(
+        "--out-of-fold",
+        type=int,
+        default=0,
+        metavar="K",
+        help="number of U-Nets whose predictions the refiners learn from",
+    )
     asked = parser.parse_args()
     named = {"split.test_subjects": asked.test} if asked.test else {}
     params = changed(load_params(), {"data.dir": str(asked.source), **named, **asked_changes(asked.changes)})

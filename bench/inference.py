@@ -1,15 +1,17 @@
-"""How fast the model that ships predicts, beside the same network in TensorFlow and in PyTorch and beside others, in turns.
+"""Measure how fast the exported model predicts, compared with TensorFlow, PyTorch and other networks.
 
     python bench/inference.py --peers /path/to/python/with/torch [--rounds 5] [--cores 2] [FRAME ...]
 
-Each contestant is a process of its own that stays loaded: `models/exported`, `models/gan` (TensorFlow; U-Net and refiner), and
-in PyTorch, eager and compiled, the plain U-Net alone, segmentation_models.pytorch's U-Net on resnet34, nnU-Net's
-PlainConvUNet and MONAI's residual UNet. In each round all measure one after the other: frames a second in batches of 16, and
-one frame of 580x420 after the other from the bytes of a PNG to the outline. Prints parameters and size on disk, medians over
-the rounds, the 99th percentile of all single frames, memory after the last round, how long it took from the start of the
-process to the first outline, and for the U-Net the share of what the cores can multiply in float32, by its operations.
+Each contestant is a process of its own that stays loaded: `models/exported`; `models/gan` (TensorFlow; U-Net and refiner); and in
+PyTorch, eager and compiled, the plain U-Net alone, segmentation_models.pytorch's U-Net with resnet34, nnU-Net's PlainConvUNet and
+MONAI's residual UNet. In each round, all of them measure in turn: frames per second in batches of 16, and single frames of 580x420
+from the bytes of a PNG to the outline.
 
-The Python of `--peers` has torch, torchvision of the same build, opencv-python-headless, segmentation-models-pytorch,
+Prints parameters and size on disk, medians over the rounds, the 99th percentile of all single frames, memory after the last round,
+and the time from the start of the process to the first outline. For the U-Net, it also prints the share of the cores' peak rate of
+float32 multiplication, from the number of its operations.
+
+The Python of `--peers` needs torch, torchvision of the same build, opencv-python-headless, segmentation-models-pytorch,
 dynamic-network-architectures and monai.
 """
 
@@ -25,12 +27,12 @@ from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
-import psutil  # type: ignore[import-untyped]  # it comes without types
+import psutil  # type: ignore[import-untyped]  # has no types
 
 from nerveseg.params.file import load_params
 from training import matrix_product
 
-import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+import tensorflow as tf  # isort: skip - nerveseg must come first: it selects the Keras version
 
 HERE = Path(__file__).parent
 MEGABYTE = 2**20
@@ -38,13 +40,13 @@ PEERS = ("smp", "nnu-net", "monai")
 
 
 def filters_of_the_u_net() -> list[int]:
-    """Channels by level of the plain U-Net of `params.yaml`."""
+    """Return the channels of each level of the plain U-Net of `params.yaml`."""
     unet = load_params().unet
     return [min(unet.max_filters, unet.base_filters * 2**level) for level in range(unet.depth + 1)]
 
 
 def operations(filters: list[int], height: int, width: int) -> int:
-    """Of one frame: two for each multiplication and addition of the convolutions, behind a stem that halves the size."""
+    """Return the operations for one frame: two per multiply-add of the convolutions, after a stem that halves the size."""
     pixels = [height * width // 4 ** (level + 1) for level in range(len(filters))]
     total = pixels[0] * 9 * filters[0]
     for level, (before, now) in enumerate(zip([filters[0], *filters[:-1]], filters, strict=True)):
@@ -55,12 +57,12 @@ def operations(filters: list[int], height: int, width: int) -> int:
 
 
 def peak() -> float:
-    """Operations a second of a matrix product in float32; convolutions by Winograd's method can seem to surpass it."""
+    """Return the operations per second of a float32 matrix product. Winograd convolutions can appear to exceed it."""
     return matrix_product(tf.float32, 1)
 
 
 class Contestant:
-    """A process that measures when it is told to; it is ready when this is made."""
+    """A process that measures on request. The constructor waits until it is ready."""
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
@@ -77,7 +79,7 @@ class Contestant:
         self.rounds.append(self._answer())
 
     def end(self) -> tuple[float, float, float]:
-        """Millions of parameters, megabytes on disk, and megabytes of memory."""
+        """Return millions of parameters, megabytes on disk, and megabytes of memory."""
         memory = psutil.Process(self._process.pid).memory_info().rss / MEGABYTE
         self._given.close()
         size = self._answer()

@@ -1,6 +1,6 @@
-"""A model's folder as a contestant of `inference.py`: exported, or trained and computed by TensorFlow.
+"""A model folder as a contestant of `inference.py`: the exported model, or a trained one in TensorFlow.
 
-It is given the folder, `--frames`, and files with frames.
+Its arguments are the folder, `--frames`, and files with frames.
 """
 
 import math
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def parameters(model: Predictor, directory: Path) -> int:
-    """Of all its networks; of an exported one, what it holds in constants, batch normalisation folded."""
+    """Count the parameters of all networks; for an exported model its constants, with batch normalisation folded."""
     if not isinstance(model, ExportedPredictor):
         return int(cast("Segmenter", model).network.count_params())
     import openvino

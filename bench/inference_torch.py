@@ -1,8 +1,8 @@
-"""A network in PyTorch, eager or compiled, as a contestant of `inference.py`; run by a Python that has it.
+"""A network in PyTorch, eager or compiled, as a contestant of `inference.py`. It runs in a Python with PyTorch.
 
-It is given `eager` or `compiled`, the network's name, `--frames`, and files with frames. `u-net` is the plain one of
-`params.yaml`, and its name is followed by its channels by level. The others are what a user would pick instead, each from
-its own package. Weights are random.
+Its arguments are `eager` or `compiled`, the network's name, `--frames`, and files with frames. `u-net` is the plain U-Net of
+`params.yaml`; its name is followed by the channels of each level. The others are common alternatives, each from its own package.
+Weights are random.
 """
 
 import io
@@ -19,7 +19,7 @@ from inference_turns import HEIGHT, WIDTH, Frames, describe, take_turns
 
 
 def normalised(frames: torch.Tensor) -> torch.Tensor:
-    """Of grey levels."""
+    """Normalise grey levels."""
     return (frames - 60.0) / 40.0
 
 
@@ -31,7 +31,7 @@ def twice(given: int, filters: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """A stem of stride 2, levels of so many channels, logits of 2x2 pixels and a head for presence."""
+    """A U-Net with a stem of stride 2, levels with these channels, logits of 2x2 pixels, and a head for presence."""
 
     def __init__(self, *filters: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class UNet(nn.Module):
 
 
 class Peer(nn.Module):
-    """A network of another package, which gives logits, made to give probabilities."""
+    """A network of another package, with its logits converted to probabilities."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def nnu_net() -> Peer:
 
 
 def monai() -> Peer:
-    """Residual, five levels."""
+    """A residual U-Net with five levels."""
     from monai.networks.nets import UNet
 
     return Peer(UNet(2, 1, 1, channels=(32, 64, 128, 256, 512), strides=(2, 2, 2, 2), num_res_units=2))
@@ -104,7 +104,7 @@ NETWORKS = {"u-net": UNet, "smp": smp, "nnu-net": nnu_net, "monai": monai}
 
 
 def saved(network: nn.Module) -> int:
-    """How many bytes its weights take in a file."""
+    """Return the size of its weights in a file, in bytes."""
     file = io.BytesIO()
     torch.save(network.state_dict(), file)
     return file.tell()
@@ -114,7 +114,7 @@ def main() -> None:
     mode, name, *channels = sys.argv[1 : sys.argv.index("--frames")]
     torch.manual_seed(0)
     network = NETWORKS[name](*map(int, channels)).eval().to(memory_format=torch.channels_last)
-    # One frame and a batch get a program each: one for any size is slower.
+    # Compiled separately for one frame and for a batch: one program for any size is slower.
     run = torch.compile(network, dynamic=False) if mode == "compiled" else network
 
     def batch(frames: Frames) -> NDArray[np.float32]:

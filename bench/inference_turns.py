@@ -1,7 +1,6 @@
-"""What each contestant of `inference.py` does: get ready, measure a round whenever it is told to, and say how large it is.
+"""What each contestant of `inference.py` does: load, measure a round on request, and report its size.
 
-It runs in a process of its own, with nothing but numpy and OpenCV beside what it measures, so that PyTorch can be in another
-environment.
+It runs in a process of its own that needs only NumPy and OpenCV beside the model, so that PyTorch can be in another environment.
 """
 
 import json
@@ -20,7 +19,7 @@ Frames = NDArray[np.uint8]  # (N, height, width)
 
 
 def take_turns(batch: Callable[[Frames], object], contour: Callable[[bytes], object]) -> None:
-    """Outline one frame and say so, and answer each line of the standard input with a round.
+    """Outline one frame and report it, then answer each line of standard input with a round.
 
     Args:
         batch: predicts letterboxed frames, uint8 (N, height, width).
@@ -51,7 +50,7 @@ def take_turns(batch: Callable[[Frames], object], contour: Callable[[bytes], obj
 
 
 def describe(parameters: int, size: int) -> None:
-    """Say how many parameters the model has, and how many bytes it takes on disk; last, so that counting takes no part."""
+    """Report the number of parameters and the bytes on disk. Called last, so that counting does not affect the measurement."""
     _tell({"parameters": parameters, "bytes": size})
 
 

@@ -1,8 +1,8 @@
-"""The arms of `bench/network_study.py`: what each changes against `params.yaml`.
+"""The arms of `bench/network_study.py`: what each of them changes in `params.yaml`.
 
-Losses, blocks and beginnings that were tried and are not part of the pipeline stand here, so that the figures in
-`bench/README.md` can be made again. A loss takes truth and logits, float32 (N, H, W, 1), and stands in for the soft Dice
-loss, or for the cross-entropy, as its arm says.
+Losses, blocks and pre-trainings that were tried but are not part of the pipeline are defined here, so that the figures in
+`bench/README.md` can be reproduced. A loss takes truth and logits, float32 (N, H, W, 1), and replaces the soft Dice loss or the
+cross-entropy, as its arm says.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,42 +21,42 @@ from nerveseg.unet import network
 from nerveseg.unet.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
-_PLAIN, _WHOLE = network._twice, network._plain  # noqa: SLF001 - what arms replace is no interface of the pipeline
+_PLAIN, _WHOLE = network._twice, network._plain  # noqa: SLF001 - arms replace internals of the pipeline
 layers = tf.keras.layers
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Values that replace those of params, and what params cannot say.
+    """Values that replace those of params, and changes that params cannot express.
 
     Attributes:
         params: by dotted name, for example `network.depth`.
-        region: the loss beside the cross-entropy.
-        pixel: the loss beside that of the region.
-        balance: each subject, or the frames with a nerve and those without, make up the same share of the batches,
-            whatever their number.
-        on_the_fly: a new variant of each frame in each epoch, made while training, instead of cached rounds.
-        block: two convolutions of the plain U-Net: `plain`, `residual` or `inverted`.
-        mixed: frames are averaged with another of their batch, and their masks with its, by a weight that is drawn from
+        region: the loss that is added to the cross-entropy.
+        pixel: the loss that is added to that of the region.
+        balance: each subject, or frames with and without a nerve, get the same share of the batches, whatever their
+            number.
+        on_the_fly: make a new variant of each frame in each epoch, instead of using cached rounds.
+        block: what replaces the two convolutions of a level of the plain U-Net: `plain`, `residual` or `inverted`.
+        mixed: average each frame, and its mask, with another one of the batch, with a weight drawn from
             Beta(0.4, 0.4) (Zhang et al. 2018, "mixup").
-        filtered: half of the frames are convolved with a random kernel of 3x3 pixels, brought back to their mean and
+        filtered: convolve half of the frames with a random kernel of 3x3 pixels, and restore their mean and standard
             deviation (Xu et al. 2021, "RandConv").
-        elastic: pixels, the standard deviation of the shifts of 4 by 5 points of the frame, between which frame and mask
-            are bent smoothly, after all other geometry; 0: none (Simard et al. 2003).
-        holes: in half of the frames a rectangle of a quarter to a half of height and width is grey (DeVries and Taylor 2017,
+        elastic: standard deviation, in pixels, of the shifts of 4 by 5 points of the frame. Frame and mask are deformed
+            smoothly between them, after all other geometry; 0: none (Simard et al. 2003).
+        holes: make a rectangle of a quarter to a half of height and width grey, in half of the frames (DeVries and Taylor 2017,
             "Cutout").
-        corrected: from a fifth of the steps on, this share of the masks is what the average of the weights says of the
-            frames (the average of 25 steps before at most), which has learnt less by heart than the network has (after
+        corrected: from a fifth of the steps on, replace this share of the masks by the prediction of the averaged weights
+            (at most 25 steps old), which have memorised less than the network itself (after
             Liu et al. 2020, "Early-learning regularization").
-        levels: what is made of the grey levels, (N, H, W, 1) 0..255, before the network sees them, in training and after.
-        coordinates: the network sees row and column of each pixel, -1..1, as well (Liu et al. 2018, "CoordConv").
-        sharpness: length of the step uphill from which the gradient is taken; 0: none (Foret et al. 2021, "Sharpness-aware
+        levels: a function of the grey levels, (N, H, W, 1) 0..255, that is applied before the network, in training and after.
+        coordinates: also give the network row and column of each pixel, -1..1 (Liu et al. 2018, "CoordConv").
+        sharpness: length of the step uphill at whose end the gradient is computed; 0: none (Foret et al. 2021, "Sharpness-aware
             minimization").
         start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
             restoring frames with patches taken out).
         schedule: of the learning rate after its warm-up: `constant`, or `cosine` or `linear` to zero.
-        repetition: 1 for an arm that differs from another in its random numbers alone.
+        repetition: 1 for an arm that differs from another only in its random numbers.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Arm:
 
 
 def tversky_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Salehi et al. 2017 with 0.3 for pixels wrongly called nerve and 0.7 for missed ones, frame by frame."""
+    """Return the Tversky loss of Salehi et al. 2017, with weight 0.3 for false positives and 0.7 for false negatives, per frame."""
     probability = tf.sigmoid(logits)
     found = tf.reduce_sum(truth * probability, PIXELS)
     wrong, missed = tf.reduce_sum((1 - truth) * probability, PIXELS), tf.reduce_sum(truth * (1 - probability), PIXELS)
@@ -87,7 +87,7 @@ def tversky_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def lovasz_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The Lovasz hinge of IoU, frame by frame (Berman et al. 2018)."""
+    """Return the Lovasz hinge of IoU, per frame (Berman et al. 2018)."""
     pixels = tf.size(truth[0])
     hard = tf.reshape(tf.cast(truth > 0.5, tf.float32), (-1, pixels))
     errors = 1.0 - tf.reshape(logits, (-1, pixels)) * (2.0 * hard - 1.0)
@@ -100,7 +100,7 @@ def lovasz_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def boundary_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Soft Dice and 0.01 of the probability weighted by the signed distance to the outline in pixels (Kervadec 2019)."""
+    """Return soft Dice plus 0.01 times the boundary loss: probability times signed distance in pixels (Kervadec 2019)."""
 
     def distances(masks: Any) -> Any:
         inside = [(mask[..., 0] > 0.5).astype(np.uint8) for mask in masks]
@@ -116,23 +116,23 @@ def boundary_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def focal_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Lin et al. 2017 with exponent 2, times 4, so that it starts at about the size of the cross-entropy."""
+    """Return the focal loss of Lin et al. 2017 with exponent 2, times 4 so that it starts near the cross-entropy."""
     wrong = tf.abs(truth - tf.sigmoid(logits))
     return 4.0 * tf.reduce_mean(wrong**2 * tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits))
 
 
 def positive_weighted(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy in which a pixel of nerve counts five times."""
+    """Return the cross-entropy with weight 5 for pixels of nerve."""
     return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(truth, logits, 5.0))
 
 
 def smoothed(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy against labels drawn a twentieth towards the middle."""
+    """Return the cross-entropy with labels smoothed by 0.05."""
     return binary_cross_entropy(0.05 + 0.9 * truth, logits)
 
 
-def no_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:  # noqa: ARG001 - stands in for a loss
-    """Nothing, where the other loss is to be alone."""
+def no_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:  # noqa: ARG001 - replaces a loss
+    """Return 0, so that the other loss is used alone."""
     return tf.constant(0.0)
 
 
@@ -145,7 +145,7 @@ def _residual(features: tf.Tensor, filters: int) -> tf.Tensor:
 
 
 def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
-    """Sandler et al. 2018: expand four times, 3x3 for each channel, back; twice, the second with a shortcut."""
+    """Apply two inverted residuals (Sandler et al. 2018): expand four times, depthwise 3x3, project; the second with a shortcut."""
     for _ in range(2):
         inner = network._convolution(features, 4 * filters, 1)  # noqa: SLF001 - as above
         inner = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(inner)
@@ -158,7 +158,7 @@ def _inverted(features: tf.Tensor, filters: int) -> tf.Tensor:
 
 @contextmanager
 def blocks_of(arm: Arm) -> Iterator[None]:
-    """Networks built inside are made of the arm's blocks, and see what the arm lets them see."""
+    """Build networks in this context from the arm's blocks and inputs."""
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     seen = _with_coordinates if arm.coordinates else _WHOLE
     with mock.patch.object(network, "_twice", chosen), mock.patch.object(network, "_plain", seen):
@@ -173,13 +173,13 @@ def _with_coordinates(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Ten
 
 
 def standardised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each frame with one mean and one deviation."""
+    """Standardise each frame."""
     mean, deviation = (measure(frames, axis=(1, 2, 3), keepdims=True) for measure in (np.mean, np.std))
     return (100.0 + 55.0 * (frames - mean) / np.maximum(deviation, 1.0)).astype(np.float32)
 
 
 def equalised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Contrast-limited adaptive histogram equalisation of each frame (Zuiderveld 1994), 8 by 6 fields."""
+    """Equalise each frame by contrast-limited adaptive histograms (Zuiderveld 1994), 8 by 6 fields."""
     equaliser = cv2.createCLAHE(2.0, (8, 6))
     return np.stack([equaliser.apply(frame.astype(np.uint8)) for frame in frames[..., 0]])[..., np.newaxis].astype(
         np.float32

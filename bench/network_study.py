@@ -1,13 +1,13 @@
-"""What each choice of network, loss, batches, beginning and schedule is worth at equal processor time.
+"""Measure what each choice of network, loss, batches, initial weights and schedule is worth at equal processor time.
 
-    python bench/network_study.py data/raw/bp256 --minutes 3 --arms params tversky ...   # several may run at once
-    python bench/network_study.py data/raw/bp256 --minutes 3 --report                    # the table so far
+    python bench/network_study.py data/raw/bp256 --minutes 3 --arms params tversky ...   # several can run at once
+    python bench/network_study.py data/raw/bp256 --minutes 3 --report                    # print the table so far
 
-An arm trains twice with two seeds: on subjects 11 to 30, scored on 1 to 10, and on 1 to 20, scored on 21 to 30. Subjects
-31 to 37, on which peers are compared, take no part. Each training runs in one thread for so many minutes of processor
-time: its steps are timed first, and the schedule is laid out for as many as fit. Scores are of the average of the weights
-at the end, at the masks' own size: there is no val. Results lie in `.nerveseg/network-study/`, with the probability maps,
-so that averages of several trainings can be scored; what is there is not trained again.
+An arm trains with two seeds: on subjects 11 to 30, scored on 1 to 10, and on 1 to 20, scored on 21 to 30. Subjects 31 to 37, on which
+peers are compared, are not used. Each training runs in one thread for the given minutes of processor time: it first times some
+steps, then schedules as many as fit. It scores the average of the weights at the end, at the masks' own size; there is no val.
+Results are kept in `.nerveseg/network-study/`, with the probability maps, so that averages of several trainings can be scored.
+Trainings that are already there are skipped.
 """
 
 import argparse
@@ -37,11 +37,11 @@ from network_arms import ARMS, Arm
 from network_training import train_arm
 from trainings import changed, use_threads
 
-import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+import tensorflow as tf  # isort: skip - nerveseg must come first: it selects the Keras version
 
 FOLDER = Path(".nerveseg/network-study")
 SUBJECTS = range(1, 31)
-FOLDS = {1: range(1, 11), 2: range(21, 31)}  # seed: the subjects that are scored
+FOLDS = {1: range(1, 11), 2: range(21, 31)}  # seed: the subjects to score
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
 
 
@@ -63,7 +63,7 @@ class Study:
         return self.folder / f"{self.source.name}-{self.minutes:g}-minutes"
 
     def run(self, name: str, seed: int) -> None:
-        """Train and score an arm, unless it is done or another process is at it."""
+        """Train and score an arm, unless it is done or another process is working on it."""
         self._of_minutes.mkdir(parents=True, exist_ok=True)
         stem = f"{name.replace(' ', '-')}-{seed}"
         claim = self._of_minutes / f"{stem}.claim"
@@ -119,7 +119,7 @@ class Study:
         with FileLock(self.folder / ".preparing"):
             if not prepared.is_dir():
                 held = [str(subject) for subject in FOLDS[seed]]
-                unused = [str(subject) for subject in range(31, 38)]  # packed as test, and not scored
+                unused = [str(subject) for subject in range(31, 38)]  # packed as test, but not scored
                 chosen = {"folds": 0, "val_subjects": (held[0],), "test_subjects": (*held[1:], *unused)}
                 split = params.split.model_copy(update=chosen)
                 data = params.data.model_copy(update={"dir": str(self.source)})
@@ -146,14 +146,14 @@ def scored(maps: NDArray[np.float32], records: Sequence[Record]) -> pd.DataFrame
 
 
 def best_threshold(probability: NDArray[np.float32]) -> float:
-    """Of the mask with the highest expected Dice (Dai and Li 2023)."""
+    """Return the Dice of the mask with the highest expected Dice (Dai and Li 2023)."""
     ordered = np.sort(probability, axis=None)[::-1].astype(np.float64)
     sizes = np.arange(1, len(ordered) + 1)
     return float(ordered[np.argmax(2 * np.cumsum(ordered) / (sizes + ordered.sum()))])
 
 
 def _maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm) -> NDArray[np.float32]:
-    """Probabilities of each frame and, turned back, of its mirror image: float32 (N, 2, H, W)."""
+    """Return the probabilities of each frame and, flipped back, of its mirror image: float32 (N, 2, H, W)."""
     frames = np.stack([record.frame for record in records])[..., np.newaxis].astype(np.float32)
     frames = arm.levels(frames) if arm.levels else frames
     run = tf.function(lambda batch: tf.sigmoid(network(batch, training=False)[LOGITS]), reduce_retracing=True)
@@ -165,7 +165,7 @@ def _maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm) -> NDA
 
 
 def replaced(params: Params, arm: Arm, phantom: Path) -> Params:
-    """The params of an arm: one part, one thread."""
+    """Return the params of an arm: one ghost batch, one thread."""
     start = str(phantom) if arm.start == "phantom" else FRESH
     return changed(params, {"unet.ghost_batches": 1, "unet.init_from": start, **arm.params})
 
@@ -176,8 +176,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0, help="processor time of each training (default: 3)")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM")
     parser.add_argument("--seeds", type=int, nargs="+", choices=list(FOLDS), default=list(FOLDS))
-    parser.add_argument("--phantom", type=Path, default=Path("models/unet"), help="U-Net of the phantom, for its arm")
-    parser.add_argument("--report", action="store_true", help="print the table so far, train nothing")
+    parser.add_argument(
+        "--phantom",
+        type=Path,
+        default=Path("models/unet"),
+        help="U-Net trained on the phantom, for the arm that starts from it",
+    )
+    parser.add_argument("--report", action="store_true", help="print the table so far without training")
     asked = parser.parse_args()
     study = Study(FOLDER, asked.real, asked.minutes, asked.phantom, load_params())
     if not asked.report:

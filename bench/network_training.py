@@ -1,7 +1,7 @@
-"""How one arm of `bench/network_study.py` is trained: in one thread, for so many minutes of processor time.
+"""How an arm of `bench/network_study.py` is trained: in one thread, for a given processor time.
 
-The steps of an arm are timed first, then the schedule is laid out for as many of them as fit into its minutes. Frames are
-held in memory; making the cached rounds is not counted, making variants on the fly is.
+It first times some steps, then schedules as many as fit. Frames are held in memory. The time for cached rounds is not counted; the
+time for variants on the fly is.
 """
 
 import time
@@ -24,17 +24,17 @@ from nerveseg.unet.training import SupervisedTraining
 from nerveseg.unet.warm_start import network_to_train
 from network_arms import Arm, blocks_of
 
-import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+import tensorflow as tf  # isort: skip - nerveseg must come first: it selects the Keras version
 
 QUARTERS = (1, 2, 3)
-OPINION = 25  # steps between two looks at the average
-TRIED, TIMED = 3, 15  # steps before the training, of which the last are timed
+OPINION = 25  # steps between two updates of the average that predicts
+TRIED, TIMED = 3, 15  # steps before the training; the last ones are timed
 Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The network with the average of the weights at the end, the steps, and frames in a second of processor time."""
+    """The network with the final average of the weights, the steps, and the frames per second of processor time."""
 
     network: tf.keras.Model
     steps: int
@@ -42,7 +42,7 @@ class Trained:
 
 
 class ArmTraining(SupervisedTraining):
-    """The pipeline's training with the losses of an arm."""
+    """The pipeline's training, with the losses of an arm."""
 
     def __init__(self, arm: Arm, params: Params, build: Callable[[], tf.keras.Model], steps: int) -> None:
         self.arm = arm
@@ -60,7 +60,7 @@ class ArmTraining(SupervisedTraining):
         return loss + presence_loss(self.params, masks, outputs[PRESENCE])
 
     def _gradients(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Where the arm asks for it, from a step uphill, which is taken back before the optimiser's own."""
+        """Return the gradients, for sharpness-aware arms those after a step uphill, which is undone."""
         gradients, measured = super()._gradients(frames, masks)
         if self.arm.sharpness:
             variables = self.network.trainable_variables
@@ -79,7 +79,7 @@ class ArmTraining(SupervisedTraining):
         return self.averaged
 
     def learn(self, frames: NDArray[np.float32], masks: NDArray[np.float32], share: float) -> None:
-        """A step in which the average's opinion of the frames makes up this share of the masks."""
+        """Train a step in which predictions of the averaged network make up this share of the masks."""
         self.learnt += 1
         if share:
             if self.learnt >= self.next_look:
@@ -89,7 +89,7 @@ class ArmTraining(SupervisedTraining):
         self.step(frames, masks)
 
     def denoise(self, given: Batches, seconds: float) -> None:
-        """Let the network restore frames for so long, and put its last layer back to where it was."""
+        """Pre-train the network to restore frames for this time, then reset its last layer."""
         last = [variable for variable in self.network.weights if variable.name.startswith(LOGITS)]
         before = [variable.numpy() for variable in last]
         optimiser = tf.keras.optimizers.AdamW(1e-3, weight_decay=1e-4)
@@ -102,7 +102,7 @@ class ArmTraining(SupervisedTraining):
             variable.assign(value)
 
     def _restoring(self, frames: tf.Tensor, optimiser: tf.keras.optimizers.Optimizer) -> None:
-        """One step of restoring frames of which half of the squares of 16 pixels are missing."""
+        """Train a step of restoring frames in which half of the 16-pixel squares are missing."""
         shape = tf.shape(frames)
         kept = tf.cast(tf.random.uniform((shape[0], shape[1] // 16, shape[2] // 16, 1)) > 0.5, tf.float32)
         kept = tf.repeat(tf.repeat(kept, 16, 1), 16, 2)
@@ -124,7 +124,7 @@ def train_arm(
     minutes: float,
     on_quarter: Callable[[int, tf.keras.Model], None],
 ) -> Trained:
-    """Train on the records; `on_quarter` is given the average after each quarter but the last, which is not counted."""
+    """Train on the records. `on_quarter` gets the average after each quarter but the last; its time is not counted."""
     spec, policy = info.input, keras_policy(params.unet.precision)
 
     def fresh(steps: int) -> ArmTraining:
@@ -162,7 +162,7 @@ def _seconds_of_a_step(training: ArmTraining, given: Batches, share: float) -> f
 
 
 def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> Batches:
-    """Endless batches; frames of a round are dealt in a random order, or drawn so that they are balanced."""
+    """Yield batches endlessly, with the frames of a round in random order, or drawn so that they are balanced."""
     rng, augment, size = np.random.default_rng(seed), params.augment, params.unet.batch_size
     count = augment.variants + 1
     if arm.on_the_fly:
@@ -203,7 +203,7 @@ def _kind(record: Record, balance: str) -> str:
 def bent(
     frames: NDArray[np.float32], masks: NDArray[np.float32], pixels: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Frames and masks bent alike, each frame in its own way."""
+    """Deform each frame at random, and its mask in the same way."""
     height, width = frames.shape[1:3]
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     results = np.empty_like(frames), np.empty_like(masks)
@@ -228,7 +228,7 @@ def _with_holes(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArra
 
 
 def _filtered(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Half of the frames convolved with a random kernel, their mean and deviation as before."""
+    """Convolve half of the frames with a random kernel, and restore their mean and standard deviation."""
     result = frames.copy()
     for number in np.flatnonzero(rng.random(len(frames)) < 0.5):
         frame = frames[number, ..., 0]

@@ -1,4 +1,4 @@
-"""Frames a second that the phantom simulates and writes, on one core, at the default size.
+"""Measure how many frames per second the phantom simulates and writes, on one core, at the default size.
 
     python bench/phantom.py [FRAMES]
 

@@ -1,28 +1,28 @@
-"""How far the phantom is from real frames, in numbers.
+"""Compare simulated and real frames in numbers.
 
     python bench/phantom_realism.py data/phantom data/raw/bp256 data/raw/bp_native [--csv FILE] [--per-subject 20]
 
-Each folder is in Kaggle's layout. One row per measure: the phantom's median and 5 to 95 % range over its subjects,
-each real set's over its subjects (over its frames where it has fewer than ten), and whether the phantom's median lies
-inside of the real range (the share of its subjects that do stands beside it).
+Each folder is in Kaggle's layout. Prints one row per measure: the phantom's median and 5 to 95 % range over its subjects, those of
+each real set over its subjects (over its frames if it has fewer than ten), whether the phantom's median is inside the real range,
+and the share of its subjects that are.
 
-Like is compared with like: against real frames smaller than the phantom's, the phantom is reduced by area and passed
-through JPEG once, as those frames were (JPEG_QUALITY fits the steps of their DCT coefficients). Where all frames of a
-real set show a nerve, the phantom's frames without one are left out of the comparison. The nerve's measures cover the
-frames that show it. Lengths are in percent of the frame's height, so that one list serves both sizes; frequencies in
-cycles per frame height. A subject's value is the median over its frames.
+Like is compared with like. If real frames are smaller than the phantom's, the phantom is reduced by area and passed through JPEG
+once, as those frames were (JPEG_QUALITY matches the steps of their DCT coefficients). If all frames of a real set show a nerve, the
+comparison leaves out the phantom's frames without one. Measures of the nerve cover the frames that show it. Lengths are in percent
+of the frame's height, so that one list serves both sizes; frequencies are in cycles per frame height. The value of a subject is the
+median over its frames.
 
-- grey: quantiles, shares of black and saturated pixels, means of four bands of depth, and the Wasserstein distance to
-  the histogram of the real set (for a real subject: of the other real subjects).
-- speckle contrast, speckle length: in square patches of 5 % of the height. Of all patches on a grid with a mean
-  between 30 and 180, the tenth with the least structure is kept: the smallest deviation of the frame blurred by 1.7 %,
-  which is far beyond the speckle, so that the choice does not depend on what is measured. Contrast is deviation over
-  mean of grey levels; length is the width at half height of the patches' mean autocorrelation.
-- structure length and spectra leave out the skin and the first columns, where the screen's marker would count more
-  than the tissue. Length: where the autocorrelation falls to 1/e. Spectra: Welch's, along columns (axial) and rows
-  (lateral), of the frame without its mean; slope in log-log from 3 to 60 cycles; energies as shares of 1 to 90 cycles.
-- nerve: orientation is that of the major axis, 0 along the skin, 90 upright, 45 up to the right; the ring around the
-  nerve is 4 % of the height wide; texture ratio is the deviation inside over that in the ring.
+- grey: quantiles, shares of black and saturated pixels, means of four bands of depth, and the Wasserstein distance to the histogram
+  of the real set (for a real subject: of the other real subjects).
+- speckle contrast, speckle length: in square patches of 5 % of the height. Of all patches on a grid with a mean between 30 and 180,
+  the tenth with the least structure is kept: the smallest standard deviation of the frame blurred by 1.7 %. The blur removes the
+  speckle, so the selection does not depend on what is measured. Contrast is standard deviation over mean of grey levels; length is
+  the width at half height of the patches' mean autocorrelation.
+- structure length and spectra leave out the skin and the first columns, where the screen's marker would dominate the tissue.
+  Length: where the autocorrelation falls to 1/e. Spectra: Welch's, along columns (axial) and rows (lateral), of the frame minus its
+  mean; slope in log-log from 3 to 60 cycles; energies as shares of 1 to 90 cycles.
+- nerve: orientation is that of the major axis, 0 along the skin, 90 upright, 45 up to the right; the ring around the nerve is 4 % of
+  the height wide; texture ratio is the standard deviation inside divided by that in the ring.
 """
 
 import argparse
@@ -43,7 +43,7 @@ from nerveseg.preprocessing.sources import AnnotatedFrame, Reading, load
 
 JPEG_QUALITY = 95
 FEW_SUBJECTS = 10
-SKIN = 0.05  # share of the height under which the probe's marker ends
+SKIN = 0.05  # share of the height that the probe's marker covers
 GREYS = np.arange(256)
 Row = dict[str, float]
 
@@ -58,7 +58,7 @@ def grey_measures(frame: Frame) -> Row:
 
 
 def speckle_measures(frame: Frame) -> Row:
-    """Contrast and autocorrelation in the patches with the least structure."""
+    """Return contrast and autocorrelation in the patches with the least structure."""
     height, side = frame.shape[0], round(0.05 * frame.shape[0])
     grey = frame.astype(np.float32)
     smooth = cv2.GaussianBlur(grey, (0, 0), 0.017 * height)
@@ -133,7 +133,7 @@ def measure_frame(frame: Frame, mask: Mask) -> Row:
 
 
 def _autocorrelation(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each image (N, H, W), for lags from 0 to half of each size, 1 at lag 0."""
+    """Return the autocorrelation of each image (N, H, W), for lags from 0 to half of each side; 1 at lag 0."""
     rows, lines = images.shape[1:]
     power = np.square(np.abs(fft.rfft2(images.astype(np.float64), s=(2 * rows, 2 * lines))))
     covariance = fft.irfft2(power, s=(2 * rows, 2 * lines))[:, : rows // 2 + 1, : lines // 2 + 1]
@@ -143,7 +143,7 @@ def _autocorrelation(images: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _falls_to(profile: NDArray[np.float64], level: float) -> float:
-    """The first lag, between samples, at which the profile is at the level; its last where it never is."""
+    """Return the first lag, interpolated, at which the profile falls to the level; the last lag if it never does."""
     below = np.flatnonzero(profile < level)
     if not below.size:
         return float(profile.size - 1)
@@ -152,7 +152,7 @@ def _falls_to(profile: NDArray[np.float64], level: float) -> float:
 
 
 def reduced(pair: AnnotatedFrame, shape: tuple[int, ...]) -> tuple[Frame, Mask]:
-    """Frame and mask at `shape`, made as those of a reduced set were: resized by area, passed through JPEG."""
+    """Return frame and mask at `shape`, reduced as in a reduced set: resized by area and passed through JPEG."""
     if pair.frame.shape[0] <= shape[0]:
         return pair.frame, pair.mask
     size = shape[::-1]
@@ -163,7 +163,7 @@ def reduced(pair: AnnotatedFrame, shape: tuple[int, ...]) -> tuple[Frame, Mask]:
 
 
 def spread_pairs(folder: Path, per_subject: int, *, only_nerves: bool) -> list[AnnotatedFrame]:
-    """Up to `per_subject` pairs of each subject, evenly over its frames; all pairs of a set with few subjects."""
+    """Return up to `per_subject` pairs of each subject, evenly spaced; all pairs of a set with few subjects."""
     chosen: list[Source] = []
     sources = recognise(folder).sources
     if only_nerves:
@@ -180,7 +180,7 @@ def spread_pairs(folder: Path, per_subject: int, *, only_nerves: bool) -> list[A
 
 
 def measure(pairs: list[AnnotatedFrame], shape: tuple[int, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measures and grey-level shares of each subject; of each frame where there are few subjects."""
+    """Return measures and grey-level histograms of each subject; of each frame if there are few subjects."""
     prepared = [reduced(pair, shape) for pair in pairs]
     subjects = [_subject(pair.name) for pair in pairs]
     groups = np.arange(len(pairs)) if len(set(subjects)) < FEW_SUBJECTS else np.array(subjects)
@@ -190,7 +190,7 @@ def measure(pairs: list[AnnotatedFrame], shape: tuple[int, ...]) -> tuple[pd.Dat
 
 
 def histogram_distances(shares: pd.DataFrame, real: pd.DataFrame) -> list[float]:
-    """Wasserstein distance of each row to the pooled real rows, itself left out."""
+    """Return the Wasserstein distance of each row to the pooled other real rows."""
     others = [real.drop(index=name).mean() if shares is real else real.mean() for name in shares.index]
     pairs = zip(shares.to_numpy(), others, strict=True)
     return [float(stats.wasserstein_distance(GREYS, GREYS, row, other)) for row, other in pairs]
@@ -209,7 +209,7 @@ def _subject(name: str) -> str:
 
 
 def compare(phantom: Path, real: Path, per_subject: int) -> pd.DataFrame:
-    """One row per measure."""
+    """Return one row per measure."""
     found = prevalence(real)
     real_pairs = spread_pairs(real, per_subject, only_nerves=found == 100.0)
     shape = real_pairs[0].frame.shape
@@ -231,8 +231,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare phantom and real frames in numbers.")
     parser.add_argument("phantom", type=Path)
     parser.add_argument("real", type=Path, nargs="+")
-    parser.add_argument("--csv", type=Path, help="write all tables here as well")
-    parser.add_argument("--per-subject", type=int, default=10, help="frames measured of each subject")
+    parser.add_argument("--csv", type=Path, help="also write all tables to this file")
+    parser.add_argument("--per-subject", type=int, default=10, help="frames per subject")
     arguments = parser.parse_args()
     tables = {real.name: compare(arguments.phantom, real, arguments.per_subject) for real in arguments.real}
     with pd.option_context("display.width", 200, "display.max_rows", None, "display.float_format", "{:.3g}".format):

@@ -1,13 +1,13 @@
-"""What the phantom is worth to a user of real frames.
+"""Measure what simulated frames are worth for training on real ones.
 
-    python bench/phantom_transfer.py data/raw/bp256                # hours; --seeds, --real, --seen say how many
-    python bench/phantom_transfer.py data/raw/bp256 --report       # the table so far
+    python bench/phantom_transfer.py data/raw/bp256                # takes hours; see --seeds, --real, --seen
+    python bench/phantom_transfer.py data/raw/bp256 --report       # print the table so far
 
-For each seed a U-Net is trained on a phantom of its own seed alone and scored on the test subjects of the real folder;
-then, for some numbers of real subjects, drawn by the seed, one U-Net from random weights and one from that of the
-phantom are trained on the same frames in the same order. A fifth of the drawn subjects, at least one, is val; it chooses
-the epoch and the cut-offs. All trainings on real frames see the same number of frames, so that with few subjects each
-is seen more often. Results lie in `.nerveseg/phantom-transfer/`; stopped, the same command goes on.
+For each seed, it trains a U-Net on a phantom of that seed alone and scores it on the test subjects of the real folder. Then, for
+each number of real subjects (drawn by the seed), it trains one U-Net from random weights and one from that of the phantom, on the same
+frames in the same order. A fifth of the drawn subjects, at least one, is val and chooses the epoch and the cut-offs. All trainings on
+real frames see the same number of frames, so with few subjects each frame is seen more often. Results are kept in
+`.nerveseg/phantom-transfer/`. If it is interrupted, rerun the command to resume.
 """
 
 import argparse
@@ -69,7 +69,7 @@ class Transfer:
         return read_csv(path) if path.is_file() else pd.DataFrame(columns=COLUMNS)
 
     def run(self, seed: int, counts: list[int]) -> None:
-        """Whatever of one seed is missing."""
+        """Run the missing trainings of a seed."""
         unet = self._phantom_unet(seed)
         tests = self._prepare_real(seed, max(counts))
         self._once(seed, 0, ALONE, tests, lambda: Trained(Segmenter.load(unet)))
@@ -79,7 +79,7 @@ class Transfer:
             self._once(seed, count, PHANTOM, tests, partial(self._train, prepared, self.seen[1], seed, str(unet)))
 
     def report(self) -> str:
-        """A row for each number of real subjects, a column for each start: mean, least and most over the seeds."""
+        """Return a row for each number of real subjects and a column for each start: mean, minimum and maximum over the seeds."""
         table = self.results.groupby(["real_subjects", "start"])["dice_nerve"].agg(["count", "mean", "min", "max"])
         return table.to_string(float_format="{:.3f}".format)
 
@@ -104,7 +104,7 @@ class Transfer:
         return Trained(segmenter, frames, epochs, val_dice)
 
     def _phantom_unet(self, seed: int) -> Path:
-        """The folder of a U-Net trained on a phantom of this seed."""
+        """Return the folder of a U-Net trained on a phantom of this seed."""
         trained = self.folder / f"unet-{seed}"
         if not trained.is_dir():
             prepared = self.folder / f"phantom-{seed}"
@@ -120,7 +120,7 @@ class Transfer:
         return trained
 
     def _prepare_real(self, seed: int, count: int) -> Path:
-        """Records of `count` real subjects drawn by the seed, and of the test subjects."""
+        """Return records of `count` real subjects drawn by the seed, and of the test subjects."""
         prepared = self.folder / f"real-{seed}-{count}"
         if not prepared.is_dir():
             rules = SubjectRules.read(self.real, self.params.data.subject_pattern)
@@ -148,12 +148,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real", type=Path, help="folder in Kaggle's layout with the subjects 1 to 37")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--real", dest="counts", type=int, nargs="+", default=[5, 10, 30], help="numbers of subjects")
+    parser.add_argument(
+        "--real", dest="counts", type=int, nargs="+", default=[5, 10, 30], help="numbers of real subjects"
+    )
     parser.add_argument("--phantom-subjects", type=int, default=200)
-    parser.add_argument("--seen", type=int, nargs=2, default=[24_000, 12_000], help="frames, phantom and real")
-    parser.add_argument("--threads", type=int, default=1, help="that TensorFlow computes with (default: 1)")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"of the results (default: {FOLDER})")
-    parser.add_argument("--report", action="store_true", help="print the table so far, train nothing")
+    parser.add_argument(
+        "--seen",
+        type=int,
+        nargs=2,
+        default=[24_000, 12_000],
+        help="frames seen in training on the phantom and on real frames",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads for TensorFlow (default: 1)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where to write the results (default: {FOLDER})")
+    parser.add_argument("--report", action="store_true", help="print the table so far without training")
     asked = parser.parse_args()
     transfer = Transfer(asked.folder, asked.real, load_params(), asked.phantom_subjects, tuple(asked.seen))
     if not asked.report:

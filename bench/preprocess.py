@@ -1,12 +1,12 @@
-"""Frames a second and peak memory of `preprocess` as the data grows, beside the least that anyone could do.
+"""Measure frames per second and peak memory of `preprocess` as the data grows, against a minimal loop.
 
     python bench/preprocess.py [--frames 800] [--times 1 4 16]
 
-Makes a set of 580x420 TIFFs in Kaggle's layout, 1, 4 and 16 times as large, and prepares it with everything on: layout,
-checks, digests, copies, contradictions, letterbox, records, originals of test. The yardstick reads the same files with
-`cv2.imread` and `cv2.resize`, one after the other, once as OpenCV resizes by default (linear, which skips most pixels)
-and once by area, as `preprocess` does. Speeds are frames per second of processor time, of all processes together and
-with the start of the workers: per core, and little troubled by other work. Memory is the peak of the sum over all processes.
+Makes data sets of 580x420 TIFFs in Kaggle's layout, of 1, 4 and 16 times the size, and prepares them with everything on: layout,
+checks, digests, copies, contradictions, letterbox, records, originals of test. The baseline reads the same files with `cv2.imread`
+and `cv2.resize`, one after the other: once with OpenCV's default (linear, which skips most pixels), and once by area, as `preprocess`
+does. Speeds are frames per second of processor time of all processes, including the start of the workers. So they are per core, and
+other work on the machine hardly affects them. Memory is the peak of the sum over all processes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-import psutil  # type: ignore[import-untyped]  # it comes without types
+import psutil  # type: ignore[import-untyped]  # has no types
 
 from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import simulate_frame
@@ -32,7 +32,7 @@ SUBJECT = 40  # frames
 
 
 def make(folder: Path, frames: int) -> None:
-    """`frames` pairs: simulated frames, each with noise of its own, so that none is a copy."""
+    """Make `frames` pairs: simulated frames with different noise, so that none is a copy."""
     params = load_params()
     phantom = params.phantom.model_copy(update={"frames_per_subject": 10})
     planes = [simulate_frame(params.seed, 1 + number % 4, 1 + number // 4, phantom) for number in range(40)]
@@ -70,7 +70,7 @@ WORK: dict[str, Callable[[Path], None]] = {
 
 
 def work(name: str, folder: Path) -> None:
-    """Do one of `WORK` and print its seconds of processor time, in this process and its workers, and on the clock."""
+    """Do one of `WORK` and print its processor time, in this process and its workers, and its wall-clock time."""
     if name == "preprocess":
         import nerveseg.preprocessing.packing  # noqa: F401 - TensorFlow loads before the clock starts
     start, before = time.perf_counter(), time.process_time()
@@ -83,7 +83,7 @@ def work(name: str, folder: Path) -> None:
 
 
 def measure(name: str, folder: Path) -> tuple[float, float, float]:
-    """Do one of `WORK` in a process: seconds of processor time, seconds on the clock, and peak memory in MB."""
+    """Do one of `WORK` in a process and return processor seconds, wall-clock seconds and peak memory in MB."""
     command = [sys.executable, __file__, "--work", name, "--folder", str(folder)]
     process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     peak = 0.0
@@ -103,9 +103,9 @@ def measure(name: str, folder: Path) -> tuple[float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure preprocess.")
     parser.add_argument(
-        "--frames", type=int, default=800, help="of the smallest set; with 512 or fewer no processes start"
+        "--frames", type=int, default=800, help="frames of the smallest set; with 512 or fewer, no processes start"
     )
-    parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16], help="sizes, in multiples of it")
+    parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16], help="sizes, as multiples of --frames")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -119,7 +119,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as made:
             make(Path(made), frames)
             runs: dict[str, list[tuple[float, float, float]]] = {name: [] for name in WORK}
-            for _ in range(given.repeats):  # in turn, so that a slow minute troubles all alike
+            for _ in range(given.repeats):  # in turn, so that a slow minute affects all of them
                 for name, found in runs.items():
                     found.append(measure(name, Path(made)))
         for name, found in runs.items():

@@ -1,10 +1,10 @@
-"""How large the report is with many test frames, and how fast it opens in Chromium.
+"""Measure how large the report is with many test frames, and how fast it opens in Chromium.
 
     python bench/report_page.py [FRAMES] [--figures FOLDER]
 
-Simulates the frames at the default size, with predictions that are their annotations moved and smoothed; with `--figures`
-the page holds the PNGs of that folder as well, for example those of reports/. Prints the size, and over five starts of a
-fresh browser the median time from the call to the list of cases being filled, and until the charts are drawn.
+Simulates the frames at the default size. Predictions are the annotations, moved and smoothed. With `--figures`, the page also
+contains the PNGs of that folder, for example those of reports/. Prints the size and, as medians over five starts of a fresh browser,
+the time until the list of cases is filled and the time until the charts are drawn.
 """
 
 import argparse

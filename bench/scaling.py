@@ -1,10 +1,10 @@
-"""What a second worker is worth: throughput of one and of two workers with one core each, as a ratio.
+"""Measure what a second worker is worth: throughput of one and of two workers with one core each, and their ratio.
 
-    python bench/scaling.py             # after `dvc repro augment`; --rounds, --steps
+    python bench/scaling.py             # after `dvc repro augment`; see --rounds, --steps
 
-Both train the U-Net of `params.yaml` on the same global batch: one worker computes all of it, two compute half each under
-`MultiWorkerMirroredStrategy` and exchange gradients over loopback, as `train_unet` does with TF_CONFIG set. One and two
-run in turn; the figures are medians over the rounds, each without its first steps, which trace the graph.
+Both train the U-Net of `params.yaml` on the same global batch. One worker computes all of it; two compute half each under
+`MultiWorkerMirroredStrategy` and exchange gradients over loopback, as `train_unet` does with TF_CONFIG set. They run in turn. The
+figures are medians over the rounds, without the first steps of each, which trace the graph.
 """
 
 import argparse
@@ -26,7 +26,7 @@ WARM_UP = 5  # steps
 
 
 def throughput(workers: int, steps: int) -> float:
-    """Frames of the global batch in a second."""
+    """Return frames of the global batch per second."""
     cores = sorted(os.sched_getaffinity(0))[:workers]
     if len(cores) < workers:
         raise NervesegError(f"{workers} workers need a core each, but this process may use {len(cores)}")
@@ -65,7 +65,7 @@ def throughput(workers: int, steps: int) -> float:
 
 
 def work(core: int, ghost_batches: int, steps: int) -> None:
-    """Be one worker, and print the frames in a second."""
+    """Run as one worker and print its frames per second."""
     os.sched_setaffinity(0, {core})
     from nerveseg.dataset.info import DatasetInfo, shards
     from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
@@ -88,7 +88,7 @@ def work(core: int, ghost_batches: int, steps: int) -> None:
     for _ in range(steps):
         training.step(*next(given)).numpy()
     print(steps * unet.batch_size / (time.perf_counter() - began), flush=True)
-    sys.stdin.read()  # until the others have measured as well: a worker that is gone stops their last step
+    sys.stdin.read()  # wait until the others have measured too: if a worker exits, their last step fails
     os._exit(0)
 
 

@@ -1,9 +1,9 @@
-"""How many frames a second `nerveseg serve` answers, how fast, and whether it grows.
+"""Measure how many frames per second `nerveseg serve` answers, how fast, and whether its memory grows.
 
     python bench/serving.py --model models:/nerveseg@champion
 
-Starts the server on a free port of this machine, asks for the outline of one simulated 580x420 frame, as a base64 PNG, from 1, 2,
-4, 8 and 16 clients at once, and ends it. All rows together are `--requests` requests.
+Starts the server on a free local port, requests the outline of a simulated 580x420 frame (base64 PNG) from 1, 2, 4, 8 and 16 clients
+at once, and stops it. `--requests` is the number of requests of all rows together.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pandas as pd
-import psutil  # type: ignore[import-untyped]  # it comes without types
+import psutil  # type: ignore[import-untyped]  # has no types
 
 from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import simulate_frame
@@ -32,7 +32,7 @@ WARM_UP = 50
 
 
 def ask(port: int, body: bytes, count: int) -> list[float]:
-    """Seconds of each of so many requests of one client, over one connection; NaN where the answer was not 200."""
+    """Send these requests over one connection and return the seconds of each; NaN if the status was not 200."""
     connection = http.client.HTTPConnection(HOST, port, timeout=120)
     seconds = []
     for _ in range(count):
@@ -46,7 +46,7 @@ def ask(port: int, body: bytes, count: int) -> list[float]:
 
 
 def memory(process: psutil.Process) -> float:
-    """Resident megabytes of a process and its children."""
+    """Return the resident megabytes of a process and its children."""
     family = [process, *process.children(recursive=True)]
     return float(sum(each.memory_info().rss for each in family)) / MEGABYTE
 
@@ -69,7 +69,7 @@ def load(port: int, body: bytes, requests: int, server: psutil.Process) -> pd.Da
 
 
 def request() -> bytes:
-    """A frame of the simulated data set as the body of a request."""
+    """Return a simulated frame as the body of a request."""
     params = load_params()
     frame, _ = simulate_frame(params.seed, 1, 1, params.phantom)
     content = cv2.imencode(".png", frame)[1].tobytes()

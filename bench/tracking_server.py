@@ -1,11 +1,11 @@
-"""What tracking costs a stage against a shared server, and how many stages it takes at once.
+"""Measure what tracking with a shared server costs a stage, and how many stages the server handles at once.
 
     python bench/tracking_server.py [--epochs 50] [--runs 5] [--workers 2]
 
-Starts PostgreSQL, a store like S3 and MLflow's server with logins on loopback (`tests/support/shared_server.py`). First a stage
-tells of each of its epochs, with as many values as `train_unet` has: into SQLite, to the server, and to a server that
-hashes the password for each request, as MLflow's does by default. Then 1 to 4 processes at once have `--runs` stages of
-10 epochs each; every one is read back, and one of which anything is missing is an error. Prints medians.
+Starts PostgreSQL, an S3-like store and MLflow's server with logins on loopback (`tests/support/shared_server.py`). First, a stage
+reports its epochs, with as many values as `train_unet` has: to SQLite, to the server, and to a server that hashes the password for
+each request, as MLflow's does by default. Then 1 to 4 processes at once run `--runs` stages of 10 epochs each. Every run is read
+back, and missing data are an error. Prints medians.
 """
 
 import argparse
@@ -32,7 +32,7 @@ EPOCHS_OF_A_RUN = 10
 
 
 def settle(folder: str, environment: Mapping[str, str], experiment: str) -> ProjectParams:
-    """Report to the store that `environment` names, from a folder that is no repository."""
+    """Report to the store that `environment` names, from a folder outside of any repository."""
     os.environ.update(environment)
     os.environ["DVC_ROOT"] = folder
     os.chdir(folder)
@@ -41,12 +41,12 @@ def settle(folder: str, environment: Mapping[str, str], experiment: str) -> Proj
 
 
 def one_stage(environment: Mapping[str, str], epochs: int) -> tuple[float, list[float], float]:
-    """Seconds to begin it, of each epoch's report, and to end it."""
+    """Return the seconds to start the stage, to report each epoch, and to end it."""
     from nerveseg.tracking.mirror import stage_run
 
     with tempfile.TemporaryDirectory() as folder:
         params = settle(folder, environment, "one")
-        with stage_run("train_unet", params):  # MLflow is imported, and the database made
+        with stage_run("train_unet", params):  # imports MLflow and creates the database
             pass
         began, seconds = time.perf_counter(), []
         with stage_run("train_unet", params) as run:
@@ -76,7 +76,7 @@ def many_stages(environment: Mapping[str, str], experiment: str, runs: int, toge
 
 
 def at_once(environment: Mapping[str, str], processes: int, runs: int) -> tuple[float, int]:
-    """Runs a second, and how many of them are not whole."""
+    """Return runs per second, and how many of them are incomplete."""
     experiment, together = f"{processes}-at-once", SPAWN.Barrier(processes + 1)
     started = [
         SPAWN.Process(target=many_stages, args=(environment, experiment, runs, together)) for _ in range(processes)
@@ -93,7 +93,7 @@ def at_once(environment: Mapping[str, str], processes: int, runs: int) -> tuple[
 
 
 def whole(environment: Mapping[str, str], experiment: str) -> int:
-    """How many runs of the experiment are finished and have each point of each curve once."""
+    """Count the runs of the experiment that are finished and have each point of each curve once."""
     os.environ.update(environment)
     from mlflow import MlflowClient
 
@@ -115,9 +115,9 @@ def main() -> None:
     from shared_server import shared_server
 
     parser = argparse.ArgumentParser(description="Measure tracking on a shared server.")
-    parser.add_argument("--epochs", type=int, default=50, help="of the stage that runs alone")
-    parser.add_argument("--runs", type=int, default=5, help="of each process, where several run at once")
-    parser.add_argument("--workers", type=int, default=2, help="processes of the server")
+    parser.add_argument("--epochs", type=int, default=50, help="epochs of the stage that runs alone")
+    parser.add_argument("--runs", type=int, default=5, help="stages of each process, if several run at once")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of the server")
     given = parser.parse_args()
     costs, throughput = [], []
 

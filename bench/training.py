@@ -1,11 +1,15 @@
-"""How fast the U-Net trains, against what the machine can compute in the same run.
+"""Measure how fast the U-Net trains, against what the machine can compute in the same run.
 
     python bench/training.py            # after `dvc repro augment`; --set NAME=VALUE for other params, --steps N
 
-Prints: the rate of the machine's own matrix product in float32 and in the training's arithmetic, on as many cores as the
-training uses, each in as many threads; the floating-point operations of a step by its convolutions (two for each multiply
-and add; backwards costs twice as much, less the gradient of the input); the steps of the training loop as it is, the share
-of their time that they wait for data; and what the scores that are computed on the way cost: those of train in each step, and those of val after each epoch.
+Prints:
+
+- the rate of the machine's matrix product in float32 and in the training's arithmetic, on as many cores as the training uses, with as
+  many threads each
+- the floating-point operations of a step, counted from its convolutions: two per multiply-add; the backward pass costs twice as
+  much, less the gradient of the input
+- the speed of the training loop, and the share of its time that it waits for data
+- the cost of scores: those of train in each step, and those of val after each epoch
 """
 
 import argparse
@@ -25,14 +29,14 @@ from nerveseg.unet.training import SupervisedTraining, steps_per_epoch
 from nerveseg.unet.warm_start import network_to_train
 from trainings import asked_changes, changed
 
-import tensorflow as tf  # isort: skip - nerveseg comes first: it settles which Keras
+import tensorflow as tf  # isort: skip - nerveseg must come first: it selects the Keras version
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
-SIDE = 3000  # of the matrices that are multiplied
+SIDE = 3000  # of the matrices
 
 
 def operations(network: tf.keras.Model) -> int:
-    """Floating-point operations of the convolutions, forwards and backwards, of one frame."""
+    """Return the floating-point operations of the convolutions for one frame, forward and backward."""
     total = 0
     for number, layer in enumerate(_convolutions(network)):
         height, width = layer.output_shape[1:3]
@@ -46,7 +50,7 @@ def _convolutions(network: tf.keras.Model) -> list[tf.keras.layers.Layer]:
 
 
 def matrix_product(dtype: tf.DType, parts: int) -> float:
-    """Operations in a second of `parts` products side by side."""
+    """Return the operations per second of `parts` products in parallel."""
     generator = tf.random.Generator.from_seed(1)
     factors = [tf.cast(generator.normal((SIDE, SIDE)), dtype) for _ in range(parts + 1)]
 
@@ -55,7 +59,7 @@ def matrix_product(dtype: tf.DType, parts: int) -> float:
 
 
 def seconds(call: Callable[[], object], times: int) -> float:
-    """The median of some calls, after two that warm up."""
+    """Return the median time of some calls, after two to warm up."""
     call(), call()
     taken = []
     for _ in range(times):
@@ -66,7 +70,7 @@ def seconds(call: Callable[[], object], times: int) -> float:
 
 
 class WithoutScores(SupervisedTraining):
-    """The training that measures its loss alone."""
+    """The training without scores: it computes the loss alone."""
 
     def _gradients(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -129,7 +133,7 @@ def _tell(what: str, rate: float, frame: int, peaks: dict[tf.DType, float]) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="other params")
+    parser.add_argument("--set", dest="changes", nargs="*", default=[], metavar="NAME=VALUE", help="params to change")
     parser.add_argument("--steps", type=int, default=100, help="at least 5 (default: 100)")
     asked = parser.parse_args()
     measure(changed(load_params(), asked_changes(asked.changes)), max(5, asked.steps))

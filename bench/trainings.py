@@ -1,7 +1,7 @@
 """One training of a bench: the pipeline's own steps from packed records to scores, without its stages.
 
-`params` is the whole of the parameters, with `augment` and `unet.epochs` as the bench wants them. A training depends on
-its records, parameters and seed alone; stopped, it goes on from its last whole epoch when it is asked for again.
+`params` are all parameters, with `augment` and `unet.epochs` as the bench needs them. A training depends only on its records,
+parameters and seed. If it is interrupted, the same call resumes after its last complete epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ from nerveseg.unet.warm_start import network_to_train
 
 
 def changed(params: Params, values: Mapping[str, Any]) -> Params:
-    """The params with other values, by dotted name, for example `unet.depth`."""
+    """Return the params with other values, by dotted name, for example `unet.depth`."""
     content = params.model_dump()
     for name, value in values.items():
         *sections, key = name.split(".")
@@ -39,13 +39,13 @@ def changed(params: Params, values: Mapping[str, Any]) -> Params:
 
 
 def asked_changes(changes: Sequence[str]) -> dict[str, Any]:
-    """Values by name, from `NAME=VALUE` with values in YAML."""
+    """Parse `NAME=VALUE` with values in YAML."""
     return {name: yaml.safe_load(value) for name, value in (change.split("=", 1) for change in changes)}
 
 
 def use_threads(count: int) -> None:
-    """Let TensorFlow compute in so many threads; before its first operation."""
-    import tensorflow as tf  # nerveseg comes first: it settles which Keras
+    """Set the number of threads of TensorFlow. Call it before the first operation."""
+    import tensorflow as tf  # nerveseg must come first: it selects the Keras version
 
     tf.config.threading.set_intra_op_parallelism_threads(count)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -85,7 +85,7 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
 
 
 def score(predictor: Predictor, prepared: Path) -> pd.DataFrame:
-    """A row for each test frame of `prepared`, scored at its own size, with its `subject`."""
+    """Return a row for each test frame of `prepared`, scored at its own size, with its `subject`."""
     info = DatasetInfo.read(prepared)
     records = list(read_records(shards(prepared, "test"), info))
     truths = [record.annotated for record in records]
