@@ -311,7 +311,7 @@ def ellipse(levels, size=(120, 160), smooth=0):
 
 @WITHOUT_FIXTURES_ANEW
 @given(
-    smooth=st.integers(0, 2), quality=st.integers(30, 95), subsampling=st.integers(0, 2), top=st.integers(128, 255),
+    smooth=st.integers(0, 2), quality=st.integers(35, 95), subsampling=st.integers(0, 2), top=st.integers(128, 255),
     bits=st.sampled_from([2, 3, 8]), kind=st.sampled_from(["PNG", "JPEG", "colour JPEG"]),
 )  # fmt: skip
 def test_a_binary_mask_stays_one_after_smoothing_and_lossy_compression(
@@ -350,3 +350,100 @@ def test_two_structures_are_no_binary_mask_after_lossy_compression(nerve, kind, 
 @pytest.mark.parametrize("levels", list(pairwise([60, 128, 190, 255])))
 def test_two_grey_levels_with_areas_of_their_own_are_two_values(tmp_path, levels):
     assert set(areas(tmp_path, encoded(ellipse(levels), "PNG"))) == set(levels)
+
+
+NEARBY = [
+    ((128, 0, 0), (128, 64, 0)),  # labels 1 and 17 of Pascal VOC
+    ((255, 0, 0), (255, 60, 0)),
+    ((255, 0, 0), (254, 1, 0)),
+    ((255, 0, 127), (250, 0, 120)),
+    ((40, 0, 0), (0, 40, 0)),
+    ((1, 0, 0), (0, 1, 0)),
+    ((255, 255, 255), (255, 255, 254)),
+]
+
+
+def of_two_colours(one, other, scale=1):
+    return np.kron(np.array([BLACK, one, other], np.uint8)[two_structures()], np.ones((scale, scale, 1), np.uint8))
+
+
+def two_structures():
+    labels = blob(value=1)
+    labels[:4] = 2
+    return labels
+
+
+@pytest.mark.parametrize("colours", NEARBY)
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "layer", "palette", "BMP", "16 bits"])
+def test_structures_in_colours_that_hardly_differ_stay_two_values(tmp_path, colours, kind):
+    shown, labels = of_two_colours(*colours), two_structures()
+    content = {
+        "RGB": lambda: encoded(shown, "PNG"),
+        "RGBA": lambda: with_alpha(shown, np.full(labels.shape, 255)),
+        "layer": lambda: with_alpha(shown, 255 * (labels > 0)),
+        "palette": lambda: palette(labels, [BLACK, *colours]),
+        "BMP": lambda: encoded(shown, "BMP"),
+        "16 bits": lambda: of_tifffile(shown.astype(np.uint16), photometric="rgb"),
+    }[kind]()
+    found = areas(tmp_path, content, name="m.tif" if kind == "16 bits" else "m.png")
+    assert found == {f"#{bytes(colour).hex()}": pixels for colour, pixels in zip(colours, (144, 320), strict=True)}
+
+
+@pytest.mark.parametrize("colours", NEARBY[:2])
+@pytest.mark.parametrize("kind", ["JPEG", "blurred", "halved"])
+def test_structures_in_near_colours_are_never_cut_as_one(tmp_path, colours, kind):
+    image = Image.fromarray(of_two_colours(*colours, scale=4))
+    if kind == "halved":
+        found = areas(tmp_path, encoded(image.resize((150, 91), Image.Resampling.BOX), "PNG"))
+        assert {f"#{bytes(colour).hex()}" for colour in colours} <= found.keys()
+        return
+    content = encoded(image, "JPEG") if kind == "JPEG" else encoded(image.filter(ImageFilter.GaussianBlur(2)), "PNG")
+    with pytest.raises(BadFileError, match="several colours that lossy compression or smoothing has mixed"):
+        areas(tmp_path, content, name="m.jpg" if kind == "JPEG" else "m.png")
+
+
+@pytest.mark.parametrize("colour", [RED, (255, 0, 127), (0, 200, 90)])
+@pytest.mark.parametrize("kernel", ["BOX", "BICUBIC", "LANCZOS"])
+def test_a_structure_with_smooth_edges_is_one_value_its_own_colour(tmp_path, colour, kernel):
+    large = np.kron(np.array([BLACK, colour], np.uint8)[blob(value=1)], np.ones((4, 4, 1), np.uint8))
+    image = Image.fromarray(large).resize((70, 41), Image.Resampling[kernel])
+    assert list(areas(tmp_path, encoded(image, "PNG"))) == [f"#{bytes(colour).hex()}"]
+
+
+def test_one_structure_in_each_file_but_in_different_colours_is_two_values_also_after_lossy_compression(tmp_path):
+    found = [
+        areas(tmp_path, encoded(np.kron(blob()[..., np.newaxis] // 255 * np.array(colour, np.uint8), np.ones((3, 3, 1), np.uint8)), "JPEG"),
+              name="m.jpg")
+        for colour in (RED, GREEN)
+    ]  # fmt: skip
+    assert [list(each) for each in found] == [["#ff0000"], ["#00ff00"]]
+
+
+def test_colours_of_16_bits_that_are_equal_in_8_are_refused(nerve):
+    wide = np.array([[0, 0, 0], [300, 0, 0], [310, 0, 0]], np.uint16)[two_structures()]
+    with pytest.raises(BadFileError, match="3 colours of 16 bits, some of which are equal in 8"):
+        nerve(of_tifffile(wide, photometric="rgb"), name="m.tif")
+
+
+WHITE = (255, 255, 255)
+
+
+def test_palette_entries_of_one_colour_are_values_by_their_numbers(tmp_path):
+    assert areas(tmp_path, palette(two_structures(), [BLACK, WHITE, WHITE])) == {1: 144, 2: 320}
+    assert areas(tmp_path, palette(blob(value=2), [BLACK, WHITE, WHITE])) == {2: 144}, "another file may use the other"
+    assert areas(tmp_path, palette(two_structures(), [BLACK, (128,) * 3, WHITE])) == {"#808080": 144, "#ffffff": 320}
+
+
+def test_palette_entries_of_one_colour_whose_numbers_say_nothing_are_refused(nerve):
+    first = palette((two_structures() + 2) % 3, [WHITE, WHITE, BLACK])
+    layer = encoded(Image.open(io.BytesIO(palette(two_structures(), [BLACK] * 3))), "PNG", transparency=0)
+    for content in (first, layer):
+        with pytest.raises(BadFileError, match="several palette entries of one colour"):
+            nerve(content)
+
+
+def test_numbers_are_no_labels_in_a_tiff_that_was_compressed_with_loss(nerve):
+    content = of_tifffile(np.kron(blob(), np.ones((4, 4), np.uint8)), compression="jpeg")
+    assert np.sum(nerve(content, name="m.tif")) == 144 * 16
+    with pytest.raises(BadFileError, match="which are no labels"):
+        nerve(content, 255, name="m.tif")

@@ -86,6 +86,11 @@ class Page:
         return pixels.view(np.uint32) if unsigned and _tag(self.image, SAMPLE_FORMAT, 1) == 1 else pixels
 
     @property
+    def lossy(self) -> bool:
+        """Whether it was compressed with loss, so that its levels are not those that were drawn."""
+        return self.image.format == "JPEG" or self.image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")
+
+    @property
     def bits(self) -> int:
         """Of a grey level, as a TIFF says it."""
         return int(_tag(self.image, BITS, 16))

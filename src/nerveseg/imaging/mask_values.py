@@ -24,8 +24,7 @@ WHITE = 255
 _WHITES = frozenset({1, WHITE, 65535, "#ffffff", "#000000"})
 _BRIGHT = 240  # from here on white that lossy compression has dimmed
 _FLAT = 0.04  # share of the range; neighbours that differ less lie inside of an area, not on an outline
-_FEW = 16  # pixels
-_SHOWN = 8  # values in a message
+FEW = 16  # pixels
 
 Value = int | str  # a number or a colour, as data.nerve_labels names them
 
@@ -144,15 +143,21 @@ def lies_on_outline(values: NDArray[Any]) -> bool:
     return bool(between.any() and inside and np.count_nonzero(outline) >= 0.9 * np.count_nonzero(between))
 
 
+def flat(levels: NDArray[np.float32]) -> Mask:
+    """Which pixels of (H, W) or (H, W, 3) hardly differ from their neighbours."""
+    near = np.ones((3, 3), np.uint8)
+    ranges = cv2.dilate(levels, near) - cv2.erode(levels, near)
+    found: Mask = ranges.reshape(*ranges.shape[:2], -1).max(axis=-1) <= _FLAT * float(levels.max())
+    return found
+
+
 def _level_between(values: NDArray[Any], low: float) -> int | None:
     """The level of an area that is neither background nor as bright as the brightest area, where there is one."""
-    levels, near = values.astype(np.float32), np.ones((3, 3), np.uint8)
-    flat = cv2.dilate(levels, near) - cv2.erode(levels, near) <= _FLAT * float(values.max())
-    inside = values[flat & (values > low)]
+    inside = values[flat(values.astype(np.float32)) & (values > low)]
     if not inside.size:
         return None
     dimmer = inside[inside < (1.0 - EXTREMES) * np.quantile(inside, 0.98)]  # compression leaves peaks beside an outline
-    return int(np.median(dimmer)) if len(dimmer) > max(_FEW, 0.02 * len(inside)) else None
+    return int(np.median(dimmer)) if len(dimmer) > max(FEW, 0.02 * len(inside)) else None
 
 
 def _histogram(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

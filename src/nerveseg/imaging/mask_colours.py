@@ -1,0 +1,198 @@
+"""The colours in a mask, and its alpha channel -> which pixels are marked, and by which colour.
+
+Each colour is a value of its own. Two become one only as smoothing or lossy compression leaves them: the blends of one colour
+with black along its outline, or more colours than labels would have, of which no two fill areas. What could be either is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nerveseg.errors import BadFileError
+from nerveseg.imaging.arrays import Mask
+from nerveseg.imaging.image_files import Page
+from nerveseg.imaging.mask_values import DIM, FEW, MOST_LABELS, ReadMask, Value, flat, from_numbers
+
+BLACK = "#000000"
+_MOST_BLACK = 0.5  # share of the frame; more of it is background
+_OVERSHOOT = (
+    0.12  # share of a channel by which sharp smoothing, such as Lanczos', goes beyond a colour near its outline
+)
+_COARSE = 32  # levels of a channel, to which the colour of a structure is rounded after lossy compression
+_NEAR = 24  # levels of a channel; the inside of one structure differs less after lossy compression
+
+
+def _codes(colours: NDArray[Any]) -> NDArray[np.uint64]:
+    """Each colour (..., 3) as one number, `rrggbb` in hexadecimal."""
+    codes: NDArray[np.uint64] = (colours.astype(np.uint64) * np.array([1 << 16, 1 << 8, 1], np.uint64)).sum(axis=-1)
+    return codes
+
+
+def channels_of(page: Page, path: Path) -> NDArray[Any]:
+    """Red, green, blue and alpha, (H, W, 4); colours of 16 bits as numbers, where they are grey, or below 256.
+
+    Raises:
+        BadFileError: some colours of 16 bits could not be told apart with 8.
+    """
+    image = page.image
+    shown = np.asarray((image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
+    if page.wide is None:
+        return shown
+    if page.wide.max() < 256 or not np.any(page.wide[..., :1] != page.wide[..., 1:]):
+        return np.dstack([page.wide, shown[..., 3]])
+    found, in_eight = (len(np.unique(wide.reshape(-1, 3), axis=0)) for wide in (page.wide, page.wide >> 8))
+    if in_eight < found <= MOST_LABELS:
+        raise BadFileError(
+            path, f"{found} colours of 16 bits, some of which are equal in 8", "export the mask with 8 bits"
+        )
+    return np.dstack([page.wide >> 8, shown[..., 3]])
+
+
+def from_colours(channels: NDArray[Any], labels: Sequence[Value], path: Path, page: Page) -> ReadMask:
+    """The mask in the channels (H, W, 4) of a page (`channels_of`); without `labels` all but black is marked.
+
+    Raises:
+        BadFileError: the colours are neither labels nor a binary mask.
+    """
+    colours, alpha = channels[..., :3], channels[..., 3]
+    code = _codes(colours)
+    uniform = code.min() == code.max()
+    grey = not np.any(colours[..., :1] != colours[..., 1:])
+    if "X" in page.packing and uniform:
+        raise unread(path)
+    if not alpha.any():
+        if not uniform:
+            raise BadFileError(path, "its colours differ, but all of it is transparent", "export it without alpha")
+        return ReadMask(np.zeros(alpha.shape, np.bool_), {})
+    seen = alpha >= alpha.max() / 2
+    if alpha.min() != alpha.max() and (found := _from_alpha(alpha, code[seen], labels, path, grey=grey)):
+        return found
+    if grey and not any(isinstance(label, str) for label in labels):
+        found = from_numbers(np.where(seen, colours[..., 0], 0), labels, path, compressed=page.lossy)
+        if page.image.mode != "P":
+            return found
+        return replace(found, areas={f"#{int(value) * 0x10101:06x}": pixels for value, pixels in found.areas.items()})
+    if labels:
+        return _named(np.where(seen, code, 0), seen, labels, path, lossy=page.lossy)
+    return _by_colour(colours, seen, path, page)
+
+
+def _from_alpha(
+    alpha: NDArray[Any], shown: NDArray[np.uint64], labels: Sequence[Value], path: Path, *, grey: bool
+) -> ReadMask | None:
+    """The mask, where it is the alpha channel; None where the colours are."""
+    if shown.min() == shown.max():
+        colour = int(shown[0]) // 0x10101 if grey and shown[0] else f"#{int(shown[0]):06x}"
+        return _layer(alpha, colour, labels, path)
+    black = np.count_nonzero(shown == 0)
+    if 0 < black <= _MOST_BLACK * alpha.size and not labels:
+        raise BadFileError(
+            path, f"black and other colours on {black / alpha.size:.0%} of a transparent layer: black may be background or drawn",
+            f"name the colours that are nerve in data.nerve_labels ('{BLACK}' is black), or export it without alpha",
+        )  # fmt: skip
+    return None
+
+
+def _layer(alpha: NDArray[Any], colour: Value, labels: Sequence[Value], path: Path) -> ReadMask | None:
+    """One colour on a transparent layer."""
+    if labels and colour != BLACK:
+        return None
+    if labels and BLACK not in labels:
+        raise BadFileError(
+            path, f"only its alpha channel marks anything, which data.nerve_labels ({', '.join(map(str, labels))}) cannot name",
+            f"add '{BLACK}' there for what is drawn in black, or export the mask as grey levels",
+        )  # fmt: skip
+    found = from_numbers(alpha, (), path)
+    if len(found.areas) != 1 or alpha.min() > 0:
+        raise BadFileError(
+            path, f"one colour, and {len(np.unique(alpha))} degrees of opacity that are no binary mask",
+            "export the mask as grey levels, each structure with a value of its own",
+        )  # fmt: skip
+    told = ["black on a transparent layer, so that its alpha channel is the mask"] * (colour == BLACK)
+    return ReadMask(found.mask, {colour: sum(found.areas.values())}, "; ".join(filter(None, [*told, found.remark])))
+
+
+def _named(code: NDArray[Any], seen: Mask, labels: Sequence[Value], path: Path, *, lossy: bool) -> ReadMask:
+    if numbers := [label for label in labels if not isinstance(label, str)]:
+        shown = ", ".join(f"#{value:06x}" for value in np.unique(code)[:5])
+        raise BadFileError(
+            path, f"labels as colours ({shown}), but data.nerve_labels names the number {numbers[0]}",
+            "name colours there, for example '#ff0000'",
+        )  # fmt: skip
+    if lossy:
+        raise BadFileError(
+            path, f"{len(np.unique(code)):,} colours after lossy compression, which are no labels",
+            "export the mask as PNG or TIFF",
+        )  # fmt: skip
+    wanted = np.array([int(str(label)[1:], 16) for label in labels], np.uint64)
+    return ReadMask(seen & np.isin(code, wanted), _areas(code[seen]))
+
+
+def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> ReadMask:
+    """The mask where every colour but black is marked."""
+    brightest, drawn = np.where(seen, colours.max(axis=-1), 0), seen & colours.any(axis=-1)
+    areas = _areas(_codes(colours)[drawn])
+    if page.lossy or len(areas) >= MOST_LABELS:
+        if _differ_in_colour(colours, brightest):
+            raise BadFileError(
+                path, "several colours that lossy compression or smoothing has mixed", "export the mask as PNG or TIFF, each "
+                "structure with one colour",
+            )  # fmt: skip
+        found = from_numbers(brightest, (), path, compressed=True)
+        return _called(found, _most_common(colours[found.mask], step=_COARSE if page.lossy else 1))
+    if len(areas) > 1 and _are_blends(colours, brightest):
+        found = from_numbers(brightest, (), path)
+        if len(found.areas) == 1:
+            return _called(found, _most_common(colours[found.mask]))
+    return ReadMask(drawn, areas)
+
+
+def _are_blends(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
+    """Whether all colours are one colour and its mixtures with black, apart from overshoots beside its outline."""
+    top = int(brightest.max())
+    if top < DIM:
+        return False
+    full = _most_common(colours[brightest == top])
+    mixed = full * (brightest[..., np.newaxis] / top)
+    off = np.where(brightest[..., np.newaxis] > 0, np.abs(colours - mixed), 0.0)
+    others = (off > 1.0).any(axis=-1) | ((brightest == top) & (colours != full).any(axis=-1))
+    has_area = cv2.erode(others.astype(np.uint8), np.ones((3, 3), np.uint8)).any()
+    return not has_area and bool((off <= 1.0 + _OVERSHOOT * mixed).all())
+
+
+def _most_common(colours: NDArray[Any], step: int = 1) -> NDArray[np.int64]:
+    """The colour that most pixels (N, 3) have, each channel rounded to a multiple of `step`, or 255."""
+    rounded = np.minimum(np.round(colours / step) * step, 255).astype(np.int64)
+    found, counts = np.unique(rounded, axis=0, return_counts=True)
+    most: NDArray[np.int64] = found[counts.argmax()]
+    return most
+
+
+def _called(found: ReadMask, colour: NDArray[np.int64]) -> ReadMask:
+    """The mask of one structure, whose value is its colour: that of another colour in another file is another structure."""
+    return replace(found, areas={f"#{int(_codes(colour)):06x}": sum(found.areas.values())})
+
+
+def _differ_in_colour(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
+    """Whether structures differ in colour alone, so that a cut by brightness would make them one."""
+    marked = brightest >= max(1, brightest.max() / 2)
+    inside = marked & flat(colours.astype(np.float32))
+    drawn = colours[inside if np.count_nonzero(inside) > FEW else marked].astype(np.int64)
+    far = np.abs(drawn - np.median(drawn, axis=0)).max(axis=1) > (_NEAR if inside.any() else 3 * _NEAR)
+    return bool(np.count_nonzero(far) > max(FEW, 0.02 * len(drawn)))
+
+
+def _areas(code: NDArray[Any]) -> dict[Value, int]:
+    found, counts = np.unique(code, return_counts=True)
+    return {f"#{value:06x}": int(count) for value, count in zip(found, counts, strict=True)}
+
+
+def unread(path: Path) -> BadFileError:
+    return BadFileError(
+        path, "one colour, and a further channel that may be the mask but does not say what it is", "export it as grey levels"
+    )  # fmt: skip
