@@ -177,55 +177,105 @@ def test_frames_of_several_sizes_and_forms_in_one_request_are_told_as_lists_wher
 
 
 def test_an_empty_mask_has_no_centroid():
-    class Blind:
-        grey_range = GreyRange()
-
-        def predict(self, frames):
-            return [
-                Prediction(np.zeros(frame.shape, np.float32), np.zeros(frame.shape, bool), 0.1, 0.9) for frame in frames
-            ]
-
     served = ServedPredictor()
-    served.predictor = Blind()
+    served.predictor = Trained()
     (told,) = served.predict(None, pd.DataFrame({"frame": [[[1, 2], [3, 4]]]}))
     assert (told["area"], told["centroid_row"], told["centroid_column"]) == (0, None, None)
     assert not image_of(told["mask"]).any()
 
 
-def test_a_frame_of_16_bits_is_read_as_the_training_s_were_and_refused_where_it_is_brighter_than_their_white():
-    seen = []
+class Trained:
+    """A model of a data set with these black and white; it keeps the frames that it is given."""
 
-    class Trained:
-        grey_range = GreyRange(integer=(0.0, 4095.0))
+    def __init__(self, **grey_range):
+        self.grey_range, self.seen = GreyRange(**grey_range), []
 
-        def predict(self, frames):
-            for frame in frames:
-                seen.append(frame)
-                yield Prediction(np.zeros(frame.shape, np.float32), np.zeros(frame.shape, bool), 0.1, 0.9)
+    def predict(self, frames):
+        self.seen += frames
+        return [
+            Prediction(np.zeros(frame.shape, np.float32), np.zeros(frame.shape, bool), 0.1, 0.9) for frame in frames
+        ]
 
+
+def served_by(trained: Trained, **row) -> list[np.ndarray]:
     served = ServedPredictor()
-    served.predictor = Trained()
-    served.predict(None, pd.DataFrame({"image": [coded(file_of(TWELVE_BITS, ".png"))]}))
-    assert [frame.max() for frame in seen] == [round(255 * 4000 / 4095)]
+    served.predictor = trained
+    served.predict(None, pd.DataFrame({name: [value] for name, value in row.items()}))
+    return trained.seen
+
+
+def test_a_frame_of_16_bits_is_read_as_the_training_s_were_and_refused_where_it_is_brighter_than_their_white():
+    trained = Trained(integer=(0.0, 4095.0))
+    assert served_by(trained, image=coded(file_of(TWELVE_BITS, ".png")))[0].max() == round(255 * 4000 / 4095)
     with pytest.raises(RequestError, match="from 0 to 5000, but its source was read with black at 0 and white at 4095"):
-        served.predict(None, pd.DataFrame({"image": [coded(file_of(TWELVE_BITS + TWELVE_BITS // 4, ".png"))]}))
+        served_by(trained, image=coded(file_of(TWELVE_BITS + TWELVE_BITS // 4, ".png")))
+
+
+@pytest.mark.parametrize("floating", [(0.0, 1.0), (0.0, 0.5), (0.0, 255.0), None])
+@pytest.mark.parametrize("form", [list, np.array])
+def test_fractions_up_to_1_are_read_as_a_floating_point_file_with_them_would_be(floating, form):
+    levels = np.linspace(0, 1, 48).reshape(6, 8)
+    given = {"frame": levels.tolist() if form is list else levels}
+    file = {"image": coded(file_of(levels.astype(np.float32), ".tif"))}
+    if floating == (0.0, 1.0):
+        seen = served_by(Trained(floating=floating), **given)[0]
+        assert np.array_equal(seen, served_by(Trained(floating=floating), **file)[0])
+        assert (seen.min(), seen.max()) == (0, 255)
+    elif floating == (0.0, 255.0):
+        assert np.array_equal(*(served_by(Trained(floating=floating), **each)[0] for each in (given, file)))
+    else:
+        messages = []
+        for each in (given, file):
+            with pytest.raises(RequestError, match=r"row 1: (frame|image): pixels from 0 to 1, ") as told:
+                served_by(Trained(floating=floating), **each)
+            messages.append(told.value.message.replace("image:", "frame:"))
+        assert messages[0] == messages[1]
+
+
+def test_whole_numbers_are_levels_however_dark_and_fractions_above_1_are_rounded():
+    assert served_by(Trained(), frame=[[0, 1], [1, 0]])[0].tolist() == [[0, 1], [1, 0]]
+    assert served_by(Trained(), frame=[[0.4, 1.6], [254.6, 0]])[0].tolist() == [[0, 2], [255, 0]]
+    assert served_by(Trained(), frame=np.full((2, 2), 7, np.uint8))[0].tolist() == [[7, 7], [7, 7]]
+    with pytest.raises(RequestError, match="outside of 0 to 255"):
+        served_by(Trained(), frame=[[float("nan"), 1.0]])
 
 
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([{"frame": [[1, 2], [3]]}], "row 1: frame holds rows of unequal length"),
+        ([{"frame": [[1, 2], [3]]}], "row 1: frame has rows of unequal length"),
+        ([{"frame": [["1", "2"], ["3", "4"]]}], "row 1: frame holds str, which is no number"),
+        ([{"frame": [[True, False], [3, 4]]}], "row 1: frame holds bool, which is no number"),
+        ([{"frame": [[[1, 2, 3]]]}], "row 1: frame holds list, which is no number"),
+        ([{"frame": [[{}]]}], "row 1: frame holds dict, which is no number"),
+        ([{"frame": [[0.1, 0.9]]}], "row 1: frame: pixels from 0.1 to 0.9, of which nothing says what is white; send"),
+        ([{"frame": [[-0.1, 0.9]]}], "values outside of 0 to 255"),
+        ([{"frame": [[10**400]]}], "values outside of 0 to 255"),
+        ([{"frame": [[10**30, 1]]}], "values outside of 0 to 255"),
         ([{"frame": [[0, 256]]}], "values outside of 0 to 255"),
         ([{"frame": [[0, -1]]}], "values outside of 0 to 255"),
-        ([{"frame": [[None, 1]]}], "values outside of 0 to 255"),
-        ([{"frame": [1, 2]}], "has shape (2,)"),
-        ([{"frame": []}], "has shape (0,)"),
-        ([{"frame": "text"}], "no number"),
+        ([{"frame": [[None, 1]]}], "frame holds NoneType, which is no number"),
+        ([{"frame": [1, 2]}], "frame is not a list of rows"),
+        ([{"frame": []}], "frame is not a list of rows"),
+        ([{"frame": [[]]}], "frame is not a list of rows"),
+        ([{"frame": [[1], []]}], "frame is not a list of rows"),
+        ([{"frame": 5}], "frame is not a list of rows"),
+        ([{"frame": "text"}], "frame is not a list of rows"),
+        ([{"image": "/etc/hostname"}], "no base64"),
+        ([{"image": "data:image/png;base64,aGVsbG8="}], "no base64"),
+        ([{"image": ""}], "the file is empty"),
+        (
+            [{"image": coded(b"\0\0\0\x18ftypmp42" + bytes(40))}],
+            "a video, expected TIFF, PNG, JPEG or BMP; send each frame whole",
+        ),
         ([{"image": "!"}], "no base64"),
         ([{"image": 5}], "image is int; expected the base64"),
         ([{"image": coded(b"hello")}], "5 bytes that are no image"),
-        ([{"image": coded(file_of(FRAME, ".png")[:-40])}], "export or copy it again"),
-        ([{"image": coded(file_of(TWELVE_BITS, ".png"))}], "from 0 to 4000, of which nothing says what is white"),
+        ([{"image": coded(file_of(FRAME, ".png")[:-40])}], "; send each frame whole"),
+        (
+            [{"image": coded(file_of(TWELVE_BITS, ".png"))}],
+            "from 0 to 4000, of which nothing says what is white; send each frame whole, as an 8-bit PNG",
+        ),
         ([{"image": coded(dicom_of(np.stack([FRAME, FRAME])))}], "2 frames, expected one"),
         ([{"image": coded(b"\0" * 128 + b"DICM")}], "row 1: image: "),
         ([{"frame": [[1]], "image": "aGVsbG8="}], "both of frame and image"),

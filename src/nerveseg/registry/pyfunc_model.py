@@ -11,6 +11,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,17 @@ from nerveseg.imaging.arrays import Frame
 from nerveseg.imaging.claimed_pixels import claimed_pixels
 from nerveseg.imaging.dicom import is_dicom
 from nerveseg.imaging.frame_files import read_frame
-from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.imaging.grey_range import GreyRange, Stored, frames_of
 from nerveseg.inference.predictor import Prediction, Predictor
 from nerveseg.registry.png import grey_png
+from nerveseg.registry.server_requests import REMEDY
 from nerveseg.saved_models.loading import load_predictor
 
 FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"
 ARTIFACT = "predictor"
 PIXELS = 2**24  # of a frame: 4096x4096, many times what any probe gives
 WHITE, SIXTEEN_BITS = 255, 65535
+_EXPECTED_ROWS = "send height rows of width grey levels, numbers from 0 to 255"
 warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # `packaging` has the schema
 
 
@@ -97,9 +100,9 @@ def _frame(row: Mapping[Any, Any], number: int, grey_range: GreyRange) -> Frame:
         found = "neither" if not given else "both"
         raise RequestError(f"row {number}: {found} of {FRAME} and {IMAGE} found; give one of them")
     try:
-        return _from_file(given[IMAGE], grey_range) if IMAGE in given else _from_pixels(given[FRAME])
+        return (_from_file if IMAGE in given else _from_pixels)(*given.values(), grey_range)
     except BadFileError as error:
-        raise RequestError(f"row {number}: {IMAGE}: {error.reason}; {error.remedy}") from None
+        raise RequestError(f"row {number}: {', '.join(given)}: {error.reason}; {REMEDY}") from None
     except RequestError as error:
         raise RequestError(f"row {number}: {error.message}") from None
 
@@ -108,17 +111,26 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
-def _from_pixels(value: object) -> Frame:
+def _from_pixels(value: object, grey_range: GreyRange) -> Frame:
+    """Whole numbers are levels from 0 to 255; fractions of which none is above 1 are read as those of a floating-point file."""
+    rows = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
+        raise RequestError(f"{FRAME} is not a list of rows; {_EXPECTED_ROWS}")
+    kinds = set(map(type, chain.from_iterable(rows)))
+    if odd := kinds - {int, float}:
+        raise RequestError(f"{FRAME} holds {min(kind.__name__ for kind in odd)}, which is no number; {_EXPECTED_ROWS}")
+    if len({len(row) for row in rows}) > 1:
+        raise RequestError(f"{FRAME} has rows of unequal length; {_EXPECTED_ROWS}")
+    if (size := len(rows) * len(rows[0])) > PIXELS:
+        raise RequestError(f"{FRAME} has {size:,} pixels, more than {PIXELS:,}; send it at the probe's own size")
     try:
-        levels = np.asarray(value, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        raise RequestError(
-            f"{FRAME} holds rows of unequal length, or what is no number; give height rows of width grey levels"
-        ) from None
-    if levels.ndim != 2 or not levels.size or levels.size > PIXELS:
-        raise RequestError(f"{FRAME} has shape {levels.shape}; expected rows of grey levels, (height, width)")
-    if not (np.isfinite(levels).all() and levels.min() >= 0 and levels.max() <= WHITE):
-        raise RequestError(f"{FRAME} holds values outside of 0 to {WHITE}; scale its grey levels to that range")
+        levels = np.array(rows, np.float64)
+    except OverflowError:
+        levels = np.array([[np.inf]])
+    if not (levels.min() >= 0 and levels.max() <= WHITE):  # NaN is refused as well
+        raise RequestError(f"{FRAME} holds values outside of 0 to {WHITE}; {_EXPECTED_ROWS}")
+    if float in kinds and levels.max() <= 1:
+        return frames_of(Stored(levels[np.newaxis]), grey_range, Path(FRAME))[0][0]
     frame: Frame = np.round(levels).astype(np.uint8)
     return frame
 

@@ -21,6 +21,8 @@ COLUMNS = ("frame", "image")
 PIXELS = 2**25  # of all frames of a request: 137 of 580x420
 ROWS = 2**9  # of a request: 20 MB hold 800,000 tiny ones, and the network takes as long over each as over a large one
 PER_LISTED = 4  # a pixel that is answered as numbers costs so many times the memory of one in a PNG
+# For every file that cannot be read: what other commands advise, such as an option or another suffix, is of no use here.
+REMEDY = "send each frame whole, as an 8-bit PNG, TIFF, JPEG or BMP or as a DICOM file of one frame"
 EXPECTED = 'expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of grey levels from 0 to 255'
 
 
@@ -110,7 +112,7 @@ def _pixels(row: Mapping[str, Any], number: int) -> int:
         try:
             return claimed_pixels(base64.b64decode(image, validate=True))
         except BadFileError as error:
-            raise _bad(f"row {number}: image: {error.reason}; {error.remedy}") from None
+            raise _bad(f"row {number}: image: {error.reason}; {REMEDY}") from None
         except (binascii.Error, ValueError):
             return 0
     if not isinstance(frame, list):
