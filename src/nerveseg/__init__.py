@@ -23,6 +23,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # They choose other kernels, with other results, or end the process where TensorFlow does not know their value.
 for _name in ("TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_XLA_FLAGS", "XLA_FLAGS"):
     os.environ.pop(_name, None)
+# They let OpenCV refuse frames; `imaging` has limits of its own.
+for _name in ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_IO_MAX_IMAGE_WIDTH", "OPENCV_IO_MAX_IMAGE_HEIGHT"):
+    os.environ.pop(_name, None)
 if "ipykernel" not in sys.modules:  # a notebook gives what it starts a backend that only its own process has
     os.environ["MPLBACKEND"] = "agg"
 if "tf_keras" in sys.modules:  # which has read keras.json already

@@ -16,7 +16,9 @@ from pydicom.uid import UID_dictionary
 from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.cli import main
 from nerveseg.errors import DatasetError
+from nerveseg.file_prediction import prediction_files
 from nerveseg.file_prediction.sources import sources_in
+from nerveseg.files.atomic import read_csv
 from nerveseg.files.user_folder import RECORD
 from nerveseg.live_view import sources
 from nerveseg.preprocessing.layouts import recognise
@@ -210,6 +212,83 @@ def test_a_broken_video_is_named_and_skipped_without_the_words_of_ffmpeg(folder,
     assert "moov" not in told.err
     assert "1 frame segmented" in told.out
     assert "1 file skipped" in told.out
+
+
+@pytest.mark.parametrize("name", ["10:15.avi", "data:x.avi", "concat:a|b.avi", "loop_%03d.avi"])
+def test_a_video_whose_name_ffmpeg_would_take_for_an_address_is_read(folder, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(folder({name: video(tmp_path / "made.avi")}))
+    (found,) = sources_in([Path(name)]).found
+    assert found.frames == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ffconcat version 1.0\nfile b.avi\n", "#EXTM3U\n#EXTINF:1,\nb.avi\n", "v=0\nc=IN IP4 127.0.0.1\n", "# free\n"],
+)
+def test_a_text_that_names_another_file_is_no_video(folder, model, tmp_path, capsys, text):
+    root = folder({"a.avi": text.encode(), "sub/b.avi": b"", "b.avi": video(tmp_path / "made.avi")})
+    assert predict(root / "a.avi", "--out", tmp_path / "out", model=model) == 1
+    assert "a.avi: no video that can be read here" in capsys.readouterr().err
+
+
+def test_a_frame_whose_predictions_cannot_be_written_is_told_and_the_others_go_on(folder, model, tmp_path, capsys):
+    wide = encoded(np.zeros((1, 70_000), np.uint8) + np.arange(70_000, dtype=np.uint8))
+    root, long = folder({"a.png": FRAME, "wide.tif": wide, "z.png": FRAME}), "n" * 245
+    (root / f"{long}.png").write_bytes(FRAME)
+    assert predict(root, "--out", tmp_path / "out", model=model) == 1
+    told = capsys.readouterr()
+    assert "wide.tif: claims 70000x1 pixels, expected at most 65,535 a side; export it" in told.err
+    assert f"{long}.png: the names of its predictions are too long; shorten its name" in told.err
+    assert "2 frames segmented" in told.out
+    assert list(read_csv(tmp_path / "out" / "predictions.csv")["file"]) == [str(root / "a.png"), str(root / "z.png")]
+    assert not list((tmp_path / "out").glob(".part*"))
+
+
+def test_a_frame_that_opencv_cannot_write_is_told_by_its_own_name(folder, model, tmp_path, capsys, monkeypatch):
+    root = folder({"a.png": FRAME, "z.png": encoded(picture(size=(50, 80)), "PNG")})
+    encode = cv2.imencode
+
+    def failing(suffix, pixels):
+        if len(pixels) == 50:
+            raise cv2.error("no")
+        return encode(suffix, pixels)
+
+    monkeypatch.setattr(cv2, "imencode", failing)
+    assert predict(root, "--out", tmp_path / "out", model=model) == 1
+    told = capsys.readouterr()
+    assert f"skipped: {root / 'z.png'}: 80x50 pixels cannot be written as .png" in told.err
+    assert "1 frame segmented" in told.out
+
+
+def test_a_frame_that_shows_nothing_is_segmented_with_a_remark(folder, model, tmp_path, capsys):
+    white, black = (encoded(np.full((48, 80), level, np.uint8), "PNG") for level in (255, 0))
+    root = folder({"a.png": FRAME, "b.png": black, "w.png": white})
+    assert predict(root, "--out", tmp_path / "out", model=model) == 0
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("2 files: ")]
+    assert "of one level, or one that is mostly white" in told
+    assert "b.png, " in told
+
+
+def test_a_name_that_is_a_command_to_a_terminal_is_escaped_in_the_table(folder, model, tmp_path):
+    root = folder({"a\x1b[31m.png": FRAME})
+    assert predict(root, "--out", tmp_path / "out", model=model) == 0
+    table = (tmp_path / "out" / "predictions.csv").read_bytes()
+    assert rb"a\x1b[31m.png" in table
+    assert b"\x1b" not in table
+
+
+def test_a_file_that_goes_while_others_are_segmented_ends_nothing(folder, model, tmp_path, monkeypatch):
+    root = folder({"a.png": FRAME, "b.png": FRAME})
+    read = prediction_files.read_frames
+
+    def taken_away(path, grey_range):
+        frames = read(path, grey_range)
+        path.unlink()
+        return frames
+
+    monkeypatch.setattr(prediction_files, "read_frames", taken_away)
+    assert predict(root, "--out", tmp_path / "out", model=model) == 0
+    assert len(read_csv(tmp_path / "out" / "predictions.csv")) == 2
 
 
 def test_training_leaves_videos_out_and_says_how_to_use_them(folder, tmp_path):

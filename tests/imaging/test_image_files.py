@@ -2,6 +2,7 @@
 
 from io import BytesIO
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,4 +59,45 @@ def test_levels_that_the_file_claims_but_does_not_hold_are_refused(tmp_path, cut
     assert content.count(start.to_bytes(4, "little")) == 1
     path.write_bytes(content.replace(start.to_bytes(4, "little"), late.to_bytes(4, "little")))
     with pytest.raises(BadFileError, match="damaged or cut short"):
+        only_page(path)
+
+
+def animated(kind, frames=4):
+    first, *others = (Image.fromarray(np.roll(FRAME, number)) for number in range(frames))
+    buffer = BytesIO()
+    first.save(buffer, kind, save_all=True, append_images=others)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "MPO"])
+def test_an_animation_is_refused_and_not_read_as_its_first_frame(tmp_path, kind):
+    path = tmp_path / "frame.png"
+    path.write_bytes(animated(kind))
+    with pytest.raises(BadFileError, match="an animation of 4 images, expected one frame; export the frames singly"):
+        only_page(path)
+    path.write_bytes(animated(kind, frames=1))
+    assert only_page(path).values.shape == FRAME.shape
+
+
+@pytest.mark.parametrize("kind", ["jpegxl", "jpeg2000", "lerc", "webp"])
+def test_a_compression_that_is_not_read_is_told_by_its_name(tmp_path, kind):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    path = tmp_path / "frame.tif"
+    tifffile.imwrite(path, np.dstack([FRAME] * 3), photometric="rgb", compression=kind)
+    with pytest.raises(
+        BadFileError, match=r"a TIFF in a compression that is not read \((JPEG XL|JPEG 2000|LERC|WebP)\); export it"
+    ):
+        only_page(path)
+
+
+def test_colours_that_opencv_refuses_are_told_and_no_traceback(tmp_path, monkeypatch):
+    path = tmp_path / "frame.png"
+    cv2.imwrite(str(path), np.dstack([FRAME.astype(np.uint16) * 257] * 3))
+
+    def refused(*_):
+        raise cv2.error("image too large")
+
+    monkeypatch.setattr(cv2, "imdecode", refused)
+    with pytest.raises(BadFileError, match="colours of more than 8 bits"):
         only_page(path)

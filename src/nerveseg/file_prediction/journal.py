@@ -2,22 +2,26 @@
 others, and those whose files threads are still writing. What was written at all, by this run and earlier ones, is in `user_folder`.
 """
 
+import errno
 import json
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Self
 
+from nerveseg.errors import BadFileError
+
 IN_FLIGHT = 256  # frames whose files are being written, at most, beside those of one source
 Row = dict[str, Any]
+State = list[int]  # of a file: its size and time of change
 
 
 class Journal:
     """A line for the predictor, and one for each source that is done, with its size and time of change."""
 
     def __init__(self, path: Path, identity: str) -> None:
-        self._path, self._done = path, dict[str, tuple[list[int], list[Row]]]()
+        self._path, self._done = path, dict[str, tuple[State, list[Row]]]()
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         if lines and _parsed(lines[0]) == {"predictor": identity}:
             entries = (_parsed(line) for line in lines[1:])
@@ -27,18 +31,16 @@ class Journal:
             whole = [{"predictor": identity}]
         path.write_text("".join(f"{json.dumps(entry)}\n" for entry in whole), encoding="utf-8")
 
-    def knows(self, path: Path) -> bool:
-        return self._done.get(str(path), ([], []))[0] == _state(path)
+    def rows(self, path: Path) -> list[Row] | None:
+        """Those of a source that did not change since; None of any other."""
+        state, rows = self._done.get(str(path), (None, None))
+        return rows if state == state_of(path) else None
 
-    def add(self, path: Path, rows: list[Row]) -> None:
-        self._done[str(path)] = _state(path), rows
+    def add(self, path: Path, state: State, rows: list[Row]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"file": str(path), "state": _state(path), "rows": rows}) + "\n")
+            file.write(json.dumps({"file": str(path), "state": state, "rows": rows}) + "\n")
             file.flush()
             os.fsync(file.fileno())
-
-    def rows(self, path: Path) -> list[Row]:
-        return self._done.get(str(path), ([], []))[1]
 
     def remove(self) -> None:
         self._path.unlink()
@@ -47,23 +49,36 @@ class Journal:
 class Writing:
     """Sources whose files threads are writing; they come into the journal in their order, once their files stand.
 
-    At its end it waits for all of them, after an error and Ctrl-C as well: what was predicted is not done again.
+    `rows` are those of the sources that are done, `failed` says why the files of others could not be written. At its end it
+    waits for all of them, after an error and Ctrl-C as well: what was predicted is not done again.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.threads = ThreadPoolExecutor(os.cpu_count())
-        self._journal, self._open = journal, deque[tuple[Path, list[Row], list[Future[None]]]]()
+        self.rows: dict[Path, list[Row]] = {}
+        self.failed: dict[Path, BadFileError] = {}
+        self._journal, self._open = journal, deque[tuple[Path, State, list[Row], list[Future[None]]]]()
 
-    def add(self, path: Path, rows: list[Row], files: list[Future[None]]) -> None:
-        self._open.append((path, rows, files))
-        while len(self._open) > 1 and sum(len(waiting) for _, waiting, _ in self._open) > IN_FLIGHT:
+    def add(self, path: Path, state: State, rows: list[Row], files: list[Future[None]]) -> None:
+        self._open.append((path, state, rows, files))
+        while len(self._open) > 1 and sum(len(waiting) for *_, waiting in self._open) > IN_FLIGHT:
             self._finish_oldest()
 
     def _finish_oldest(self) -> None:
-        path, rows, files = self._open.popleft()
-        for file in files:
-            file.result()
-        self._journal.add(path, rows)
+        path, state, rows, files = self._open.popleft()
+        wait(files)
+        try:
+            for file in files:
+                file.result()
+        except BadFileError as error:
+            self.failed[path] = BadFileError(path, error.reason, error.remedy)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            self.failed[path] = BadFileError(path, "the names of its predictions are too long", "shorten its name")
+        else:
+            self._journal.add(path, state, rows)
+            self.rows[path] = rows
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +100,10 @@ def _parsed(line: str) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
-def _state(path: Path) -> list[int]:
-    found = path.stat()
+def state_of(path: Path) -> State:
+    """Nothing of a file that is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return []
     return [found.st_size, found.st_mtime_ns]

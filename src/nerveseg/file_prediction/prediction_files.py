@@ -22,14 +22,14 @@ from tqdm import tqdm
 
 from nerveseg.dataset.mask_encoding import encode_rle
 from nerveseg.errors import BadFileError, DatasetError
-from nerveseg.file_prediction.journal import Journal, Row, Writing
+from nerveseg.file_prediction.journal import Journal, Row, Writing, state_of
 from nerveseg.file_prediction.sources import Source, Sources
 from nerveseg.file_prediction.temporal_smoothing import predict_loop
 from nerveseg.files.atomic import only_writer, write_csv
 from nerveseg.files.user_folder import Written
 from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.imaging.dicom import is_dicom, read_header
-from nerveseg.imaging.frame_files import grey_range_of, read_frames, write_image
+from nerveseg.imaging.frame_files import fault_of, grey_range_of, read_frames, write_image
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.video import open_video, read_video
 from nerveseg.inference.predictor import Prediction, Predictor
@@ -41,6 +41,7 @@ COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "c
 TABLE, SUBMISSION, JOURNAL = "predictions.csv", "submission.csv", ".predictions.jsonl"
 VERMILLION = (213, 94, 0)  # red, green, blue: predictions have this colour in the report, too
 CONTOUR, LEVELS = 255, 255  # index of the contour's colour in the palette of a film; grey levels before it
+BLANK = "shows a frame of one level, or one that is mostly white, so that its mask means nothing"
 FRAME_TIME = 50.0  # milliseconds, of loops that do not say theirs
 
 
@@ -56,7 +57,7 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
     names = [name for source in sources.found for name in source.files] + [TABLE] + [SUBMISSION] * kaggle
     if foreign := Written(output).foreign(names):
         raise DatasetError(
-            f"{output / foreign[0]} is there already and is not as `nerveseg predict` left it, so it might be an annotation"
+            f"{output / foreign[0]} is there already and is not as `nerveseg predict` left it, so it is not replaced"
             + (f" ({len(foreign) - 1:,} more such files are there)" if foreign[1:] else "")
             + "; choose another folder for --out, or move it away"
         )
@@ -105,24 +106,27 @@ def _write(
     for item in sources.unusable:
         print(f"skipped: {on_one_line(f'{item.path}: {item.reason}; {item.remedy}')}", file=sys.stderr)
     failed, remarks = len(sources.unusable), defaultdict[str, list[Path]](list)
-    todo = [
-        source for source in sources.found if not (journal.knows(source.path) and all(map(written.owns, source.files)))
-    ]
-    with Writing(journal) as writing, tqdm(todo, desc="predicting", unit="file") as progress:
+    with Writing(journal) as writing, tqdm(sources.found, desc="predicting", unit="file") as progress:
         for source in progress:
+            if (rows := journal.rows(source.path)) is not None and all(map(written.owns, source.files)):
+                writing.rows[source.path] = rows
+                continue
             try:
-                rows, remark, files = _predicted(source, grey_range, written, predictor, writing.threads)
+                state = state_of(source.path)
+                rows, told, files = _predicted(source, grey_range, written, predictor, writing.threads)
             except DatasetError as error:
                 progress.write(f"skipped: {on_one_line(error)}", file=sys.stderr)
                 failed += 1
             else:
-                writing.add(source.path, rows, files)
-                if remark:
+                writing.add(source.path, state, rows, files)
+                for remark in told:
                     remarks[remark].append(source.path)
+    for reason in writing.failed.values():
+        print(f"skipped: {on_one_line(reason)}", file=sys.stderr)
     for remark, paths in remarks.items():
         print(f"{counted(len(paths), 'file')}: {remark} ({on_one_line(some(paths, 3))})", file=sys.stderr)
-    done = [source.path for source in sources.found if journal.knows(source.path)]
-    table = pd.DataFrame([row for path in done for row in journal.rows(path)], columns=COLUMNS)
+    done = [row for source in sources.found for row in writing.rows.get(source.path, [])]
+    table = pd.DataFrame(done, columns=COLUMNS)
     with written.new(TABLE) as path:
         write_csv(path, table)
     if kaggle:
@@ -131,17 +135,18 @@ def _write(
             write_csv(path, submission.sort_values("img"))
     written.close()
     journal.remove()
-    return len(table), failed
+    return len(table), failed + len(writing.failed)
 
 
 def _predicted(
     source: Source, grey_range: GreyRange, written: Written, predictor: Predictor, threads: Executor
-) -> tuple[list[Row], str, list[Future[None]]]:
-    """The rows of a source, what was made of its grey levels, and the files of it that threads are writing."""
-    frames, remark, frame_time = read_loop_of(source.path, grey_range)
+) -> tuple[list[Row], list[str], list[Future[None]]]:
+    """The rows of a source, remarks on its frames, and the files of it that threads are writing."""
+    frames, told, frame_time = read_loop_of(source.path, grey_range)
     if len(frames) != source.frames:
         now = f"{counted(len(frames), 'frame')}, where {source.frames:,} were counted before"
         raise BadFileError(source.path, now, "wait until it is written to its end, and run the command again")
+    remarks = [told, BLANK if any(map(fault_of, frames)) else ""]
     rows, masks, files = [], [], []
     for number, found in enumerate(predict_loop(predictor, [*frames]), start=1):
         rows.append(_row(source.path, number, found))
@@ -152,7 +157,7 @@ def _predicted(
         )
     for stem, frame, mask in zip(source.stems, frames, masks, strict=True):
         files.append(threads.submit(_write_frame, written, stem, frame, mask))
-    return rows, remark, files
+    return rows, [*filter(None, remarks)], files
 
 
 def read_loop_of(path: Path, grey_range: GreyRange) -> tuple[NDArray[np.uint8], str, float | None]:
@@ -183,7 +188,15 @@ def _write_film(
 
 def _row(path: Path, number: int, found: Prediction) -> Row:
     centroid = found.centroid or ("", "")
-    values = (str(path), number, found.presence, found.confidence, found.area, *centroid, encode_rle(found.mask))
+    values = (
+        on_one_line(path),
+        number,
+        found.presence,
+        found.confidence,
+        found.area,
+        *centroid,
+        encode_rle(found.mask),
+    )
     return dict(zip(COLUMNS, values, strict=True))
 
 

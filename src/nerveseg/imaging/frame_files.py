@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nerveseg.errors import BadFileError, DatasetError
+from nerveseg.errors import BadFileError
 from nerveseg.files.atomic import whole_file
 from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.imaging.dicom import read_header
@@ -74,29 +74,43 @@ def read_frames(path: Path, grey_range: GreyRange | None = None) -> tuple[NDArra
     return frames_of(_stored(path), grey_range, path)
 
 
+def fault_of(frame: Frame) -> tuple[str, str] | None:
+    """Why a frame shows nothing, and what to do: every pixel has one level, or more than half of them the brightest."""
+    low, high = int(frame.min()), int(frame.max())
+    if low == high:
+        return f"every pixel is {high}{', the frame is black' if high == 0 else ''}", "export the frame again"
+    share = np.count_nonzero(frame == WHITE) / frame.size
+    if share > SATURATED_SHARE:
+        return f"saturated: {share:.0%} of the pixels are white", "record or export it with less gain"
+    return None
+
+
 def check_frame(frame: Frame, path: Path) -> None:
     """Refuse a frame that shows nothing.
 
     Raises:
-        BadFileError: every pixel has one level, or more than half of them the brightest.
+        BadFileError: as `fault_of` says.
     """
-    low, high = int(frame.min()), int(frame.max())
-    if low == high:
-        black = ", the frame is black" if high == 0 else ""
-        raise BadFileError(path, f"every pixel is {high}{black}", "export the frame again")
-    share = np.count_nonzero(frame == WHITE) / frame.size
-    if share > SATURATED_SHARE:
-        raise BadFileError(
-            path, f"saturated: {share:.0%} of the pixels are white", "record or export it with less gain"
-        )
+    if fault := fault_of(frame):
+        raise BadFileError(path, *fault)
 
 
 def write_image(path: Path, pixels: Frame | Mask) -> None:
-    """Write a frame, or a mask as 0 and 255, in the format that the suffix names; the file appears only when whole."""
+    """Write a frame, or a mask as 0 and 255, in the format that the suffix names; the file appears only when whole.
+
+    Raises:
+        BadFileError: OpenCV cannot write it.
+    """
     values = np.multiply(pixels, 255, dtype=np.uint8) if pixels.dtype == np.bool_ else pixels
-    encoded, content = cv2.imencode(path.suffix, values)
+    try:
+        encoded, content = cv2.imencode(path.suffix, values)
+    except cv2.error:
+        encoded = False
     if not encoded:
-        raise DatasetError(f"{path}: OpenCV cannot write {path.suffix} files; use .png or .tif")
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise BadFileError(
+            path, f"{size} pixels cannot be written as {path.suffix}", "use .png or .tif, or a smaller frame"
+        )
     with whole_file(path) as partial:
         partial.write_bytes(content.tobytes())
 

@@ -6,6 +6,7 @@ tag), as every viewer does. What is not a regular file is not opened (a pipe wou
 taken for it, and no other format, let alone a pickle or a path inside a file, is ever followed.
 """
 
+import contextlib
 import io
 import stat
 import struct
@@ -28,12 +29,15 @@ FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
 MAX_BYTES = 2**30
 MAX_PAGES_PIXELS = 2**29  # of all pages of a file
 MAX_PIXELS = 2**26  # of one image: 8192 x 8192, many times what any probe gives
+MAX_SIDE = 2**16 - 1  # as in JPEG, GIF and DICOM; libpng and OpenCV end at about a million
 ORIENTATION, UPRIGHT = 274, 1  # the tag of TIFF and EXIF, and its value for an image that is not turned
 BITS, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
 WHITE_IS_ZERO, SEPARATE, SIGNED = 0, 2, 2  # values of the last three
 GREY_MODES = ("1", "L", "P")  # of Pillow: 8 bits or fewer a pixel
 # Pillow reads this kind from little-endian files alone.
 TiffImagePlugin.OPEN_INFO[(TiffImagePlugin.MM, WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
+# The libtiff of Pillow's wheels cannot decode it, and would say so on stderr alone.
+TiffImagePlugin.COMPRESSION_INFO.pop(50001, None)
 # Of a compressed TIFF, libtiff has put the bytes in this machine's order already; of these Pillow would swap them again.
 NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 Image.MAX_IMAGE_PIXELS = None  # ours is stricter, and an error of our own kind
@@ -88,7 +92,7 @@ class Page:
     @property
     def lossy(self) -> bool:
         """Whether it was compressed with loss, so that its levels are not those that were drawn."""
-        return self.image.format == "JPEG" or self.image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")
+        return self.image.format == "JPEG" or self.image.info.get("compression") in ("jpeg", "tiff_jpeg")
 
     @property
     def bits(self) -> int:
@@ -113,6 +117,10 @@ def pages(path: Path) -> Iterator[Page]:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             _check_size(path, image)
+            if image.format != "TIFF" and (count := getattr(image, "n_frames", 1)) > 1:
+                raise BadFileError(
+                    path, f"an animation of {count} images, expected one frame", "export the frames singly"
+                )
             yield _decoded(path, image, content)
             # `n_frames` would read the directory of every TIFF twice more; it is asked only where one follows the first.
             more = image.format == "TIFF" and image.tag_v2.next  # type: ignore[attr-defined]  # of the TIFF class
@@ -185,7 +193,8 @@ def _wide(path: Path, image: Image.Image, content: bytes, orientation: int) -> N
     separate, first = _tag(image, PLANAR, 1) == SEPARATE, image.tell() == 0
     found = None
     if image.mode in ("RGB", "RGBA", "RGBX", "LA") and not separate and first and _tag(image, BITS, 16) == 16:
-        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        with contextlib.suppress(cv2.error):
+            found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype != np.uint16 or found.ndim != 3 or found.shape[2] < 3:
         raise BadFileError(
             path, f"colours of more than 8 bits ({image.mode}) in a form that is not read", "export it in grey, or with 8 bits"
@@ -239,6 +248,10 @@ def _check_size(path: Path, image: Image.Image) -> None:
     width, height = image.size
     if not width or not height:
         raise BadFileError(path, f"an image of {width}x{height} pixels", "export it again")
+    if max(width, height) > MAX_SIDE:
+        raise BadFileError(
+            path, f"claims {width}x{height} pixels, expected at most {MAX_SIDE:,} a side", "export it at the probe's own size"
+        )  # fmt: skip
     if width * height > MAX_PIXELS:
         raise BadFileError(
             path, f"claims {width}x{height} pixels, expected at most {MAX_PIXELS:,}", "export it at the probe's own size"

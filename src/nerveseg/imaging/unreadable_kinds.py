@@ -39,6 +39,20 @@ KINDS = [
 ]  # fmt: skip
 FORMATS = {1: "unsigned integers", 2: "signed integers", 3: "floating point", 5: "complex integers", 6: "complex numbers"}  # fmt: skip
 
+COMPRESSIONS = {
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+
 
 def what_else(content: bytes) -> tuple[str, str]:
     """What a file holds that is no image that is read, and what to do."""
@@ -63,6 +77,9 @@ def _pixels_of_tiff(content: bytes) -> tuple[str, str] | None:
         file = io.BytesIO(content)
         file.seek(tags.next)
         tags.load(file)
+        if (compression := tags.get(259, 1)) not in TiffImagePlugin.COMPRESSION_INFO:
+            name = COMPRESSIONS.get(compression, f"number {compression}")
+            return f"a TIFF in a compression that is not read ({name})", "export it uncompressed, or with LZW"
         bits, samples = tags[258][0], tags.get(277, 1)
         facts = [f"{bits}-bit {FORMATS.get(tags.get(339, (1,))[0], 'pixels of an unknown kind')}"]
         facts += [f"{samples} values a pixel"] * (samples > 1) + ["white at 0"] * (tags.get(262) == 0)

@@ -1,6 +1,8 @@
 """Videos, as scanners and phones export loops: decoded by OpenCV, which brings FFmpeg with it."""
 
 import os
+import re
+import stat
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,6 +18,13 @@ from nerveseg.imaging.dicom import MAX_LOOP_PIXELS
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv",
 })  # fmt: skip
+START = 1024  # bytes of a file, by which its container is told
+# MP4 and QuickTime, AVI, ASF, FLV, Matroska, Ogg, MPEG program and elementary streams, and transport streams with 188, 192 or 204 bytes a packet.
+CONTAINERS = re.compile(
+    rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot|uuid|styp)|RIFF.{4}AVI |\x30\x26\xb2\x75\x8e\x66\xcf\x11|FLV\x01"
+    rb"|\x1a\x45\xdf\xa3|OggS\0|\0\0\0?\x01|G(.{187}G){3}|.{4}G(.{191}G){3}|G(.{203}G){3}",
+    re.DOTALL,
+)
 TICKS = 1000.0  # a second, of containers such as WMV: of too few frames to tell, OpenCV gives these as the frame rate
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what FFmpeg finds wrong is told in one way only, ours
 
@@ -26,10 +35,9 @@ def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
     Raises:
         BadFileError: it cannot be read, or holds no frame.
     """
-    if path.is_file() and not path.stat().st_size:
-        raise BadFileError(path, "the file is empty", "copy it again from its source")
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
+    # FFmpeg takes what stands before a colon for a protocol, unless the path is absolute.
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG) if _is_container(path) else None
+    if capture is None or not capture.isOpened():
         raise BadFileError(
             path, "no video that can be read here, or one without frames",
             "see whether a player shows it; if so, convert it, for example with `ffmpeg -i ... loop.mp4`",
@@ -41,6 +49,22 @@ def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
     if first is None:
         raise BadFileError(path, "a video without a frame that can be read", "export or copy it again")
     return chain([first], frames), 1000.0 / rate if 0 < rate < TICKS else None
+
+
+def _is_container(path: Path) -> bool:
+    """Whether a file begins as a container of video does; FFmpeg would also open a text and follow the names in it."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            start = file.read(START)
+    except OSError as error:
+        raise BadFileError(
+            path, f"it cannot be read ({error.strerror})", "check the path, its links and its permissions"
+        ) from None
+    if not start:
+        raise BadFileError(path, "the file is empty", "copy it again from its source")
+    return CONTAINERS.match(start) is not None
 
 
 def captured(capture: cv2.VideoCapture) -> Iterator[Frame]:
