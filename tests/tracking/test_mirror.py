@@ -13,6 +13,7 @@ from nerveseg.params.file import Params
 from nerveseg.registry.project_params import load_project_params
 from nerveseg.repository import repository_root
 from nerveseg.tracking.execution import execution_name
+from nerveseg.tracking.journal import journals
 from nerveseg.tracking.mirror import stage_run
 from paths import ROOT
 from processes import PATIENCE, eventually, free_port, run
@@ -153,6 +154,25 @@ def test_a_stage_that_raises_leaves_its_status_and_the_exception_goes_on(repo, p
     assert parent.info.status == status
     assert stages["train_unet"].info.status == status
     assert stages["evaluate"].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("during", ["execution_name", "reproduction", "_MlflowRun._remember", "SystemMetrics.stop"])
+def test_a_stage_that_is_ended_while_its_run_begins_or_ends_leaves_no_run_that_seems_to_go_on(
+    repo, params, monkeypatch, during
+):
+    patch, name = pytest.MonkeyPatch(), f"nerveseg.tracking.mirror.{during}"
+
+    def interrupted(*_):
+        patch.undo()
+        raise KeyboardInterrupt
+
+    patch.setattr(name, interrupted)
+    with pytest.raises(KeyboardInterrupt), stage_run("train_unet", params):
+        pass
+    [(parent, stages)] = runs_of(repo)
+    assert [each.info.status for each in (parent, stages["train_unet"])] == ["KILLED"] * 2
+    assert parent.data.tags["stage.train_unet"] == "killed"
+    assert journals() == []
 
 
 def test_epochs_arrive_while_the_stage_runs(repo, params):

@@ -71,28 +71,25 @@ class _MlflowRun(StageRun):
             this_process(),
             carries,
         )
-        self._run = self._state.run
-        parents = [{EXECUTION_TAG: self._parent}, *([{EXECUTION_TAG: before.parent}] if before else [])]
-        self._begin(self._parent, execution_name(), parents, self._tags, flat)
-        nested = {**self._tags, "mlflow.source.name": sys.argv[0], "dvc.stage": stage}
-        self._begin(self._run, stage, [{KEY_TAG: self._run}], nested, flat, parent=self._parent)
-        self._remember()
-        self._tell("tags", self._parent, tags={STAGE_TAG + stage: RUNNING})
+        self._run, self._flat = self._state.run, flat
+        self._parents = [{EXECUTION_TAG: key} for key in (self._parent, *([before.parent] if before else []))]
         self._stages = stage_states(stage, content)
+        self._system: SystemMetrics | None = None
+
+    def begin(self) -> None:
+        self._begin_runs()
+        self._remember()
+        self._tell("tags", self._parent, tags={STAGE_TAG + self._stage: RUNNING})
         self._tell("stages", self._parent, states=self._stages)
         self._log_reproduction()
         self._system = SystemMetrics(self._log_system)
 
-    def _begin(
-        self,
-        key: str,
-        name: str,
-        find: list[dict[str, str]],
-        tags: Mapping[str, str],
-        params: Mapping[str, str],
-        parent: str | None = None,
-    ) -> None:
-        self._tell("run", key, name=name, find=find, tags=dict(tags), params=dict(params), parent=parent, time=_now())
+    def _begin_runs(self) -> None:
+        begun = {"params": self._flat, "time": _now()}
+        self._tell("run", self._parent, name=execution_name(), find=self._parents, tags=self._tags, **begun)
+        nested = {**self._tags, "mlflow.source.name": sys.argv[0], "dvc.stage": self._stage}
+        find = [{KEY_TAG: self._run}]
+        self._tell("run", self._run, name=self._stage, find=find, tags=nested, parent=self._parent, **begun)
 
     def _tell(self, kind: str, run: str, fill: Fill | None = None, **content: Any) -> None:
         self._outbox.send(Message(kind, run, content), fill)
@@ -129,7 +126,10 @@ class _MlflowRun(StageRun):
 
     def end(self, state: str) -> None:
         """`state` is one of `run_page`."""
-        self._system.stop()
+        if self._system:
+            self._system.stop()
+        else:  # ended while it began; to begin a run twice changes nothing
+            self._begin_runs()
         if state == RAN and self._record:
             with suppress(OSError):
                 self._record.unlink()
@@ -221,11 +221,12 @@ def stage_run(stage: str, params: TrackedParams, unfinished: Path | None = None)
     try:
         run = _MlflowRun(outbox, stage, params, unfinished)
         try:
+            run.begin()
             yield run
+            run.end(RAN)
         except BaseException as error:
             run.end(KILLED if _was_ended(error) else FAILED)
             raise
-        run.end(RAN)
     finally:
         outbox.close()
 
