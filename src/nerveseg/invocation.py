@@ -6,7 +6,7 @@ import re
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import Any, NoReturn
 
 from nerveseg.errors import DatasetError
 
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
             self.exit(2, f"error: there is no command `{wrong[1]}`; {hint}\n")
         super().error(message)
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         """Print like argparse, which hides that the disk is full."""
         (file or sys.stderr).write(message or "")
 

@@ -14,7 +14,9 @@ from nerveseg.registry.project_params import load_project_params
 from paths import ROOT
 
 PACKAGE = ROOT / "src" / "nerveseg"
-OBSERVERS = {"tracking", "registry", "experiments", "file_prediction", "live_view", "pipeline", "commands", "cli"}
+OBSERVERS = {
+    "tracking", "registry", "experiments", "file_prediction", "live_view", "pipeline", "commands", "cli", "invocation", "local_server",
+}  # fmt: skip
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 FIXED_ORDER = [
     "phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize",

@@ -57,6 +57,24 @@ def test_changes_that_no_commit_has_are_told(repository):
     assert origin_of(INFO)[1] == f"Code and parameters are those of commit {code}, with uncommitted changes."
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ("lr: 1\ntracking: {promote: true}\n", False),
+        ("# faster\nlr: 1\ntracking: {promote: false}\ngate: {margin: 1}\n", False),
+        ("lr: 2\ntracking: {promote: false}\n", True),
+        ("tracking: {promote: false}\n", True),
+    ],
+)
+def test_params_that_no_stage_reads_are_no_uncommitted_change(repository, changed, told):
+    (repository / "params.yaml").write_text("lr: 1\ntracking: {promote: false}\n")
+    committed(repository, src="code")
+    (repository / "params.yaml").write_text(changed)
+    assert ("uncommitted" in origin_of(INFO)[1]) is told
+    run("git", "rm", "-q", "--cached", "params.yaml", cwd=repository)
+    assert "uncommitted" in origin_of(INFO)[1]
+
+
 def test_a_module_that_git_does_not_know_yet_is_an_uncommitted_change_and_what_it_ignores_is_none(repository):
     (repository / ".gitignore").write_text("__pycache__/\n")
     committed(repository, src="code")

@@ -21,7 +21,7 @@ from typing import Any
 
 from nerveseg.errors import ServingError
 from nerveseg.live_view.live import Watch
-from nerveseg.processes.local_server import HOST, is_called_so
+from nerveseg.local_server import HOST, is_local
 
 PAGE = Path(__file__).with_name("watch.html")
 CONNECTIONS = 32
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.silent.pop(self.connection, None)
         answers = {"/": self._page, "/frames": self._frames}
-        if not is_called_so(self.headers.get("Host") or ""):
+        if not is_local(self.headers.get("Host") or ""):
             self.send_error(HTTPStatus.FORBIDDEN, "ask for it by 127.0.0.1")
         elif self.path not in answers:
             self.send_error(HTTPStatus.NOT_FOUND)

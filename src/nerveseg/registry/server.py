@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from nerveseg.errors import ModelError, ServingError
-from nerveseg.processes.local_server import HOST
+from nerveseg.local_server import HOST
 from nerveseg.registry.download import MODEL, downloaded, is_uri
 from nerveseg.registry.server_app import MEGABYTE, Application, Predict
 from nerveseg.text.foreign_text import on_one_line

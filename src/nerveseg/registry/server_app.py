@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from nerveseg.processes.local_server import is_called_so
+from nerveseg.local_server import is_local
 from nerveseg.registry.server_requests import EXPECTED, PIXELS, Refusal, Request, check_type, parsed
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Application:
 
     async def _answer(self, scope: "Scope", receive: "Receive") -> bytes | None:
         headers: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if not is_called_so(headers.get("host", "")):
+        if not is_local(headers.get("host", "")):
             raise Refusal(HTTPStatus.FORBIDDEN, "ask for it by 127.0.0.1 or localhost")
         if scope["path"] in ("/ping", "/health") and scope["method"] in ("GET", "HEAD"):
             return b"{}"

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import RepositoryError
 from nerveseg.inference.cutoff_search import at_the_edge
 from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.params.file import OBSERVERS
 from nerveseg.params.networks import PostprocessParams
 from nerveseg.repository import git
 
-MADE_BY = ("src", "stages", "dvc.yaml", "params.yaml")  # what decides the numbers, beside the data
+CODE, PARAMS = (":/src", ":/stages", ":/dvc.yaml"), ":/params.yaml"  # what decides the numbers, beside the data
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,22 @@ def origin_of(info: DatasetInfo) -> list[str]:
 
 
 def _code() -> str:
-    """Of the last commit that touched code or params, so that a commit of the results themselves changes no report."""
-    paths = ("--", *(f":/{path}" for path in MADE_BY))
+    """Name the last commit that touched code or params, so that a commit of the results themselves changes no report."""
     try:
-        commit = git("log", "-1", "--format=%h", *paths)
-        changed = git("status", "--porcelain", "--untracked-files=all", *paths)
+        commit = git("log", "-1", "--format=%h", "--", *CODE, PARAMS)
+        changed = bool(git("status", "--porcelain", "--untracked-files=all", "--", *CODE)) or _params_changed()
     except RepositoryError as error:
         return f"This page cannot say which version of the code made it: {error}."
     return f"Code and parameters are those of commit {commit}" + (", with uncommitted changes." if changed else ".")
+
+
+def _params_changed() -> bool:
+    """Return whether a parameter that a stage may read differs from the commit's."""
+    state = git("status", "--porcelain", "--", PARAMS)
+    if state.split()[:1] != ["M"]:  # as committed, or not in the commit
+        return bool(state)
+    return _read_by_stages(git("show", "HEAD:params.yaml")) != _read_by_stages(Path("params.yaml").read_text("utf-8"))
+
+
+def _read_by_stages(text: str) -> dict[str, Any]:
+    return {key: value for key, value in yaml.safe_load(text).items() if key not in OBSERVERS}

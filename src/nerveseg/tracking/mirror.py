@@ -85,7 +85,7 @@ class _MlflowRun(StageRun):
         self._system = SystemMetrics(self._log_system)
 
     def _begin_runs(self) -> None:
-        begun = {"params": self._flat, "time": _now()}
+        begun: dict[str, Any] = {"params": self._flat, "time": _now()}
         self._tell("run", self._parent, name=execution_name(), find=self._parents, tags=self._tags, **begun)
         nested = {**self._tags, "mlflow.source.name": sys.argv[0], "dvc.stage": self._stage}
         find = [{KEY_TAG: self._run}]
