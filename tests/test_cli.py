@@ -401,3 +401,19 @@ def test_a_command_in_a_folder_that_was_deleted_says_so(tmp_path, monkeypatch, c
 def test_serve_takes_no_limit_that_no_request_can_have(capsys, limit):
     assert nerveseg("serve", "--model", "models:/nerveseg/1", f"--limit={limit}") == 2
     assert f"argument --limit: {limit} is no size in MB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "watch loop.mp4"])
+@pytest.mark.parametrize("port", ["99999", "0", "-1", "http", "", "1e3", "²"])
+def test_a_port_that_there_is_not_is_refused_with_the_range(capsys, command, port):
+    assert nerveseg(*command.split(), f"--port={port}") == 2
+    assert f"{port} is no port; give a number from 1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "watch loop.mp4", "predict FRAMES --out out"])
+@pytest.mark.parametrize("model", ["http://e.com/x", "runs:/a/x", "s3://bucket/x", "file:///x", "Models:/nerveseg/1"])
+def test_an_address_that_no_model_is_read_from_is_told_as_it_was_typed(kaggle_folder, command, model):
+    frames = str(kaggle_folder(subjects=[1]))
+    message = nerveseg(*command.replace("FRAMES", frames).split(), "--model", model)
+    assert message.startswith(f"error: {model} is an address that no model is read from; name a folder")
+    assert "models:/NAME@ALIAS" in message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nerveseg import commands
 from nerveseg.errors import told_plainly
-from nerveseg.invocation import Parser, Typed, megabytes
+from nerveseg.invocation import Parser, Typed, megabytes, port
 
 EXPORTED = Path("models/exported")  # no text: argparse would take it for what was typed in the current folder
 
@@ -74,7 +74,7 @@ def command_line(typed: Typed) -> Parser:
         default="models:/nerveseg@champion",
         help="registered model, or the folder of one (default: %(default)s)",
     )
-    serving.add_argument("--port", type=int, default=5001, help="port on 127.0.0.1 (default: %(default)s)")
+    serving.add_argument("--port", type=port, default=5001, help="port on 127.0.0.1 (default: %(default)s)")
     serving.add_argument(
         "--limit", type=megabytes, default=20.0, metavar="MB", help="size of the largest request (default: %(default)g)"
     )
@@ -103,7 +103,7 @@ def command_line(typed: Typed) -> Parser:
         help="a video or cine loop, a folder that grows, or the number of a capture device",
     )
     watching.add_argument("--model", type=typed.model, default=EXPORTED, help="as for predict (default: %(default)s)")
-    watching.add_argument("--port", type=int, default=5002, help="port on 127.0.0.1 (default: %(default)s)")
+    watching.add_argument("--port", type=port, default=5002, help="port on 127.0.0.1 (default: %(default)s)")
     for reading in (predicting, watching):
         reading.add_argument(
             "--grey-range", type=float, nargs=2, metavar=("BLACK", "WHITE"),

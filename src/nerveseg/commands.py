@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from nerveseg.errors import ModelError
@@ -35,13 +34,12 @@ def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[fl
     from nerveseg.file_prediction.sources import sources_in
     from nerveseg.files.fingerprint import digest_of
     from nerveseg.imaging.grey_range import GreyRange
-    from nerveseg.inference.model_folder import folder_of
-    from nerveseg.registry.download import downloaded, is_uri
+    from nerveseg.registry.download import predictor_folder
     from nerveseg.saved_models.loading import load_predictor
 
     sources = sources_in(paths)
     check_outputs(sources, output, kaggle=kaggle)
-    with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
+    with predictor_folder(model) as folder:
         predictor, identity = (
             load_predictor(folder),
             digest_of(
@@ -144,14 +142,13 @@ def serve(model: str, port: int, limit: float) -> int:
 def watch(source: str, model: str, port: int, levels: Sequence[float] | None) -> int:
     """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.imaging.grey_range import GreyRange
-    from nerveseg.inference.model_folder import folder_of
     from nerveseg.live_view.live import Watch
     from nerveseg.live_view.page import page
     from nerveseg.live_view.sources import frames_of
-    from nerveseg.registry.download import downloaded, is_uri
+    from nerveseg.registry.download import predictor_folder
     from nerveseg.saved_models.loading import load_predictor
 
-    with downloaded(model) if is_uri(model) else nullcontext(folder_of(Path(model))) as folder:
+    with predictor_folder(model) as folder:
         predictor = load_predictor(folder)
     watching = Watch(predictor, frames_of(source, GreyRange.said(levels) if levels else predictor.grey_range))
     with page(watching, port) as address:

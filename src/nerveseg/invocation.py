@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from nerveseg.errors import DatasetError
 
 SMALLEST_MB, LARGEST_MB = 0.01, 100_000
+LARGEST_PORT = 65_535
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +43,13 @@ def megabytes(text: str) -> float:
     return size
 
 
+def port(text: str) -> int:
+    """A port that a server can listen on."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= LARGEST_PORT):
+        raise argparse.ArgumentTypeError(f"{text} is no port; give a number from 1 to {LARGEST_PORT}")
+    return int(text)
+
+
 class Typed:
     """What the user typed, seen from the root of the repository around the folder where they typed it.
 
@@ -71,7 +79,7 @@ class Typed:
 
     def model(self, text: str) -> str:
         """The path of a folder, or a URI."""
-        return text if text.startswith("models:") or "://" in text else str(self.path(text))
+        return text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) else str(self.path(text))
 
     def source(self, text: str) -> str:
         """The path of frames, an address, or the number of a device."""

@@ -13,6 +13,7 @@ from command_line import nerveseg
 from foreign_names import COMMANDS, FOUND, LINKS, MARKS, tokens_of
 from nerveseg.errors import ComparisonError
 from nerveseg.evaluation.subgroups import strata_table
+from nerveseg.files.atomic import write_csv
 from nerveseg.registry.gate import GateParams, judge
 from nerveseg.registry.gate_table import as_markdown, as_text
 from nerveseg.registry.project_params import load_project_params
@@ -242,7 +243,8 @@ def repository(tmp_path, monkeypatch):
     """Whose only commit, tagged v1, has cases of two models in metrics/, of which one ships."""
     use_settings(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    for name in ("params.yaml", ".gitattributes"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     write(tmp_path, cases())
     make_repository(tmp_path)
     run("git", "tag", "v1")
@@ -252,7 +254,7 @@ def repository(tmp_path, monkeypatch):
 def write(folder, shipped):
     (folder / "metrics").mkdir(exist_ok=True)
     table = pd.concat([cases(0.1).assign(model="unet"), shipped])
-    table.to_csv(folder / "metrics" / "cases.csv", index=False)
+    write_csv(folder / "metrics" / "cases.csv", table)
 
 
 @pytest.mark.parametrize("base", ["HEAD", "main", "v1"])
@@ -303,13 +305,23 @@ def test_the_command_tells_a_file_that_is_no_table(repository):
     assert "metrics/cases.csv is no table of cases (" in refusal("main")
 
 
-@pytest.mark.parametrize("dice", ["inf", "", "abc"])
-def test_the_command_judges_no_dice_that_there_cannot_be(repository, dice):
-    table = cases().astype({"dice": object})
-    table.loc[table.index[0], "dice"] = dice
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        *[("dice", value, "expected numbers from 0 to 1") for value in ("inf", "", "abc", 5.0, 1.000001, -0.1, "1e400", "True")],
+        *[("truth_area", value, "expected numbers from 0 up") for value in ("inf", "", "many", -1)],
+        ("frame_area", "-5", "expected numbers from 0 up"),
+        *[("has_nerve", value, "has values other than True and False") for value in ("", "yes", 1)],
+    ],
+)  # fmt: skip
+def test_the_command_judges_no_values_that_there_cannot_be(repository, column, value, told):
+    table = cases().astype({column: object})
+    table.loc[table.index[0], column] = value
     write(repository, table)
-    told = "metrics/cases.csv has a Dice of `exported` that is no number"
-    assert told in refusal("main")
+    message = refusal("main")
+    assert "metrics/cases.csv has values" in message
+    assert f"column {column}" in message
+    assert told in message
 
 
 def test_the_command_tells_other_test_data_otherwise_than_a_failure(repository, capsys):
@@ -326,6 +338,22 @@ def test_names_that_look_like_missing_values_or_numbers_stay_names(repository, c
     assert nerveseg("gate", "--base", "main") == 0
     parts = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.strip().startswith("subject")]
     assert {"NA", "007"} <= set(parts)
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\r\nb", "\r", "a\nb\n", " a ", '"a', "'=1", "\u2028", "NaN", "-0"])
+def test_a_subject_is_the_same_one_in_git_whatever_its_name(repository, capsys, name):
+    write(repository, cases().assign(subject=lambda t: t["subject"].replace({"0": name})))
+    commit(repository)
+    assert nerveseg("gate", "--base", "main") == 0
+    assert "nothing fell" in capsys.readouterr().out
+
+
+def test_a_long_name_leaves_room_for_the_numbers_on_a_terminal_and_is_whole_in_markdown():
+    names = {"0": "a" * 300 + "z", "1": "\x1b" * 300}
+    found = verdict(*[cases().assign(subject=lambda t: t["subject"].replace(names))] * 2)
+    assert max(map(len, as_text(found, "main").splitlines()[:-1])) < 150
+    assert "aaa...aaa" in as_text(found, "main")
+    assert names["0"] in as_markdown(found, "main")
 
 
 def test_the_gate_of_a_commit_imports_neither_tensorflow_nor_mlflow(repository):

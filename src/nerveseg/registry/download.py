@@ -7,11 +7,12 @@
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nerveseg.errors import ModelError, TrackingError
+from nerveseg.inference.model_folder import folder_of
 from nerveseg.repository import repository_root
 from nerveseg.tracking.store import opened, sqlite_file, store_uri
 from nerveseg.tracking.store_errors import public, reason_of
@@ -29,6 +30,30 @@ _SHOWN = 10  # versions or models in a message
 
 def is_uri(model: str) -> bool:
     return model.startswith("models:")
+
+
+@contextmanager
+def predictor_folder(model: str) -> Iterator[Path]:
+    """The folder of a predictor during the block: a folder, that of a config file in one, or that of an MLflow URI.
+
+    Raises:
+        ModelError: there is none, or the block could not use it.
+    """
+    with downloaded(model) if is_uri(model) else nullcontext(folder_of(local_path(model))) as folder:
+        yield folder
+
+
+def local_path(model: str) -> Path:
+    """Return the path of a model that is no MLflow URI.
+
+    Raises:
+        ModelError: it is another address.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", model) and not Path(model).exists():
+        raise ModelError(
+            f"{model} is an address that no model is read from; name a folder, as models/exported, or one of {_FORMS}"
+        )
+    return Path(model)
 
 
 @contextmanager

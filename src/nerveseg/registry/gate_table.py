@@ -3,6 +3,8 @@
 Subjects are many: of them Markdown shows those that fell by more than the margin, and folds the others away.
 """
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from nerveseg.registry.gate import SUBJECT, Verdict
@@ -10,11 +12,12 @@ from nerveseg.text.foreign_text import in_markdown, on_one_line
 
 _COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
 _NAMED = 3  # subjects in a sentence
+_LONGEST = 40  # letters of a name in the table for a terminal
 
 
 def as_text(verdict: Verdict, base: str) -> str:
     """The whole table and what it comes to; `base` is what was compared with, as the user called it."""
-    return f"{_cells(verdict.table).to_string(index=False)}\n{on_one_line(conclusion(verdict, base))}"
+    return f"{_cells(verdict.table, _short).to_string(index=False)}\n{on_one_line(conclusion(verdict, base))}"
 
 
 def as_markdown(verdict: Verdict, base: str) -> str:
@@ -42,11 +45,17 @@ def conclusion(verdict: Verdict, base: str) -> str:
     )
 
 
-def _cells(table: pd.DataFrame) -> pd.DataFrame:
+def _short(part: str) -> str:
+    """A name on one line, its middle left out where a terminal would have no room for the numbers beside it."""
+    shown = on_one_line(part)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2 - 2]}...{shown[1 - _LONGEST // 2 :]}"
+
+
+def _cells(table: pd.DataFrame, shown: Callable[[str], str]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             [
-                row["stratum"], on_one_line(row["part"]), row["frames"], row["subjects"],
+                row["stratum"], shown(row["part"]), row["frames"], row["subjects"],
                 *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+.4f}",
                 f"none: {row['no_interval']}" if row["no_interval"] else f"{row['low']:+.4f} to {row['high']:+.4f}",
                 f"failed, margin {row['margin']:g}" if row["failed"] else "",
@@ -58,5 +67,5 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pipes(table: pd.DataFrame) -> str:
-    rows = [list(_COLUMNS), ["---"] * len(_COLUMNS), *_cells(table).astype(str).to_numpy().tolist()]
+    rows = [list(_COLUMNS), ["---"] * len(_COLUMNS), *_cells(table, on_one_line).astype(str).to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(map(in_markdown, row))} |" for row in rows)

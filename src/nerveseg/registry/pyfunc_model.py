@@ -99,10 +99,11 @@ def _frame(row: Mapping[Any, Any], number: int, grey_range: GreyRange) -> Frame:
     if len(given) != 1:
         found = "neither" if not given else "both"
         raise RequestError(f"row {number}: {found} of {FRAME} and {IMAGE} found; give one of them")
+    ((name, value),) = given.items()
     try:
-        return (_from_file if IMAGE in given else _from_pixels)(*given.values(), grey_range)
+        return (_from_file if name == IMAGE else _from_pixels)(value, grey_range)
     except BadFileError as error:
-        raise RequestError(f"row {number}: {', '.join(given)}: {error.reason}; {REMEDY}") from None
+        raise RequestError(f"row {number}: {name}: {error.reason}; {REMEDY}") from None
     except RequestError as error:
         raise RequestError(f"row {number}: {error.message}") from None
 

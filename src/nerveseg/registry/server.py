@@ -14,7 +14,7 @@ from typing import cast
 
 from nerveseg.errors import ModelError, ServingError
 from nerveseg.local_server import HOST
-from nerveseg.registry.download import MODEL, downloaded, is_uri
+from nerveseg.registry.download import MODEL, downloaded, is_uri, local_path
 from nerveseg.registry.server_app import MEGABYTE, Application, Predict
 from nerveseg.text.foreign_text import on_one_line
 
@@ -108,7 +108,7 @@ def _folder(model: str) -> Iterator[Path]:
         with downloaded(model, MODEL) as folder:
             yield folder
         return
-    folder = Path(model)
+    folder = local_path(model)
     if not (folder / "MLmodel").is_file():
         raise ModelError(
             f"{model} holds no MLmodel; name a registered model, as models:/nerveseg@champion, or the folder of one that "

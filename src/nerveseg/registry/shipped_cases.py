@@ -4,9 +4,9 @@ They are the rows of `exported` in `metrics/cases.csv`, a frame each, with `fram
 """
 
 import io
+import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from nerveseg.errors import ComparisonError, RepositoryError
@@ -16,6 +16,11 @@ from nerveseg.registry.download import CASES, downloaded, is_uri
 from nerveseg.repository import git
 
 PATH = Path("metrics/cases.csv")
+_HIGHEST = {
+    "dice": 1.0,
+    "truth_area": sys.float_info.max,
+    "frame_area": sys.float_info.max,
+}  # of the numbers in a column
 
 
 def cases_here() -> pd.DataFrame:
@@ -63,7 +68,16 @@ def _shipped(content: bytes, source: str) -> pd.DataFrame:
         raise ComparisonError(
             f"{source} has no row of `{SHIPPED}`, the model that ships; make it again with `dvc repro`"
         )
-    scores = pd.to_numeric(table.loc[ships, "dice"], errors="coerce") if "dice" in table else pd.Series([np.nan])
-    if not np.isfinite(scores).all():
-        raise ComparisonError(f"{source} has a Dice of `{SHIPPED}` that is no number; make it again with `dvc repro`")
-    return table[ships]
+    found = table[ships]
+    for column, highest in _HIGHEST.items():
+        if column in found and not pd.to_numeric(found[column], errors="coerce").between(0, highest).all():
+            expected = "numbers from 0 to 1" if highest == 1 else "numbers from 0 up"
+            raise ComparisonError(
+                f"{source} has values in column {column} of `{SHIPPED}` that are impossible, expected {expected}; make it "
+                "again with `dvc repro`"
+            )
+    if "has_nerve" in found and found["has_nerve"].dtype != bool:
+        raise ComparisonError(
+            f"{source} has values other than True and False in column has_nerve; make it again with `dvc repro`"
+        )
+    return found
