@@ -5,11 +5,13 @@ from io import BytesIO
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from nerveseg.errors import BadFileError
+from nerveseg.imaging.frame_files import read_frame, read_frames
 from nerveseg.imaging.image_files import ORIENTATION, pages
 
 FRAME = np.random.default_rng(0).integers(0, 256, (37, 53)).astype(np.uint8)
@@ -73,7 +75,7 @@ def animated(kind, frames=4):
 def test_an_animation_is_refused_and_not_read_as_its_first_frame(tmp_path, kind):
     path = tmp_path / "frame.png"
     path.write_bytes(animated(kind))
-    with pytest.raises(BadFileError, match="an animation of 4 images, expected one frame; export the frames singly"):
+    with pytest.raises(BadFileError, match="an animation or a stack, expected one frame; export the frames singly"):
         only_page(path)
     path.write_bytes(animated(kind, frames=1))
     assert only_page(path).values.shape == FRAME.shape
@@ -81,7 +83,6 @@ def test_an_animation_is_refused_and_not_read_as_its_first_frame(tmp_path, kind)
 
 @pytest.mark.parametrize("kind", ["jpegxl", "jpeg2000", "lerc", "webp"])
 def test_a_compression_that_is_not_read_is_told_by_its_name(tmp_path, kind):
-    tifffile = pytest.importorskip("tifffile")
     pytest.importorskip("imagecodecs")
     path = tmp_path / "frame.tif"
     tifffile.imwrite(path, np.dstack([FRAME] * 3), photometric="rgb", compression=kind)
@@ -101,3 +102,34 @@ def test_colours_that_opencv_refuses_are_told_and_no_traceback(tmp_path, monkeyp
     monkeypatch.setattr(cv2, "imdecode", refused)
     with pytest.raises(BadFileError, match="colours of more than 8 bits"):
         only_page(path)
+
+
+STACKS = {
+    "tiled volume": {"volumetric": True, "tile": (16, 16, 16)},
+    "truncated series": {"metadata": {"axes": "ZYX"}, "truncate": True},
+}
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_a_stack_that_has_one_page_is_refused_and_not_read_as_its_first_image(tmp_path, kind):
+    path = tmp_path / "frame.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(np.stack([FRAME] * 16), photometric="minisblack", **STACKS[kind])
+    with pytest.raises(BadFileError, match="an animation or a stack, expected one frame"):
+        only_page(path)
+
+
+def test_a_palette_tiff_whose_colours_have_8_bits_is_not_black(tmp_path):
+    path = tmp_path / "frame.tif"
+    for scale in (1, 257):
+        ramp = np.tile(np.arange(256, dtype=np.uint16) * scale, (3, 1))
+        tifffile.imwrite(path, FRAME, photometric="palette", colormap=ramp)
+        assert np.array_equal(read_frame(path), FRAME)
+
+
+def test_a_channel_that_does_not_say_what_it_is_gets_a_remark(tmp_path):
+    path = tmp_path / "frame.tif"
+    tifffile.imwrite(path, np.stack([FRAME, 255 - FRAME], axis=-1), photometric="minisblack", planarconfig="contig")
+    frames, remark = read_frames(path)
+    assert np.array_equal(frames[0], FRAME)
+    assert remark == "a further channel, left out since it does not say what it is"

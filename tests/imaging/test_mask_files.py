@@ -447,3 +447,24 @@ def test_numbers_are_no_labels_in_a_tiff_that_was_compressed_with_loss(nerve):
     assert np.sum(nerve(content, name="m.tif")) == 144 * 16
     with pytest.raises(BadFileError, match="which are no labels"):
         nerve(content, 255, name="m.tif")
+
+
+@pytest.mark.parametrize("levels", [(1, 254, 255), (20, 230, 255)])
+def test_labels_at_both_ends_of_the_range_are_no_traces_of_compression(tmp_path, nerve, levels):
+    labels = two_structures()
+    labels[40:44, 40:60] = 3
+    content = encoded(np.array([0, *levels], np.uint8)[labels], "PNG")
+    assert areas(tmp_path, content) == dict(zip(levels, (144, 320, 80), strict=True))
+    assert nerve(content, levels[0]) == (labels == 1).tolist()
+
+
+@pytest.mark.parametrize("quality", [97, 99])
+def test_a_binary_mask_that_was_a_jpeg_before_stays_one(tmp_path, quality):
+    content = encoded(Image.open(io.BytesIO(encoded(ellipse([255]), "JPEG", quality=quality))), "PNG")
+    assert list(areas(tmp_path, content)) == [255]
+
+
+def test_a_second_mask_in_a_channel_without_a_name_is_not_left_out_in_silence(nerve):
+    two = np.stack([blob(), np.roll(blob(), 9)], axis=-1)
+    with pytest.raises(BadFileError, match="a further channel that may be the mask"):
+        nerve(of_tifffile(two, photometric="minisblack", planarconfig="contig"), name="m.tif")

@@ -129,6 +129,7 @@ def _of_page(page: Page, path: Path) -> Stored:
     image = page.image
     turned = page.orientation != UPRIGHT
     remarks = (f"turned as its file says (orientation {page.orientation})",) * turned + _on_alpha(image)
+    remarks += ("a further channel, left out since it does not say what it is",) * page.unnamed_channel
     if page.wide is not None:
         return Stored(page.wide[np.newaxis], remarks=remarks)
     if image.mode.startswith(("I", "F")):

@@ -8,6 +8,7 @@ taken for it, and no other format, let alone a pickle or a path inside a file, i
 
 import contextlib
 import io
+import re
 import stat
 import struct
 import warnings
@@ -31,7 +32,17 @@ MAX_PAGES_PIXELS = 2**29  # of all pages of a file
 MAX_PIXELS = 2**26  # of one image: 8192 x 8192, many times what any probe gives
 MAX_SIDE = 2**16 - 1  # as in JPEG, GIF and DICOM; libpng and OpenCV end at about a million
 ORIENTATION, UPRIGHT = 274, 1  # the tag of TIFF and EXIF, and its value for an image that is not turned
-BITS, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
+BITS, PHOTOMETRIC, DESCRIPTION, PLANAR, COLOURS, SAMPLE_FORMAT, DEPTH = (
+    258,
+    262,
+    270,
+    284,
+    320,
+    339,
+    32997,
+)  # tags of TIFF
+# What ImageJ and tifffile say of images behind the first that have no page of their own.
+PILED = re.compile(r'^ImageJ=[\s\S]*^images=(?!1$)|"truncated": true', re.MULTILINE)
 WHITE_IS_ZERO, SEPARATE, SIGNED = 0, 2, 2  # values of the last three
 GREY_MODES = ("1", "L", "P")  # of Pillow: 8 bits or fewer a pixel
 # Pillow reads this kind from little-endian files alone.
@@ -95,6 +106,11 @@ class Page:
         return self.image.format == "JPEG" or self.image.info.get("compression") in ("jpeg", "tiff_jpeg")
 
     @property
+    def unnamed_channel(self) -> bool:
+        """Whether a TIFF has a further channel, which does not say what it is and is left out here."""
+        return self.image.format == "TIFF" and "X" in self.packing
+
+    @property
     def bits(self) -> int:
         """Of a grey level, as a TIFF says it."""
         return int(_tag(self.image, BITS, 16))
@@ -117,10 +133,8 @@ def pages(path: Path) -> Iterator[Page]:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             _check_size(path, image)
-            if image.format != "TIFF" and (count := getattr(image, "n_frames", 1)) > 1:
-                raise BadFileError(
-                    path, f"an animation of {count} images, expected one frame", "export the frames singly"
-                )
+            if _hides_others(image):
+                raise BadFileError(path, "an animation or a stack, expected one frame", "export the frames singly")
             yield _decoded(path, image, content)
             # `n_frames` would read the directory of every TIFF twice more; it is asked only where one follows the first.
             more = image.format == "TIFF" and image.tag_v2.next  # type: ignore[attr-defined]  # of the TIFF class
@@ -139,6 +153,14 @@ def pages(path: Path) -> Iterator[Page]:
             raise BadFileError(path, f"damaged or cut short ({error})", "export or copy it again") from None
     if image.format == "PNG" and content.rfind(b"IEND") < 0:
         raise BadFileError(path, "a PNG that ends too early", "export or copy it again")
+
+
+def _hides_others(image: Image.Image) -> bool:
+    """Whether a file shows several images one after the other, or piles them up in its first page."""
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    told = str(image.tag_v2.get(DESCRIPTION, ""))  # type: ignore[attr-defined]  # of the TIFF class, as is the next
+    return _tag(image, DEPTH, 1) > 1 or (not image.tag_v2.next and bool(PILED.search(told)))  # type: ignore[attr-defined]
 
 
 def is_plain(path: Path) -> bool:
@@ -166,6 +188,10 @@ def _decoded(path: Path, image: Image.Image, content: bytes) -> Page:
     if packing in NATIVE and image.tile[0].codec_name == "libtiff":  # type: ignore[attr-defined]  # of an image from a file
         image.tile = [tile._replace(args=(NATIVE[packing], *tile.args[1:])) for tile in image.tile]  # type: ignore[attr-defined]
     image.load()
+    if image.mode == "P" and image.format == "TIFF":
+        levels = image.tag_v2.get(COLOURS, ())  # type: ignore[attr-defined]  # likewise
+        if levels and max(levels) < 256:  # of 8 bits, where 16 are to be, of which Pillow takes the upper ones
+            image.putpalette(np.reshape(levels, (3, -1)).T.astype(np.uint8).tobytes())
     orientation = max(orientation, _orientation(image))  # a PNG may say it after its pixels
     turned = orientation in range(UPRIGHT + 1, 9)
     colours = _wide(path, image, content, orientation) if wide else None

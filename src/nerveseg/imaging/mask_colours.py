@@ -63,8 +63,6 @@ def from_colours(channels: NDArray[Any], labels: Sequence[Value], path: Path, pa
     code = _codes(colours)
     uniform = code.min() == code.max()
     grey = not np.any(colours[..., :1] != colours[..., 1:])
-    if "X" in page.packing and uniform:
-        raise unread(path)
     if not alpha.any():
         if not uniform:
             raise BadFileError(path, "its colours differ, but all of it is transparent", "export it without alpha")
@@ -190,9 +188,3 @@ def _differ_in_colour(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
 def _areas(code: NDArray[Any]) -> dict[Value, int]:
     found, counts = np.unique(code, return_counts=True)
     return {f"#{value:06x}": int(count) for value, count in zip(found, counts, strict=True)}
-
-
-def unread(path: Path) -> BadFileError:
-    return BadFileError(
-        path, "one colour, and a further channel that may be the mask but does not say what it is", "export it as grey levels"
-    )  # fmt: skip

@@ -18,7 +18,7 @@ from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
 from nerveseg.imaging.dicom_pixels import read_labels
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES, Page, pages
-from nerveseg.imaging.mask_colours import channels_of, from_colours, unread
+from nerveseg.imaging.mask_colours import channels_of, from_colours
 from nerveseg.imaging.mask_values import ReadMask, Value, from_numbers
 
 MOST_COVERED = 0.5  # share of the frame; no nerve fills more
@@ -53,6 +53,10 @@ def check_mask(mask: Mask, path: Path) -> None:
 def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:
     image, mode = page.image, page.image.mode
     named_colour = any(isinstance(label, str) for label in labels)
+    if page.unnamed_channel:
+        raise BadFileError(
+            path, "a further channel that may be the mask but does not say what it is", "export it as grey levels, or in RGB"
+        )  # fmt: skip
     if mode == "P":
         _check_palette(page, path)
     if named_colour and mode.startswith(("I", "F")):
@@ -68,8 +72,6 @@ def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:
     if mode != "P" and not labels and isinstance(key, int) and (values == key).any():  # one grey level is transparent
         grey = np.stack([values] * 3 + [np.where(values == key, 0, 255)], axis=-1)
         return from_colours(grey, labels, path, page)
-    if "X" in page.packing and not values.any():
-        raise unread(path)
     return from_numbers(values, labels, path, compressed=page.lossy)
 
 

@@ -114,8 +114,12 @@ def from_numbers(
     low, high = EXTREMES * top, (1.0 - EXTREMES) * top
     near = counts[(found <= low) | (found >= high)].sum() / values.size
     spread = np.any((found > 0) & (found <= low)) and np.any((found >= high) & (found < top)) and near >= 0.9
-    smoothed = spread or (not labels and len(found) <= MOST_LABELS and lies_on_outline(values))
-    if compressed or (smoothed and top >= DIM) or (len(found) > MOST_LABELS and not labels):
+    few = len(found) <= MOST_LABELS
+    common = int(found[found >= high][counts[found >= high].argmax()])
+    smoothed = spread or (not labels and few and _lie_on_outline(values))
+    if smoothed and few and not compressed:
+        smoothed = not any(_fills_areas(values == value) for value in found[found > 0] if value != common)
+    if compressed or (smoothed and top >= DIM) or not (few or labels):
         if labels or top < DIM or (near < 0.9 and not smoothed):
             raise BadFileError(
                 path, f"{len(found)} different values from {found[0]} to {top}, which are no labels",
@@ -128,12 +132,11 @@ def from_numbers(
             )  # fmt: skip
         told = f"{len(found)} values between 0 and {top}, as lossy compression leaves: cut at {top / 2:g}"
         mask = values >= top / 2
-        common = int(found[found >= high][counts[found >= high].argmax()])
         return ReadMask(mask, {WHITE if _BRIGHT <= common <= WHITE else common: int(np.count_nonzero(mask))}, told)
     return ReadMask(np.isin(values, labels) if labels else values != 0, areas)
 
 
-def lies_on_outline(values: NDArray[Any]) -> bool:
+def _lie_on_outline(values: NDArray[Any]) -> bool:
     """Whether nearly all values between zero and the greatest lie between both, as smoothing leaves them."""
     between = (values > 0) & (values < values.max())
     full, none = ((values == level).astype(np.uint8) for level in (values.max(), 0))
@@ -141,6 +144,11 @@ def lies_on_outline(values: NDArray[Any]) -> bool:
     outline = between & (cv2.dilate(full, around) > 0) & (cv2.dilate(none, around) > 0)
     inside = cv2.erode(full, np.ones((3, 3), np.uint8)).any()
     return bool(between.any() and inside and np.count_nonzero(outline) >= 0.9 * np.count_nonzero(between))
+
+
+def _fills_areas(pixels: Mask) -> bool:
+    """Whether they lie side by side; what smoothing and lossy compression leave of a few values does not."""
+    return bool(cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)).any())
 
 
 def flat(levels: NDArray[np.float32]) -> Mask:
