@@ -19,10 +19,12 @@ VIDEO_SUFFIXES = frozenset({
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv",
 })  # fmt: skip
 START = 1024  # bytes of a file, by which its container is told
-# MP4 and QuickTime, AVI, ASF, FLV, Matroska, Ogg, MPEG program and elementary streams, and transport streams with 188, 192 or 204 bytes a packet.
+# MP4 and QuickTime; AVI; ASF; FLV; Matroska; Ogg; MPEG streams; MXF; DV; IVF; motion JPEG; GIF; transport streams of 188, 192 or 204
+# bytes a packet, which may be cut at their beginning, where they are no text.
 CONTAINERS = re.compile(
-    rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot|uuid|styp)|RIFF.{4}AVI |\x30\x26\xb2\x75\x8e\x66\xcf\x11|FLV\x01"
-    rb"|\x1a\x45\xdf\xa3|OggS\0|\0\0\0?\x01|G(.{187}G){3}|.{4}G(.{191}G){3}|G(.{203}G){3}",
+    rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot|uuid|styp)|RIFF.{4}AVI |\x30\x26\xb2\x75\x8e\x66\xcf\x11|FLV\x01|\x1a\x45\xdf\xa3"
+    rb"|OggS\0|\0\0\0?\x01|\x06\x0e\x2b\x34|\x1f\x07\0[\x3f\xbf]|DKIF\0|\xff\xd8\xff|GIF8"
+    rb"|(?![\t\n\r -~]{8}).{0,203}?G((.{187}G){3}|(.{191}G){3}|(.{203}G){3})",
     re.DOTALL,
 )
 TICKS = 1000.0  # a second, of containers such as WMV: of too few frames to tell, OpenCV gives these as the frame rate
