@@ -10,8 +10,11 @@ import pytest
 
 import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
 from drawn_frames import kaggle_frames
+from forked import POPEN
+from mlflow_tables import make_tables_once
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.params.file import Params
+from nerveseg.tracking import outbox
 from nerveseg.training import checkpoints
 from nerveseg.training.distribution import use_threads
 from paths import ROOT
@@ -53,10 +56,27 @@ def settings():
         yield
 
 
+@pytest.fixture(scope="session")
+def suite_folder(tmp_path_factory) -> Path:
+    """For what is made once for all tests, in whichever of pytest's processes they run; lock it while it is made."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def tables(suite_folder):
+    """Tables of an MLflow store are copied, not made."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_tables_once(patch, suite_folder)
+        yield
+
+
 @pytest.fixture
-def repo(tmp_path, monkeypatch) -> Path:
-    """A small repository that reports to MLflow, as the working directory."""
-    return made_repository(tmp_path / "repo", monkeypatch)
+def repo(tmp_path, monkeypatch, tables) -> Path:
+    """A small repository that reports to MLflow, as the working directory; who delivers beside a stage is forked."""
+    folder = made_repository(tmp_path / "repo", monkeypatch)
+    monkeypatch.setattr(outbox, "subprocess", POPEN)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.journal import FOLDER, journals
 from paths import ROOT
 from processes import PATIENCE, eventually, started
-from tracked_repository import client_of, made_repository, runs_of, scores_of
+from tracked_repository import client_of, runs_of, scores_of
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +37,10 @@ with stage_process():
 
 
 @pytest.fixture
-def repo(tmp_path, monkeypatch):
-    folder = made_repository(tmp_path / "repo", monkeypatch)
-    (folder / "stages").mkdir()
+def repo(repo, monkeypatch):
+    (repo / "stages").mkdir()
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    return folder
+    return repo
 
 
 def stage(repo, name, script):

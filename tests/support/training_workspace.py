@@ -1,9 +1,8 @@
-"""A folder in which a stage that trains can run, and a process that runs it there.
+"""A folder in which stages can run, and processes that run them there.
 
-The process is forked from one that has imported TensorFlow already, which saves seconds each time.
+They are forked from one that has imported TensorFlow already.
 """
 
-import multiprocessing
 import os
 import runpy
 import shutil
@@ -13,6 +12,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from forked import SERVER, imported_before
 from nerveseg.dataset.info import shards
 from nerveseg.dataset.records import read_records, write_records
 from nerveseg.files.checked_folder import list_files
@@ -20,10 +20,7 @@ from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
 from paths import ROOT
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
-    ["nerveseg", "nerveseg.unet.training", "nerveseg.unet.segmenter", "nerveseg.tracking.mirror"]
-)
+imported_before("nerveseg", "nerveseg.unet.training", "nerveseg.unet.segmenter", "nerveseg.tracking.mirror")
 OF_STAGE = {"train_unet": ("unet", "unet_history.csv"), "train_gan": ("gan", "gan_history.csv")}
 
 
@@ -46,9 +43,17 @@ def start_training(
     workspace: Path, environment: Mapping[str, str] | None = None, *, devices: int = 1, stage: str = "train_unet"
 ) -> BaseProcess:
     """With several `devices`, parts of the processor that pass for as many GPUs."""
-    process = _SERVER.Process(target=_train, args=(workspace, dict(environment or {}), devices, stage))
+    process = SERVER.Process(target=_train, args=(workspace, dict(environment or {}), devices, stage))
     process.start()
     return process
+
+
+def run_stages(workspace: Path, *stages: str) -> None:
+    """Run stages one after the other, as `dvc repro` does, without DVC and MLflow."""
+    for stage in stages:
+        process = start_training(workspace, stage=stage)
+        process.join()
+        assert process.exitcode == 0, (workspace / "output.txt").read_text()
 
 
 def checkpoint_of(workspace: Path) -> Path | None:
