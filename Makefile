@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUITABLE)' 2>/dev/null &&
 
 repro: $(VENV)
 	dvc repro
-	dvc metrics show
+	dvc metrics diff --all
 
 test: $(VENV)
 	pytest -n logical --dist loadfile

@@ -24,7 +24,7 @@ Which file holds what? This page lists everything that the pipeline writes, by s
 columns of each table. To print the scores:
 
 ```
-dvc metrics show
+dvc metrics diff --all
 ```
 
 Git tracks `metrics/`, so you can compare any two commits. DVC tracks the rest, and `dvc pull` fetches it."""
