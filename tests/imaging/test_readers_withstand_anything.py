@@ -96,7 +96,7 @@ def test_whatever_a_folder_holds_every_file_is_accounted_for(tiny, tmp_path, fra
     (folder / f"1_1.{suffix}").write_bytes(frame)
     (folder / f"1_1_mask.{mask_suffix}").write_bytes(mask)
     inventory = take_inventory(folder, tiny.data, tmp_path, (32, 64), clear_names=True)
-    used = {file.split(",")[0] for files in inventory.files for file in files}
+    used = {file.split(",")[0] for frame in inventory.frames for file in frame.files}
     refused = {item.file.split(",")[0] for item in inventory.quarantined}
     assert used | refused == {f"1_1.{suffix}", f"1_1_mask.{mask_suffix}"}
     assert {path.name for path in tmp_path.iterdir()} <= {"set", "params.yaml", ".nerveseg-salt"}

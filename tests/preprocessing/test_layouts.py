@@ -119,3 +119,41 @@ def test_a_folder_that_is_missing_says_where_frames_belong(tmp_path):
 def test_natural_order_counts_numbers_as_numbers():
     names = ["10_1", "2_10", "2_9", "b", "a2", "a10"]
     assert sorted(names, key=natural_key) == ["2_9", "2_10", "10_1", "a2", "a10", "b"]
+
+
+def test_a_name_with_a_line_break_has_a_mask_like_any_other(folder):
+    root = folder("a\nb.png", "a\nb_mask.png", "images/c\nd.png", "masks/c\nd_mask_1.png")
+    assert list(pairs(recognise(root), root)) == ["a\nb", "c\nd"]
+
+
+def test_the_mask_of_frames_that_differ_in_case_says_that_its_partner_cannot_be_used(folder):
+    layout = recognise(folder("a.tif", "A.TIF", "a_mask.tif"))
+    told = {item.file: item.reason for item in layout.quarantined}
+    assert told["a_mask.tif"] == "its partner a.tif cannot be used"
+    assert "only in case" in told["A.TIF"]
+
+
+def test_folders_of_the_system_hold_no_frames(folder):
+    below = ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle", ".Trash-0"]
+    root = folder("1_1.tif", "1_1_mask.tif", *(f"{name}/9_9{part}.tif" for name in below for part in ("", "_mask")))
+    layout = recognise(root)
+    assert list(pairs(layout, root)) == ["1_1"]
+    assert {item.file for item in layout.quarantined if item.foreign} == set(below)
+
+
+def test_what_dvc_tracks_and_nobody_pulled_is_missing(folder):
+    layout = recognise(folder("1_1.tif.dvc", "1_2.tif", "1_2.tif.dvc", "1_2_mask.tif"))
+    told = {item.file: (item.remedy, item.foreign) for item in layout.quarantined}
+    assert told == {"1_1.tif.dvc": ("run `dvc pull`", False), "1_2.tif.dvc": ("nothing", True)}
+
+
+@pytest.mark.parametrize("name", ["set ", "set\n"])
+def test_a_space_at_the_end_of_a_path_can_be_seen_in_the_message(folder, name):
+    root = folder("1_1.tif")
+    with pytest.raises(DatasetError, match=r"^'.*/set( |\\n)' is not a folder"):
+        recognise(root.with_name(name))
+
+
+def test_a_path_that_is_too_long_says_so(tmp_path):
+    with pytest.raises(DatasetError, match=r"too long\); check the path"):
+        recognise(tmp_path / ("x" * 300))

@@ -11,7 +11,7 @@ import pytest
 from nerveseg.cli import main
 from nerveseg.errors import DatasetError
 from nerveseg.preprocessing.audit import take_inventory
-from nerveseg.preprocessing.listing import Names, list_files, stem_of
+from nerveseg.preprocessing.listing import listing_of, stem_of
 from odd_files import blob, dicom, encoded, picture
 from tiny_params import write_params
 
@@ -20,7 +20,7 @@ SECRETS = ("doe", "jane", "4711", "1970", "müller")
 
 
 def refused(folder):
-    listing, _ = list_files(folder, lambda _: Names())
+    listing = listing_of(folder)
     return {str(item.path): item.reason for item in listing.refused}
 
 
@@ -40,7 +40,7 @@ def test_a_folder_that_may_not_be_entered_is_told(tmp_path):
     (tmp_path / "closed" / "set").mkdir(parents=True)
     (tmp_path / "closed").chmod(0)
     with pytest.raises(DatasetError, match="cannot be entered"):
-        list_files(tmp_path / "closed" / "set", lambda _: Names())
+        listing_of(tmp_path / "closed" / "set")
     (tmp_path / "closed").chmod(0o700)
 
 
@@ -59,8 +59,14 @@ def test_the_last_number_of_a_uid_is_no_suffix(tmp_path):
     assert (stem_of(tmp_path / "1.2.840.5"), stem_of(tmp_path / "x.tar.TIF")) == ("1.2.840.5", "x.tar")
     (tmp_path / "1.2.840.5").write_bytes(dicom(picture()[np.newaxis]))
     (tmp_path / "1.2.840.6").write_bytes(b"no DICOM")
-    listing, _ = list_files(tmp_path, lambda _: Names())
+    listing = listing_of(tmp_path)
     assert ([str(path) for path in listing.images], listing.dicom) == (["1.2.840.5"], True)
+
+
+def test_a_pipe_in_place_of_the_record_of_predictions_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".nerveseg-written.jsonl")
+    (tmp_path / "1_1.tif").touch()
+    assert [str(path) for path in listing_of(tmp_path).images] == ["1_1.tif"]
 
 
 def hospital(folder):
@@ -97,7 +103,12 @@ def test_no_output_tells_who_was_examined(tmp_path, monkeypatch, capsys):
     records = []
     inventory = take_inventory(folder, params.data, tmp_path, (32, 64), lambda *kept: records.append(kept))
     told = [inventory.manifest.to_csv(), inventory.remarks.to_csv(), inventory.conflicts.to_csv()]
-    told += [repr(inventory.quarantined), repr(inventory.files), repr(inventory.warnings), str(inventory)]
+    told += [
+        repr(inventory.quarantined),
+        repr([frame.files for frame in inventory.frames]),
+        repr(inventory.warnings),
+        str(inventory),
+    ]
     told += [item.name + subject for item, subject in records]
     monkeypatch.chdir(tmp_path)
     for flags in ([], ["--json"]):
@@ -106,7 +117,7 @@ def test_no_output_tells_who_was_examined(tmp_path, monkeypatch, capsys):
         told.append(capsys.readouterr().out)
     for text in told:
         assert not [secret for secret in SECRETS if secret in text.casefold()]
-    accounted = len(inventory.quarantined) + sum(map(len, inventory.files))
+    accounted = len(inventory.quarantined) + sum(len(frame.files) for frame in inventory.frames)
     assert accounted == len(files) - 1, "all but subjects.csv"
     assert inventory.manifest["subject"].nunique() == 4, "one patient in three files, two unknown, one from a file name"
     assert inventory.manifest["frame"].nunique() == len(inventory.manifest) == 6
@@ -120,6 +131,9 @@ def test_the_owner_can_have_the_names_in_clear(tmp_path, monkeypatch, capsys):
         main(["check", str(folder), "--json", "--clear-names"])
     found = json.loads(capsys.readouterr().out)
     assert "DOE_JANE/alone.dcm" in [item["file"] for item in found["quarantined"]]
+    with pytest.raises(SystemExit):
+        main(["check", str(folder)])
+    assert "`nerveseg check --clear-names` shows them" in capsys.readouterr().out
 
 
 def test_a_name_with_control_characters_does_not_reach_the_terminal(tmp_path, monkeypatch, capsys):

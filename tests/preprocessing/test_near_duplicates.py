@@ -59,8 +59,8 @@ def test_more_frames_than_are_compared_at_once_are_all_compared():
 
 @given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=30))
 def test_duplicates_are_the_groups_of_equal_digests(digests):
-    manifest = pd.DataFrame({"frame": range(len(digests))})
-    groups = duplicates(manifest, digests)
+    manifest = pd.DataFrame({"pixels": digests})
+    groups = duplicates(manifest)
     assert all(len({digests[row] for row in rows}) == 1 and len(rows) > 1 for rows in groups)
     alone = set(range(len(digests))) - {row for rows in groups for row in rows}
     assert all(digests.count(digests[row]) == 1 for row in alone)

@@ -13,7 +13,7 @@ from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.frame_files import read_frame
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.phantom.simulation import write_phantom
-from nerveseg.preprocessing.audit import MANIFEST_COLUMNS
+from nerveseg.preprocessing.audit import MANIFEST_COLUMNS, take_inventory
 from nerveseg.processes import parallel
 from odd_files import blob, dicom, encoded, paged, palette, picture
 from tiny_params import write_params
@@ -124,13 +124,13 @@ def test_a_folder_without_a_usable_frame_says_what_is_wrong(prepare, kaggle_fold
     folder = kaggle_folder(subjects=[1])
     for path in folder.glob("*.tif"):
         path.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"no file of 8 can be used: the file is empty \(4\)"):
+    with pytest.raises(DatasetError, match=r"none of 8 files can be used: the file is empty \(4\)"):
         prepare(folder)
 
 
 def test_an_empty_folder_says_what_belongs_there(prepare, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"no file of 0 can be used; expected frames S_N\.tif"):
+    with pytest.raises(DatasetError, match=r"the folder is empty; expected frames S_N\.tif"):
         prepare(tmp_path / "empty")
 
 
@@ -169,10 +169,10 @@ def test_masks_that_are_all_empty_are_an_error_of_check_and_of_preprocess(prepar
     folder = kaggle_folder()
     for path in folder.glob("*_mask.tif"):
         path.write_bytes(encoded(np.zeros((48, 80), np.uint8)))
-    with pytest.raises(DatasetError, match=r"no mask shows a nerve$"):
+    with pytest.raises(DatasetError, match=r"no mask shows a nerve; check that"):
         prepare(folder)
     assert nerveseg("check", folder) == 1
-    assert "error: no mask shows a nerve\n" in capsys.readouterr().out
+    assert "error: no mask shows a nerve; check that" in capsys.readouterr().out
 
 
 def test_palette_masks_of_several_colours_may_be_told_by_the_number_of_an_entry(prepare, kaggle_folder):
@@ -266,7 +266,43 @@ def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare
 def test_rows_of_subjects_csv_without_a_frame_are_told(prepare, kaggle_folder):
     folder = kaggle_folder()
     (folder / "subjects.csv").write_text("frame,subject\n1_2,1\nimages/1_3,1\n")
-    assert "1 frame of subjects.csv not in the data set (images/1_3)" in prepare(folder)[0].warnings[0]
+    assert "1 frame of subjects.csv not among the pairs (images/1_3)" in prepare(folder)[0].warnings[0]
+
+
+def test_a_row_of_subjects_csv_whose_frame_cannot_be_read_is_not_called_unknown(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    (folder / "subjects.csv").write_text("frame,subject\n1_2,1\n1_3,1\n")
+    (folder / "1_3.tif").write_bytes(b"")
+    assert not [told for told in prepare(folder)[0].warnings if "subjects.csv" in told]
+
+
+@pytest.mark.parametrize(
+    "name", ["SUBJECTS.CSV", "subjects.tsv", "Subject.xlsx", "subjects.csv.txt", "lists/subjects.csv"]
+)
+def test_a_table_of_subjects_that_is_not_read_is_told_even_where_all_subjects_are_known(prepare, kaggle_folder, name):
+    path = kaggle_folder() / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("frame,subject\n1_2,Anna\n")
+    inventory = prepare(kaggle_folder())[0]
+    assert inventory.unknown == 0
+    assert f"{name} is not read: subjects come from subjects.csv" in inventory.warnings[0]
+
+
+def test_check_says_that_two_subjects_are_too_few(kaggle_folder, tiny, tmp_path):
+    warnings = take_inventory(kaggle_folder(subjects=[1, 2]), tiny.data, tmp_path, (32, 64)).warnings
+    assert warnings == ["2 subjects, but preprocess needs at least 3, one each for train, val and test"]
+
+
+def test_labels_of_16_bits_can_be_named_as_the_message_says(prepare, kaggle_folder, tmp_path):
+    folder = kaggle_folder()
+    mask = blob().astype(np.uint16) * 2
+    mask[:5, :5] = 300
+    for path in folder.glob("*_mask.tif"):
+        path.write_bytes(encoded(mask))
+    with pytest.raises(DatasetError, match=r"data\.nerve_labels: \[300\] if 300 alone is"):
+        prepare(folder)
+    labels = write_params(tmp_path / "labels.yaml", {"data": {"nerve_labels": [300]}}).data.nerve_labels
+    assert set(prepare(folder, nerve_labels=labels)[0].manifest["mask_area"]) == {25}
 
 
 def test_a_part_whose_frames_are_all_copies_of_another_s_says_so(prepare, kaggle_folder):
@@ -328,7 +364,7 @@ def test_frames_without_a_known_subject_count_alone_and_that_is_told(prepare, tm
         (folder / f"scan-{number}_mask.png").write_bytes(encoded(blob(), "PNG"))
     inventory, info = prepare(folder)[:2]
     assert inventory.unknown == 8
-    assert "scores may leak" in inventory.warnings[0]
+    assert "scores may be too good" in inventory.warnings[0]
     assert info.warnings == tuple(inventory.warnings)
     assert (inventory.manifest["subject"] == inventory.manifest["frame"]).all()
 

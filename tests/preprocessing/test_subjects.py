@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from nerveseg.errors import DatasetError
@@ -40,10 +42,19 @@ def test_the_default_pattern_does_not_take_a_running_number_for_a_frame_of_one_s
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ("frame;subject\n1;2\n", "has the columns frame;subject; expected frame and subject"),
+        (
+            "frame:subject\n1:2\n",
+            "has the columns frame:subject; expected CSV in UTF-8 with the columns frame and subject",
+        ),
+        ("frame,subject,subject\n1,2,3\n", "has the columns frame, subject, subject; expected .* each once"),
+        ("\n", "has the columns of no name"),
+        ("frame,subject\n0,1_1,a\n", "line 2: 3 cells, but the first line names 2 columns"),
+        ('frame,subject\n1_1,"a\n1_2,a"\n', r"line 3: the subject 'a\\n1_2,a' is no name"),
+        ('frame,subject\n1_1,"a"b\n', "cannot be read"),
+        ("frame,subject\n1_1,a\0b\n", "line 2: the subject .* is no name"),
         ("frame,subject\n1_1,\n", "line 2: no frame or no subject"),
         ("frame,subject\n1_1,a\n1_1,b\n", "gives frame 1_1 more than one subject"),
-        ("", "cannot be read"),
+        ("", "the file is empty"),
         ('frame,subject\n"1_1,a\n', "cannot be read|line 2"),
         ("\0\1\2", "has the columns|cannot be read"),
     ],
@@ -54,8 +65,46 @@ def test_a_damaged_table_is_told(tmp_path, table, told):
 
 
 def test_further_columns_do_not_shift_the_two(tmp_path):
-    found = rules(tmp_path, "frame,subject\n1_1,a,note\n1_2,b,\n")
+    found = rules(tmp_path, "age,frame,note,subject\n7,1_1,x,a,\n8,1_2,,b\n,,,\n")
     assert found.listed == {"1_1": "a", "1_2": "b"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"frame,subject\nsub/\xc3\xbc_1,NA\n2.tif,007\n",
+        b"\xef\xbb\xbfFrame; Subject \r\nsub/\xc3\xbc_1.PNG; NA\r\n./2;007\r\n",
+        "subject\tframe\rNA\tsub/u\u0308_1.dcm\r\r007\t 2 \r".encode("utf-16"),
+        '"frame","subject"\n"sub/\u00fc_1","NA"\n"2","007"'.encode(),
+    ],
+)
+def test_a_table_is_read_as_spreadsheets_of_any_country_write_it(tmp_path, content):
+    (tmp_path / "subjects.csv").write_bytes(content)
+    found = rules(tmp_path)
+    assert [found.subject(name, name, None) for name in ("sub/\u00fc_1", "sub/u\u0308_1", "2", " 2")] == [
+        "NA",
+        "NA",
+        "007",
+        "007",
+    ]
+
+
+def test_names_that_mean_something_to_programs_stay_as_they_are_written(tmp_path):
+    names = ["NA", "nan", "None", "1e5", "007", "true", "-1", "=1+1", "#x", "$(id)", "a;b", "~"]
+    found = rules(tmp_path, "frame,subject\n" + "".join(f"{name}_1,{name}\n" for name in names))
+    assert [found.subject(f"{name}_1", f"{name}_1", None) for name in names] == names
+
+
+def test_a_table_that_dvc_tracks_and_nobody_pulled_is_told(tmp_path):
+    (tmp_path / "subjects.csv.dvc").touch()
+    with pytest.raises(DatasetError, match=r"subjects\.csv is tracked by DVC but is not here; run `dvc pull"):
+        rules(tmp_path)
+
+
+def test_a_pipe_called_like_the_table_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "subjects.csv")
+    with pytest.raises(DatasetError, match=r"subjects\.csv: it is no regular file"):
+        rules(tmp_path)
 
 
 def test_a_link_that_leaves_the_folder_or_leads_nowhere_is_told(tmp_path):

@@ -22,10 +22,9 @@ from nerveseg.preprocessing.listing import (
     DICOM,
     EXPECTED,
     VIDEO,
-    Names,
     Refused,
     kind_of,
-    list_files,
+    listing_of,
     no_image,
     refusal_of,
     stem_of,
@@ -118,7 +117,7 @@ def _place(path: Path) -> str:
 
 
 def _in_folder(folder: Path, refused: list[Refused]) -> Iterator[tuple[Path, str]]:
-    listing, _ = list_files(folder, lambda _: Names())
+    listing = listing_of(folder)
     roles = roles_of(listing.images)
     refused += [replace(item, path=folder / item.path) for item in listing.refused]
     refused += [_mask(folder / path) for paths in roles.masks.values() for path in paths]

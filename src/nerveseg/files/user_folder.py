@@ -84,7 +84,7 @@ class Records:
 
 def _recorded(path: Path) -> dict[str, set[str]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     except (OSError, UnicodeDecodeError):
         return {}
     found = defaultdict[str, set[str]](set)

@@ -145,6 +145,9 @@ def patient_of(header: Header, salt: bytes) -> Patient | None:
     Who it is say the number and who gave it; only without a number name and date of birth, whose spelling varies.
     """
     number, issuer, name, birth = (_plain(value) for value in header.identity)
+    name = _plain(
+        name.partition("=")[0].replace("^", " ")
+    )  # in other scripts behind `=`; parts, even empty, end in `^`
     who, person = (number, issuer) if number else (name, birth), chr(31).join((name, birth))
     if not any(who):
         return None

@@ -77,8 +77,10 @@ class ValuesInUse:
 
     def without_nerve(self, labels: Sequence[Value]) -> str:
         """What is said where no mask shows a nerve."""
-        named = f"; data.nerve_labels is {', '.join(map(str, labels))}, but the masks hold {str(self) or 'nothing'}"
-        return "no mask shows a nerve" + named * bool(labels)
+        if not labels:
+            return "no mask shows a nerve; check that the masks were exported with their labels"
+        named = ", ".join(map(str, labels))
+        return f"no mask shows a nerve; data.nerve_labels is {named}, but the masks hold {str(self) or 'nothing'}"
 
     def remarks(self, labels: Sequence[Value]) -> list[str]:
         """What a reader of the scores should know, a sentence each."""

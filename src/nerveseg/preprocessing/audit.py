@@ -1,14 +1,12 @@
-"""The account of a data set: every frame that is used, every file that is not, and what is odd about them."""
+"""The audit of a data set: every frame that is used, every file that is not, and what is odd about them."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nerveseg.errors import DatasetError
@@ -17,13 +15,14 @@ from nerveseg.imaging.dicom import salt_of
 from nerveseg.imaging.grey_range import DIM, GreyRange, decided
 from nerveseg.imaging.mask_values import ValuesInUse
 from nerveseg.params.data import DataParams
-from nerveseg.preprocessing.audit_rows import Rows
+from nerveseg.preprocessing.annotated_frames import Reading
 from nerveseg.preprocessing.layouts import DICOM, Layout, Quarantined, recognise
+from nerveseg.preprocessing.listing import UNREAD_SUBJECTS
 from nerveseg.preprocessing.near_duplicates import conflicts, duplicates
 from nerveseg.preprocessing.persons import Persons, same_persons
-from nerveseg.preprocessing.sources import Reading
+from nerveseg.preprocessing.prepared_frames import Prepared, extremes_of, prepare
+from nerveseg.preprocessing.splits import LEAST_SUBJECTS
 from nerveseg.preprocessing.subjects import SubjectRules
-from nerveseg.preprocessing.worker import Prepared, extremes_of, prepare
 from nerveseg.processes.parallel import in_order
 from nerveseg.text.wording import counted
 
@@ -39,32 +38,26 @@ MANIFEST_COLUMNS = [
     "pixels",
     "look",
 ]
-REMARK_COLUMNS = ["frame", "remark"]
 
 
 @dataclass(frozen=True)
 class Inventory:
     """What is in `reading.directory`.
 
-    `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`). Its `split` is '' until `assign_splits`,
-    and stays so for frames that are left out. For the same rows, `levels` has the sum of the letterboxed grey levels and
-    of their squares, int64 (N, 2), `pixels` the digest of the frame, `sources` the name of the source and `files` those
-    that it came from. `mask_values` are those in their masks, `persons` says which subjects were found to be one.
-    `copies` are groups of rows with the same pixels; `unknown` counts frames without a known subject,
-    `unmatched` are the frames of `subjects.csv` that are not there.
+    `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`), and `frames` the same frames without their
+    pixels. The column `split` is '' until `assign_splits`, and stays so for frames that are left out. `copies` are groups of
+    rows with equal pixels, `persons` says which subjects were found to be one, `unknown` counts frames without a known
+    subject, and `unmatched` are the frames of `subjects.csv` that are not there.
     """
 
     reading: Reading
     layout: Layout
+    frames: list[Prepared]
     manifest: pd.DataFrame
     quarantined: list[Quarantined]
     remarks: pd.DataFrame
     conflicts: pd.DataFrame
     copies: list[list[int]]
-    levels: NDArray[np.int64]
-    pixels: list[str]
-    sources: list[str]
-    files: list[tuple[str, ...]]
     mask_values: ValuesInUse
     persons: Persons
     unknown: int
@@ -76,57 +69,66 @@ class Inventory:
 
     @property
     def bad(self) -> list[Quarantined]:
-        """The files that claimed to be frames or masks."""
+        """The files that claim to be frames or masks."""
         return [item for item in self.quarantined if not item.foreign]
 
     @property
     def unclear(self) -> str:
-        """Why the masks do not tell where nerves are; '' where they do."""
+        """Why the masks do not show where nerves are; '' if they do."""
         if len(self.manifest) and not self.manifest["has_nerve"].any():
             return self.mask_values.without_nerve(self.reading.labels)
         return "" if self.reading.labels else self.mask_values.unclear
 
     @property
     def leaks(self) -> list[list[int]]:
-        """Groups of rows with the same pixels under more than one subject."""
+        """Groups of rows with equal pixels under more than one subject."""
         return [rows for rows in self.copies if len(set(self.manifest["subject"].iloc[rows])) > 1]
 
     @property
     def warnings(self) -> list[str]:
         """What a reader of the scores should know, a sentence each."""
-        told = []
+        warnings = []
         if self.unknown:
-            told.append(
-                f"{counted(self.unknown, 'frame')} without a known subject, each a subject of its own here: near twins may "
-                "stand in train and in test, and scores may leak; add subjects.csv (frame,subject) or set "
+            warnings.append(
+                f"{counted(self.unknown, 'frame')} without a known subject, each counted as a subject of its own: train and "
+                "test may hold nearly equal frames, so scores may be too good; add subjects.csv (frame,subject) or set "
                 "data.subject_pattern"
             )
-        if self.unmatched:
-            told.append(
-                f"{counted(len(self.unmatched), 'frame')} of subjects.csv not in the data set ({self.unmatched[0]}); it names "
-                "frames by their path without suffix, and without the folder images"
+        if unread := [item.file for item in self.quarantined if item.reason == UNREAD_SUBJECTS]:
+            warnings.append(
+                f"{unread[0]} is not read: subjects come from subjects.csv in the data set's folder, CSV in UTF-8; save it there"
             )
-        told += self.persons.warnings
-        told += self.mask_values.remarks(self.reading.labels) if len(self.manifest) else []
+        if self.unmatched:
+            warnings.append(
+                f"{counted(len(self.unmatched), 'frame')} of subjects.csv not among the pairs ({self.unmatched[0]}); name frames "
+                "by their path without suffix and without the folder images"
+            )
+        warnings += self.persons.warnings
+        warnings += self.mask_values.remarks(self.reading.labels) if len(self.manifest) else []
         if dim := int(self.remarks["remark"].str.contains(DIM, regex=False).sum()):
-            told.append(
-                f"{counted(dim, 'frame')} {'is' if dim == 1 else 'are'} dark beside others of more than 8 bits, with which they share black and white: if they "
-                "come from another machine, export all with 8 bits"
+            warnings.append(
+                f"{counted(dim, 'frame')} {'is' if dim == 1 else 'are'} dark beside others of more than 8 bits, with which "
+                "they share black and white; if they come from another machine, export all with 8 bits"
             )
         if leaks := self.leaks:
             names = " and ".join(self.manifest["frame"].iloc[leaks[0]])
-            told.append(
-                f"{counted(len(leaks), 'frame')} under more than one subject with the same pixels ({names}); their "
-                "subjects stay in one split, or, where params part them, the copy that is not in test is left out; remove a copy, or give both one subject in "
-                "subjects.csv, and check passes"
+            warnings.append(
+                f"{counted(len(leaks), 'frame')} under more than one subject with the same pixels ({names}); these subjects "
+                "stay in one split or, if params part them, the copy outside test is left out; remove a copy, or give both "
+                "one subject in subjects.csv"
             )
         if len(self.conflicts):
             first = self.conflicts.iloc[0]
-            told.append(
-                f"{counted(len(self.conflicts), 'pair')} of near twins contradict each other ({first['frame']} and "
+            warnings.append(
+                f"{counted(len(self.conflicts), 'pair')} of nearly equal frames contradict each other ({first['frame']} and "
                 f"{first['other']}: {first['reason']}); `nerveseg check --json` and conflicts.csv list them"
             )
-        return told
+        if 0 < (subjects := self.manifest["subject"].nunique()) < LEAST_SUBJECTS:
+            warnings.append(
+                f"{counted(subjects, 'subject')}, but preprocess needs at least {LEAST_SUBJECTS}, one each for train, val "
+                "and test"
+            )
+        return warnings
 
 
 def take_inventory(
@@ -143,12 +145,12 @@ def take_inventory(
 
     Args:
         directory: the data set.
-        data: how its files are to be read.
+        data: how to read its files.
         home: where the secret behind the subjects of DICOM files is kept (`nerveseg.imaging.dicom.salt_of`).
         target: size (height, width) of the network's input.
         keep: called with each usable frame and its subject.
-        workers: processes; None: one for each core.
-        clear_names: call files by their paths also where DICOM is among them: for the owner's eyes alone.
+        workers: number of processes; None: one for each core.
+        clear_names: call files by their paths even if DICOM is among them, for the owner's eyes only.
 
     Raises:
         DatasetError: the folder is missing, or its `subjects.csv` damaged.
@@ -159,72 +161,78 @@ def take_inventory(
     said = GreyRange.said(data.grey_range)
     grey_range = said if said.given else decided(in_order(extremes_of, layout.sources, workers))
     reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm, grey_range)
-    quarantined, rows, names = list(layout.quarantined), Rows(), set[str]()
+    quarantined, frames, subjects = list(layout.quarantined), dict[str, Prepared](), list[str]()
+    mask_values, unknown = ValuesInUse(), 0
     progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
     for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):
         progress.update()
         for item in items:
             if isinstance(item, Quarantined):
                 quarantined.append(item)
-            elif item.name in names:
-                quarantined += left_out(item.files, f"another frame is called {item.name}", "rename one of them")
+            elif item.name in frames:
+                reason = f"another frame is called {item.name}"
+                quarantined += [Quarantined(file, reason, "rename one of them") for file in item.files]
             else:
-                names.add(item.name)
-                subject = rows.add(item, rules.subject(item.source, item.key, item.patient and item.patient.subject))
+                subject = rules.subject(item.source, item.key, item.patient and item.patient.subject)
+                unknown += subject is None
+                subjects.append(item.name if subject is None else subject)
                 if keep is not None:
-                    keep(item, subject)
+                    keep(item, subjects[-1])
+                mask_values.add(item.areas)
+                frames[item.name] = replace(item, frame=b"", mask=b"", truth=b"")
     progress.close()
-    manifest = pd.DataFrame(rows.manifest, columns=MANIFEST_COLUMNS)
-    persons = same_persons(manifest["subject"].tolist(), rows.patients, set(rules.listed.values()), salt)
+    found = list(frames.values())
+    manifest = pd.DataFrame(map(_row, found, subjects), columns=MANIFEST_COLUMNS)
+    persons = same_persons(subjects, [frame.patient for frame in found], set(rules.listed.values()), salt)
     manifest["subject"] = manifest["subject"].replace(persons.same)
-    copies = duplicates(manifest, rows.pixels)
+    copies = duplicates(manifest)
+    remarks = [(frame.name, frame.remark) for frame in found if frame.remark]
     for group in copies:
-        first = str(manifest["frame"].iloc[group[0]])
-        rows.remarks += [(str(manifest["frame"].iloc[row]), f"the same pixels as {first}") for row in group[1:]]
+        remarks += [(found[row].name, f"the same pixels as {found[group[0]].name}") for row in group[1:]]
+    known = {source.name for source in layout.sources} | {frame.key for frame in found}
     return Inventory(
         reading=reading,
         layout=layout,
+        frames=found,
         manifest=manifest,
         quarantined=quarantined,
-        remarks=pd.DataFrame(rows.remarks, columns=REMARK_COLUMNS),
-        conflicts=conflicts(manifest, rows.sketches, copies),
+        remarks=pd.DataFrame(remarks, columns=["frame", "remark"]),
+        conflicts=conflicts(manifest, [frame.sketch for frame in found], copies),
         copies=copies,
-        levels=np.array(rows.levels, np.int64).reshape(-1, 2),
-        pixels=rows.pixels,
-        sources=rows.sources,
-        files=rows.files,
-        mask_values=rows.mask_values,
+        mask_values=mask_values,
         persons=persons,
-        unknown=rows.unknown,
-        unmatched=[layout.names(frame) for frame in rules.without_frame(rows.keys)],
+        unknown=unknown,
+        unmatched=[layout.names(frame) for frame in rules.without_frame(known)],
     )
 
 
+def _row(frame: Prepared, subject: str) -> tuple[object, ...]:
+    area = frame.mask_area
+    return frame.name, subject, "", *frame.size, area > 0, area, frame.digest, frame.pixels, frame.look
+
+
 def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
-    """Stop where the data set is not what its owner believes.
+    """Stop if the data set is not what its owner believes.
 
     Raises:
-        DatasetError: the masks do not tell where nerves are, or no frame, or too few of the images can be used.
+        DatasetError: the masks do not show where nerves are, or no frame or too few of the images can be used.
     """
     directory, bad = inventory.reading.directory, inventory.bad
     reasons = Counter(item.reason for item in bad).most_common(3)
     often = "; ".join(f"{reason} ({count})" for reason, count in reasons)
     if inventory.manifest.empty:
+        files = len(inventory.quarantined)
         raise DatasetError(
-            f"{directory}: no file of {len(inventory.quarantined):,} can be used"
+            f"{directory}: "
+            + (f"none of {counted(files, 'file')} can be used" if files else "the folder is empty")
             + (f": {often}" if often else "; expected frames S_N.tif with masks S_N_mask.tif, or images/ with masks/")
-            + f"; `nerveseg check {directory}` lists them"
+            + (f"; `nerveseg check {directory}` lists them" if files else "")
         )
     if inventory.unclear:
         raise DatasetError(f"{directory}: {inventory.unclear}")
-    share = len(bad) / (len(bad) + sum(map(len, inventory.files)))  # each frame of a loop counts
+    share = len(bad) / (len(bad) + sum(len(frame.files) for frame in inventory.frames))  # each frame of a loop counts
     if share > greatest_share:
         raise DatasetError(
             f"{directory}: {counted(len(bad), 'image')} ({share:.0%}) cannot be used, more than data.max_quarantined "
             f"({greatest_share:.0%}): {often}; `nerveseg check {directory}` lists them"
         )
-
-
-def left_out(files: Sequence[str], reason: str, remedy: str) -> list[Quarantined]:
-    """Files that nothing is wrong with by themselves."""
-    return [Quarantined(file, reason, remedy) for file in files]

@@ -1,4 +1,4 @@
-"""The account of a data set as `nerveseg check` tells it: to a person as text, to a machine as JSON."""
+"""The audit as `nerveseg check` prints it: text for people, JSON for programs."""
 
 from collections import Counter
 from typing import Any
@@ -10,12 +10,12 @@ from nerveseg.preprocessing.layouts import Quarantined, natural_key
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted, some
 
-SHOWN = 20  # files of each kind, and subjects, that the text names; JSON names all
-SIZES_SHOWN = 5  # of those that most frames have
+SHOWN = 20  # files of each kind, and subjects, in the text; JSON has all
+SIZES_SHOWN = 5  # the most frequent ones
 
 
 def summary(inventory: Inventory) -> dict[str, Any]:
-    """Everything that was found, in plain types."""
+    """Return everything that was found, in plain types."""
     manifest = inventory.manifest
     return {
         "directory": str(inventory.reading.directory),
@@ -26,7 +26,7 @@ def summary(inventory: Inventory) -> dict[str, Any]:
         "nerve_area": _area(manifest),
         "sizes": {f"{width}x{height}": int(count) for (height, width), count in _sizes(manifest)},
         "subjects": _subjects(manifest).reset_index(names="subject").to_dict("records"),
-        "quarantined": [_plain(item) for item in inventory.quarantined if not item.foreign],
+        "quarantined": [_plain(item) for item in inventory.bad],
         "foreign": [_plain(item) for item in inventory.quarantined if item.foreign],
         "remarks": inventory.remarks.to_dict("records"),
         "conflicts": inventory.conflicts.to_dict("records"),
@@ -36,7 +36,7 @@ def summary(inventory: Inventory) -> dict[str, Any]:
 
 
 def text(inventory: Inventory) -> str:
-    """The same for a terminal."""
+    """Return the same for a terminal."""
     manifest = inventory.manifest
     lines = [str(inventory)]
     if len(manifest):
@@ -57,11 +57,15 @@ def text(inventory: Inventory) -> str:
     lines += _files("cannot be used", inventory.bad)
     if foreign := [item for item in inventory.quarantined if item.foreign]:
         lines += _files("left out as neither frame nor mask", foreign)
+    if inventory.quarantined and inventory.layout.names.salt:
+        lines.append(
+            "names are digests, since paths of DICOM files may name patients; `nerveseg check --clear-names` shows them"
+        )
     return "\n".join(lines)
 
 
 def _subject_lines(subjects: pd.DataFrame, frames: set[str]) -> list[str]:
-    """A row for each of the subjects with most frames; a frame whose subject is not known has none."""
+    """Return a row for each of the subjects with most frames, without frames of no known subject."""
     known = subjects[~subjects.index.isin(frames)]
     if known.empty:
         return []
@@ -70,10 +74,10 @@ def _subject_lines(subjects: pd.DataFrame, frames: set[str]) -> list[str]:
     shown = most.assign(prevalence=most["prevalence"].map("{:.0%}".format))
     lines = ["", shown.rename(columns={"with_nerve": "with nerve"}).to_string()]
     if len(known) > SHOWN:
-        least, middle = int(known["frames"].min()), known["frames"].median()
+        least, middle, most_frames = known["frames"].quantile([0.0, 0.5, 1.0])
         lines.append(
-            f"and {counted(len(known) - SHOWN, 'subject')} more; all have {least:,} to {int(known['frames'].max()):,} frames, "
-            f"half of them at least {middle:g}; `nerveseg check --json` names all"
+            f"and {counted(len(known) - SHOWN, 'subject')} more; frames of a subject: {least:,g} to {most_frames:,g}, "
+            f"median {middle:,g}; `nerveseg check --json` names all"
         )
     return [*lines, ""]
 
@@ -97,7 +101,7 @@ def _sizes(manifest: pd.DataFrame) -> list[tuple[tuple[int, int], int]]:
 
 
 def _area(manifest: pd.DataFrame) -> float | None:
-    """Median share of the frame that a nerve covers, where there is one."""
+    """Return the median share of the frame that the nerve covers, over frames that show it."""
     with_nerve = manifest[manifest["has_nerve"].astype(bool)]
     shares = with_nerve["mask_area"] / (with_nerve["height"] * with_nerve["width"])
     return float(shares.median()) if len(shares) else None

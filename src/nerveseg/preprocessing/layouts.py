@@ -1,13 +1,13 @@
-"""A folder of files -> which file is a frame, which are its masks, and what is not used: files are not opened yet.
+"""A folder of files -> which file is a frame, which are its masks, and what is not used. No file is opened yet.
 
-What is recognised, alone or mixed, in one folder or in folders below it:
+These layouts are recognised, alone or mixed, in one folder or in folders below it:
 
     Kaggle's        S_N.tif beside S_N_mask.tif
     one folder      x.png beside x_mask.png, or beside x_mask_1.png, x_mask_2.png ... (their union)
     two folders     images/x.png and masks/x.png, or masks/x_mask.png; other usual names of the two folders count too
     DICOM           x.dcm (a frame or a loop) in the place of the frame, of the mask, or of both
 
-A frame's name is its path without suffix and without the folder `images`; in Kaggle's layout its stem alone.
+A frame's name is its path without suffix and without the folder `images`. In Kaggle's layout it is the stem alone.
 """
 
 import re
@@ -17,23 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
-from nerveseg.preprocessing.listing import Names, list_files, stem_of
+from nerveseg.preprocessing.listing import Names, Refused, listing_of, stem_of
 
 FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"})
 MASK_FOLDERS = frozenset({"masks", "mask", "labels", "label", "annotations", "annotation"})
-MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE)
-# Other usual names of masks; so is a frame called, too, so that such a file is taken for neither.
+MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE | re.DOTALL)
+# Other usual names of masks. Frames have such names, too, so such a file is taken for neither.
 LIKE_A_MASK = re.compile(
     r"(.+)[-_ .](?:masks?|seg|segmentation|labels?|annotation|gt)(?:[-_ ]?\d+)?"
-    r"|(?:masks?|seg|segmentation|labels?|annotation|gt)[-_ .](.+)", re.IGNORECASE,
+    r"|(?:masks?|seg|segmentation|labels?|annotation|gt)[-_ .](.+)", re.IGNORECASE | re.DOTALL,
 )  # fmt: skip
 KAGGLE_NAME = re.compile(r"\d+_\d+")
 DICOM, NONE = "DICOM", "no known"
+Pair = tuple[str, PurePath, list[PurePath]]  # the name of a frame, its file, and its masks
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of one frame or of a loop, with the files of its masks; `name` is unique in the data set."""
+    """A file of one frame or of a loop, with the files of its masks. `name` is unique in the data set."""
 
     name: str
     frame: Path
@@ -42,7 +43,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A file that is not used: why, and what its owner can do. `foreign`: it never claimed to be a frame or a mask."""
+    """A file that is not used, as reports call it: why, and what its owner can do.
+
+    `foreign`: it never claimed to be a frame or a mask.
+    """
 
     file: str
     reason: str
@@ -52,8 +56,8 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found: the sources in natural order, the files that are not used, the layout's name (`DICOM` where any
-    frame is one), and how reports call files.
+    """What was found: the layout's name (`DICOM` if any frame is one), the sources in natural order, the files that are
+    not used, and how reports call files.
     """
 
     name: str
@@ -64,8 +68,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Roles:
-    """Frames and masks by the key that belongs to both; `doubtful` files, by their names masks of frames beside them, with the
-    frame of each; `by_folder`: whether folders, not names, told most of them apart.
+    """Frames and masks by the key that belongs to both.
+
+    `doubtful` maps files that by their names may be masks to the frames beside them. `by_folder`: whether folders, not
+    names, told most masks from frames.
     """
 
     frames: defaultdict[str, list[PurePath]]
@@ -75,34 +81,39 @@ class Roles:
 
 
 def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layout:
-    """Sort the files of `directory`.
+    """Tell the frames of a data set's folder from their masks.
 
     Args:
         directory: the data set.
-        salt: gives the secret behind the names of files where DICOM is among them; None: names in clear.
+        salt: returns the secret behind the names of files if DICOM is among them; None: names in clear.
 
     Raises:
         DatasetError: the folder is missing.
     """
-    listing, names = list_files(directory, lambda dicom: Names(salt() if dicom and salt else None))
-    quarantined = [Quarantined(names(item.path), item.reason, item.remedy, item.foreign) for item in listing.refused]
+    listing = listing_of(directory)
+    names = Names(salt() if salt and listing.dicom else None)
+    refused = list(listing.refused)
+    images = _told_apart(listing.images, refused, names)
+    unusable = _frames_by_key([item.path for item in refused if not item.foreign] + listing.videos)
     for path in listing.videos:
         remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
-        quarantined.append(Quarantined(names(path), "a video", remedy, foreign=True))
-    roles = roles_of(_told_apart(listing.images, quarantined, names))
+        refused.append(Refused(path, "a video", remedy, foreign=True))
+    roles = roles_of(images)
     for path, frame in roles.doubtful.items():
         reason = f"by its name it might be a mask of {names(frame)}"
-        remedy = "if it is one, call it as that with _mask at the end, else give it another name"
-        quarantined.append(Quarantined(names(path), reason, remedy))
-    claimed = _keys([item.path for item in listing.refused if not item.foreign] + listing.videos)
-    sources = list(_paired(directory, roles.frames, roles.masks, claimed, quarantined, names))
-    sources = _named(directory, sources, quarantined, names)
-    kind = _kind(sources, by_folder=roles.by_folder)
-    return Layout(kind, sources, sorted(quarantined, key=lambda item: natural_key(item.file)), names)
+        remedy = "if it is one, give it that frame's name with _mask at the end, else another name"
+        refused.append(Refused(path, reason, remedy))
+    pairs = _named(list(_paired(roles, unusable, refused, names)), refused, names)
+    sources = [
+        Source(name, directory / frame, tuple(directory / mask for mask in masks)) for name, frame, masks in pairs
+    ]
+    quarantined = [Quarantined(names(item.path), item.reason, item.remedy, item.foreign) for item in refused]
+    quarantined.sort(key=lambda item: natural_key(item.file))
+    return Layout(_kind(sources, by_folder=roles.by_folder), sources, quarantined, names)
 
 
 def roles_of(images: Sequence[PurePath]) -> Roles:
-    """Tell frames from masks by their names, their folders, and what else is there."""
+    """Tell frames from masks by their names, their folders, and the files beside them."""
     frames, masks = defaultdict[str, list[PurePath]](list), defaultdict[str, list[PurePath]](list)
     by_folder = 0
     for path in images:
@@ -133,7 +144,7 @@ def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
 
 
 def _role(path: PurePath) -> tuple[bool, str, bool]:
-    """Whether an image is a mask, the key that it shares with its partner, and whether its folder told."""
+    """Return whether an image is a mask, the key that it shares with its partner, and whether its folder told."""
     folders = list(path.parent.parts)
     for place in reversed(range(len(folders))):
         if folders[place].casefold() in FRAME_FOLDERS | MASK_FOLDERS:
@@ -144,7 +155,7 @@ def _role(path: PurePath) -> tuple[bool, str, bool]:
 
 
 def _doubtful(frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]]) -> dict[PurePath, PurePath]:
-    """Take what may be the mask of a frame beside it, and has none of its own, out of the frames."""
+    """Remove from `frames` what has no mask of its own and may be the mask of a frame beside it, and return it."""
     found = {key: _frame_of(key) for key in frames if key not in masks}
     found = {key: other for key, other in found.items() if other != key and other in frames}
     doubtful = {path: frames[other][0] for key, other in found.items() for path in frames[key]}
@@ -154,75 +165,62 @@ def _doubtful(frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]
 
 
 def _frame_of(key: str) -> str:
-    """The key of the frame whose mask this is by its name; the key itself where it is called like none."""
+    """Return the key of the frame whose mask this may be by its name; else the key itself."""
     match = LIKE_A_MASK.fullmatch(PurePath(key).name)
     return str(PurePath(key).with_name(match[1] or match[2])) if match else key
 
 
-def _told_apart(images: list[PurePath], quarantined: list[Quarantined], names: Names) -> list[PurePath]:
-    """The images whose names differ in more than case: others are one file on macOS and Windows."""
+def _told_apart(images: list[PurePath], refused: list[Refused], names: Names) -> list[PurePath]:
+    """Return the images whose names differ in more than case. Others would be one file on macOS and Windows."""
     alike: dict[str, list[PurePath]] = defaultdict(list)
     for path in images:
         alike[str(path).casefold()].append(path)
     for group in alike.values():
         for one in group if len(group) > 1 else ():
             reason = f"its name differs from {', '.join(names(other) for other in group if other != one)} only in case"
-            quarantined.append(Quarantined(names(one), reason, "rename or remove one of them"))
+            refused.append(Refused(one, reason, "rename or remove one of them"))
     return [group[0] for group in alike.values() if len(group) == 1]
 
 
-def _keys(claimed: list[PurePath]) -> dict[str, PurePath]:
-    """Files that claim to be frames and are not used, by the key of their masks."""
-    found = [(_role(path), path) for path in claimed]
+def _frames_by_key(paths: list[PurePath]) -> dict[str, PurePath]:
+    found = [(_role(path), path) for path in paths]
     return {key: path for (is_mask, key, _), path in found if not is_mask}
 
 
-def _paired(
-    directory: Path, frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]], refused: dict[str, PurePath],
-    quarantined: list[Quarantined], names: Names,
-) -> Iterator[Source]:  # fmt: skip
+def _paired(roles: Roles, unusable: dict[str, PurePath], refused: list[Refused], names: Names) -> Iterator[Pair]:
+    """Yield the frames that have masks. `unusable` are the frames, by key, that were refused before."""
+    frames, masks = roles.frames, roles.masks
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         if len(frames[key]) > 1:
             for path in [*frames[key], *masks[key]]:
                 others = ", ".join(names(other) for other in frames[key] if other != path)
                 reason = f"{others} has the same name" if path in frames[key] else f"its frame stands twice ({others})"
-                quarantined.append(Quarantined(names(path), reason, "keep one of the frames"))
+                refused.append(Refused(path, reason, "keep one of the frames"))
         elif not masks[key]:
             path = frames[key][0]
             add = f"{stem_of(path)}_mask" if names.salt is None else "a file of the same name with _mask"
-            remedy = f"add {add} (all zero where no nerve is seen)"
-            quarantined.append(Quarantined(names(path), "its mask is missing", remedy))
+            refused.append(Refused(path, "its mask is missing", f"add {add} (all zero where no nerve is seen)"))
         elif not frames[key]:
-            frame = refused.get(key)
+            frame = unusable.get(key)
             for path in masks[key]:
                 reason = f"its partner {names(frame)} cannot be used" if frame else "its frame is missing"
                 remedy = f"mend {names(frame)}" if frame else "add the frame or remove the mask"
-                quarantined.append(Quarantined(names(path), reason, remedy))
+                refused.append(Refused(path, reason, remedy))
         else:
-            paths = sorted(masks[key], key=lambda path: natural_key(path.name))
-            yield Source(key, directory / frames[key][0], tuple(directory / path for path in paths))
+            yield key, frames[key][0], sorted(masks[key], key=lambda path: natural_key(path.name))
 
 
-def _named(directory: Path, sources: list[Source], quarantined: list[Quarantined], names: Names) -> list[Source]:
+def _named(pairs: list[Pair], refused: list[Refused], names: Names) -> list[Pair]:
     """Kaggle's names stand for themselves in any folder, and then must not repeat."""
-    if not all(KAGGLE_NAME.fullmatch(stem_of(source.frame)) for source in sources):
-        return sources
-    named: dict[str, Source] = {}
-    for source in sources:
-        stem = stem_of(source.frame)
-        if stem in named:
-            taken = names(named[stem].frame.relative_to(directory))
-            quarantined += [
-                Quarantined(
-                    names(path.relative_to(directory)),
-                    f"{taken} has the same name",
-                    "number the frames of a subject once",
-                )
-                for path in (source.frame, *source.masks)
-            ]
-        else:
-            named[stem] = Source(stem, source.frame, source.masks)
-    return sorted(named.values(), key=lambda source: natural_key(source.name))
+    if not all(KAGGLE_NAME.fullmatch(stem_of(frame)) for _, frame, _ in pairs):
+        return pairs
+    named: dict[str, Pair] = {}
+    for _, frame, masks in pairs:
+        first = named.setdefault(stem_of(frame), (stem_of(frame), frame, masks))[1]
+        if first != frame:
+            reason = f"{names(first)} has the same name"
+            refused += [Refused(path, reason, "number the frames of a subject once") for path in (frame, *masks)]
+    return sorted(named.values(), key=lambda pair: natural_key(pair[0]))
 
 
 def _kind(sources: list[Source], *, by_folder: bool) -> str:

@@ -1,10 +1,10 @@
-"""A folder -> the files in it that hold frames or masks, and why the others do not; of DICOM the header's start is read.
+"""A folder -> its files that hold frames or masks, and why the others do not. Only DICOM files are opened, for their header.
 
-`check`, `preprocess`, `predict` and `watch` choose their files here, so that no two of them disagree about what a frame is.
+`check`, `preprocess`, `predict` and `watch` all choose their files here, so that they agree on what a frame is.
 
-Reports call a file by its path below the folder. Where a DICOM file is among them, paths often tell who was examined
-(`DOE_JANE/4711.dcm`), in more spellings than a check could know, so that there reports call every file and frame by a
-keyed digest of its path: `Names`.
+Reports call a file by its path below the folder. Paths of DICOM files often name the patient (`DOE_JANE/4711.dcm`), in
+more ways than a check could recognise. If a folder holds DICOM, reports therefore call every file and frame by a keyed
+digest of its path: `Names`.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import hmac
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -23,18 +23,25 @@ from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.imaging.video import VIDEO_SUFFIXES
 
 SUBJECTS_FILE = "subjects.csv"
-# A link that leaves the folder may lead a data set of somebody else's to any file of this machine. Links into a cache that
-# names files by their content are how DVC (of today, and before version 3) and git-annex keep a data set.
+LIKE_SUBJECTS_FILE = re.compile(r"subjects?(\.\w+)+", re.IGNORECASE)
+UNREAD_SUBJECTS = "a table of subjects that is not read"
+# Frames in these are copies, previews or deleted.
+SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+)
+# A link that leaves the folder could expose any file of this machine. Caches that name files by their content are safe:
+# DVC (of today, and before version 3) and git-annex link a data set into them.
 CACHES = re.compile(r"/(files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}$|/\.git/annex/objects/")
 KNOWN_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES | VIDEO_SUFFIXES
 IMAGE, DICOM, VIDEO, IMAGELESS = "image", "DICOM", "video", "imageless"
 ALSO_IMAGES = frozenset({"Enhanced US Volume Storage", "Segmentation Storage", "Parametric Map Storage"})
+NO_TEXT = re.compile("[\ud800-\udfff]")  # how Python shows bytes in a name that are no UTF-8
 EXPECTED = "TIFF, PNG, JPEG, BMP, DICOM or a video"
 
 
 @dataclass(frozen=True)
 class Names:
-    """How reports call what is at a path below the data set's folder: by that path or, with a secret, by a digest."""
+    """How reports call a file or frame: by its path below the data set's folder or, with a secret, by a digest."""
 
     salt: bytes | None = field(default=None, repr=False)
 
@@ -48,7 +55,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that cannot be a frame or a mask; `foreign`: it never claimed to be one."""
+    """A file that is not used: why, and what its owner can do. `foreign`: it never claimed to be a frame or a mask."""
 
     path: PurePath
     reason: str
@@ -58,9 +65,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Listing:
-    """Paths relative to the folder: of frames and masks, of videos, and what is neither; `dicom`: whether a DICOM file is
-    anywhere in it.
-    """
+    """Paths below the folder: frames and masks, videos, and what is neither. `dicom`: whether any file is DICOM."""
 
     images: list[PurePath]
     videos: list[PurePath]
@@ -68,47 +73,45 @@ class Listing:
     dicom: bool
 
 
-def list_files(directory: Path, names_for: Callable[[bool], Names]) -> tuple[Listing, Names]:
-    """Look at the files of `directory`.
-
-    Args:
-        directory: the data set.
-        names_for: says how reports call files, given whether DICOM files are among them.
+def listing_of(directory: Path) -> Listing:
+    """Sort the files of a data set's folder.
 
     Raises:
         DatasetError: the folder is missing or may not be entered.
     """
+    shown = repr(str(directory)) if str(directory) != str(directory).strip() else directory
     try:
         found = directory.is_dir()
     except OSError as error:
         raise DatasetError(
-            f"{directory} cannot be entered ({error.strerror}); check the permissions above it"
+            f"{shown} cannot be entered ({error.strerror}); check the path and the permissions of the folders above it"
         ) from None
     if not found:
         raise DatasetError(
-            f"{directory} is not a folder; put frames there as S_N.tif with S_N_mask.tif (subject S, frame N), "
+            f"{shown} is not a folder; put frames there as S_N.tif with S_N_mask.tif (subject S, frame N), "
             "or set data.dir in params.yaml to where they are"
         )
     refused: list[Refused] = []
-    paths = sorted(
-        path for path in _files(directory, refused) if path != PurePath(SUBJECTS_FILE) and path.name != RECORD
-    )
-    kinds = {path: kind_of(directory / path) for path in paths}
-    dicom = not {DICOM, IMAGELESS}.isdisjoint(kinds.values())
+    paths = sorted(_files(directory, refused))
+    kinds = {path: kind_of(directory / path) for path in paths if path.name != RECORD}
+    subjects = kinds.pop(PurePath(SUBJECTS_FILE), None)
     root, records = directory.resolve(), Records()
     fit: dict[str, list[PurePath]] = {IMAGE: [], DICOM: [], VIDEO: []}
-    for path in paths:
-        if refusal := refusal_of(directory / path, path, kinds[path], records) or unfit_link(
-            directory / path, path, root
-        ):
+    for path, kind in kinds.items():
+        place = directory / path
+        if refusal := refusal_of(place, path, kind, records) or unfit_link(place, path, root):
+            if subjects is None and refusal == no_image(path) and LIKE_SUBJECTS_FILE.fullmatch(path.name):
+                remedy = f"save it as CSV in the data set's folder, as {SUBJECTS_FILE}"
+                refusal = Refused(path, UNREAD_SUBJECTS, remedy, foreign=True)
             refused.append(refusal)
         else:
-            fit[kinds[path]].append(path)
-    return Listing(sorted(fit[IMAGE] + fit[DICOM]), fit[VIDEO], refused, dicom), names_for(dicom)
+            fit[kind].append(path)
+    dicom = not {DICOM, IMAGELESS}.isdisjoint(kinds.values())
+    return Listing(sorted(fit[IMAGE] + fit[DICOM]), fit[VIDEO], refused, dicom)
 
 
 def suffix_of(path: PurePath) -> str:
-    """The suffix of a kind of file that is read, else ''; the last number of `1.2.840.1.5` is none."""
+    """Return the suffix if it is that of a format we read, else ''; the last number of `1.2.840.1.5` is none."""
     return path.suffix if path.suffix.lower() in KNOWN_SUFFIXES else ""
 
 
@@ -117,7 +120,7 @@ def stem_of(path: PurePath) -> str:
 
 
 def _files(directory: Path, refused: list[Refused]) -> Iterator[PurePath]:
-    """Paths of files below `directory`; folders that are not entered are refused."""
+    """Yield the paths of files below `directory`; folders that are not entered go to `refused`."""
 
     def unreadable(error: OSError) -> None:
         place = PurePath(os.path.relpath(error.filename, directory))
@@ -126,16 +129,24 @@ def _files(directory: Path, refused: list[Refused]) -> Iterator[PurePath]:
     for folder, below, files in os.walk(directory, onerror=unreadable):
         for name in sorted(below):
             path = PurePath(os.path.relpath(folder, directory), name)
-            if name.startswith(".") or os.path.islink(Path(folder, name)):  # noqa: PTH114 - Path's raises where os's says no
+            if reason := _why_not_entered(Path(folder, name)):
                 below.remove(name)
-                what = "a hidden folder" if name.startswith(".") else "a link to a folder, which is not followed"
-                refused.append(Refused(path, what, "copy what belongs to the data set", foreign=True))
+                refused.append(Refused(path, reason, "if it holds frames, copy them into another folder", foreign=True))
         yield from (PurePath(os.path.relpath(folder, directory), name) for name in files)
 
 
+def _why_not_entered(folder: Path) -> str:
+    if folder.name.startswith("."):
+        return "a hidden folder"
+    if folder.name.casefold() in SYSTEM_FOLDERS:
+        return "a folder of the operating system"
+    return "a link to a folder, which is not followed" if os.path.islink(folder) else ""  # noqa: PTH114 - Path's raises
+
+
 def kind_of(path: Path) -> str:
-    """`IMAGE`, `VIDEO`, `DICOM`, `IMAGELESS` for DICOM without an image, or, for all else, ''; by its name, and where that
-    says nothing by its first bytes.
+    """Return `IMAGE`, `VIDEO`, `DICOM`, `IMAGELESS` (DICOM without an image) or ''.
+
+    The suffix decides. If it says nothing, the first bytes do.
     """
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
@@ -148,8 +159,8 @@ def kind_of(path: Path) -> str:
 
 
 def _holds_image(path: Path) -> bool:
-    """Whether a DICOM file is one of images, by its SOP class (PS3.4, annex B), or, where that is nobody's standard, by
-    whether it has rows of pixels. What cannot be read counts as one: its reader says what is wrong with it.
+    """Tell by its SOP class (PS3.4, annex B) whether a DICOM file holds an image; if the class is no standard one, by
+    whether it has rows of pixels. An unreadable file counts as an image: its reader explains what is wrong with it.
     """
     import pydicom
 
@@ -166,23 +177,27 @@ def _holds_image(path: Path) -> bool:
 
 
 def refusal_of(place: Path, path: PurePath, kind: str, records: Records) -> Refused | None:
-    """Why a file cannot be a frame or a mask, whatever is in it.
+    """Return why a file cannot be a frame or a mask, whatever it holds.
 
     Args:
         place: where it is.
         path: how to call it.
-        kind: of the file (`kind_of`).
-        records: of what `predict` wrote.
+        kind: from `kind_of`.
+        records: of the files that `predict` wrote.
     """
-    if not is_text(path):
+    if NO_TEXT.search(str(path)):
         return Refused(
             path, "its name is no text in UTF-8", "rename it: DVC stops at such a name, whatever the file holds"
         )
     if path.name.startswith("."):
-        return Refused(path, "a hidden file", "if it should be a frame, export it as one of these", foreign=True)
+        return Refused(path, "a hidden file", "if it is a frame, rename it without the dot", foreign=True)
     if records.name(place):
         remedy = f"nothing, unless it should count as an annotation: then remove {RECORD} beside it"
         return Refused(path, "written by nerveseg predict", remedy, foreign=True)
+    if path.suffix == ".dvc":
+        pulled = place.with_suffix("").exists()
+        reason = "DVC's record of what is beside it" if pulled else "DVC's record of what is not here"
+        return Refused(path, reason, "nothing" if pulled else "run `dvc pull`", foreign=pulled)
     if kind == IMAGELESS:
         return Refused(path, "a DICOM file without an image", "if it should be a frame, export it again", foreign=True)
     return None if kind else no_image(path)
@@ -193,17 +208,8 @@ def no_image(path: PurePath) -> Refused:
     return Refused(path, reason, "if it should be a frame, export it as one of these", foreign=True)
 
 
-def is_text(path: PurePath) -> bool:
-    """Whether a name can be written as UTF-8; others are bytes that Linux allows and that DVC cannot track."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def unfit_link(place: Path, path: PurePath, root: Path) -> Refused | None:
-    """Why a file is not to be opened where it is a link: one out of the data set, but for those into a cache, or to nothing."""
+    """Return why a link must not be opened: it leads to nothing, or out of the data set into no known cache."""
     try:
         if place.is_symlink():
             target = place.resolve(strict=True)

@@ -1,8 +1,8 @@
 """Frames that are equal, or nearly: copies under two names, and labels that contradict each other.
 
-Sketches (`nerveseg.preprocessing.sketches`) are compared by normalised correlation: on frames of the 2016 challenge pairs above
-0.97 are the same plane to the eye. Near twins of a subject contradict each other where one shows a nerve
-and the other none, or where their masks hardly overlap.
+Sketches (`nerveseg.preprocessing.sketches`) are compared by normalised correlation: of the 2016 challenge's frames, pairs above
+0.97 show the same plane to the eye. Such near twins contradict each other if only one shows a nerve, or if their masks hardly
+overlap.
 """
 
 from collections.abc import Sequence
@@ -20,27 +20,27 @@ ROWS_AT_ONCE = 512
 CONFLICT_COLUMNS = ["subject", "frame", "other", "similarity", "dice", "reason"]
 
 
-def duplicates(manifest: pd.DataFrame, pixels: Sequence[str]) -> list[list[int]]:
-    """Groups of at least two rows of the manifest whose frames have the same pixels, by the digests of those."""
-    groups = manifest.groupby(np.asarray(pixels), sort=False).indices.values()
+def duplicates(manifest: pd.DataFrame) -> list[list[int]]:
+    """Return groups of at least two rows whose frames have equal `pixels`, a digest."""
+    groups = manifest.groupby("pixels", sort=False).indices.values()
     return sorted(sorted(int(row) for row in rows) for rows in groups if len(rows) > 1)
 
 
 def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes], copies: Sequence[Sequence[int]] = ()) -> pd.DataFrame:
-    """Pairs of near twins of one subject, or of copies in any, whose labels contradict each other.
+    """Return pairs whose labels contradict each other: near twins of one subject, or copies under any.
 
     Args:
         manifest: a row for each frame, with `frame` and `subject`.
         sketches: of the same frames.
-        copies: groups of rows with the same pixels.
+        copies: groups of rows with equal pixels.
 
     Returns:
-        Columns `CONFLICT_COLUMNS`, in the order of the frames, then of the copies; `subject` is that of `frame`. Where one
-        frame of a pair has no nerve, it is `frame`.
+        Columns `CONFLICT_COLUMNS`, in the order of the frames, then of the copies. `subject` is that of `frame`. If one frame of
+        a pair has no nerve, it is `frame`.
     """
     across = [rows for rows in copies if len(set(manifest["subject"].iloc[list(rows)])) > 1]
     groups = [*manifest.groupby("subject", sort=False).indices.values(), *map(np.asarray, across)]
-    with threadpool_limits(1, user_api="blas"):  # so small products cost more to share than to compute
+    with threadpool_limits(1, user_api="blas"):  # products this small take longer to share than to compute
         found = [
             pair
             for rows in groups
@@ -52,7 +52,6 @@ def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes], copies: Sequenc
 
 
 def _within(names: NDArray[np.object_], sketches: list[bytes]) -> list[dict[str, object]]:
-    """The contradictions among the frames of one subject."""
     count = BLOCKS[0] * BLOCKS[1]
     means = np.stack([np.frombuffer(sketch[:count], np.uint8) for sketch in sketches]).astype(np.float32)
     means -= means.mean(axis=1, keepdims=True)
@@ -79,10 +78,5 @@ def _pair(
     if areas[other] == 0:
         one, other = other, one
     reason = "a nerve in one of them only" if areas[one] == 0 else "masks that hardly overlap"
-    return {
-        "frame": names[one],
-        "other": names[other],
-        "similarity": round(similarity, 4),
-        "dice": round(dice, 4),
-        "reason": reason,
-    }
+    values = (names[one], names[other], round(similarity, 4), round(dice, 4), reason)
+    return dict(zip(CONFLICT_COLUMNS[1:], values, strict=True))

@@ -1,8 +1,8 @@
 """From a folder of files to records: read and check every frame once, split the subjects, pack.
 
-Memory stays flat as the data grows: frames are read in processes, letterboxed there and written to one file on the way;
-what is kept of each is a row of the manifest and a sketch of 1.2 kB. When all have been seen and the subjects are split,
-that file is dealt to the shards. Only the frames of test are read a second time, for the originals in their records.
+Memory stays flat as the data grows. Processes read and letterbox the frames, which go straight to one file; in memory each leaves
+a row of the manifest and a sketch of 1.2 kB. Once the subjects are split, that file is dealt to the shards. Only test frames
+are read a second time, for the originals in their records.
 """
 
 import hashlib
@@ -26,24 +26,24 @@ from nerveseg.files.checked_folder import list_files
 from nerveseg.imaging.frame_files import read_frames
 from nerveseg.imaging.simulated import is_simulated
 from nerveseg.params.data import DataParams, PreprocessParams, SplitParams
-from nerveseg.preprocessing.audit import Inventory, left_out, refuse_too_many, take_inventory
-from nerveseg.preprocessing.sources import hash_of
+from nerveseg.preprocessing.annotated_frames import hash_of
+from nerveseg.preprocessing.audit import Inventory, refuse_too_many, take_inventory
+from nerveseg.preprocessing.layouts import Quarantined
+from nerveseg.preprocessing.prepared_frames import Prepared
 from nerveseg.preprocessing.splits import SPLITS, split_subjects
-from nerveseg.preprocessing.worker import Prepared
 
 SPOOL = ".frames.tfrecord"
-KEPT_FIRST = {"test": 0, "val": 1, "train": 2}  # of the copies of a frame, those in this part of the split
+KEPT_FIRST = {"test": 0, "val": 1, "train": 2}  # which copies of a frame stay if they are in several parts of the split
 
 
 def prepare_dataset(
     output: Path, data: DataParams, split: SplitParams, preprocess: PreprocessParams, seed: int, home: Path,
     workers: int | None = None,
 ) -> tuple[Inventory, DatasetInfo]:  # fmt: skip
-    """Write the shards `train-*`, `val-*` and `test-*`, `dataset.json`, the tables and their list of the folder `data.dir`
-    into `output`.
+    """Write shards, `dataset.json`, tables and the list of files into `output`, from the frames in `data.dir`.
 
     Returns:
-        The account of the data set, its subjects assigned to splits, and what `dataset.json` says.
+        The inventory, its subjects assigned to splits, and the content of `dataset.json`.
 
     Raises:
         DatasetError: too much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
@@ -64,7 +64,7 @@ def prepare_dataset(
 
 
 def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_conflicts: bool) -> Inventory:
-    """Give each subject its split; rows that must not be used there are left without one, and quarantined.
+    """Give each subject its split; quarantine the rows that must not be used there, which get none.
 
     Raises:
         DatasetError: there are too few subjects, or a part of the split shows no nerve.
@@ -94,7 +94,7 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
                 dropped.setdefault(row, (reason, "label one of them again, or set data.drop_conflicts to false"))
     quarantined = list(inventory.quarantined)
     for row, (reason, remedy) in sorted(dropped.items()):
-        quarantined += left_out(inventory.files[row], reason, remedy)
+        quarantined += [Quarantined(file, reason, remedy) for file in inventory.frames[row].files]
     manifest.loc[list(dropped), "split"] = ""
     for part in SPLITS:
         if not manifest.loc[manifest["split"] == part, "has_nerve"].any():
@@ -128,10 +128,11 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
             records = _with_originals(records, rows, inventory)
         paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
         counts[part] = write_records(paths, tqdm(records, total=len(rows), desc=f"packing {part}", unit="frame"))
-    mean, std = _grey_levels(inventory.levels[parts == "train"], params.height * params.width)
+    levels = np.array([frame.levels for frame in inventory.frames], np.int64)
+    mean, std = _grey_levels(levels[parts == "train"], params.height * params.width)
     digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
     source = str(inventory.reading.directory)
-    used = [inventory.sources[row] for row in np.flatnonzero(parts != "")]
+    used = [frame.source for frame, part in zip(inventory.frames, parts, strict=True) if part]
     found = {source.name: source.frame for source in inventory.layout.sources}
     simulated = {name for name in set(used) if is_simulated(found[name])}
     info = DatasetInfo(
@@ -148,7 +149,7 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
 
 
 class _Spool:
-    """Records in one file, in the order of the manifest, until their split is known; the file goes with the context."""
+    """Records in one file, in the order of the manifest, until their split is known; removed at the end of the context."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -173,10 +174,10 @@ class _Spool:
 
 
 def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory: Inventory) -> Iterator[bytes]:
-    """The records of test with their frames as they were read, which must still be the same. They are read in this
-    process: to send a frame from another takes as long.
+    """Add to the records of test their frames as they were read, which must not have changed. They are read in this
+    process: sending a frame from another takes as long.
     """
-    wanted = {inventory.sources[row] for row in rows}
+    wanted = {inventory.frames[row].source for row in rows}
     frames = (
         (hash_of(frame).hexdigest(), frame)
         for source in inventory.layout.sources
@@ -184,14 +185,15 @@ def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory:
         for frame in read_frames(source.frame, inventory.reading.grey_range)[0]
     )
     for record, row in zip(records, rows, strict=True):
-        frame = next((frame for digest, frame in frames if digest == inventory.pixels[row]), None)
+        expected = inventory.frames[row]
+        frame = next((frame for digest, frame in frames if digest == expected.pixels), None)
         if frame is None:
-            raise DatasetError(f"{inventory.files[row][0]} changed while it was being read; run preprocess again")
+            raise DatasetError(f"{expected.files[0]} changed while it was being read; run preprocess again")
         yield with_values(record, original=frame.tobytes())
 
 
 def _grey_levels(sums: NDArray[np.int64], pixels: int) -> tuple[float, float]:
-    """Mean and standard deviation over frames of `pixels` pixels each, from exact integer sums."""
+    """Return mean and standard deviation over frames of `pixels` pixels each, from exact integer sums."""
     count = len(sums) * pixels
     mean, square = int(sums[:, 0].sum()) / count, int(sums[:, 1].sum()) / count
     return mean, max(1.0, (square - mean**2) ** 0.5)

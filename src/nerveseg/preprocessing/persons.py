@@ -1,43 +1,57 @@
 """One person under several names: which subjects of a data set share an identity.
 
-A patient's number may come with its issuer in one file and without in another, stand in `subjects.csv` or in a file's
-name beside DICOM files that say it, or be missing where name and date of birth are given. Subjects that share such an
-identity are one. What the owner wrote wins: an identity under several subjects of `subjects.csv` joins nobody. Equal
-names and dates of birth under several numbers join nobody either, since anonymised files often share them; they are told.
+A patient's number may come with its issuer in one file and without in another. It may stand in `subjects.csv` or in a
+file's name beside DICOM files that hold it. Where it is missing, name and date of birth may be given. Subjects that share
+such an identity are one. The owner has the last word: an identity under several subjects of `subjects.csv` joins none of
+them. Equal names and dates of birth under several numbers join nobody, since anonymised files often share them. The
+audit warns of both.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nerveseg.imaging.dicom import Patient, keyed_subject
+from nerveseg.text.wording import counted
+
+Groups = dict[str, dict[str, None]]  # the subjects of each identity, in their order
 
 
 @dataclass(frozen=True)
 class Persons:
-    """`same` says for each subject that was joined with another under which name it counts now; `alike` are groups of
-    patients of one name and date of birth under several numbers.
+    """`same` maps each subject that was joined with another to the name under which it counts. `alike` are groups of patients
+    with one name and date of birth under several numbers, `parted` groups of subjects of `subjects.csv` with one identity.
     """
 
     same: dict[str, str]
     alike: list[list[str]]
+    parted: list[list[str]]
 
     @property
     def warnings(self) -> list[str]:
-        told = []
+        warnings = []
         if self.same:
             pairs = ", ".join(f"{name} as {kept}" for name, kept in list(self.same.items())[:3])
-            told.append(
-                f"{len(self.same):,} subjects share the identity of another one and count as that ({pairs}); to part them, give "
-                "their frames subjects of their own in subjects.csv"
+            does = (
+                "shares the identity of another one and counts"
+                if len(self.same) == 1
+                else "share the identity of another one and count"
+            )
+            warnings.append(
+                f"{counted(len(self.same), 'subject')} {does} as that ({pairs}); to part them, give their frames subjects "
+                "of their own in subjects.csv"
             )
         if self.alike:
-            told.append(
-                f"one name and date of birth stands under several patients' numbers ({' and '.join(self.alike[0][:3])}"
-                + (f", and {len(self.alike) - 1:,} more such groups" if self.alike[1:] else "")
-                + "): where they are one person, give them one subject in subjects.csv"
+            warnings.append(
+                f"one name and date of birth stands under several patients' numbers ({_shown(self.alike)}): if they are "
+                "one person, give them one subject in subjects.csv"
             )
-        return told
+        if self.parted:
+            warnings.append(
+                f"one patient stands under several subjects of subjects.csv ({_shown(self.parted)}), which count as "
+                "different people: if they are one person, give them one subject there"
+            )
+        return warnings
 
 
 def same_persons(
@@ -47,36 +61,45 @@ def same_persons(
 
     Args:
         subjects: of each frame.
-        patients: whom its file names, None where it names nobody.
-        listed: the subjects that stand in `subjects.csv`.
+        patients: whom its file names; None if it names nobody.
+        listed: the subjects in `subjects.csv`.
         salt: the secret behind the digests.
     """
     if not any(patients):
-        return Persons({}, [])
-    sharing: dict[str, dict[str, None]] = defaultdict(dict)  # the subjects of each identity, in their order
-    numbers: dict[str, dict[str, None]] = defaultdict(dict)  # of each number, whoever gave it
-    bearers: dict[str, dict[str, None]] = defaultdict(dict)  # those of each name with a date of birth
-    for subject, patient in dict.fromkeys(zip(subjects, patients, strict=True)):
-        for identity in _identities(subject, patient, salt):
-            sharing[identity][subject] = None
-        if patient and patient.number:
-            numbers[patient.number][subject] = None
-        if patient and patient.person:
-            bearers[patient.person][subject] = None
+        return Persons({}, [], [])
+    cases = dict.fromkeys(zip(subjects, patients, strict=True))
+    sharing = _groups((identity, who) for who, patient in cases for identity in _identities(who, patient, salt))
+    numbers = _groups((patient.number, who) for who, patient in cases if patient)  # of each number, whoever issued it
+    bearers = _groups((patient.person, who) for who, patient in cases if patient)  # of each name with a date of birth
     kept = {subject: subject for subject in dict.fromkeys(subjects)}
-    for (
-        identity,
-        of_one,
-    ) in sharing.items():  # two numbers of two issuers are one only where a third file names no issuer
-        _join(kept, of_one | numbers.get(identity, {}), listed)
-    numbered = {subject for subject, patient in zip(subjects, patients, strict=True) if patient and patient.number}
+    parted: dict[tuple[str, ...], None] = {}
+    for identity, of_one in sharing.items():
+        # Two numbers of two issuers are one only if a third file names no issuer.
+        if several := _join(kept, of_one | numbers.get(identity, {}), listed):
+            parted[tuple(several)] = None
+    numbered = {subject for subject, patient in cases if patient and patient.number}
     alike = []
     for of_one in bearers.values():
         if len({_root(kept, subject) for subject in of_one if subject in numbered}) < 2:
             _join(kept, of_one, listed)
         elif len({_root(kept, subject) for subject in of_one if subject not in listed}) > 1:
             alike.append(list(dict.fromkeys(_root(kept, subject) for subject in of_one)))
-    return Persons({name: root for name in kept if (root := _root(kept, name)) != name}, alike)
+    same = {name: root for name in kept if (root := _root(kept, name)) != name}
+    return Persons(same, alike, [list(group) for group in parted])
+
+
+def _groups(found: Iterable[tuple[str, str]]) -> Groups:
+    """Collect the subjects of each identity that is known."""
+    groups: Groups = defaultdict(dict)
+    for identity, subject in found:
+        if identity:
+            groups[identity][subject] = None
+    return groups
+
+
+def _shown(groups: list[list[str]]) -> str:
+    more = f", and {len(groups) - 1:,} more such groups" if groups[1:] else ""
+    return " and ".join(groups[0][:3]) + more
 
 
 def _identities(subject: str, patient: Patient | None, salt: bytes) -> Iterator[str]:
@@ -86,13 +109,14 @@ def _identities(subject: str, patient: Patient | None, salt: bytes) -> Iterator[
         yield patient.subject
 
 
-def _join(kept: dict[str, str], subjects: Collection[str], listed: Collection[str]) -> None:
+def _join(kept: dict[str, str], subjects: Collection[str], listed: Collection[str]) -> list[str]:
+    """Join the subjects, or return those of `subjects.csv` if there are several."""
     roots = dict.fromkeys(_root(kept, subject) for subject in subjects)
     named = [root for root in roots if root in listed]
     if len(named) > 1:
-        return
-    first = named[0] if named else next(iter(roots))
-    kept.update(dict.fromkeys(roots, first))
+        return named
+    kept.update(dict.fromkeys(roots, named[0] if named else next(iter(roots))))
+    return []
 
 
 def _root(kept: dict[str, str], subject: str) -> str:

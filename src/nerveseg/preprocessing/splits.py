@@ -19,6 +19,7 @@ from nerveseg.params.data import SplitParams
 from nerveseg.preprocessing.layouts import natural_key
 
 SPLITS = ("train", "val", "test")
+LEAST_SUBJECTS = len(SPLITS)
 Group = tuple[str, ...]  # subjects that must not be parted
 
 

@@ -1,6 +1,6 @@
-"""What one process does with one source: load it, check it, and make of each frame all that the pipeline needs of it.
+"""What one process does with one source: load and check it, and compute from each frame all that the pipeline needs.
 
-A worker imports this module before its first frame, so that neither it nor what it imports may load TensorFlow or pandas.
+Workers import this module before their first frame, so neither it nor its imports may load TensorFlow or pandas.
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,20 @@ from nerveseg.imaging.dicom import Patient
 from nerveseg.imaging.frame_files import extremes
 from nerveseg.imaging.grey_range import Extremes
 from nerveseg.imaging.mask_values import Value
+from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, Reading, load
 from nerveseg.preprocessing.layouts import Quarantined, Source
 from nerveseg.preprocessing.sketches import look, sketch
-from nerveseg.preprocessing.sources import AnnotatedFrame, Reading, load
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One usable frame.
+    """One usable frame; what it shares with `AnnotatedFrame` is explained there.
 
-    `key` and `source` are its name and its source's in the data set, which no output may show; `name` is the one that may
-    be shown, `files` are those it came from, likewise. `frame` and `mask` are
-    letterboxed, uint8 (H, W) of the network's input, as bytes, which travel faster than arrays; `truth` is the mask as
-    it was drawn, packed;
-    `size` (height, width) and `mask_area`, in pixels, are those of the file, and `spacing` is that of `AnnotatedFrame`. `pixels` and `digest` are SHA-256 of the
-    frame and of frame and mask, `areas` that of `AnnotatedFrame`, `levels` the sum of the letterboxed grey levels and of their squares; `sketch` and
-    `look` are those of `nerveseg.preprocessing.sketches`.
+    `source` is the source's name, which like `key` no output may show. `size` (height, width) and `mask_area` are in pixels of
+    the file. `pixels` and `digest` are SHA-256 of the frame, and of frame and mask. `frame` and `mask` are letterboxed, uint8 (H, W)
+    of the network's input; `truth` is the mask at its own size, packed. They are bytes, which travel between processes
+    faster than arrays. `sketch` and `look` are from `nerveseg.preprocessing.sketches`, `levels` are the sum of the letterboxed
+    grey levels and of their squares.
     """
 
     key: str
@@ -53,12 +51,12 @@ class Prepared:
 
 
 def extremes_of(source: Source) -> list[Extremes]:
-    """What the frames of a source add to the decision on black and white, before any is prepared."""
+    """Return the grey levels that decide on black and white, before any frame is prepared."""
     return extremes(source.frame)
 
 
 def prepare(source: Source, reading: Reading, target: Size) -> list[list[Prepared | Quarantined]]:
-    """One list for the source: its frames, ready to be packed for an input of size `target`, and what cannot be used."""
+    """Return one list for the source: its frames for an input of size `target`, and the files that cannot be used."""
     loaded = load(source, reading)
     return [[item if isinstance(item, Quarantined) else _prepared(item, source.name, target) for item in loaded]]
 

@@ -3,15 +3,15 @@ import sys
 import numpy as np
 
 from nerveseg.dataset.mask_encoding import unpack_mask
+from nerveseg.preprocessing.annotated_frames import Reading
 from nerveseg.preprocessing.layouts import Source
-from nerveseg.preprocessing.sources import Reading
-from nerveseg.preprocessing.worker import prepare
+from nerveseg.preprocessing.prepared_frames import prepare
 from odd_files import SIZE, blob, encoded, picture
 from processes import run
 
 
 def test_a_worker_loads_neither_tensorflow_nor_pandas():
-    code = "import sys, nerveseg.preprocessing.worker; print(sorted({'tensorflow', 'pandas', 'pydantic'} & set(sys.modules)))"
+    code = "import sys, nerveseg.preprocessing.prepared_frames; print(sorted({'tensorflow', 'pandas', 'pydantic'} & set(sys.modules)))"
     assert run(sys.executable, "-c", code) == "[]"
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, Reading, load
 from nerveseg.preprocessing.layouts import Quarantined, Source
 from nerveseg.preprocessing.listing import Names
-from nerveseg.preprocessing.sources import AnnotatedFrame, Reading, load
 from odd_files import blob, dicom, encoded, paged, picture
 
 LOOP = np.stack([picture(seed) for seed in range(3)])
