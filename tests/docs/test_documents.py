@@ -210,7 +210,7 @@ def rows_of(heading: str) -> list[list[str]]:
     return rows[2:]
 
 
-LAYERS = ("The ground", "What stages do", "What looks on")
+LAYERS = ("Foundations", "Stage libraries", "Observers")
 
 
 def test_the_architecture_page_names_every_package_with_the_stages_that_a_change_runs_again():
