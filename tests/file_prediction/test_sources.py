@@ -237,7 +237,10 @@ def test_a_frame_whose_predictions_cannot_be_written_is_told_and_the_others_go_o
     (root / f"{long}.png").write_bytes(FRAME)
     assert predict(root, "--out", tmp_path / "out", model=model) == 1
     told = capsys.readouterr()
-    assert "wide.tif: claims 70000x1 pixels, expected at most 65,535 a side; export it" in told.err
+    assert (
+        "wide.tif: claims 70000x1 pixels, expected at most 67,108,864 in all and 65,535 on a side; export it"
+        in told.err
+    )
     assert f"{long}.png: the names of its predictions are too long; shorten its name" in told.err
     assert "2 frames segmented" in told.out
     assert list(read_csv(tmp_path / "out" / "predictions.csv")["file"]) == [str(root / "a.png"), str(root / "z.png")]

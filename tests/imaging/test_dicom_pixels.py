@@ -90,3 +90,11 @@ def test_damaged_pixels_are_told(tmp_path):
     path.write_bytes(compressed(dicom(GREY), JPEGBaseline8Bit, [b"\xff\xd8 no picture"] * 2))
     with pytest.raises(BadFileError, match="its pixels cannot be decoded"):
         read_frames(path)
+
+
+@pytest.mark.parametrize("high", [5, 9])
+def test_a_highest_bit_beyond_those_that_are_stored_is_refused(tmp_path, high):
+    path = tmp_path / "frame.dcm"
+    path.write_bytes(dicom(GREY, HighBit=high))
+    with pytest.raises(BadFileError, match="its pixels cannot be decoded"):
+        read_frames(path)

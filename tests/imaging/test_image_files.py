@@ -12,7 +12,8 @@ from PIL import Image
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.frame_files import read_frame, read_frames
-from nerveseg.imaging.image_files import ORIENTATION, pages
+from nerveseg.imaging.image_files import pages
+from nerveseg.imaging.page import ORIENTATION
 
 FRAME = np.random.default_rng(0).integers(0, 256, (37, 53)).astype(np.uint8)
 

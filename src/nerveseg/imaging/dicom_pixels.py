@@ -107,6 +107,8 @@ def _by_pydicom(path: Path, found: "pydicom.Dataset", header: Header) -> NDArray
             found.pixel_array_options(correct_unused_bits=False)
             pixels = found.pixel_array
             lowest, above = high + 1 - header.bits, 8 * pixels.dtype.itemsize - 1 - high
+            if min(lowest, above) < 0:
+                raise ValueError(high)  # noqa: TRY301
             return (pixels << above) >> (above + lowest)  # the bits below and above them may hold anything
         except NotImplementedError:  # a compression that it has not heard of
             return None

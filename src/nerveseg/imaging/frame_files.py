@@ -19,7 +19,8 @@ from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.dicom_pixels import read_loop
 from nerveseg.imaging.grey_range import EIGHT_BITS, Extremes, GreyRange, Stored, decided, frames_of
-from nerveseg.imaging.image_files import IMAGE_SUFFIXES, UPRIGHT, Page, is_plain, pages
+from nerveseg.imaging.image_files import IMAGE_SUFFIXES, is_plain, pages
+from nerveseg.imaging.page import UPRIGHT, Page
 
 WHITE = 255
 SATURATED_SHARE = 0.5  # of the pixels of a frame at its brightest level: gain far too high, or no ultrasound at all

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
-from nerveseg.imaging.image_files import Page
 from nerveseg.imaging.mask_values import DIM, FEW, MOST_LABELS, ReadMask, Value, flat, from_numbers
+from nerveseg.imaging.page import Page
 
 BLACK = "#000000"
 _MOST_BLACK = 0.5  # share of the frame; more of it is background

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
 from nerveseg.imaging.dicom_pixels import read_labels
-from nerveseg.imaging.image_files import IMAGE_SUFFIXES, Page, pages
+from nerveseg.imaging.image_files import IMAGE_SUFFIXES, pages
 from nerveseg.imaging.mask_colours import channels_of, from_colours
 from nerveseg.imaging.mask_values import ReadMask, Value, from_numbers
+from nerveseg.imaging.page import Page
 
 MOST_COVERED = 0.5  # share of the frame; no nerve fills more
 _STEPS = {";2": 85, ";4": 17}  # by which Pillow multiplies grey levels of 2 and 4 bits
