@@ -21,7 +21,7 @@ from nerveseg.dataset.batches import batches
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.errors import DatasetError
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
-from nerveseg.measures.overlap import summarise
+from nerveseg.measures.cases import summary
 from nerveseg.params.data import AugmentParams
 from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
@@ -115,7 +115,7 @@ class Study:
         params = self.params.model_copy(update={"unet": unet, "augment": only(arm.knobs, self.params.augment)})
         segmenter, val_dice = train(self.folder / "prepared", params, seed)
         cases = score(segmenter, self.folder / "prepared")
-        scores = summarise(cases)
+        scores = summary(cases)
         row = {"arm": arm.name, "seed": seed, "knobs": _text(arm), "epochs": self.epochs}
         row |= {"val_dice": val_dice, **{key: scores[key] for key in SCORES}}
         row |= {"minutes": round((time.monotonic() - started) / 60, 2)}

@@ -21,7 +21,7 @@ from nerveseg.errors import told_plainly
 from nerveseg.files.atomic import fresh_folder, write_json
 from nerveseg.files.fingerprint import EVERYTHING, digest_of
 from nerveseg.inference.predictor import Predictor
-from nerveseg.measures.overlap import summarise
+from nerveseg.measures.cases import summary
 from nerveseg.params.file import Params, load_params
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.saved_models.ensemble import Ensemble
@@ -61,7 +61,7 @@ def compare(folder: Path, source: Path, params: Params, seed: int, folds: int, c
 
 
 def _dice_nerve(predictor: Predictor, prepared: Path) -> float | None:
-    return summarise(score(predictor, prepared))["dice_nerve"]
+    return summary(score(predictor, prepared))["dice_nerve"]
 
 
 def _prepare(prepared: Path, source: Path, params: Params, seed: int, fold: int, folds: int) -> None:

@@ -25,7 +25,7 @@ import pandas as pd
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import told_plainly
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv
-from nerveseg.measures.overlap import summarise
+from nerveseg.measures.cases import summary
 from nerveseg.params.fields import FRESH
 from nerveseg.params.file import Params, load_params
 from nerveseg.phantom.simulation import write_phantom
@@ -89,7 +89,7 @@ class Transfer:
             return
         began = time.monotonic()
         trained = training()
-        scores = summarise(score(trained.segmenter, tests))
+        scores = summary(score(trained.segmenter, tests))
         minutes = round((time.monotonic() - began) / 60, 2)
         row = [seed, count, start, trained.frames, trained.epochs, trained.val_dice]
         row += [scores["dice_nerve"], scores["iou_nerve"], minutes]

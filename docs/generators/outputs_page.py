@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from nerveseg.measures.scores import MEASURES, SCORES
 from tables import code, table
 
 MEANINGS = Path(__file__).with_name("output_files.yaml")
-METRICS = Path("metrics/metrics.json")
+METRICS, CASES = Path("metrics/metrics.json"), "metrics/cases.csv"
 
 OPENING = """# Output files
 
@@ -28,7 +29,7 @@ dvc metrics diff --all
 ```
 
 Git tracks `metrics/`, so you can compare any two commits. DVC tracks the rest, and `dvc pull` fetches it."""
-SCORES = """## metrics/metrics.json
+METRICS_HEAD = """## metrics/metrics.json
 
 A score that is not defined is `null`."""
 EACH_MODEL = "The scores of a model or baseline:"
@@ -50,7 +51,7 @@ def outputs_page() -> str:
         parts += [f"## {stage}", table(["path", "what it holds"], rows)]
     metrics = json.loads(METRICS.read_text(encoding="utf-8"))
     parts += [
-        SCORES,
+        METRICS_HEAD,
         table(["key", "what it holds"], [[code(key), text] for key, text in described()["metrics"].items()]),
     ]
     parts += [EACH_MODEL, _meanings(METRICS, list(metrics["exported"]))]
@@ -79,6 +80,9 @@ def meaning(path: str | Path, name: str) -> str:
     own: Mapping[str, str] = described()["columns"].get(str(path), {})
     if said := own.get(name) or described()["scores"].get(name):
         return str(said)
+    if (per_case := MEASURES.get(name) if str(path) == CASES else None) or name in SCORES:
+        text = per_case.meaning if per_case else SCORES[name].explained
+        return f"{text[0].upper()}{text[1:]}."
     for ending, text in described()["endings"].items():
         if name.endswith(ending):
             score = name.removesuffix(ending)

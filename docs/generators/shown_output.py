@@ -6,6 +6,7 @@ output differs. Output that needs a training, a server or a history of experimen
 A figure of the default run is followed by a comment with its source in metrics/ and its format, for example
 `0.908<!-- metrics.json exported dice .3f -->`. For a table, the source is the values of its first columns and the name of a column.
 `cases.csv exported most_confident 0.8` is the mean Dice of the 80 % of the frames with the highest confidence.
+Between the comments `scores` and `end of scores` stands the table of scores, from `measures/scores.py`.
 """
 
 import csv
@@ -25,13 +26,16 @@ import pandas as pd
 
 from nerveseg.evaluation.model_names import SHIPPED
 from nerveseg.files.atomic import read_csv, write_csv
+from nerveseg.measures.scores import SCORES
 from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import write_phantom
+from tables import code, table
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^(?P<fence>`{3,})\w*\n(?P<content>\$ .*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
 FIGURE = re.compile(r"[-+]?\d[\d.]*(?P<source><!-- (?P<file>\S+\.(?:json|csv)) (?P<keys>.+?) (?P<format>\S+) -->)")
-SCORES = ["dice", "dice_nerve", "presence_sensitivity", "presence_specificity", "hd95_common"]
+TABLE = re.compile(r"(?<=<!-- scores -->\n\n).*?(?=\n\n<!-- end of scores -->)", re.DOTALL)
+PRINTED = ["dice", "dice_nerve", "presence_sensitivity", "presence_specificity", "hd95_common"]
 
 
 def documents() -> list[Path]:
@@ -47,13 +51,17 @@ def shown_in(text: str) -> Iterator[tuple[str, str]]:
 
 
 def with_figures(text: str) -> str:
-    """Return the document with its figures of the default run updated from metrics/."""
+    """Return the document with its figures of the default run updated from metrics/, and its table of scores from the code."""
 
     def renewed(figure: re.Match[str]) -> str:
         value = f"{_measured(figure['file'], figure['keys'].split()):{figure['format']}}"
         return f"{value.rstrip('%')}{figure['source']}"
 
-    return FIGURE.sub(renewed, text)
+    rows = [
+        [code(score.key), score.meaning, score.over.words, "lower" if score.lower_is_better else "higher"]
+        for score in SCORES.values()
+    ]
+    return TABLE.sub(lambda _: table(["key", "meaning", "mean over", "better"], rows), FIGURE.sub(renewed, text))
 
 
 def _measured(file: str, keys: list[str]) -> float:
@@ -84,7 +92,7 @@ def scores_of_the_default() -> str:
     """Return some rows of the table that `evaluate` prints."""
     metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf-8"))
     models = ["unet", "gan", "exported", "baseline_mean_mask", "baseline_empty"]
-    table = pd.DataFrame({model: metrics[model] for model in models}).loc[SCORES]
+    table = pd.DataFrame({model: metrics[model] for model in models}).loc[PRINTED]
     return f"...\n{table.round(3).to_string(na_rep='n/a')}\n...\n"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from nerveseg.evaluation.baselines import EMPTY as NOTHING
 from nerveseg.evaluation.baselines import MEAN_MASK, baseline_masks, mean_mask
-from nerveseg.measures.overlap import case_row, summarise
+from nerveseg.measures.cases import pixel_measures, summary
 
 EMPTY = np.zeros((24, 32), bool)
 NERVE = EMPTY.copy()
@@ -14,7 +14,7 @@ ANY = np.ones((24, 32), np.float32)
 
 def scores(name, average, truths):
     masks = baseline_masks(average, truths)[name]
-    return summarise(pd.DataFrame([case_row(*pair) for pair in zip(truths, masks, strict=True)]))
+    return summary(pd.DataFrame([pixel_measures(*pair) for pair in zip(truths, masks, strict=True)]))
 
 
 def test_an_empty_mask_scores_the_share_of_frames_without_a_nerve():

@@ -11,8 +11,7 @@ from nerveseg.augmentation.degradations import DEGRADATIONS
 from nerveseg.evaluation.robustness import ablation_table, degraded_scores
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
-from nerveseg.measures.overlap import case_row
-from nerveseg.measures.surface_distances import surface_distances
+from nerveseg.measures.cases import case_measures
 from nerveseg.params.file import load_params
 from nerveseg.params.scores import EvaluateParams
 from nerveseg.refinement.outcome import Refinement
@@ -63,13 +62,12 @@ def test_there_is_a_row_for_each_model_clean_in_each_degradation_and_in_all_toge
 def test_clean_scores_are_the_means_of_the_cases(table, model):
     cutoffs = CUTOFFS.get(model, Cutoffs(0.5))
     masks = [cutoffs.mask(each) for each in bright(TEST.frames)[model.removesuffix("_untuned")]]
-    cases = pd.DataFrame([case_row(truth, mask) for truth, mask in zip(TEST.truths, masks, strict=True)])
+    cases = pd.DataFrame([case_measures(truth, mask) for truth, mask in zip(TEST.truths, masks, strict=True)])
     found, nerve = row(table, "clean", 0, model), cases["has_nerve"]
     assert found["dice"] == pytest.approx(cases["dice"].mean())
     assert found["iou_nerve"] == pytest.approx(cases.loc[nerve, "iou"].mean())
-    pairs = [(truth, mask) for truth, mask in zip(TEST.truths, masks, strict=True) if truth.any()]
-    _, hd95, assd, nsd = np.array([surface_distances(*pair) for pair in pairs]).T
-    assert found[["hd95", "assd", "nsd"]].tolist() == pytest.approx([np.nanmean(hd95), np.nanmean(assd), nsd.mean()])
+    outlines = ["hd95", "assd", "nsd"]
+    assert found[outlines].tolist() == pytest.approx(cases[outlines].mean().tolist())
 
 
 def test_a_gain_is_the_mean_difference_from_the_tuned_unet_on_the_same_frames(table):
@@ -149,8 +147,8 @@ def test_a_model_that_misses_the_hard_frames_gains_no_distance_by_it():
 
     def shy(frames):
         drawn = list(bright(frames)["unet"])
-        found = [surface_distances(t, CUTOFFS["unet"].mask(e)).hd95 for t, e in zip(TEST.truths, drawn, strict=True)]
-        hardest = int(np.nanargmax([d if t.any() else np.nan for d, t in zip(found, TEST.truths, strict=True)]))
+        found = [case_measures(t, CUTOFFS["unet"].mask(e))["hd95"] for t, e in zip(TEST.truths, drawn, strict=True)]
+        hardest = int(np.nanargmax(found))
         quiet = [Estimate(0 * e.probability, 0.0) if n == hardest else e for n, e in enumerate(drawn)]
         return {"unet": iter(drawn), "control": iter(quiet)}
 

@@ -1,5 +1,7 @@
 """All measures of a case, against what scipy, scikit-image and scikit-learn say of the same masks, and known shapes."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,14 @@ from scipy.ndimage import binary_erosion, center_of_mass, distance_transform_edt
 from skimage.metrics import hausdorff_distance
 from sklearn.metrics import confusion_matrix
 
-from nerveseg.measures.cases import AREAS, IN_SUMMARY, LENGTHS, OF_OUTLINE, case_measures, summary
-from nerveseg.measures.overlap import MEASURES
+from nerveseg.measures.cases import AREAS, case_measures, none_for_nan, pixel_measures, summary
+from nerveseg.measures.scores import LENGTHS, MEASURES, OF_PIXELS
 
 RANDOM_CASES = 1000
+IN_SUMMARY = ("hd95", "assd", "nsd", "centroid_distance", "area_error")
+EMPTY = np.zeros((10, 10), bool)
+SQUARE = EMPTY.copy()
+SQUARE[2:6, 2:6] = True
 
 
 def measures_of(truths, predicted):
@@ -108,7 +114,7 @@ def test_without_a_spacing_millimetres_are_unknown_and_pixels_are_not():
     found = case_measures(disc(60, 60, 20), disc(60, 62, 20))
     assert np.isnan([found[f"{length}_mm"] for length in LENGTHS]).all()
     assert np.isnan([found[f"{area}_mm2"] for area in AREAS]).all()
-    assert np.isfinite([found[measure] for measure in (*MEASURES, *OF_OUTLINE)]).all()
+    assert np.isfinite([found[measure] for measure in MEASURES]).all()
 
 
 @pytest.mark.parametrize(
@@ -142,3 +148,39 @@ def test_a_summary_of_frames_without_a_nerve_has_no_distances():
 def test_cases_of_frames_of_known_and_of_unknown_size_stand_in_one_table():
     table = pd.DataFrame([case_measures(disc(60, 60, 20), disc(60, 64, 20), known) for known in ((0.1, 0.1), None)])
     assert table["centroid_distance_mm"].tolist() == pytest.approx([0.4, np.nan], nan_ok=True)
+
+
+def test_a_summary_tells_all_frames_from_those_with_a_nerve():
+    cases = pd.DataFrame(
+        [
+            pixel_measures(SQUARE, SQUARE),
+            pixel_measures(SQUARE, EMPTY),
+            pixel_measures(EMPTY, EMPTY),
+            pixel_measures(EMPTY, SQUARE),
+        ]
+    )
+    scores = summary(cases)
+    assert scores["dice"] == pytest.approx(0.5)
+    assert scores["dice_nerve"] == pytest.approx(0.5)
+    assert scores["precision"] == pytest.approx(0.5)
+    assert scores["recall"] == pytest.approx(0.5)
+    assert scores["presence_sensitivity"] == pytest.approx(0.5)
+    assert scores["presence_specificity"] == pytest.approx(0.5)
+    assert set(scores) == {
+        *(measure.key for measure in OF_PIXELS),
+        "dice_nerve",
+        "iou_nerve",
+        "presence_sensitivity",
+        "presence_specificity",
+    }
+
+
+def test_a_data_set_without_empty_frames_has_no_specificity_and_is_still_json():
+    scores = summary(pd.DataFrame([pixel_measures(SQUARE, SQUARE), pixel_measures(SQUARE, EMPTY)]))
+    assert scores["presence_specificity"] is None
+    assert scores["presence_sensitivity"] == pytest.approx(0.5)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_only_nan_becomes_none():
+    assert none_for_nan({"a": float("nan"), "b": 0.0}) == {"a": None, "b": 0.0}

@@ -1,14 +1,11 @@
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
 
-from nerveseg.measures.overlap import MEASURES, case_row, count, none_for_nan, summarise
+from nerveseg.measures.overlap import count
 
 EMPTY = np.zeros((10, 10), bool)
 SQUARE = EMPTY.copy()
@@ -49,28 +46,3 @@ def test_empty_against_empty_is_perfect_and_empty_against_a_nerve_is_nothing():
 def test_masks_of_two_shapes_are_refused():
     with pytest.raises(ValueError, match=r"truth is \(10, 10\) and the prediction \(10, 9\)"):
         count(SQUARE, SQUARE[:, :9])
-
-
-def test_a_summary_tells_all_frames_from_those_with_a_nerve():
-    cases = pd.DataFrame(
-        [case_row(SQUARE, SQUARE), case_row(SQUARE, EMPTY), case_row(EMPTY, EMPTY), case_row(EMPTY, SQUARE)]
-    )
-    scores = summarise(cases)
-    assert scores["dice"] == pytest.approx(0.5)
-    assert scores["dice_nerve"] == pytest.approx(0.5)
-    assert scores["precision"] == pytest.approx(0.5)
-    assert scores["recall"] == pytest.approx(0.5)
-    assert scores["presence_sensitivity"] == pytest.approx(0.5)
-    assert scores["presence_specificity"] == pytest.approx(0.5)
-    assert set(scores) == {*MEASURES, "dice_nerve", "iou_nerve", "presence_sensitivity", "presence_specificity"}
-
-
-def test_a_data_set_without_empty_frames_has_no_specificity_and_is_still_json():
-    scores = summarise(pd.DataFrame([case_row(SQUARE, SQUARE), case_row(SQUARE, EMPTY)]))
-    assert scores["presence_specificity"] is None
-    assert scores["presence_sensitivity"] == pytest.approx(0.5)
-    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
-
-
-def test_only_nan_becomes_none():
-    assert none_for_nan({"a": float("nan"), "b": 0.0}) == {"a": None, "b": 0.0}

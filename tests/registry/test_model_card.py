@@ -35,7 +35,7 @@ def row(text, name):
 
 
 def test_scores_stand_beside_their_intervals_and_both_baselines():
-    assert row(card(), "Dice, frames with a nerve").endswith("| 0.820 | 0.790 to 0.850 | 0.320 | 0.000 |")
+    assert row(card(), "Dice, frames with nerve").endswith("| 0.820 | 0.790 to 0.850 | 0.320 | 0.000 |")
 
 
 def test_a_score_that_is_not_defined_is_n_a():
@@ -43,14 +43,14 @@ def test_a_score_that_is_not_defined_is_n_a():
 
 
 def test_distances_are_over_the_frames_that_all_models_outline_and_the_card_counts_them():
-    assert row(card(), "HD95, pixels").startswith("| HD95, pixels | 18.500 |")
+    assert row(card(), "HD95").startswith("| HD95 (pixels) | 18.5 |")
     assert "draws something in 92 of the 94 frames with a nerve. Distances are over the 90 of them" in card()
 
 
 def test_without_an_interval_the_card_says_why():
     missing = {"dice_nerve_low": None, "dice_nerve_high": None, "dice_nerve_no_interval": "one subject"}
     text = card(intervals={"exported": BOUNDS | missing})
-    assert "| 0.820 | n/a (one subject) |" in row(text, "Dice, frames with a nerve")
+    assert "| 0.820 | n/a (one subject) |" in row(text, "Dice, frames with nerve")
     assert text.startswith("Dice of frames with a nerve 0.820 (no interval: one subject), of all frames 0.910\n")
 
 

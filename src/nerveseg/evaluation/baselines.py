@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.evaluation.thresholds import THRESHOLDS
 from nerveseg.imaging.arrays import Mask
-from nerveseg.measures.overlap import case_row, summarise
+from nerveseg.measures.cases import pixel_measures, summary
 
 EMPTY, MEAN_MASK = "baseline_empty", "baseline_mean_mask"
 
@@ -40,8 +40,8 @@ def _mean_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> list[Ma
     shown = {shape: _laid_over(average, shape) for shape in {truth.shape for truth in truths}}
 
     def reached(threshold: float) -> float:
-        rows = [case_row(truth, shown[truth.shape] >= threshold) for truth in truths]
-        return summarise(pd.DataFrame(rows))["dice_nerve"] or 0.0
+        rows = [pixel_measures(truth, shown[truth.shape] >= threshold) for truth in truths]
+        return summary(pd.DataFrame(rows))["dice_nerve"] or 0.0
 
     best = max(THRESHOLDS, key=reached)
     return [shown[truth.shape] >= best for truth in truths]

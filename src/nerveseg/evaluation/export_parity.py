@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.measures.cases import none_for_nan
 from nerveseg.measures.intervals import Interval, lower_bound, subject_interval
-from nerveseg.measures.overlap import none_for_nan
+from nerveseg.measures.scores import HEADLINE
 
-HELD = ("dice", "dice_nerve")
 LEAST_SUBJECTS = 5  # fewer lie all on one side of the median by chance in more than 5 % of all draws (2 ** -4)
 
 
@@ -36,13 +36,13 @@ def loss_not_excluded(changed: pd.DataFrame, resamples: int, seed: int) -> float
     """The loss of Dice, of all frames or of those with a nerve, that these changes do not rule out: the upper end of its
     one-sided 95 % interval, infinite where fewer than `LEAST_SUBJECTS` subjects show a nerve.
     """
-    return max(-lower_bound(changed, key, resamples, seed, least_subjects=LEAST_SUBJECTS) for key in HELD)
+    return max(-lower_bound(changed, key, resamples, seed, least_subjects=LEAST_SUBJECTS) for key in HEADLINE)
 
 
 def reported(changed: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | str | None]:
-    """Of each of `HELD` that is defined its mean change, as `dice_change`, and the 95 % interval of that, as `Interval.named`."""
+    """Of each of `HEADLINE` that is defined its mean change, as `dice_change`, and the 95 % interval of that, as `Interval.named`."""
     found: dict[str, float | str | None] = {}
-    for key in HELD:
+    for key in HEADLINE:
         if changed[key].notna().any():
             low, high, missing = subject_interval(changed, key, resamples, seed)
             name = f"{key}_change"
@@ -79,7 +79,7 @@ def warning_on(found: Mapping[str, float | str | None], allowed: float, precisio
         precision: in which the exported model computes.
     """
     told = []
-    for key in HELD:
+    for key in HEADLINE:
         change, interval = found.get(f"{key}_change"), Interval.of(dict(found), f"{key}_change")
         if isinstance(change, float) and (change if interval.missing else interval.high) < -allowed:
             told.append(f"{key} changed by {change:+.4f} {interval.beside('+.4f')}")

@@ -1,13 +1,12 @@
-"""The models side by side on clean and on degraded frames, and how far each lies from the tuned U-Net, case by case.
+"""The ablation: all models on clean and on degraded test frames, and how far each is from the U-Net with its cut-offs.
 
-The column `model` has `unet_untuned`, `unet`, the arms and the ensemble (`model_names`). `dice` and `iou` are means over all
-frames; `dice_nerve`, `iou_nerve` and `nsd` (at 2 pixels) over those that show a nerve. `hd95` and `assd` (pixels of the annotated
-frame) are over those of them in which this model draws something, `frames_outlined` of them, which are others for each model;
-`hd95_common` and `assd_common`, by which models are compared, over the `frames_outlined_by_all`.
-Rows of severity 0 are the clean frames, called `clean`; those called `all` hold the frames of every degradation of one severity together.
+Rows of severity 0 are the clean frames, called `clean`. Rows called `all` hold the frames of every degradation at one severity.
+Columns are the scores `IN_ABLATION`, which `measures.scores` describes, and the gains of `WITH_GAIN`. Compare the distances of
+models by the columns `..._common`, over the same `frames_outlined_by_all`; each model's others are over its own `frames_outlined`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -17,20 +16,26 @@ from nerveseg.augmentation.degradations import DEGRADATIONS, degrade_each
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.imaging.arrays import Mask
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
-from nerveseg.measures.cases import case_measures, outlined, over_common_frames, summary
+from nerveseg.measures.cases import (
+    Row,
+    case_measures,
+    contributions,
+    none_for_nan,
+    outlined,
+    outlined_by_all,
+    over_common_frames,
+)
 from nerveseg.measures.intervals import subject_interval
-from nerveseg.measures.overlap import none_for_nan
+from nerveseg.measures.scores import IN_ABLATION, OF_ARMS, WITH_GAIN
 from nerveseg.params.networks import DegradationParams
 from nerveseg.params.scores import EvaluateParams
+from nerveseg.processes.parallel import in_order
 
 BASE, UNTUNED = "unet", "unet_untuned"
 CLEAN, POOLED = "clean", "all"
-REPORTED = 3  # the severity that metrics.json and the verdict are about
-OVERLAP = ("dice", "iou", "dice_nerve", "iou_nerve", "presence_sensitivity", "presence_specificity")
-OUTLINE = ("hd95_common", "assd_common", "nsd")
-COMPARED = ("dice", "dice_nerve", "iou_nerve", *OUTLINE)
-SCORES = (*OVERLAP, "hd95", "assd", *OUTLINE)
+REPORTED = 3  # the severity that metrics.json and the report speak of
 STAGE_SEED = 0xE7A
+_Packed = tuple[NDArray[np.uint8], int]  # bits of each row, and how many
 Look = Callable[[NDArray[np.uint8]], Mapping[str, Iterable[Estimate]]]  # frames (N, H, W) -> estimates by model
 
 
@@ -42,13 +47,14 @@ def ablation_table(
     strengths: DegradationParams,
     seed: int,
 ) -> pd.DataFrame:
-    """A row for each degradation, severity and model: its scores, and of each of `COMPARED` the mean difference from the
-    tuned U-Net on the same frames (`..._gain`) with its 95 % interval, a bootstrap over subjects (`..._low`, `..._high`, and
-    `..._no_interval`, the reason where there is none).
+    """Return a row for each degradation, severity and model.
+
+    Each has the scores, and for each of `WITH_GAIN` the mean difference from `unet` on the same frames (`..._gain`) with its
+    95 % interval over subjects (`Interval.named`).
 
     Args:
-        test: what is scored.
-        look: what the models say; it may be asked often.
+        test: the frames.
+        look: what the models say. It is called for each degradation and severity.
         cutoffs: of each model that `look` names; `unet` is among them.
         params: severities and resamples.
         strengths: of the severities.
@@ -69,10 +75,10 @@ def ablation_table(
 
 
 def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """`dice_nerve` and `hd95_common` of each model over all degradations at `REPORTED`, and the counts of frames."""
+    """Return the scores `OF_ARMS` of each model over all degradations at `REPORTED`, and its counts of frames."""
     rows = table[(table["degradation"] == POOLED) & (table["severity"] == REPORTED)].set_index("model")
     return {
-        str(model): none_for_nan({key: float(row[key]) for key in ("dice_nerve", "hd95_common")})
+        str(model): none_for_nan({key: float(row[key]) for key in OF_ARMS})
         | {key: int(row[key]) for key in ("frames_outlined", "frames_outlined_by_all")}
         for model, row in rows.iterrows()
     }
@@ -81,35 +87,41 @@ def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
 def _cases(
     test: TestSet, frames: NDArray[np.uint8], look: Look, cutoffs: Mapping[str, Cutoffs]
 ) -> dict[str, pd.DataFrame]:
-    """The measures of every frame by model."""
-    rows: dict[str, list[dict[str, float | bool | int]]] = {model: [] for model in (UNTUNED, *cutoffs)}
+    """Measure every frame by model."""
+    truths = [_packed(truth) for truth in test.truths]
+    masks: dict[str, list[_Packed]] = {model: [] for model in (UNTUNED, *cutoffs)}
     for model, estimates in look(frames).items():
-        for estimate, truth in zip(estimates, test.truths, strict=True):
+        for estimate in estimates:
             if model == BASE:
-                rows[UNTUNED].append(_measures(truth, Cutoffs().mask(estimate)))
-            rows[model].append(_measures(truth, cutoffs[model].mask(estimate)))
-    return {model: pd.DataFrame(of).assign(subject=list(test.subjects)) for model, of in rows.items()}
+                masks[UNTUNED].append(_packed(Cutoffs().mask(estimate)))
+            masks[model].append(_packed(cutoffs[model].mask(estimate)))
+    pairs = [pair for predicted in masks.values() for pair in zip(truths, predicted, strict=True)]
+    rows = in_order(_measured, pairs)
+    return {model: pd.DataFrame(islice(rows, len(truths))).assign(subject=list(test.subjects)) for model in masks}
 
 
-def _measures(truth: Mask, predicted: Mask) -> dict[str, float | bool | int]:
-    """All of `case_measures`, and Dice and IoU once more, which only a frame with a nerve has."""
-    row = case_measures(truth, predicted)
-    of_nerve = [row[measure] if row["has_nerve"] else float("nan") for measure in ("dice", "iou")]
-    return row | dict(zip(("dice_nerve", "iou_nerve"), of_nerve, strict=True))
+def _packed(mask: Mask) -> _Packed:
+    """The mask in bits: those of all models wait to be measured, and travel to other processes."""
+    return np.packbits(mask, axis=1), mask.shape[1]
+
+
+def _measured(pair: tuple[_Packed, _Packed]) -> list[Row]:
+    truth, predicted = (np.unpackbits(bits, axis=1, count=width).view(np.bool_) for bits, width in pair)
+    return [case_measures(truth, predicted)]
 
 
 def _rows(
     degradation: str, severity: int, cases: Mapping[str, pd.DataFrame], resamples: int, seed: int
 ) -> Iterator[dict[str, object]]:
     cases = over_common_frames(cases)
+    each = {model: contributions(of) for model, of in cases.items()}
     for model, of in cases.items():
-        scores = summary(of)
         row: dict[str, object] = {"degradation": degradation, "severity": severity, "model": model}
-        row |= {score: np.nan if scores[score] is None else scores[score] for score in SCORES}
-        row["frames_outlined"] = int(outlined(of).sum())
-        row["frames_outlined_by_all"] = int(of["hd95_common"].count())
-        for measure in COMPARED if model != BASE else ():
-            gains = pd.DataFrame({"subject": of["subject"], measure: of[measure] - cases[BASE][measure]})
-            row[f"{measure}_gain"] = gains[measure].mean()
-            row |= subject_interval(gains, measure, resamples, seed).named(measure)
+        means = each[model].mean()
+        row |= {score: means[score] for score in IN_ABLATION}
+        row["frames_outlined"], row["frames_outlined_by_all"] = outlined(of), outlined_by_all(of)
+        for score in WITH_GAIN if model != BASE else ():
+            gains = (each[model][score] - each[BASE][score]).to_frame(score).assign(subject=of["subject"])
+            row[f"{score}_gain"] = gains[score].mean()
+            row |= subject_interval(gains, score, resamples, seed).named(score)
         yield row

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from nerveseg.measures.cases import none_for_nan, outlined_by_all
 from nerveseg.measures.intervals import subject_interval
-from nerveseg.measures.overlap import none_for_nan
+from nerveseg.measures.scores import OF_PARTS
 
 SIZES = ("small", "medium", "large")
-MEASURED = ("dice", "hd95_common", "centroid_distance_common")
 
 
 def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
@@ -50,8 +50,8 @@ def parts_of(cases: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _scores(cases: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | int | str | None]:
-    means = none_for_nan({measure: cases[measure].mean() for measure in MEASURED})
+    means = none_for_nan({measure: cases[measure].mean() for measure in OF_PARTS})
     interval = subject_interval(cases, "dice", resamples, seed)
     counts = {"frames": len(cases), "subjects": cases["subject"].nunique()}
-    common = {"frames_outlined_by_all": int(cases["hd95_common"].count())}
+    common = {"frames_outlined_by_all": outlined_by_all(cases)}
     return {**counts, **means, **common, **interval.named("dice")}

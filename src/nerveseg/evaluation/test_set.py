@@ -13,11 +13,17 @@ from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK, baseline_masks
 from nerveseg.evaluation.calibration import calibration_errors
 from nerveseg.imaging.arrays import Mask, Size, Spacing
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, confidence
-from nerveseg.measures.cases import case_measures, outlined, over_common_frames, summary
+from nerveseg.measures.cases import (
+    case_measures,
+    none_for_nan,
+    outlined,
+    outlined_by_all,
+    over_common_frames,
+    presence_auc,
+    summary,
+)
 from nerveseg.measures.intervals import Interval
-from nerveseg.measures.overlap import none_for_nan, presence_auc
-
-HEADLINE = ("dice", "dice_nerve")  # the scores whose intervals stand in metrics.json
+from nerveseg.measures.scores import HEADLINE
 
 
 @dataclass(frozen=True)
@@ -83,13 +89,12 @@ class TestSet:
         parts = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
         models = [name for name in parts if name not in {EMPTY, MEAN_MASK}]
         scores: dict[str, dict[str, float | None]] = {
-            name: summary(rows) | {"frames_outlined": int(outlined(rows).sum())} for name, rows in parts.items()
+            name: summary(rows) | {"frames_outlined": outlined(rows)} for name, rows in parts.items()
         }
         for name in models:
             scores[name]["presence_auc"] = presence_auc(parts[name])
             scores[name] |= calibration_errors(reliability[reliability["model"] == name])
         found = {(row["model"], row["score"]): row for row in bounds.to_dict("records")}
-        common = cases.loc[cases["model"] == models[0], "hd95_common"].count()
         return {
             **scores,
             "intervals": {
@@ -100,7 +105,7 @@ class TestSet:
                 "frames": len(self.truths),
                 "frames_with_nerve": sum(bool(truth.any()) for truth in self.truths),
                 "subjects": len(set(self.subjects)),
-                "frames_outlined_by_all": int(common),
+                "frames_outlined_by_all": outlined_by_all(parts[models[0]]),
             },
         }
 

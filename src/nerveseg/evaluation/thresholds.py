@@ -12,26 +12,26 @@ import pandas as pd
 
 from nerveseg.imaging.arrays import Mask
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
-from nerveseg.measures.overlap import case_row, summarise
+from nerveseg.measures.cases import Row, pixel_measures, summary
 
 THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)
 
 
 def case_table(estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
-    """A row for each frame with all measures of `case_row`."""
+    """A row for each frame with all measures of `pixel_measures`."""
     pairs = zip(estimates, truths, strict=True)
-    return pd.DataFrame([case_row(truth, cutoffs.mask(estimate)) for estimate, truth in pairs])
+    return pd.DataFrame([pixel_measures(truth, cutoffs.mask(estimate)) for estimate, truth in pairs])
 
 
 def threshold_table(
     model: str, estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs
 ) -> pd.DataFrame:
-    """A row for each of 19 thresholds: the scores of `summarise`, the other cut-offs as in `cutoffs`."""
+    """A row for each of 19 thresholds: the scores of `summary`, the other cut-offs as in `cutoffs`."""
     cuts = [replace(cutoffs, threshold=float(threshold)) for threshold in THRESHOLDS]
-    rows: list[list[dict[str, float | bool | int]]] = [[] for _ in cuts]
+    rows: list[list[Row]] = [[] for _ in cuts]
     for estimate, truth in zip(estimates, truths, strict=True):
         for cut, cases in zip(cuts, rows, strict=True):
-            cases.append(case_row(truth, cut.mask(estimate)))
-    scores = [summarise(pd.DataFrame(cases)) for cases in rows]
+            cases.append(pixel_measures(truth, cut.mask(estimate)))
+    scores = [summary(pd.DataFrame(cases)) for cases in rows]
     table = [{"threshold": cut.threshold, **score} for cut, score in zip(cuts, scores, strict=True)]
     return pd.DataFrame([{"model": model, **row} for row in table])

@@ -15,6 +15,7 @@ from flatten_dict import flatten
 
 from nerveseg.errors import DatasetError, ParamsError, RepositoryError
 from nerveseg.files.atomic import read_csv
+from nerveseg.measures.scores import SCORES
 from nerveseg.repository import git
 
 METRICS = "metrics/metrics.json"
@@ -39,9 +40,8 @@ class Score:
 
     @property
     def lower_is_better(self) -> bool:
-        from nerveseg.reporting.page import LOWER
-
-        return self.name.rpartition(".")[2] in LOWER
+        score = SCORES.get(self.name.rpartition(".")[2])
+        return score is not None and score.lower_is_better
 
     def of(self, commit: str) -> float:
         """Its value in a commit.

@@ -1,105 +1,117 @@
-"""All measures of one case, in pixels and, where the size of a pixel is known, in millimetres; and what they are over many.
+"""The measures of one case, and the scores over many.
 
-Beside the overlap (`metrics`) and the distances between outlines (`surface_distances`): `centroid_distance` is that between
-the centres of mass of both masks, where a needle would be aimed at; `area_error` the difference of their areas as a share of
-the annotated one, 0 and up. Both are NaN, as distances are, where one of the masks is empty: what was missed altogether is
-told by Dice and by presence. Each model's mean is therefore over frames of its own, and one that misses the hard frames has the
-shorter distances; models are compared over the frames that all of them outline (`over_common_frames`). Where the annotated mask is empty the share of the outline, `nsd`, is NaN as well: it would count
-frames without a nerve, of which Dice counts too many.
+A case is one frame: `truth` and `predicted` are bool arrays of shape (H, W). Measures of outlines are NaN where no nerve is
+annotated; where one is annotated and nothing predicted they are NaN too, but for `nsd`, which is 0 (`Measure.missed`). So each
+model's mean distance is over frames of its own, and a model that misses the hard frames seems better. `over_common_frames` adds
+the distances by which models can be compared.
 """
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from nerveseg.imaging.arrays import Mask, Spacing
-from nerveseg.measures.overlap import case_row, none_for_nan, scored
-from nerveseg.measures.surface_distances import IN_PIXELS, surface_distances
+from nerveseg.measures.overlap import count
+from nerveseg.measures.scores import AVERAGED, DISTANCES, LENGTHS, NERVE, NO_NERVE, OF_OUTLINES, OF_PIXELS
+from nerveseg.measures.surface_distances import IN_PIXELS, Outlines
 
-OF_OUTLINE = ("hd", "hd95", "assd", "nsd", "centroid_distance", "area_error")
-LENGTHS = ("hd", "hd95", "assd", "centroid_distance")  # which millimetres measure as well, with `_mm` behind the name
-AREAS = ("truth_area", "predicted_area")  # likewise, `_mm2`
-DISTANCES = ("hd95", "assd", "centroid_distance", "area_error")  # of a frame in which both masks show a nerve
-COMMON = tuple(f"{measure}_common" for measure in DISTANCES)  # over the frames that all models outline
-IN_SUMMARY = ("hd95", "assd", "nsd", "centroid_distance", "area_error")
+AREAS = ("truth_area", "predicted_area")
+Row = dict[str, float | bool | int]
 
 
-def case_measures(truth: Mask, predicted: Mask, spacing: Spacing | None = None) -> dict[str, float | bool | int]:
-    """All measures of one case.
+def pixel_measures(truth: Mask, predicted: Mask) -> Row:
+    """Return the measures of `OF_PIXELS`, `has_nerve`, and `truth_area`, `predicted_area` and `frame_area` in pixels."""
+    counts = count(truth, predicted)
+    return {
+        "has_nerve": counts.tp + counts.fn > 0,
+        **{measure.key: getattr(counts, measure.key) for measure in OF_PIXELS},
+        "truth_area": counts.tp + counts.fn,
+        "predicted_area": counts.tp + counts.fp,
+        "frame_area": truth.size,
+    }
+
+
+def case_measures(truth: Mask, predicted: Mask, spacing: Spacing | None = None) -> Row:
+    """Return all measures of one case.
 
     Args:
         truth: the annotated mask, bool (H, W).
         predicted: likewise.
-        spacing: height and width of a pixel in millimetres; None where they are not known.
+        spacing: height and width of a pixel in millimetres; None if they are unknown.
 
     Returns:
-        `case_row`, `OF_OUTLINE` in pixels, and in millimetres `hd_mm`, `hd95_mm`, `assd_mm`, `centroid_distance_mm`,
-        `truth_area_mm2` and `predicted_area_mm2`, NaN where the spacing is not known.
+        `pixel_measures`, `OF_OUTLINES` in pixels, and in millimetres `LENGTHS` (`..._mm`) and `AREAS` (`..._mm2`), NaN if the
+        spacing is unknown.
     """
-    row = case_row(truth, predicted)
-    if truth.any():
-        row |= _outlines(truth, predicted, IN_PIXELS)
-    else:
-        row |= dict.fromkeys(OF_OUTLINE, float("nan"))
-    if spacing is None or not truth.any():
-        row |= dict.fromkeys((f"{length}_mm" for length in LENGTHS), float("nan"))
-    else:
-        in_mm = _outlines(truth, predicted, spacing)
-        row |= {f"{length}_mm": in_mm[length] for length in LENGTHS}
+    in_pixels, in_mm = _outlines(truth, predicted, IN_PIXELS), _outlines(truth, predicted, spacing)
+    row = pixel_measures(truth, predicted) | in_pixels | {f"{key}_mm": in_mm[key] for key in LENGTHS}
     pixel = float("nan") if spacing is None else spacing[0] * spacing[1]
     return row | {f"{area}_mm2": row[area] * pixel for area in AREAS}
 
 
 def summary(cases: pd.DataFrame) -> dict[str, float | None]:
-    """Scores over the cases of one model (rows of `case_measures`): those of `summarise`, and of `IN_SUMMARY` the means over
-    the cases in which both masks show a nerve; of `nsd` over all with an annotated one. After `over_common_frames`, `COMMON`
-    as well.
-    """
+    """Return the scores over the cases of one model, rows of `case_measures` or `pixel_measures`; None where no case counts."""
     return none_for_nan(contributions(cases).mean().to_dict())
 
 
 def contributions(cases: pd.DataFrame) -> pd.DataFrame:
-    """What each case contributes to each score of `summary`, which is the mean of its column; NaN where it does not count."""
-    return scored(cases).assign(**{measure: cases[measure] for measure in (*IN_SUMMARY, *COMMON) if measure in cases})
+    """Return what each case contributes to each score of `summary`, which is the mean of its column; NaN where it does not count."""
+    nerve, drawn = cases["has_nerve"].astype(bool), cases["predicted_area"] > 0
+    columns = cases.assign(drawn=drawn.astype(float), not_drawn=(~drawn).astype(float))
+    everywhere = pd.Series(True, cases.index)  # noqa: FBT003
+    counted = {NERVE: nerve, NO_NERVE: ~nerve}
+    present = [score for score in AVERAGED if score.column in columns]
+    return pd.DataFrame({s.key: columns[s.column].where(counted.get(s.over, everywhere)) for s in present})
 
 
-def outlined(cases: pd.DataFrame) -> "pd.Series[bool]":
-    """In which frames both masks show a nerve."""
-    return cases["hd95"].notna()
+def presence_auc(cases: pd.DataFrame) -> float | None:
+    """Return the area under the ROC curve of presence, 0..1; None if all frames show a nerve, or none does.
+
+    Args:
+        cases: columns `has_nerve` and `presence`, the probability that there is a nerve.
+    """
+    if cases["has_nerve"].nunique() < 2:
+        return None
+    return float(roc_auc_score(cases["has_nerve"], cases["presence"]))
+
+
+def outlined(cases: pd.DataFrame) -> int:
+    """Count the frames in which both masks show a nerve."""
+    return int(cases[DISTANCES[0]].count())
+
+
+def outlined_by_all(cases: pd.DataFrame) -> int:
+    """Count the frames over which models are compared, after `over_common_frames`."""
+    return int(cases[f"{DISTANCES[0]}_common"].count())
 
 
 def over_common_frames(tables: Mapping[str, pd.DataFrame], silent: Collection[str] = ()) -> dict[str, pd.DataFrame]:
-    """The cases of models, of the same frames in the same order, with the columns `COMMON`: `DISTANCES` in the frames that
-    all models outline, NaN in the others.
+    """Add columns `..._common`: each of `DISTANCES` in the frames that all models outline, NaN in the others.
 
     Args:
-        tables: rows of `case_measures` by model.
-        silent: models that draw nothing by design, for which no frame is left out.
+        tables: rows of `case_measures` by model, of the same frames in the same order.
+        silent: models that draw nothing by design. No frame is left out for them.
     """
-    drawn = [outlined(cases).to_numpy() for model, cases in tables.items() if model not in silent]
+    drawn = [cases[DISTANCES[0]].notna().to_numpy() for model, cases in tables.items() if model not in silent]
     by_all = np.logical_and.reduce(drawn)
     return {
-        model: cases.assign(
-            **{name: cases[measure].where(by_all) for name, measure in zip(COMMON, DISTANCES, strict=True)}
-        )
+        model: cases.assign(**{f"{distance}_common": cases[distance].where(by_all) for distance in DISTANCES})
         for model, cases in tables.items()
     }
 
 
-def _outlines(truth: Mask, predicted: Mask, spacing: Spacing) -> dict[str, float]:
-    distances = surface_distances(truth, predicted, spacing=spacing)
+def none_for_nan(scores: Mapping[Any, float]) -> dict[str, float | None]:
+    """Replace NaN, which JSON does not know."""
+    return {str(key): None if np.isnan(value) else float(value) for key, value in scores.items()}
+
+
+def _outlines(truth: Mask, predicted: Mask, spacing: Spacing | None) -> dict[str, float]:
+    if spacing is None or not truth.any():
+        return {measure.key: float("nan") for measure in OF_OUTLINES}
     if not predicted.any():
-        return distances._asdict() | {"centroid_distance": float("nan"), "area_error": float("nan")}
-    apart = (_centroid(predicted) - _centroid(truth)) * np.array(spacing)
-    annotated, claimed = np.count_nonzero(truth), np.count_nonzero(predicted)
-    return distances._asdict() | {
-        "centroid_distance": float(np.hypot(*apart)),
-        "area_error": abs(claimed - annotated) / annotated,
-    }
-
-
-def _centroid(mask: Mask) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Mean row and column of the pixels of a mask."""
-    rows, columns = np.nonzero(mask)
-    return np.array([rows.mean(), columns.mean()])
+        return {measure.key: measure.missed for measure in OF_OUTLINES}
+    outlines = Outlines(truth, predicted, spacing)
+    return {measure.key: getattr(outlines, measure.key) for measure in OF_OUTLINES}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from nerveseg.augmentation.degradations import degrade_at_random
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.evaluation.thresholds import case_table
+from nerveseg.measures.cases import contributions, summary
 from nerveseg.measures.intervals import Interval, subject_interval
-from nerveseg.measures.overlap import scored, summarise
 from nerveseg.params.networks import DegradationParams, PostprocessParams
 from nerveseg.refinement.ablation_arms import Arms
 from nerveseg.refinement.adversarial_training import ADVERSARIAL, CONTROL
@@ -83,7 +83,7 @@ def _reason(arm: str, beyond_control: str) -> str:
 
 def _gain(cases: dict[str, pd.DataFrame], measure: str, seed: int) -> tuple[float, Interval]:
     """Of the refiner with a critic over the one without, frame by frame."""
-    with_critic, without = (scored(cases[name])[measure] for name in (ADVERSARIAL, CONTROL))
+    with_critic, without = (contributions(cases[name])[measure] for name in (ADVERSARIAL, CONTROL))
     gains = pd.DataFrame({"subject": cases[CONTROL]["subject"], "gain": with_critic - without})
     return float(gains["gain"].mean()), subject_interval(gains, "gain", RESAMPLES, seed)
 
@@ -97,5 +97,5 @@ def _cases(arms: Arms, val: TestSet, frames: NDArray[np.uint8], draws: int) -> d
 
 def _scores(cases: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """`dice` and `dice_nerve` of each arm; where no frame shows a nerve, the second is NaN."""
-    summaries = {name: summarise(of) for name, of in cases.items()}
+    summaries = {name: summary(of) for name, of in cases.items()}
     return pd.DataFrame(summaries).T[["dice", "dice_nerve"]].astype(float)

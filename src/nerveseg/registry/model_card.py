@@ -8,21 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from nerveseg.dataset.info import DatasetInfo
+from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
 from nerveseg.evaluation.model_names import what_ships
 from nerveseg.measures.intervals import Interval, caution
+from nerveseg.measures.scores import ON_CARD, SCORES
 from nerveseg.params.file import Params
 from nerveseg.text.foreign_text import in_markdown
 from nerveseg.text.wording import counted
-
-_SCORES = {
-    "dice_nerve": "Dice, frames with a nerve",
-    "dice": "Dice, all frames (the challenge's)",
-    "iou_nerve": "IoU, frames with a nerve",
-    "hd95_common": "HD95, pixels",
-    "centroid_distance_common": "distance of the centres, pixels",
-    "presence_sensitivity": "sensitivity of presence",
-    "presence_specificity": "specificity of presence",
-}
 
 
 def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params: Params) -> str:
@@ -41,10 +33,10 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
         what = f"{own}simulated B-mode frames, which are no substitute for real ones"
     frames = ", ".join(f"{count} {split}" for split, count in info.frames.items())
     rows = []
-    for key, name in _SCORES.items():
-        interval = Interval.of(bounds, key).told() if f"{key}_low" in bounds else ""
-        others = (_told(metrics[baseline].get(key)) for baseline in ("baseline_mean_mask", "baseline_empty"))
-        rows.append(f"| {name} | {_told(metrics[model].get(key))} | {interval} | {' | '.join(others)} |")
+    for score in (SCORES[key] for key in ON_CARD):
+        interval = Interval.of(bounds, score.key).told() if f"{score.key}_low" in bounds else ""
+        own, *others = (_told(metrics[name].get(score.key), score.digits) for name in (model, MEAN_MASK, EMPTY))
+        rows.append(f"| {score.name} | {own} | {interval} | {' | '.join(others)} |")
     kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
     warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
     degraded, few = metrics["degraded"], caution(counts["subjects"])
@@ -94,8 +86,8 @@ def _headline(scores: Mapping[str, Any], bounds: Mapping[str, Any]) -> str:
     return f"Dice of frames with a nerve {_told(scores['dice_nerve'])} {between}, of all frames {_told(scores['dice'])}"
 
 
-def _told(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
+def _told(value: float | None, digits: int = 3) -> str:
+    return "n/a" if value is None else f"{value:.{digits}f}"
 
 
 def _degraded(degraded: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from nerveseg.evaluation.export_parity import HELD
 from nerveseg.evaluation.model_names import ENSEMBLE, what_ships
 from nerveseg.evaluation.robustness import CLEAN, POOLED, REPORTED
 from nerveseg.measures.intervals import Interval
+from nerveseg.measures.scores import HEADLINE, SCORES
 from nerveseg.refinement.outcome import Refinement
 
 NAMES = {"control": "without a critic", "adversarial": "against a critic"}
@@ -34,10 +34,10 @@ def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
 
 def shipped(metrics: Mapping[str, Any]) -> list[str]:
     """What ships and by how much the export changed its Dice, from `metrics.json`; and the warning where it lost too much."""
-    export, names = metrics["export"], {"dice": "all frames", "dice_nerve": "frames with a nerve"}
+    export = metrics["export"]
     changes = [
-        f"{export[f'{key}_change']:+.4f} on {names[key]} {Interval.of(export, f'{key}_change').beside('+.4f')}"
-        for key in HELD
+        f"{export[f'{key}_change']:+.4f} on {SCORES[key].over.label} {Interval.of(export, f'{key}_change').beside('+.4f')}"
+        for key in HEADLINE
         if f"{key}_change" in export
     ]
     instead = ", in place of the arm that val chose" if metrics["shipped"]["source"] == ENSEMBLE else ""

@@ -1,12 +1,12 @@
-"""The test cases as the report's browser of them reads them: one JSON document with everything in it, small enough to open at
-once.
+"""The test cases for the report's case browser, as one JSON document that is small enough to open at once.
 
-Frames are WebP, the best of `RUNGS` with which all of them fit; maps of probability and uncertainty are a quarter as wide and
-high, as they come from a network that sees no more; outlines are paths of SVG in pixels of the frame.
+Frames are WebP, the best of `RUNGS` with which all of them fit. Maps of probability and uncertainty are a quarter as wide and
+high: the networks see no more. Outlines are SVG paths in half pixels of the frame.
 """
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import cv2
@@ -16,24 +16,23 @@ from numpy.typing import NDArray
 
 from nerveseg.evaluation.model_names import SHIPPED
 from nerveseg.imaging.arrays import Frame, Mask
+from nerveseg.measures.scores import LENGTHS, MEASURES, OF_FRAMES, Measure
 from nerveseg.reporting.case_selection import KINDS, outcome
 from nerveseg.reporting.figures.canvas import LOOKS
 from nerveseg.reporting.figures.pictures import Case
 
-MEASURED = (
-    "dice",
-    "iou",
-    "hd95",
-    "hd95_mm",
-    "centroid_distance",
-    "centroid_distance_mm",
-    "predicted_area",
-    "presence",
-    "confidence",
-)
-ROOM = 17_000_000  # bytes for frames, so that the page with all else in it stays below 30 MB
+ROOM = 17_000_000  # bytes for frames; the page with all else in it stays below 30 MB
 SHRUNK = 4  # how much smaller maps are than their frame
 STRAYS = 0.4  # pixels that an outline may lie from the mask's edge
+SAMPLE = 24  # frames, about, from which the size of all is estimated
+
+
+class Column(NamedTuple):
+    """A number of each frame and model: its column in metrics/cases.csv, its name, and the decimals shown."""
+
+    key: str
+    name: str
+    digits: int
 
 
 class Rung(NamedTuple):
@@ -41,12 +40,22 @@ class Rung(NamedTuple):
     quality: int  # of WebP
 
 
+def _columns(measure: Measure) -> list[Column]:
+    in_mm = Column(f"{measure.key}_mm", f"{measure.name} (mm)", measure.digits + 1)
+    return [Column(measure.key, measure.title, measure.digits), *([in_mm] if measure.key in LENGTHS else [])]
+
+
+COLUMNS = (
+    *chain.from_iterable(_columns(MEASURES[key]) for key in OF_FRAMES),
+    Column("predicted_area", "Area (pixels)", 0),
+    Column("presence", "Presence", 3),
+    Column("confidence", "Confidence", 3),
+)
 RUNGS = (Rung(1, 80), Rung(1, 60), Rung(1, 40), Rung(0.75, 40), Rung(0.5, 40), Rung(0.5, 20), Rung(0.25, 20))
-SAMPLE = 24  # frames, about, from which the size of all is told
 
 
 class Gallery:
-    """Takes cases one after the other, and keeps of each no more than the page needs.
+    """Collects cases one by one, and keeps only what the page needs.
 
     Args:
         scores: rows of `metrics/cases.csv`.
@@ -60,18 +69,19 @@ class Gallery:
         self._cases: list[dict[str, Any]] = []
 
     def passing(self, cases: Iterable[Case]) -> Iterator[Case]:
-        """The same cases, each once it is taken."""
+        """Yield the same cases, each once it is collected."""
         for case in cases:
             self._add(case)
             yield case
 
     def document(self) -> dict[str, Any]:
-        """Everything, for `json.dumps`."""
+        """Return everything, for `json.dumps`."""
         looks = {model: {"label": LOOKS[model].label, "colour": LOOKS[model].on_frame} for model in self._models}
         return {
             "models": looks,
             "shipped": SHIPPED,
             "kinds": KINDS,
+            "columns": [column._asdict() for column in COLUMNS],
             "quality": self._rung._asdict(),
             "cases": self._cases,
         }
@@ -95,16 +105,14 @@ class Gallery:
 
     def _of_model(self, case: Case, model: str) -> dict[str, Any]:
         row = self._scores[case.name, model]
-        values = {measure: _short(row[measure]) for measure in MEASURED}
+        values = {column.key: _short(row[column.key]) for column in COLUMNS}
         kind = outcome(row["has_nerve"], row["predicted_area"], row["dice"], withheld=model in case.withheld)
         layers = {"outline": svg_path(case.masks[model]), "heat": _map(case.probabilities[model])}
         return {**values, "kind": kind, **layers}
 
 
 def fitting_rung(frames: Sequence[Frame], room: int = ROOM) -> Rung:
-    """The best of `RUNGS` with which the frames take about `room` bytes at most, told from some of them; the last one where none
-    does.
-    """
+    """Return the best of `RUNGS` with which the frames take about `room` bytes at most, estimated from a sample; else the last."""
     sample = frames[:: max(1, len(frames) // SAMPLE)]
     for rung in RUNGS:
         mean = sum(len(_webp(frame, rung)) for frame in sample) / len(sample)
@@ -114,10 +122,8 @@ def fitting_rung(frames: Sequence[Frame], room: int = ROOM) -> Rung:
 
 
 def svg_path(mask: Mask) -> str:
-    """The outlines of a mask, holes among them, as closed paths of whole pixels, to be filled by the rule `evenodd`; empty for an
-    empty mask.
-    """
-    # Twice as large and around a border, the outline of pixels' centres becomes that of their edges, to half a pixel.
+    """Return the outlines of a mask, with its holes, as closed paths to fill by the rule `evenodd`; empty for an empty mask."""
+    # OpenCV outlines pixels' centres. At twice the size these lie at the pixels' edges, to half a pixel.
     doubled = cv2.resize(mask.view(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     outlines, _ = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     rounded = [cv2.approxPolyDP(outline, 2 * STRAYS, closed=True)[:, 0] for outline in outlines]
@@ -125,7 +131,7 @@ def svg_path(mask: Mask) -> str:
 
 
 def _closed(points: NDArray[np.int32]) -> str:
-    """In units of half a pixel; after the first point, the steps from each to the next."""
+    """Return the first point, then the steps to each next one."""
     first, steps = points[0], np.diff(points, axis=0)
     onward = "l" + " ".join(f"{across} {down}" for across, down in steps) if len(steps) else ""
     return f"M{first[0]} {first[1]}{onward}z"
@@ -139,7 +145,7 @@ def _webp(frame: Frame, rung: Rung) -> str:
 
 
 def _map(values: NDArray[np.float32]) -> str:
-    """0..1 as grey levels; nothing where all are below half a level."""
+    """Return values of 0..1 as grey levels; empty if all are below half a level."""
     levels = np.round(255 * values).astype(np.uint8)
     if not levels.any():
         return ""

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from nerveseg.evaluation.baselines import MEAN_MASK
+from nerveseg.measures.scores import SCORES
 from nerveseg.reporting.figures.canvas import BLUE, GREY, LOOKS, VERMILLION
 from nerveseg.reporting.figures.plots import models_of, titled
 
@@ -51,7 +52,7 @@ def charts(
         Series("train", BLUE, _points(unet, ["epoch", "loss"])),
         Series("validation", VERMILLION, _points(unet, ["epoch", "val_loss"])),
     ]
-    dice = "Dice, frames with nerve"
+    dice = SCORES["dice_nerve"].name
     return [
         Chart(
             "by-size", "Dice against the size of the nerve", "A point is a frame with a nerve: choose one to see it above.",

@@ -17,8 +17,8 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from nerveseg.evaluation.model_names import LABELS, shown
-from nerveseg.measures.cases import COMMON, DISTANCES
 from nerveseg.measures.intervals import Interval, caution
+from nerveseg.measures.scores import DRAWN, SCORES, Score
 from nerveseg.reporting.charts import Chart
 from nerveseg.reporting.embedding import document, figure, script
 from nerveseg.reporting.figures.canvas import GREEN, TRUTH, VERMILLION, YELLOW, replacing
@@ -26,42 +26,13 @@ from nerveseg.reporting.figures.layers import HEAT
 from nerveseg.reporting.provenance import CutoffRow
 from nerveseg.text.wording import counted
 
-MEASURES = {  # key in metrics.json: name, what it is; better the higher they are, but for `LOWER`
-    "dice": ("Dice, all frames", "mean over the frames; empty against empty counts 1, as in Kaggle’s challenge"),
-    "dice_nerve": ("Dice, frames with nerve", "mean over the frames in which a nerve is annotated"),
-    "iou": ("IoU, all frames", "overlap over union; empty against empty counts 1"),
-    "iou_nerve": ("IoU, frames with nerve", "mean over the frames in which a nerve is annotated"),
-    "binary_accuracy": ("Pixel accuracy", "share of pixels labelled as annotated; high for any small target"),
-    "precision": ("Precision", "share of the predicted area that is nerve, mean over frames with a prediction"),
-    "recall": ("Recall", "share of the nerve’s area that is found, mean over frames with a nerve"),
-    "specificity": ("Specificity", "share of the pixels that are no nerve and called so; high for any small target"),
-    "frames_outlined": ("Frames outlined", "frames with a nerve in which something is drawn; distances have no others"),
-    "hd95_common": (
-        "HD95 (pixels)",
-        "95th percentile of the distances between outlines, mean over the frames that all of the models outline",
-    ),
-    "assd_common": ("ASSD (pixels)", "mean distance between outlines, over the same frames"),
-    "nsd": ("NSD at 2 pixels", "share of the outlines within 2 pixels of each other, mean over frames with a nerve"),
-    "centroid_distance_common": (
-        "Distance of centres (pixels)",
-        "between the centres of mass, where a needle would be aimed at, over the frames that all of the models outline",
-    ),
-    "area_error_common": ("Error of the area", "as a share of the annotated area, over the same frames"),
-    "presence_sensitivity": ("Presence: sensitivity", "share of the frames with a nerve in which one is predicted"),
-    "presence_specificity": ("Presence: specificity", "share of the frames without a nerve in which none is predicted"),
-    "presence_auc": ("Presence: ROC AUC", "a frame with a nerve is held for likelier to show one than a frame without"),
-    "ece": ("Calibration error", "mean difference between probability and share of nerve, over all pixels"),
-    "ece_doubtful": ("Calibration error, doubtful pixels", "likewise, of pixels with a probability of at least 0.05"),
-}
-OF_OWN_FRAMES = DISTANCES  # means over frames that differ from model to model: in `metrics.json`, not beside each other
-LOWER = {*DISTANCES, *COMMON, "ece", "ece_doubtful"}  # is better
 BESIDE = Path(__file__).parent
-SCRIPTS = ("cases.js", "bundled/chart.js", "charts.js")
+SCRIPTS = ("case_list.js", "case_viewer.js", "case_controls.js", "bundled/chart.js", "charts.js")
 AGREEMENT = {"tp": GREEN, "fp": VERMILLION, "fn": YELLOW}
 
 
 @dataclass(frozen=True)
-class Score:
+class Cell:
     text: str
     interval: str
     best: bool
@@ -110,8 +81,9 @@ def write_report(
     page = template.render(
         methods=methods,
         rows=[
-            (*_named(measure), _scores(metrics, intervals, list(methods), measure))
-            for measure in _measures(metrics, methods)
+            _row(metrics, intervals, list(methods), score)
+            for score in SCORES.values()
+            if score.over is not DRAWN and any(score.key in metrics[method] for method in methods)
         ],
         counts=metrics.get("counts"),
         counted=counted,
@@ -132,44 +104,26 @@ def write_report(
         unfinished.write_text(page, encoding="utf-8")
 
 
-def _measures(metrics: Mapping[str, Any], methods: Mapping[str, str]) -> list[str]:
-    """The measures we have words for, in our order, then any others."""
-    present = dict.fromkeys(measure for method in methods for measure in metrics[method])
-    for measure in OF_OWN_FRAMES:
-        present.pop(measure, None)
-    return [measure for measure in MEASURES if measure in present] + [key for key in present if key not in MEASURES]
-
-
-def _named(measure: str) -> tuple[str, str]:
-    return MEASURES.get(measure, (measure, ""))
-
-
-def _scores(
-    metrics: Mapping[str, Any],
-    intervals: Mapping[tuple[str, str], Interval],
-    methods: Sequence[str],
-    measure: str,
-) -> list[Score]:
-    values = [metrics[method].get(measure) for method in methods]
-    # Equal as shown is equal: a difference in the fourth digit makes no winner. Of a measure that we have no words
-    # for, we do not know whether higher is better.
-    known = [_number(value) for value in values if value is not None and measure in MEASURES]
-    best = (min if measure in LOWER else max)(known, key=float, default=None)
-    return [
-        Score(_number(value), _interval(value, intervals.get((method, measure))), _number(value) == best)
-        for method, value in zip(methods, values, strict=True)
+def _row(
+    metrics: Mapping[str, Any], intervals: Mapping[tuple[str, str], Interval], methods: Sequence[str], score: Score
+) -> tuple[str, str, list[Cell]]:
+    """Return name, meaning and cells. Scores that look equal share the best place."""
+    values = [metrics[method].get(score.key) for method in methods]
+    shown = ["n/a" if value is None else f"{value:.{score.digits}f}" for value in values]
+    known = [text for text in shown if text != "n/a"]
+    best = (min if score.lower_is_better else max)(known, key=float, default=None)
+    cells = [
+        Cell(text, _interval(value, intervals.get((method, score.key)), score.digits), text == best)
+        for method, value, text in zip(methods, values, shown, strict=True)
     ]
+    return score.name, score.explained, cells
 
 
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
-def _interval(value: float | None, interval: Interval | None) -> str:
-    """What stands under a score: its interval, or why there is none; nothing where there is no score either."""
+def _interval(value: float | None, interval: Interval | None, digits: int) -> str:
+    """Return the interval of a score, or why there is none."""
     if value is None or interval is None:
         return ""
-    return f"no interval: {interval.missing}" if interval.missing else interval.told().replace(" to ", "–")
+    return f"no interval: {interval.missing}" if interval.missing else interval.told(f".{digits}f").replace(" to ", "–")
 
 
 def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from nerveseg.measures.scores import AT_THRESHOLDS, OF_ARMS, SCORES
 from nerveseg.reporting.figures.canvas import BLUE, GREEN, GREY, LOOKS, SKY, VERMILLION, LineStyle, canvas
 
 CROWDED = 40  # points of a line, beyond which markers run into each other
@@ -23,12 +24,6 @@ Curve = tuple[str, str, str, LineStyle]  # name, colour, marker, line
 Metrics = Mapping[str, Any]  # the content of metrics.json
 
 _VAL = ("val_dice", "val_dice_degraded")
-SCORES = {
-    "dice": "Dice, all frames",
-    "dice_nerve": "Dice, frames with nerve",
-    "precision": "Precision",
-    "recall": "Recall",
-}
 
 
 def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path: Path | str, dpi: int) -> None:
@@ -74,8 +69,7 @@ def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int
     distance of the outlines in those that all models outline, against severity, a line per model. Rows of severity 0, the clean frames, begin every line. The
     average train mask, whose scores `metrics.json` holds, does not look at frames: its line is level.
     """
-    scores = {"dice_nerve": "Dice, frames with nerve", "hd95_common": "HD95 (pixels)"}
-    need(table, ["degradation", "severity", "model", *scores], "the robustness table")
+    need(table, ["degradation", "severity", "model", *OF_ARMS], "the robustness table")
     clean, poor = table[table["severity"] == 0], table[table["severity"] > 0]
     degraded = [str(name) for name in poor["degradation"].unique()]
     if not degraded:
@@ -85,7 +79,7 @@ def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int
     with canvas(path, max(5.5, 1.0 + 2.4 * columns), 0.7 + 4.2 * bands, dpi) as figure:
         grid = figure.subplots(2 * bands, columns, sharex=True, squeeze=False)
         for place, (band, column) in enumerate(np.ndindex(bands, columns)):
-            for row, (score, label) in enumerate(scores.items()):
+            for row, score in enumerate(OF_ARMS):
                 axes = grid[2 * band + row, column]
                 if place:
                     axes.sharey(grid[row, 0])
@@ -100,7 +94,7 @@ def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
                 axes.tick_params(labelbottom=True, labelleft=column == 0)
                 if column == 0:
-                    axes.set_ylabel(label)
+                    axes.set_ylabel(SCORES[score].name)
         grid[0, 0].set_ylim(-0.02, 1.02)
         grid[1, 0].set_ylim(bottom=0.0)
         figure.supxlabel("Severity (0 = clean frames)", fontsize=10)
@@ -148,13 +142,13 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
 
 def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
     """What each score would be, had another threshold been chosen; beside those of the average train mask, of `metrics.json`."""
-    need(table, ["model", "threshold", *SCORES], "the threshold table")
+    need(table, ["model", "threshold", *AT_THRESHOLDS], "the threshold table")
     with canvas(path, 9.0, 6.2, dpi) as figure:
         grid = figure.subplots(2, 2, sharex=True)
-        for axes, score in zip(grid.flat, SCORES, strict=True):
+        for axes, score in zip(grid.flat, AT_THRESHOLDS, strict=True):
             _line_per_model(axes, table, "threshold", score)
             _baseline(axes, metrics, score)
-            axes.set(title=SCORES[score], ylabel=SCORES[score].split(",")[0])
+            axes.set(title=SCORES[score].name, ylabel=SCORES[score].name.split(",")[0])
         for axes in grid[1]:
             axes.set_xlabel("Threshold on the probability")
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
-from nerveseg.measures.overlap import presence_auc
+from nerveseg.measures.cases import presence_auc
 from nerveseg.reporting.figures.canvas import GREY, LOOKS, Look, canvas
 from nerveseg.reporting.figures.plots import models_of, need
 
