@@ -19,6 +19,7 @@ from nerveseg.unet.encoders import _as_imagenet
 from nerveseg.unet.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
 from nerveseg.unet.network import build_unet
 from paths import ROOT
+from small_encoders import make_shallow
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 GREY = (60.0, 40.0)
@@ -153,10 +154,14 @@ def test_the_families_are_all_that_segmentation_models_has():
     ("architecture", "encoder"),
     [*(("unet", family) for family in FAMILIES), ("linknet", "resnet18"), ("fpn", "resnet18"), ("pspnet", "resnet18")],
 )
-def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(architecture, encoder, tmp_path):
+def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(
+    architecture, encoder, monkeypatch, tmp_path
+):
     tf.keras.backend.clear_session()
     params = UNET.model_copy(update={"architecture": architecture, "encoder": encoder})
     size = (96, 96) if architecture == "pspnet" or "inception" in encoder else (32, 64)
+    if encoder != "resnet18":
+        make_shallow(monkeypatch, encoder, size)
     frames = np.random.default_rng(0).uniform(0, 255, (2, *size, 1)).astype(np.float32)
     network = build_unet(params, InputSpec(*size, *GREY))
     before = network.get_weights()
@@ -189,7 +194,8 @@ def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["resnet18", "efficientnetb0", "vgg16", "mobilenet"])
-def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_whole(encoder, tmp_path):
+def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_whole(encoder, monkeypatch, tmp_path):
+    make_shallow(monkeypatch, encoder, (32, 64))
     params = UNET.model_copy(update={"encoder": encoder, "encoder_weights": "imagenet"})
     network = build_unet(params, SPEC, pretrained=False)
     network.save(tmp_path / "network.keras")
@@ -231,7 +237,9 @@ def held_for_poor(refiner, said):
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("encoder", ["plain", "resnet18", "efficientnetb0"])
-def test_an_untrained_refiner_is_the_identity_and_some_of_its_copy_of_the_unet_learns(policy, encoder):
+def test_an_untrained_refiner_is_the_identity_and_some_of_its_copy_of_the_unet_learns(policy, encoder, monkeypatch):
+    if encoder != "plain":
+        make_shallow(monkeypatch, encoder, (32, 64))
     refiner, given = refined_unet(policy, DEEP.model_copy(update={"encoder": encoder}))
     refined = refiner(given)
     assert np.array_equal(refined["logits"], given[1])
