@@ -7,6 +7,7 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 VENV := .venv/ready
+SIDE_BY_SIDE := -n logical --dist loadfile --no-loadscope-reorder  # the order is that of tests/conftest.py
 CANDIDATES := python3.11 python3.12 python3 python
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
@@ -18,10 +19,10 @@ repro: $(VENV)
 	dvc metrics diff --all
 
 test: $(VENV)
-	pytest -n logical --dist loadfile
+	pytest $(SIDE_BY_SIDE)
 
 check: lint
-	pytest -m "not slow" -n logical --dist loadfile
+	pytest -m "not slow" $(SIDE_BY_SIDE)
 
 lint: $(VENV)
 	ruff check .

@@ -29,6 +29,19 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BAS
 signal.signal(signal.SIGINT, signal.default_int_handler)
 use_threads(2)  # as the stages do: what is computed side by side would else share the cores now so, now otherwise
 
+# The files that take longest: pytest's processes begin with them, and so end at about the same time.
+FIRST = (
+    "stages/test_pipeline.py", "experiments/test_sweep.py", "unet/test_network.py", "refinement/test_adversarial_training.py",
+    "stages/test_resume.py", "training/test_distribution.py", "tracking/test_mirror.py", "registry/test_promotion.py",
+    "unet/test_training.py", "unet/test_deterministic_layers.py", "tracking/test_run_page.py", "registry/test_server.py",
+    "saved_models/test_openvino_export.py", "pipeline/test_main.py", "tracking/test_outbox.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items) -> None:
+    order = {ROOT / "tests" / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(FIRST)))
+
 
 @pytest.fixture
 def kaggle_folder(tmp_path: Path) -> Callable[..., Path]:

@@ -38,11 +38,11 @@ def test_no_test_file_imports_from_another_nor_from_conftest():
     assert {path: names for path, names in wrong.items() if names} == {}
 
 
-def test_a_conftest_has_fixtures_and_nothing_else():
+def test_a_conftest_has_fixtures_and_hooks_of_pytest_and_nothing_else():
     for path, tree in TREES.items():
         if path.name == "conftest.py":
             for node in tree.body:
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("pytest_"):
                     assert any("fixture" in ast.unparse(each) for each in node.decorator_list), node.name
 
 

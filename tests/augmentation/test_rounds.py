@@ -42,6 +42,7 @@ def test_a_record_of_a_round_holds_no_truth(train):
     assert all(record.truth is None for record in round_of(train, 1, PARAMS, 5))
 
 
+@pytest.mark.slow
 def test_rounds_written_by_several_processes_are_those_written_by_one(train, tmp_path, monkeypatch):
     monkeypatch.setattr("nerveseg.augmentation.rounds.SHARES", 1)
     written = {}

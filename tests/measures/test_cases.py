@@ -74,6 +74,7 @@ def independent(truth, predicted, spacing):
     }
 
 
+@pytest.mark.slow
 def test_a_thousand_random_cases_agree_with_an_independent_implementation_to_a_millionth():
     rng = np.random.default_rng(3)
     empties = 0

@@ -15,6 +15,8 @@ from nerveseg.saved_models.loading import load_predictor
 from nerveseg.unet.segmenter import Segmenter
 from summation_order import races
 
+pytestmark = pytest.mark.slow
+
 FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (32, 64))]
 
 
