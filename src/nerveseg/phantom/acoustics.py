@@ -3,18 +3,17 @@
 Tissue is a grid of `rows` depths by `lines` beams, and three float32 maps on it:
 
 - `echo`: strength of diffuse scattering in dB. A pixel is longer than half a wavelength at 10 MHz and holds many
-  scatterers, so that their echoes add up with uniform phases to circular complex normal noise: its envelope is
-  Rayleigh distributed, with a mean of 1.91 standard deviations (Wagner et al. 1983, IEEE Trans. Sonics Ultrason.).
-- `mirror`: amplitude of the smooth interfaces (fascia, vessel wall, bone), whose echo is coherent and has no speckle.
-- `attenuation`: round-trip loss in dB/mm. The loss is summed along each beam and the time gain gives back the loss
-  of average soft tissue: what lies below fluid comes out too bright (enhancement), below bone too dark (shadow).
+  scatterers. Their echoes add up with uniform phases to circular complex normal noise, whose envelope is Rayleigh
+  distributed with a mean of 1.91 standard deviations (Wagner et al. 1983, IEEE Trans. Sonics Ultrason.).
+- `mirror`: amplitude of smooth interfaces (fascia, vessel wall, bone), whose echo is coherent and has no speckle.
+- `attenuation`: round-trip loss in dB/mm. The loss is summed along each beam, and the time gain restores the loss of
+  average soft tissue: tissue below fluid comes out too bright (enhancement), below bone too dark (shadow).
 
-The echo signal is that map convolved with the scanner's point-spread function (the linear model of Bamber and
+The echo signal is the tissue convolved with the scanner's point-spread function (the linear model of Bamber and
 Dickinson 1980, Phys. Med. Biol.; Field II, Jensen 1996, derives the same convolution from the transducer's geometry).
-Here the point spread is Gaussian: short along the beam, wide across it, and wider away from the focus. It has unit
-energy at each depth, so that the beam's width changes the grain of speckle but not its brightness. Several looks with
-independent speckle are averaged in power, as a compounding scanner does. Clutter, a share of the power around each
-sample, adds to its own.
+The point spread is Gaussian: short along the beam, wide across it, and wider away from the focus. It has unit energy at
+each depth, so the beam's width changes the grain of speckle but not its brightness. Several looks with independent
+speckle are averaged in power, as in a compounding scanner. Clutter adds a share of the power around each sample.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ BEAM_MM = 0.21  # standard deviation of the beam across, in the focus
 SPREAD = 0.018  # growth of the beam per mm away from the focus
 NOISE_DB = -65.0  # clutter and noise at the skin; the time gain raises them with depth
 NOISE_GROWTH_DB_PER_MM = 0.35
-CLUTTER_DB, CLUTTER_MM = -32.0, 2.0  # echoes from beside the beam and from detours, and how far they stray
+CLUTTER_DB, CLUTTER_MM = -32.0, 2.0  # echoes from beside the beam and from detours, and how far they spread
 
 Map = NDArray[np.float32]
 _DB = np.float32(np.log(10.0) / 20.0)
@@ -68,7 +67,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Tissue:
-    """The three maps of the module's docstring; they are painted in place."""
+    """The three maps of the module's docstring. Painters change them in place."""
 
     echo: Map
     mirror: Map
@@ -82,7 +81,7 @@ class Tissue:
 
 @dataclass(frozen=True)
 class Scanner:
-    """Settings of one frame: focus in mm, gain in dB, slope error of the time gain in dB/mm, range of greys in dB."""
+    """Settings for one frame: focus in mm, gain in dB, slope error of the time gain in dB/mm, dynamic range in dB."""
 
     focus: float = 16.0
     gain: float = 0.0
@@ -92,12 +91,12 @@ class Scanner:
 
 
 def beam_width(depth: Map, focus: float) -> Map:
-    """Standard deviation of the lateral point spread in mm."""
+    """Return the standard deviation of the lateral point spread in mm."""
     return np.hypot(np.float32(BEAM_MM), np.float32(SPREAD) * (depth - np.float32(focus)))
 
 
 def brightness(tissue: Tissue, grid: Grid, slope: float = 0.0) -> Map:
-    """Loss and time gain together, in dB, at each sample."""
+    """Return loss and time gain together, in dB, at each sample."""
     excess = tissue.attenuation - np.float32(SOFT_TISSUE_DB_PER_MM + slope)
     gain: Map = np.cumsum(excess, axis=0, dtype=np.float32)
     gain *= np.float32(-grid.pitch[0])
@@ -105,7 +104,7 @@ def brightness(tissue: Tissue, grid: Grid, slope: float = 0.0) -> Map:
 
 
 def echo_envelope(tissue: Tissue, grid: Grid, scanner: Scanner, rng: np.random.Generator) -> Map:
-    """Envelope before compression (float32), the root mean square of the looks."""
+    """Return the envelope before compression, the root mean square of the looks."""
     rows, lines = grid.shape
     through = brightness(tissue, grid, scanner.slope)
     noise = np.exp((np.float32(NOISE_DB) + np.float32(NOISE_GROWTH_DB_PER_MM) * grid.depth) * _DB)
@@ -130,7 +129,7 @@ def echo_envelope(tissue: Tissue, grid: Grid, scanner: Scanner, rng: np.random.G
 
 
 def _clutter(diffuse: Map, coherent: Map, grid: Grid) -> Map:
-    """What the surroundings add to each sample: it fills blood and fascicles with grey where bright tissue is near."""
+    """Return the echo that the surroundings add: blood and fascicles turn grey near bright tissue."""
     power = np.square(diffuse) + np.square(coherent)
     small = cv2.resize(power, None, fx=1.0 / 8.0, fy=1.0 / 8.0, interpolation=cv2.INTER_AREA)
     sigma = [CLUTTER_MM / pitch / 8.0 for pitch in grid.pitch]
@@ -141,7 +140,7 @@ def _clutter(diffuse: Map, coherent: Map, grid: Grid) -> Map:
 
 
 def _lateral_transfer(grid: Grid, focus: float) -> Map:
-    # Padded by the widest beam, so that the circular convolution does not carry the right edge over to the left.
+    # Padding by the widest beam keeps the circular convolution from wrapping the right edge around to the left.
     deviation = beam_width(grid.depth, focus) / np.float32(grid.pitch[1])
     padded = fft.next_fast_len(grid.shape[1] + int(4.0 * float(deviation.max())) + 1)
     frequency = fft.fftfreq(padded).astype(np.float32)[None, :]

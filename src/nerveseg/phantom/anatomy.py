@@ -1,7 +1,6 @@
-"""One simulated subject: where its layers and organs lie, and what each plane of the probe's sweep cuts.
+"""One simulated subject: where its layers and organs lie, and what each plane of the probe's sweep shows.
 
-`Anatomy.draw` makes all random choices of a subject; `Anatomy.plane` has none left, so that a plane is the same
-whichever planes were made before it.
+`Anatomy.draw` makes all random choices. `Anatomy.plane` makes none, so a plane does not depend on the planes before it.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from nerveseg.phantom.organs import Organ, draw_organs
 from nerveseg.phantom.tissue import PAINTERS, Near, Place, Texture, sample
 
 LAYER_STEP = 0.05  # mm, of the depth profile
-PROBE_LINES = (0.25, 0.95, 2.1)  # mm, flat white lines under the probe's face, at about the same depths in all subjects
+PROBE_LINES = (0.25, 0.95, 2.1)  # mm, flat white lines below the probe, at about the same depths in all subjects
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Background:
-    """The tissue depth in which each sample lies, and where tissue is rich in fascia and lush (bright), around 0."""
+    """The tissue depth of each sample, and where tissue is rich in fascia and lush (bright), around 0."""
 
     bent: Map
     rich: Map
@@ -39,7 +38,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Layers:
-    """Tables over tissue depth in steps of `LAYER_STEP`: echo in dB, fascia amplitude, strength of fibres."""
+    """Tables over tissue depth in steps of `LAYER_STEP`: echo in dB, amplitude of fascia, strength of fibres."""
 
     echo: Map
     fascia: Map
@@ -47,7 +46,7 @@ class Layers:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Layers":
-        """Skin, fat, the sternocleidomastoid, the fat below it, and what lies deep to that."""
+        """Draw skin, fat, the sternocleidomastoid, the fat below it, and deeper tissue."""
         depth = np.arange(-5.0, DEPTH_MM + 10.0, LAYER_STEP)
         edges = np.cumsum([0.0, rng.uniform(1.3, 2.2), rng.uniform(0.8, 3.0), rng.uniform(2.0, 6.0), rng.uniform(1, 4)])
         levels = [-22.8, rng.uniform(-28, -22), rng.uniform(-38, -32), rng.uniform(-26, -21), rng.uniform(-33, -28)]
@@ -114,7 +113,7 @@ class Anatomy:
         )
 
     def plane(self, pose: Pose, visible: float) -> tuple[Tissue, Near]:
-        """The tissue in the plane, and the nerve's neighbourhood in it."""
+        """Return the tissue in the plane, and the nerve's neighbourhood in it."""
         place, background = self._place(pose)
         tissue = self._paint_background(place, background, pose.sweep)
         mixed = np.float32(0.7) * (self.fibres.plane(pose.sweep) + self.strands.plane(pose.sweep))
@@ -126,13 +125,13 @@ class Anatomy:
                 PAINTERS[organ.kind](tissue, near, self._grain(mixed, near, organ.offset))
         near = self.nerve.at(pose.sweep, pose.shift, 1.0).near(place)
         if near is None:
-            raise AssertionError("the nerve is drawn inside of the frame")
+            raise AssertionError("the nerve lies outside the frame")
         grain = self._grain(mixed, near, self.nerve.offset)
         paint_nerve(tissue, near, grain, self._turned_fascicles(pose.sweep), visible, self.contrast)
         return tissue, near
 
     def _grain(self, mixed: Map, near: Near, offset: float) -> Map:
-        """Texture within an organ. It leans with the long axis, but less: what lies across the beam shows best."""
+        """Return the texture within an organ. It leans with the long axis, but less: fibres across the beam show best."""
         lean = np.float32(0.6 * near.angle)
         sin, cos = np.sin(lean), np.cos(lean)
         depth = near.along * sin + near.across * cos + np.float32(20.0 + 8.0 * offset)
@@ -143,7 +142,7 @@ class Anatomy:
         grid = self.grid
         down = self.bend_depth.over(grid, pose.sweep)
         side = self.bend_lateral.over(grid, pose.sweep)
-        # The skin lies flat against the probe: the bend fades in below it.
+        # Skin is flat against the probe, so the bend fades in below it.
         free = np.clip((grid.depth - np.float32(1.5)) * np.float32(1.0 / 5.0), 0.0, 1.0)
         beside = grid.lateral - np.float32(0.5 * grid.width_mm)
         ragged = self.rag_depth.over(grid, pose.sweep), self.rag_lateral.over(grid, pose.sweep)
@@ -182,7 +181,7 @@ class Anatomy:
         return tissue
 
     def _turned_fascicles(self, sweep: float) -> NDArray[np.float32]:
-        """The plexus twists on its way: its fascicles wander around each other within the nerve."""
+        """Twist the plexus along the sweep: its fascicles wander around each other within the nerve."""
         angle = 0.8 * (sweep - 0.5)
         scale = np.array([self.nerve.shape.long, self.nerve.shape.short])
         unit = self.fascicles[:, :2] / scale

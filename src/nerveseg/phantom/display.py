@@ -1,9 +1,9 @@
 """From the envelope to the screen: log compression, speckle reduction, the grey map, scan conversion, the marker.
 
-A scanner smooths speckle after log compression, and its grey map is steeper in the bright than in the dark: in Kaggle's
-frames half of the pixels are darker than a third of white, hardly one is black, and two in a hundred are white. A
-power law of exponent 1.5 fits the quantiles of those frames. They are screenshots: the hollow triangle of the probe's
-marker lies over the skin near the middle, and the first column of pixels is black.
+A scanner smooths speckle after log compression, and its grey map is steeper in the bright than in the dark. Half of the
+pixels in Kaggle's frames are darker than a third of white, hardly any are black, and 2 % are white: a power law of exponent
+1.5 fits these quantiles. The frames are screenshots, with the probe's marker, a hollow triangle, over the skin near the
+middle, and a black first column of pixels.
 """
 
 import cv2
@@ -14,13 +14,13 @@ from nerveseg.phantom.acoustics import Map, Scanner
 
 SMOOTH = (0.9, 2.0)  # standard deviation of the speckle reduction in rows and lines of a frame of 420 rows
 KEPT = 0.55  # share of the unsmoothed frame that it keeps
-MARKER_AT, MARKER_WIDTH, MARKER_HEIGHT = 0.523, 18 / 420, 18 / 420  # of the frame's width; of its height
+MARKER_AT, MARKER_WIDTH, MARKER_HEIGHT = 0.523, 18 / 420, 18 / 420  # shares of the frame's width, then height
 
 _DB = np.float32(np.log(10.0) / 20.0)
 
 
 def compress(envelope: Map, scanner: Scanner, width: int) -> NDArray[np.uint8]:
-    """Grey levels (rows, width): 255 at 0 dB, black `dynamic_range` dB below."""
+    """Return grey levels (rows, width): 255 at 0 dB, black `dynamic_range` dB below."""
     decibels = np.log(np.maximum(envelope, np.float32(1e-6))) / _DB
     level = (decibels + np.float32(scanner.gain)) * np.float32(1.0 / scanner.dynamic_range) + np.float32(1.0)
     detail = envelope.shape[0] / 420
@@ -34,7 +34,7 @@ def compress(envelope: Map, scanner: Scanner, width: int) -> NDArray[np.uint8]:
 
 
 def add_marker(image: NDArray[np.uint8]) -> None:
-    """Draw what the screen shows over the frame, in place."""
+    """Draw the probe's marker and the black column over the frame, in place."""
     height, width = image.shape
     left, right = (round(MARKER_AT * width + side * 0.5 * MARKER_WIDTH * height) for side in (-1, 1))
     tip = (round(MARKER_AT * width), round(MARKER_HEIGHT * height))

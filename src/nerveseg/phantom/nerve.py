@@ -1,12 +1,12 @@
 """The nerve: roots of the brachial plexus between the scalene muscles, and the line that an annotator draws around them.
 
-Between the scalenes the plexus shows as a column of two to four dark discs, its roots and trunks, upright or leaning
-along the groove between the muscles, with bright connective tissue between them; closely packed it becomes a bundle
-or a honeycomb of smaller discs. That the discs are fascicles and the bright mesh is epineurium was shown against
-histology by Silvestri et al. 1995 (Radiology). What faces the beam, the top and bottom of a disc, reflects most.
+Between the scalenes the plexus shows as a column of two to four dark discs, its roots and trunks, upright or leaning along
+the groove between the muscles, with bright connective tissue between them. Closely packed, it becomes a bundle or a honeycomb
+of smaller discs. Silvestri et al. 1995 (Radiology) showed against histology that the discs are fascicles and the bright mesh
+is epineurium. The top and bottom of a disc face the beam and reflect most.
 
-An annotator's line is smoother than the nerve and never twice the same: it runs within or without the edge, waves, and
-is sometimes closed by a straight line, which cuts a corner, as in many masks of Kaggle's 2016 challenge.
+An annotator's line is smoother than the nerve and never the same twice. It runs inside or outside the edge, waves, and
+sometimes cuts a corner with a straight line, as in many masks of Kaggle's 2016 challenge.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from nerveseg.phantom.organs import Organ
 from nerveseg.phantom.tissue import FASCICLE_DB, Ellipse, Near, blend
 
 NERVE_SHARE = 0.0285  # median share of the frame, as in Kaggle's 2016 challenge
-HAND_MM = 0.2  # standard deviation of how far within or without the nerve's edge an annotator draws
+HAND_MM = 0.2  # standard deviation of the distance from the nerve's edge at which an annotator draws
 EPINEURIUM_DB = -21.5
 
 
@@ -34,8 +34,9 @@ def draw_nerve(rng: np.random.Generator, grid: Grid) -> Organ:
 
 
 def draw_fascicles(rng: np.random.Generator, shape: Ellipse) -> NDArray[np.float32]:
-    """Rows of position along and across, radius in mm, and darkness (0 to 1): the roots in a column, from the upper end
-    down, and small discs in the space that they leave.
+    """Return rows of position along and across, radius in mm, and darkness (0 to 1).
+
+    The roots form a column from the upper end down. Small discs fill the space between.
     """
     placed: list[tuple[float, float, float]] = []
     end = shape.long - 0.4
@@ -62,9 +63,9 @@ def draw_fascicles(rng: np.random.Generator, shape: Ellipse) -> NDArray[np.float
 def paint_nerve(
     tissue: Tissue, near: Near, fibres: Map, fascicles: NDArray[np.float32], visible: float, contrast: float
 ) -> None:
-    """`fascicles` rows: position along and across, radius in mm, darkness. `visible` 0 leaves the tissue untouched.
+    """Paint the nerve into `tissue`, with the rows of `draw_fascicles`.
 
-    Off its best plane a nerve's echo drops (anisotropy): `visible` scales the whole organ down to nothing.
+    A nerve's echo drops outside its best plane (anisotropy): `visible` scales the whole organ, down to nothing at 0.
     """
     window, share = near.window, np.float32(visible)
     inside = near.inside(0.35) * share
@@ -92,8 +93,10 @@ def paint_nerve(
 
 @dataclass(frozen=True)
 class Hand:
-    """One annotator: waves of the line (rows of cosine and sine amplitudes in mm, for 1 to 4 waves around the nerve),
-    and the straight end, if any, as an angle around the nerve and its share of the way to the edge.
+    """One annotator.
+
+    `waves` has rows of cosine and sine amplitudes in mm, for 1 to 4 waves around the nerve. `cut` is the straight end, if any:
+    an angle around the nerve, and its share of the way to the edge.
     """
 
     waves: NDArray[np.float32]
@@ -102,12 +105,12 @@ class Hand:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Hand":
         waves = rng.normal(0.0, 0.1, size=(4, 2)).clip(-0.15, 0.15).astype(np.float32)
-        # Mostly the lower end, which is an ellipse's end at pi: its long axis leads up to the right.
+        # Mostly the lower end. It is at pi, since the long axis leads up to the right.
         cut = (np.pi + rng.normal(0.0, 0.6), rng.uniform(0.78, 0.97)) if rng.uniform() < 0.55 else None
         return cls(waves, cut)
 
     def outline(self, near: Near, shape: Ellipse, rng: np.random.Generator) -> Map:
-        """Distance in mm to the line that this hand draws this time, negative inside."""
+        """Draw a line anew and return the distance to it in mm, negative inside."""
         waves = self.waves + rng.normal(0.0, 0.06, size=self.waves.shape).astype(np.float32)
         margin = np.float32(HAND_MM * float(np.clip(rng.standard_normal(), -2.0, 2.0)))
         u, v = near.along * np.float32(1.0 / shape.long), near.across * np.float32(1.0 / shape.short)

@@ -1,7 +1,7 @@
 """Which organs a simulated subject has, how large they are, and where they lie along the probe's sweep.
 
-Lengths are in mm and the sweep runs from 0 to 1, as in `phantom_tissue`. The nerve is placed first, and nothing but
-muscle and bone on top of it; it is painted last.
+Lengths are in mm and the sweep runs from 0 to 1, as in `tissue`. The nerve is placed first and painted last; only muscle
+and bone may overlap it.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nerveseg.phantom.tissue import Ellipse
 
 @dataclass(frozen=True)
 class Organ:
-    """An organ's ellipse halfway along the sweep, how far it moves over the sweep, and where in the sweep it is seen."""
+    """An organ's ellipse halfway along the sweep, how far it moves over the sweep, and the part of the sweep that shows it."""
 
     kind: str
     shape: Ellipse
@@ -23,7 +23,7 @@ class Organ:
     offset: float = 0.0
 
     def at(self, sweep: float, shift: float, squeeze: float) -> Ellipse:
-        """`shift` moves it along the probe; `squeeze` is the share of a vein's height that the probe's pressure leaves."""
+        """Return the ellipse moved by `shift` along the probe. The probe's pressure leaves the share `squeeze` of its height."""
         swell = 1.0 + 0.15 * np.sin(2.0 * np.pi * (0.6 * sweep + self.offset))
         return Ellipse(
             self.shape.lateral + self.travel[0] * (sweep - 0.5) + shift,
@@ -38,7 +38,7 @@ class Organ:
 
 
 def draw_organs(rng: np.random.Generator, grid: Grid, nerve: Ellipse) -> list[Organ]:
-    """Back to front: bones, muscles beside the nerve, vessels, then the look-alikes; none on top of the nerve."""
+    """Draw bones, muscles beside the nerve, vessels, then the look-alikes, back to front."""
     organs: list[Organ] = []
     width = grid.width_mm
 

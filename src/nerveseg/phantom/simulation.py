@@ -1,12 +1,12 @@
 """A simulated data set of B-mode frames of the neck, in the layout of Kaggle's 2016 challenge.
 
-Each subject has one anatomy (`phantom_anatomy`), made of layers and organs (`phantom_tissue`), and each of its frames
-is one plane of a probe's sweep along the neck, scanned by a convolution model of ultrasound (`phantom_acoustics`).
-On one stretch of the sweep the nerve is in the plane; on the rest, over half of the frames, it is not, and the mask
-is empty. Look-alikes of the nerve come and go on their own stretches, with or without it.
+Each subject has one anatomy (`anatomy`), made of layers and organs (`tissue`). Each of its frames is one plane of a
+probe's sweep along the neck, scanned by a convolution model of ultrasound (`acoustics`). The nerve is in the plane on one
+stretch of the sweep; in the other frames, more than half, the mask is empty. Look-alikes of the nerve come and go on
+stretches of their own.
 
-Frames are uint8 (height, width), masks bool of the same shape. Subjects and frames are counted from 1. A frame
-depends only on (seed, subject, frame) and the parameters: not on the frames made before it, nor on the process.
+Frames are uint8 (height, width), masks bool of the same shape. Subjects and frames are counted from 1. A frame depends
+on (seed, subject, frame) and the parameters alone, not on other frames or the number of processes.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ from nerveseg.phantom.display import add_marker, compress
 from nerveseg.phantom.nerve import Hand
 from nerveseg.processes.parallel import processes
 
-# The nerve's contrast in the first and last plane that show it, and in the planes just beyond: a short fade, with the
-# label's threshold far from both, since a label that no reader could tell teaches nothing.
+# The nerve's contrast in the first and last plane that show it, and in the planes just beyond. The fade is short and far
+# from the label's threshold on both sides, since a network learns nothing from a label that no reader could confirm.
 FIRST_SEEN, JUST_LOST = 0.9, 0.1
 
 
@@ -60,7 +60,7 @@ class Subject:
         return self.first <= frame <= self.last
 
     def frame(self, frame: int) -> tuple[Frame, Mask]:
-        """The frame and its mask; the mask is empty where the nerve is out of plane."""
+        """Return a frame and its mask, which is empty if the nerve is out of plane."""
         params, grid = self.params, self.anatomy.grid
         if not 1 <= frame <= params.frames_per_subject:
             raise DatasetError(f"phantom frame {frame} does not exist; subjects have 1 to {params.frames_per_subject}")
@@ -94,12 +94,12 @@ class Subject:
 
 
 def simulate_frame(seed: int, subject: int, frame: int, params: PhantomParams) -> tuple[Frame, Mask]:
-    """One frame and its mask; for many frames of a subject, draw the `Subject` once."""
+    """Return one frame and its mask. For many frames of a subject, draw the `Subject` once."""
     return Subject.draw(seed, subject, params).frame(frame)
 
 
 def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: int) -> tuple[int, int]:
-    """Write `S_N.tif` and `S_N_mask.tif` (0 and 255) of all subjects; returns the number of frames and of nerves."""
+    """Write `S_N.tif` and `S_N_mask.tif` (0 and 255) of all subjects, and return the number of frames and of nerves."""
     directory.mkdir(parents=True, exist_ok=True)
     write = delayed(_write_subject)
     numbers = range(1, params.subjects + 1)
@@ -126,7 +126,7 @@ def _write_mask(path: Path, mask: Mask) -> None:
 
 
 def _draw_contact_loss(rng: np.random.Generator, grid: Grid) -> NDArray[np.float32]:
-    """Loss per mm in the first row, for each line: an air gap or a hair under the probe shades all that lies below."""
+    """Return the loss per mm in the first row, for each line: an air gap or a hair under the probe casts a shadow."""
     loss = np.zeros(grid.shape[1], np.float32)
     if rng.uniform() < 0.25:
         centre, width = rng.uniform(0.0, grid.width_mm), rng.uniform(1.5, 5.0)

@@ -1,15 +1,16 @@
-"""What lies under the simulated probe: textures, shapes, and the organs of the neck painted into a `Tissue`.
+"""What lies under the simulated probe: textures, shapes, and the organs of the neck, painted into a `Tissue`.
 
-All lengths are in mm, echo strengths in dB below white, `sweep` is the probe's place along its way (0 to 1).
-The looks of each organ follow textbook sono-anatomy of the interscalene and supraclavicular brachial plexus: muscle
-is dark with bright fibres along it, fascia and the sheaths of organs white where they face the beam and faint where
-they run along it, blood is next to black, a lymph node dark with a bright hilum. Lobules (fat) and bundles (muscle in
-a bright sheath) are of the nerve's size and brightness and lack only the fascicles: the look-alikes. Most that is
-bright scatters diffusely, so that speckle breaks it; only its strongest parts are smooth interfaces.
+Lengths are in mm, echo strengths in dB below white, and `sweep` is the probe's position along its way (0 to 1).
+Organs look as in textbook sono-anatomy of the interscalene and supraclavicular brachial plexus. Muscle is dark with
+bright fibres along it. Fascia and the sheaths of organs are white where they face the beam and faint where they run along
+it. Blood is nearly black, a lymph node dark with a bright hilum. Lobules (fat) and bundles (muscle in a bright sheath) are
+the look-alikes: they have the nerve's size and brightness and lack only the fascicles. Most bright tissue scatters
+diffusely, so speckle breaks it up; only its strongest parts are smooth interfaces.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ class Texture:
     def draw(
         cls, rng: np.random.Generator, grid: Grid, across: float, along: float, *, turns: float = 0.8, coarse: int = 1
     ) -> "Texture":
-        """Correlated over `across` mm in depth and `along` mm laterally; `coarse` fields are kept at lower resolution."""
+        """Draw fields correlated over `across` mm in depth and `along` mm laterally, at a resolution `coarse` times lower."""
         rows, lines = (size // coarse + 2 for size in grid.shape)
         pitch = (grid.pitch[0] * coarse, grid.pitch[1] * coarse)
         fields = []
@@ -45,17 +46,17 @@ class Texture:
         return cls((fields[0], fields[1]), turns, pitch)
 
     def plane(self, sweep: float) -> Map:
-        """The field in one plane of the sweep, on its own grid."""
+        """Return the field in one plane of the sweep, on its own grid."""
         angle = 2.0 * np.pi * self.turns * sweep
         return self.fields[0] * np.float32(np.cos(angle)) + self.fields[1] * np.float32(np.sin(angle))
 
     def over(self, grid: Grid, sweep: float) -> Map:
-        """A plane of a coarse texture, stretched over the grid."""
+        """Return a plane of a coarse texture, stretched over the grid."""
         return cv2.resize(self.plane(sweep), grid.shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def sample(plane: Map, pitch: tuple[float, float], depth: Map, lateral: Map) -> Map:
-    """Read a texture's plane at any position; beyond its edge it is mirrored."""
+    """Read a texture's plane at any position. It is mirrored at its edges."""
     return cv2.remap(
         plane,
         lateral * np.float32(1.0 / pitch[1]),
@@ -78,8 +79,8 @@ class Place:
 class Near:
     """The neighbourhood of one ellipse.
 
-    `distance` to its outline in mm is negative inside; `facing` is 1 where the outline lies square to the beam and 0
-    where it runs along it; `along` and `across` are mm from the centre, in the ellipse's axes.
+    `distance` to its outline in mm is negative inside. `facing` is 1 where the outline is square to the beam and 0 where it
+    runs along it. `along` and `across` are mm from the centre, in the ellipse's axes.
     """
 
     window: tuple[slice, slice]
@@ -90,14 +91,14 @@ class Near:
     angle: float
 
     def inside(self, softness: float = 0.12) -> Map:
-        """1 inside, 0 outside, with an edge about four times `softness` mm wide."""
+        """Return 1 inside and 0 outside, with an edge about four times `softness` mm wide."""
         return 1.0 / (1.0 + np.exp(np.clip(self.distance * np.float32(1.0 / softness), -30.0, 30.0)))
 
     def wall(self, thickness: float, offset: float = 0.0) -> Map:
         return np.exp(-np.square((self.distance - np.float32(offset)) * np.float32(1.0 / thickness)))
 
     def sheath(self, thickness: float, offset: float = 0.0) -> Map:
-        """A wall of loose tissue: it thins out where it runs along the beam."""
+        """Return a wall of loose tissue, which thins out where it runs along the beam."""
         return self.wall(thickness, offset) * (0.3 + 0.6 * self.facing)
 
 
@@ -110,7 +111,7 @@ class Ellipse:
     angle: float
 
     def near(self, place: Place) -> Near | None:
-        """None where the ellipse lies outside of the frame."""
+        """Return the ellipse's neighbourhood; None if it lies outside the frame."""
         reach = self.long + MARGIN_MM
         rows = _span(self.depth, reach, place.grid.pitch[0], place.grid.shape[0])
         lines = _span(self.lateral, reach, place.grid.pitch[1], place.grid.shape[1])
@@ -139,7 +140,7 @@ def blend(target: Map, cover: Map, value: Map | float) -> None:
 
 
 def paint_vessel(tissue: Tissue, near: Near, fibres: Map, wall: float = 0.05) -> None:
-    """Blood: no echo and next to no loss; its sides bend the beam away and cast thin edge shadows."""
+    """Paint blood: no echo and hardly any loss. The sides bend the beam away and cast thin edge shadows."""
     shell, inside = near.wall(0.35), near.inside(0.2)
     blend(tissue.echo[near.window], inside, BLOOD_DB)
     blend(tissue.attenuation[near.window], inside, 0.4)
@@ -148,10 +149,6 @@ def paint_vessel(tissue: Tissue, near: Near, fibres: Map, wall: float = 0.05) ->
     blend(tissue.echo[near.window], near.sheath(0.5, offset=0.2) * patchy.clip(0.0, 1.0), -21.0 + 4.0 * fibres)
     tissue.mirror[near.window] += wall * shell * near.facing**3 * patchy
     tissue.attenuation[near.window] += 1.5 * shell * (1.0 - near.facing) ** 4
-
-
-def paint_vein(tissue: Tissue, near: Near, fibres: Map) -> None:
-    paint_vessel(tissue, near, fibres, wall=0.02)
 
 
 def paint_muscle(tissue: Tissue, near: Near, fibres: Map) -> None:
@@ -184,14 +181,14 @@ def paint_bundle(tissue: Tissue, near: Near, fibres: Map) -> None:
 
 
 def paint_cord(tissue: Tissue, near: Near, fibres: Map) -> None:
-    """A lone dark disc between bright caps: a small vessel or a single root, one fascicle but no column."""
+    """Paint a lone dark disc between bright caps: a small vessel or a single root, one fascicle but no column."""
     blend(tissue.echo[near.window], near.sheath(0.6, offset=0.4) * near.facing, SHEATH_DB + 5.0 * fibres)
     blend(tissue.echo[near.window], near.inside(0.2), FASCICLE_DB)
     tissue.mirror[near.window] *= 1.0 - near.inside()
 
 
 def paint_bone(tissue: Tissue, near: Near, fibres: Map) -> None:
-    """A transverse process or rib: white where it faces the beam, and hardly any sound passes."""
+    """Paint a transverse process or rib: white where it faces the beam, and hardly any sound passes."""
     inside = near.inside(0.2)
     blend(tissue.echo[near.window], inside, BONE_DB)
     tissue.mirror[near.window] *= 1.0 - inside
@@ -205,7 +202,7 @@ Painter = Callable[[Tissue, Near, Map], None]
 PAINTERS: dict[str, Painter] = {
     "muscle": paint_muscle,
     "artery": paint_vessel,
-    "vein": paint_vein,
+    "vein": partial(paint_vessel, wall=0.02),
     "node": paint_node,
     "lobule": paint_lobule,
     "bundle": paint_bundle,
