@@ -12,11 +12,11 @@ from scipy import ndimage
 from command_line import interrupt, nerveseg, stopping_after
 from drawn_frames import kaggle_frames, simulated_frame, write_pair
 from drawn_models import segmenter
-from nerveseg.dataset.mask_encoding import decode_rle
 from nerveseg.files.user_folder import RECORD
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.unet.segmenter import Segmenter
 from odd_files import dicom, picture
+from run_lengths import decode_rle
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from nerveseg.dataset.info import DatasetInfo
 
-SHUFFLED_AT_ONCE = 4096  # records of a round; one with more is shuffled block by block
+SHUFFLED_AT_ONCE = 4096  # records; a longer round is shuffled block by block
 READ_AHEAD = 4  # batches
 
 
 def batches(paths: Sequence[Path], info: DatasetInfo, batch_size: int) -> tf.data.Dataset:
-    """Batches to score, in the order of the records; the last may be smaller.
+    """Return batches to score, in the order of the records. The last one may be smaller.
 
     Returns:
         A dataset of (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
@@ -29,16 +29,17 @@ def whole_batches(
     epochs: range,
     shares: tuple[int, Sequence[int]] = (1, (0,)),
 ) -> tf.data.Dataset:
-    """Batches of one size to train on, epoch after epoch: in each every record of a round once, in an order of its own,
-    and some of them twice to fill the last batch.
+    """Return batches of equal size to train on, for some epochs.
+
+    An epoch has every record of a round once, in an order of its own, and repeats some to fill the last batch.
 
     Args:
         rounds: files that epochs cycle through, each with every train frame once.
         info: of the data set.
         batch_size: a multiple of the first of `shares`.
-        seed: of the order, which depends on nothing else but the number of the epoch.
+        seed: with the number of the epoch, decides the order.
         epochs: their numbers, from 0.
-        shares: in how many equal parts each batch is dealt, and which of these are given, one after the other.
+        shares: the number of equal parts of each batch, and which of these to return, one after the other.
 
     Returns:
         A dataset like that of `batches`; N is the batch size over the number of shares.
@@ -60,8 +61,8 @@ def whole_batches(
 
 
 def _parsed(serialised: tf.data.Dataset, info: DatasetInfo) -> tf.data.Dataset:
-    """Read ahead by a fixed number of batches: TensorFlow's own tuning of it wakes every ten seconds, and an iterator
-    that has come to its end waits for that before it says so.
+    """Read ahead by a fixed number of batches. TensorFlow's own tuning wakes every ten seconds, and an exhausted iterator
+    waits for that before it ends.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -1,4 +1,4 @@
-"""What `preprocess` says of the data set that it has prepared: `dataset.json`, and which files lie beside it."""
+"""The description of a prepared data set, `dataset.json`, and the files beside it."""
 
 from dataclasses import asdict, field
 from pathlib import Path
@@ -17,9 +17,11 @@ INFO_NAME = "dataset.json"
 
 @checked_dataclass(frozen=True, config=STRICT)
 class DatasetInfo:
-    """Where the frames came from (`data.dir`), what the network expects of them, frames per split, the SHA-256 over the
-    digests of all frames, what was black and white in files that do not say it, a sentence for each thing that a reader of
-    the scores should know, and how many of the frames the stage `phantom` made.
+    """Describes a prepared data set.
+
+    `source` is `data.dir`, `frames` counts the frames of each split, `digest` is the SHA-256 over the digests of all frames,
+    `grey_range` is black and white of files that do not say it, `warnings` are sentences that a reader of the scores
+    should know, and `simulated` counts the frames that the stage `phantom` made.
     """
 
     source: str
@@ -31,7 +33,7 @@ class DatasetInfo:
     simulated: Annotated[int, Field(ge=0)] = 0
 
     def facts(self) -> dict[str, Any]:
-        """All but the warnings, as the report shows them."""
+        """Return all but the warnings, as the report shows them."""
         facts = asdict(self)
         del facts["warnings"]
         return {"source": facts.pop("source"), **facts.pop("input"), **facts}
@@ -45,12 +47,12 @@ class DatasetInfo:
 
 
 def prepared(directory: Path) -> CheckedFolder:
-    """A folder that `preprocess` or `augment` has written."""
+    """Return a folder that `preprocess` or `augment` wrote."""
     return CheckedFolder(directory, DatasetError, "run `dvc repro` to make it again")
 
 
 def shards(directory: Path, prefix: str) -> list[Path]:
-    """The files `prefix-*.tfrecord` of a folder, in order.
+    """Return the files `prefix-*.tfrecord` of a folder, in order.
 
     Raises:
         DatasetError: there is none, or one is missing or damaged.

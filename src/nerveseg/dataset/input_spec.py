@@ -8,7 +8,7 @@ from nerveseg.params.fields import GreyLevel, Positive, Side
 
 @dataclass(frozen=True, config=STRICT)
 class InputSpec:
-    """Height and width in pixels; mean and standard deviation of the grey levels of train, 0..255, by which the network
+    """Height and width in pixels, and mean and standard deviation of the grey levels of train, 0..255, with which the network
     normalises its input.
     """
 

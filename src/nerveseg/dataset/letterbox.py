@@ -1,4 +1,4 @@
-"""How a frame of any size lies in the network's input."""
+"""How a frame of any size fits into the network's input."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +12,7 @@ from nerveseg.imaging.arrays import Frame, Mask, Size
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a frame of any size lies in the network's input: scaled to fit, centred, the rest padded.
+    """A frame scaled to fit and centred in the input, and padding around it.
 
     `scaled` is the (height, width) of the frame inside the input, `top` and `left` its offset in pixels.
     """
@@ -30,15 +30,15 @@ class Letterbox:
         return cls(source, target, scaled, (target[0] - scaled[0]) // 2, (target[1] - scaled[1]) // 2)
 
     def frame(self, frame: Frame) -> Frame:
-        """(H, W) uint8 -> target size; the padding mirrors the frame, so that no hard edge appears."""
+        """Return the frame at the target size. The padding mirrors it, so no hard edge appears."""
         return self._pad(self._resize(frame), cv2.BORDER_REFLECT_101)
 
     def mask(self, mask: Mask) -> Frame:
-        """(H, W) bool -> target size, uint8 0..255: the share of each pixel that the mask covers."""
+        """Return the share of each pixel that the mask covers, uint8 0..255, at the target size."""
         return self._pad(self._resize(np.multiply(mask, 255, dtype=np.uint8)), cv2.BORDER_CONSTANT)
 
     def restore(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A map over the input, float32 of the target size -> the same over the frame, (H, W)."""
+        """Return a map over the input, of the target size, as a map over the frame, (H, W)."""
         inner = probability[self.top : self.top + self.scaled[0], self.left : self.left + self.scaled[1]]
         shrinks = self.scaled[0] > self.source[0]
         size = (self.source[1], self.source[0])
@@ -47,9 +47,9 @@ class Letterbox:
     def _resize(self, pixels: Frame) -> Frame:
         size = (self.scaled[1], self.scaled[0])
         if self.scaled[0] > self.source[0]:
-            return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)  # by area would repeat pixels
+            return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)  # by area, pixels would repeat
         while all(side % 2 == 0 and side >= 4 * wanted for side, wanted in zip(pixels.shape, self.scaled, strict=True)):
-            # Halves are averaged at once; what is left by area then costs a quarter.
+            # Halving first leaves a quarter of the pixels to the resizing by area, which is slow.
             half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
             pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
         return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -1,17 +1,17 @@
 """TFRecord shards of prepared frames: how a record is written and read.
 
-A record holds one frame at the network's size and what belongs to it:
+A record holds one frame at the network's size:
 
     name, subject   text
     frame           uint8 (H, W): grey levels, letterboxed to the network's input
     mask            uint8 (H, W): 0..255, the share of each pixel that is nerve, deflated
     size            height and width of the frame as it was read; 0, 0 in augmented records
     truth           the annotated mask at that size, one bit a pixel, deflated; empty in augmented records
-    spacing         height and width of a pixel of that size in millimetres; empty where they are not known
+    spacing         height and width of a pixel of that size in millimetres; empty if unknown
     original        uint8 (height, width): the frame as it was read; test records only
 
-Beside the shards stand `dataset.json`, a `DatasetInfo`, and the list of all files (`checked_folder`). Records are read in the order in which they were
-written, shard after shard.
+Beside the shards are `dataset.json`, a `DatasetInfo`, and the list of all files (`checked_folder`). Shards are read one after the
+other, each in the order in which it was written.
 """
 
 import zlib
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.dataset.mask_encoding import pack_mask, unpack_mask
 from nerveseg.errors import DatasetError
+from nerveseg.files.atomic import whole_file
 from nerveseg.imaging.arrays import Frame, Mask, Size, Spacing
 
 
@@ -42,10 +43,10 @@ class Record:
 
     @property
     def annotated(self) -> Mask:
-        """The truth of a record that has one.
+        """The annotated mask.
 
         Raises:
-            DatasetError: an augmented record, which has none.
+            DatasetError: the record is augmented and has none.
         """
         if self.truth is None:
             raise DatasetError(f"record {self.name} holds no annotated mask; score the shards of data/processed")
@@ -53,10 +54,10 @@ class Record:
 
     @property
     def as_read(self) -> Frame:
-        """The frame at its own size, of a test record.
+        """The frame at its own size.
 
         Raises:
-            DatasetError: a record of another split, which does not keep it.
+            DatasetError: the record is not of test; others do not keep it.
         """
         if self.original is None:
             raise DatasetError(f"record {self.name} holds its frame at the network's size only; use a test shard")
@@ -75,7 +76,7 @@ def serialised(
     name: str, subject: str, frame: bytes, mask: bytes, truth: bytes, size: Size, original: bytes = b"",
     spacing: Spacing | None = None,
 ) -> bytes:  # fmt: skip
-    """A record as it is written: pixels row after row; `truth` is a packed mask of `size`."""
+    """Return the bytes of a record. Pixels come row by row; `truth` is a packed mask of `size`."""
     texts = {
         "name": name.encode(),
         "subject": subject.encode(),
@@ -91,7 +92,7 @@ def serialised(
 
 
 def with_values(record: bytes, **values: bytes) -> bytes:
-    """A serialised record with other values, such as the frame as it was read in `original`."""
+    """Replace values of a serialised record, such as `original`."""
     example = tf.train.Example.FromString(record)
     for name, value in values.items():
         example.features.feature[name].bytes_list.value[0] = value
@@ -99,23 +100,18 @@ def with_values(record: bytes, **values: bytes) -> bytes:
 
 
 def write_records(paths: Sequence[Path], records: Iterable[bytes]) -> int:
-    """Deal serialised records to shards in turn, and say how many there were; the files appear only when all are
-    whole.
-    """
-    partials = [path.with_name(f".{path.name}.part") for path in paths]
+    """Deal serialised records to shards in turn, and return their number. The files appear when all are complete."""
     count = 0
     with ExitStack() as stack:
+        partials = [stack.enter_context(whole_file(path)) for path in paths]
         writers = [stack.enter_context(tf.io.TFRecordWriter(str(partial))) for partial in partials]
-        for record in records:
-            writers[count % len(writers)].write(record)
-            count += 1
-    for partial, path in zip(partials, paths, strict=True):
-        partial.replace(path)
+        for count, record in enumerate(records, start=1):
+            writers[(count - 1) % len(writers)].write(record)
     return count
 
 
 def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
-    """The records of some shards, decoded, one after the other."""
+    """Yield the decoded records of some shards."""
     shape = info.input.size
     for content in tf.data.TFRecordDataset([str(path) for path in paths]).as_numpy_iterator():
         features = tf.train.Example.FromString(content).features.feature
@@ -133,6 +129,6 @@ def read_records(paths: Sequence[Path], info: DatasetInfo) -> Iterator[Record]:
 
 
 def annotated_frames(paths: Sequence[Path], info: DatasetInfo) -> tuple[NDArray[np.uint8], list[Mask]]:
-    """All frames of some shards at the network's size, uint8 (N, H, W), and their masks at the size they were drawn."""
+    """Return the frames of some shards at the network's size, uint8 (N, H, W), and their masks at their own sizes."""
     records = list(read_records(paths, info))
     return np.stack([record.frame for record in records]), [record.annotated for record in records]

@@ -1,4 +1,4 @@
-"""What a stage writes appears only when it is whole: folders, tables, JSON. Tables are read as they were written."""
+"""Folders, tables and JSON that appear only when they are complete. Tables are read as they were written."""
 
 import errno
 import fcntl
@@ -18,34 +18,19 @@ from nerveseg.text.foreign_text import from_spreadsheet, in_spreadsheet
 if TYPE_CHECKING:  # workers write files, too, and need no pandas
     import pandas as pd
 
-# Columns of our tables, and of subjects.csv, that are text whatever they look like: a subject may be called NA or 007.
+# Columns of our tables that are text, whatever they look like: a subject may be called NA or 007.
 _TEXT = (
-    "frame",
-    "subject",
-    "split",
-    "digest",
-    "pixels",
-    "look",
-    "file",
-    "other",
-    "reason",
-    "remedy",
-    "remark",
-    "model",
-    "stratum",
-    "part",
-    "degradation",
-    "arm",
-    "knobs",
-)
+    "frame", "subject", "split", "digest", "pixels", "look", "file", "other", "reason", "remedy", "remark", "model", "stratum",
+    "part", "degradation", "arm", "knobs",
+)  # fmt: skip
 
 
 @contextmanager
 def only_writer(path: Path) -> Iterator[None]:
     """Keep every other process from writing `path` until the block ends.
 
-    The lock is POSIX's: it ends with its process however that ends, and processes that are forked from it do not hold it.
-    Where the folder around `path` cannot be written or knows no locks, as some network shares, nothing is locked.
+    It is a POSIX lock: it ends with its process in any case, and forked processes do not inherit it. Nothing is locked if the
+    folder around `path` is not writable or, as some network shares, has no locks.
 
     Raises:
         BusyError: another process writes it.
@@ -62,7 +47,7 @@ def only_writer(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)  # while it is held: who waits for it finds another file, or none, under its name
+        lock.unlink(missing_ok=True)  # before it is released: whoever waits then finds that the file has gone
         file.close()
 
 
@@ -81,7 +66,7 @@ def _locked(lock: Path, path: Path) -> IO[str]:
             raise
         if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
             break
-        file.close()  # its holder removed it between our two steps
+        file.close()  # its holder removed it after we had opened it
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
@@ -90,7 +75,7 @@ def _locked(lock: Path, path: Path) -> IO[str]:
 
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """Fill a temporary sibling of `path`; it replaces `path` at the end, and is removed where the work failed.
+    """Fill a temporary folder beside `path`, which replaces `path` at the end and is removed after an error.
 
     Raises:
         BusyError: another process fills `path`.
@@ -111,7 +96,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Write a temporary sibling of `path`, a file of this process alone; it replaces `path` at the end."""
+    """Write a temporary file beside `path`, which replaces `path` at the end and is removed after an error."""
     partial = _partial(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -127,20 +112,20 @@ def _partial(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8; bytes of a file's name that are none become escapes."""
+    """Write UTF-8. Bytes of file names that are not UTF-8 become escapes."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table; numbers keep all of their digits, and no text is a formula to a spreadsheet."""
+    """Write a table. Numbers keep all their digits, and spreadsheets take no text for a formula."""
     lines = _Lines()
     _mapped(table, in_spreadsheet).to_csv(lines, index=False, lineterminator="\r\n")
     write_text(path, lines.getvalue())
 
 
 def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
-    """Read a table as `write_csv` wrote it: names stay text, `NA`, `1e5` and `007` included; an empty number is NaN."""
+    """Read a table that `write_csv` wrote. Names stay text, even `NA`, `1e5` and `007`; an empty number is NaN."""
     import pandas as pd
 
     table = pd.read_csv(
@@ -156,7 +141,7 @@ def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
 
 
 def _mapped(table: "pd.DataFrame", of_cell: Callable[[Any], Any]) -> "pd.DataFrame":
-    """The table with each cell of its columns of text passed through a function."""
+    """Apply a function to each cell of the columns of text."""
     import pandas as pd
 
     texts = [name for name, kind in table.dtypes.items() if kind.kind == "O"]
@@ -166,7 +151,7 @@ def _mapped(table: "pd.DataFrame", of_cell: Callable[[Any], Any]) -> "pd.DataFra
 
 
 class _Lines(io.StringIO):
-    """Ends each row with a line feed alone. Python quotes a cell with a carriage return only where rows end with one."""
+    """Ends rows with a line feed alone. Python quotes cells with a carriage return only if rows end with one."""
 
     def write(self, row: str) -> int:
         return super().write(row.removesuffix("\r\n") + "\n")

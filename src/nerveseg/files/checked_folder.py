@@ -1,9 +1,8 @@
-"""Folders whose files are read only as they were written.
+"""Folders whose files are read only if they are as they were written.
 
-`list_files` writes `files.json` into a finished folder of data or of a model: the size and MD5 of every file in it. Reading
-through a `CheckedFolder` compares a file with that list, and JSON with its type, before anything uses it. DVC trusts the
-files in its cache without looking at them; it names them by their MD5, so that a damaged one can be pointed to.
-A folder inside that has a list of its own is represented by that list.
+`list_files` writes `files.json` into a complete folder of data or of a model: the size and MD5 of every file. A `CheckedFolder`
+compares each file with that list, and JSON with its type, before anything uses it. DVC does not check the files in its cache,
+but names them by their MD5, so a message can say which one is damaged. A subfolder with its own list is listed as that list.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from nerveseg.errors import NervesegError
 from nerveseg.files.atomic import write_json
 
 LIST_NAME = "files.json"
-# Of every type that is written as JSON: a wrong key, a wrong type or a value that is no number is refused.
+# For every type that is written as JSON: refuses wrong keys, wrong types and NaN.
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ class ListedFile(BaseModel):
 
 
 def list_files(folder: Path) -> None:
-    """Write the list of a folder that is complete."""
+    """Write the list of a complete folder."""
     own = {path.parent for path in folder.rglob(LIST_NAME) if path.is_file()} - {folder}
     files = [
         path
@@ -61,17 +60,17 @@ def write_typed(path: Path, value: object) -> None:
 
 @dataclass(frozen=True)
 class CheckedFolder:
-    """A folder that `list_files` has listed; `remedy` says how to get it again, and `error` is raised with it."""
+    """A folder that `list_files` has listed. Faults raise `error`; `remedy` says how to get the folder again."""
 
     path: Path
     error: type[NervesegError]
     remedy: str
 
     def file(self, name: str) -> Path:
-        """The path of a file, which is as it was written.
+        """Return the path of a file after checking it.
 
         Raises:
-            NervesegError: of the class `error`: it is missing, not listed, or changed.
+            NervesegError: of the class `error`, if the file is missing, not listed, or changed.
         """
         path = self.path / name
         self._content(path, 0)
@@ -83,18 +82,18 @@ class CheckedFolder:
         return path
 
     def files(self, names: Sequence[str] | None = None) -> list[Path]:
-        """The paths of these files, or of all that are listed."""
+        """Return the paths of these files, or of all listed ones."""
         return [self.file(name) for name in (self._listed if names is None else names)]
 
     def matching(self, pattern: str) -> list[Path]:
-        """The paths of the listed files whose names match a pattern, in order; none may be missing."""
+        """Return the paths of the listed files whose names match a pattern, in order."""
         return self.files(sorted(name for name in self._listed if Path(name).match(pattern)))
 
     def read(self, name: str, kind: type[T]) -> T:
-        """A value that `write_typed` wrote.
+        """Read a value that `write_typed` wrote.
 
         Raises:
-            NervesegError: of the class `error`: as `file`, or it does not fit its type.
+            NervesegError: of the class `error`, as `file` does, or if the value does not fit its type.
         """
         return self._parsed(self.file(name), kind)
 
@@ -135,7 +134,7 @@ def _explained(invalid: ValidationError) -> str:
 
 
 def _in_cache_of_dvc(folder: Path, md5: str) -> Path | None:
-    """The file of DVC's cache that a listed file came from, where there is one."""
+    """Return the file in DVC's cache that a listed file came from, if any."""
     root = next((parent for parent in folder.resolve().parents if (parent / ".dvc").is_dir()), None)
     if root is None:
         return None
@@ -144,6 +143,6 @@ def _in_cache_of_dvc(folder: Path, md5: str) -> Path | None:
 
         with Repo(str(root)) as repo:
             cached = Path(repo.cache.local.path) / md5[:2] / md5[2:]
-    except Exception:  # noqa: BLE001 - a hint is not worth another error: DVC may not be installed, or its config be broken
+    except Exception:  # noqa: BLE001 - only a hint: DVC may be missing, or its config broken
         return None
     return cached if cached.is_file() else None

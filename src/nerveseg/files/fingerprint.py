@@ -13,13 +13,12 @@ _COMPUTE_WITH = ("tensorflow", "openvino")
 
 
 def digest_of(params: Mapping[str, Any], inputs: Sequence[Path], packages: Sequence[str]) -> str:
-    """Hexadecimal digest of some parameters, of the bytes of some files and folders, of the code that computes and of the
-    versions of the libraries that it computes with.
+    """Return a hexadecimal digest of parameters, files, code, and the versions of the libraries that compute.
 
     Args:
-        params: can be written as JSON.
-        inputs: files and folders.
-        packages: of nerveseg, by name: `unet`.
+        params: JSON values.
+        inputs: files and folders, of which the bytes count.
+        packages: of nerveseg, by name, such as `unet`.
     """
     libraries = [version(name) for name in _COMPUTE_WITH]
     digest = hashlib.sha256(json.dumps([params, libraries], sort_keys=True).encode())

@@ -1,8 +1,8 @@
-"""What `predict` wrote into a folder that its user named: it replaces nothing else, and nobody takes it for frames or annotations.
+"""Which files in a user's folder `predict` wrote: it replaces no others, and no command takes them for frames or annotations.
 
-A name proves nothing: `x_mask.png` may be an annotation, and a prediction that somebody corrected is theirs now. So a
-record in the folder, `.nerveseg-written.jsonl`, holds the SHA-256 of each file by its path below the folder. A line is added
-before its file appears, so that a run that was killed leaves no file that the next one would not know.
+Names do not tell: `x_mask.png` may be an annotation, and a corrected prediction belongs to whoever corrected it. So
+`.nerveseg-written.jsonl` in the folder records the path and SHA-256 of each file. A line is added before its file appears, so
+the next run knows every file of a run that was killed.
 """
 
 import hashlib
@@ -14,11 +14,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nerveseg.files.atomic import write_text
+
 RECORD = ".nerveseg-written.jsonl"
 
 
 class Written:
-    """The files in `folder` that `predict` wrote, by their paths below it; threads may write several at a time."""
+    """The files that `predict` wrote, by their paths below `folder`. Threads may write several at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,7 +29,7 @@ class Written:
         self._lock = threading.Lock()
 
     def owns(self, name: str) -> bool:
-        """Whether the file is there as it was written."""
+        """Return whether the file is unchanged since it was written."""
         path = self.folder / name
         try:
             return name in self._digests and _digest(path) in self._digests[name]
@@ -35,16 +37,16 @@ class Written:
             return False
 
     def foreign(self, names: Iterable[str]) -> list[str]:
-        """Of these files those that are there and that somebody else wrote, or changed since."""
+        """Return those of these files that exist and that somebody else wrote or changed."""
         there = (name for name in names if os.path.lexists(self.folder / name))
         return [name for name in there if not self.owns(name)]
 
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
-        """A temporary path to write to; the file appears at the end, and not at all where the work failed."""
+        """Yield a temporary path to write to. The file appears at the end, or not at all after an error."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".part.{path.name}")
+        partial = path.with_name(f".part.{path.name}")  # the suffix decides on the format
         try:
             yield partial
             digest = _digest(partial)
@@ -58,22 +60,20 @@ class Written:
             self._latest[name] = digest
 
     def close(self) -> None:
-        """Forget what the files of this run were before it."""
+        """Forget earlier versions of the files that this run wrote."""
         known = self._digests | {name: {digest} for name, digest in self._latest.items()}
         lines = [_line(name, digest) for name in sorted(known) for digest in sorted(known[name])]
-        partial = self.folder / f".part{RECORD}"
-        partial.write_text("".join(lines), encoding="utf-8")
-        partial.replace(self.folder / RECORD)
+        write_text(self.folder / RECORD, "".join(lines))
 
 
 class Records:
-    """The records in the folders above some files, each read once."""
+    """The records in all folders above some files, each read once."""
 
     def __init__(self) -> None:
         self._found: dict[Path, Written] = {}
 
     def name(self, path: Path) -> bool:
-        """Whether `predict` wrote the file as it stands."""
+        """Return whether `predict` wrote the file as it is."""
         absolute = path.absolute()
         for folder in absolute.parents:
             written = self._found.get(folder) or self._found.setdefault(folder, Written(folder))
@@ -92,7 +92,7 @@ def _recorded(path: Path) -> dict[str, set[str]]:
         try:
             entry = json.loads(line)
             found[str(entry["name"])].add(str(entry["sha256"]))
-        except (ValueError, LookupError, TypeError):  # the last line, cut short by a crash
+        except (ValueError, LookupError, TypeError):  # the last line, cut off by a crash
             continue
     return found
 

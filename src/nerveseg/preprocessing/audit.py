@@ -27,17 +27,8 @@ from nerveseg.processes.parallel import in_order
 from nerveseg.text.wording import counted
 
 MANIFEST_COLUMNS = [
-    "frame",
-    "subject",
-    "split",
-    "height",
-    "width",
-    "has_nerve",
-    "mask_area",
-    "digest",
-    "pixels",
-    "look",
-]
+    "frame", "subject", "split", "height", "width", "has_nerve", "mask_area", "digest", "pixels", "look",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
