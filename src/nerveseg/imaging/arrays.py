@@ -11,4 +11,4 @@ Frame = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float]  # height and width of a pixel
 Size = tuple[int, ...]  # (height, width), as `shape` gives it
-cv2.setNumThreads(1)  # stages parallelise over frames; OpenCV's own threads would only compete with them
+cv2.setNumThreads(1)  # stages work on frames in parallel; OpenCV's own threads would only compete

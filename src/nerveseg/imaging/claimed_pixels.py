@@ -1,4 +1,4 @@
-"""How many pixels a file would decode to, from what it says in its first bytes: a few of them can claim gigabytes."""
+"""How many pixels a file would decode to, read from its header: a few bytes can claim gigabytes."""
 
 import io
 import struct
@@ -8,16 +8,17 @@ from PIL import Image
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.image_files import FORMATS
+from nerveseg.imaging.page import tags
 
-_DEFLATED = b"1.2.840.10008.1.2.1.99"  # DICOM compressed as a whole, which pydicom inflates to look at its header
-_JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"  # how they begin; behind the latter stand width and height
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # DICOM compressed as a whole, which pydicom inflates to read the header
+_JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"  # their first bytes; width and height follow the latter
 
 
 def claimed_pixels(content: bytes) -> int:
-    """Pixels of all frames of an image or DICOM file; 0 of what is neither, which reading it will tell.
+    """Return the pixels of all frames of an image or DICOM file; 0 for any other file, which its reader refuses.
 
     Raises:
-        BadFileError: they cannot be known without decoding it.
+        BadFileError: the file holds several frames, or its size cannot be known without decoding it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -27,13 +28,13 @@ def claimed_pixels(content: bytes) -> int:
             return _of_image(content, FORMATS)
         except BadFileError:
             raise
-        except Exception:  # noqa: BLE001 - damaged headers break Pillow and pydicom in many ways, and reading tells how
+        except Exception:  # noqa: BLE001 - damaged headers break Pillow and pydicom in many ways, and reading reports it
             return 0
 
 
 def _of_image(content: bytes, formats: tuple[str, ...]) -> int:
     image = Image.open(io.BytesIO(content), formats=formats)
-    if image.format == "TIFF" and image.tag_v2.next:  # type: ignore[attr-defined]  # of the TIFF class
+    if image.format == "TIFF" and tags(image).next:
         raise BadFileError("image", "more than one page, expected one frame", "export the frames singly")
     return image.width * image.height
 
@@ -62,12 +63,8 @@ def _of_dicom(content: bytes) -> int:
 
 
 def _check_runs(content: bytes, most: int) -> None:
-    """Refuse a run-length coded frame that decodes to more bytes than `most`. A run of two bytes makes 128.
-
-    Raises:
-        BadFileError: it does.
-    """
-    total, at = 0, 64  # behind the header, which says where the segments begin: one follows the other
+    """Refuse an RLE frame that decodes to more than `most` bytes. Two bytes can make a run of 128."""
+    total, at = 0, 64  # behind the header; segments follow each other
     while at < len(content):
         run = content[at]
         total += 257 - run if run > 128 else run + 1 if run < 128 else 0
@@ -77,7 +74,7 @@ def _check_runs(content: bytes, most: int) -> None:
 
 
 def _of_part(content: bytes) -> int:
-    """A compressed frame within a DICOM file has a size of its own, which decoders believe."""
+    """A compressed frame in a DICOM file has a size of its own, which decoders believe."""
     if (start := content.find(_JPEG_2000)) >= 0:
         width, height = struct.unpack_from(">II", content, start + len(_JPEG_2000) + 4)
         return int(width * height)

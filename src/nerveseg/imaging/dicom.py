@@ -1,7 +1,7 @@
-"""DICOM files: what they say of themselves, and a subject that does not tell the patient; `dicom_pixels` has their frames.
+"""DICOM headers: size, time and spacing of frames, and a subject that does not reveal the patient.
 
-The header is read by pydicom and checked. The patient's identity leaves this module only as a keyed digest (HMAC-SHA256, RFC 2104): without the salt nobody can go back from a subject to a patient
-by trying every number of a hospital.
+`dicom_pixels` reads the frames. The patient's identity leaves this module only as a keyed digest (HMAC-SHA256, RFC 2104):
+without the salt, nobody can find a patient by trying all numbers of a hospital.
 """
 
 import contextlib
@@ -23,46 +23,38 @@ from nerveseg.imaging.image_files import MAX_PIXELS, bytes_of
 if TYPE_CHECKING:
     import pydicom
 
-DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})  # many archives export files without a suffix
-MAX_LOOP_PIXELS = 2**29  # of all frames of a loop together; three bytes of memory each, six in colour
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})  # archives often export files without a suffix
+MAX_LOOP_PIXELS = 2**29  # of all frames of a loop: three bytes of memory each, six in colour
 SALT_VARIABLE = "NERVESEG_SALT"
 SALT_FILE = ".nerveseg-salt"
 IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 _TAGS = [
-    *IDENTITY,
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "PixelRepresentation",
-    "BurnedInAnnotation",
-    "PixelSpacing",
-    "SequenceOfUltrasoundRegions",
-    "FrameTime",
-    "CineRate",
+    *IDENTITY, "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
+    "PixelRepresentation", "BurnedInAnnotation", "PixelSpacing", "SequenceOfUltrasoundRegions", "FrameTime", "CineRate",
     "RecommendedDisplayFrameRate",
-]
+]  # fmt: skip
 HALVED_COLOUR = ("YBR_FULL_422", "YBR_PARTIAL_422")
-TISSUE, CENTIMETRES = 1, 3  # region spatial format of 2D images, and their physical unit (PS3.3, section C.8.5.5)
+TISSUE, CENTIMETRES = 1, 3  # spatial format and physical unit of an ultrasound region (PS3.3, section C.8.5.5)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do (PS3.10, section 7.1)."""
+    """Whether a file starts as DICOM files do (PS3.10, section 7.1)."""
     try:
-        with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
-            return file is not None and file.read(132)[128:] == b"DICM"
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
 
 
 @dataclass(frozen=True)
 class Header:
-    """Frames of the loop, their size in pixels, the bits of a grey level and whether they may be below 0, whether text is burned into the pixels, height and
-    width of a pixel in millimetres (None where the file does not say, or says two things), milliseconds from one frame to the
-    next (likewise), and who was examined; the identity is kept out of `repr`, so that no message shows it.
+    """What a file says about its frames and patient.
+
+    `bits` is the number of bits of a grey level, `signed` whether levels may be below 0, `burned_in` whether text is burned
+    into the pixels, `spacing` height and width of a pixel in millimetres, `frame_time` the milliseconds between frames; these
+    two are None if the file does not say them or contradicts itself. `repr` leaves out `identity`, so that no message shows it.
     """
 
     frames: int
@@ -77,7 +69,7 @@ class Header:
 
     @property
     def says_white(self) -> bool:
-        """Whether the bits of a level say which is white; of 16 often fewer are in use."""
+        """Whether the number of bits says which level is white. Of 16 bits, files often use fewer."""
         return self.bits < 16 and not self.signed
 
     def __repr__(self) -> str:
@@ -85,33 +77,33 @@ class Header:
 
 
 def read_header(path: Path, content: bytes | None = None) -> Header:
-    """What the file says of itself.
+    """Read and check the header of a file, from its `content` if that is given.
 
     Raises:
-        BadFileError: it is no DICOM file, holds no image, or less than the image that it announces.
+        BadFileError: it is no DICOM file, or holds no image or less than it announces.
     """
     import pydicom
 
     content = bytes_of(path) if content is None else content
-    if _is_deflated(path):  # pydicom would inflate it, to any size, before we could look
+    if _is_deflated(path):  # pydicom would inflate it to any size first
         raise BadFileError(path, "a DICOM file deflated as a whole", "export it uncompressed")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             file = io.BytesIO(content)
             found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-            behind = len(content) - file.tell()  # pydicom stops where the pixels begin
+            behind = len(content) - file.tell()  # pydicom stops before the pixels
             frames, rows, columns = int(found.get("NumberOfFrames") or 1), int(found.Rows), int(found.Columns)
             samples, allocated = int(found.get("SamplesPerPixel") or 1), int(found.get("BitsAllocated") or 8)
             bits = int(found.get("BitsStored") or allocated)
             if found.get("PhotometricInterpretation") in HALVED_COLOUR:
-                samples = 2  # of each two pixels, one colour is stored
+                samples = 2  # two pixels share a colour
             compressed = found.file_meta.TransferSyntaxUID.is_compressed
             identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
             signed = bool(found.get("PixelRepresentation"))
             burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
             spacing, frame_time = _spacing(found), _frame_time(found)
-    except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways, and all mean the same
+    except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways
         raise BadFileError(
             path, f"no readable DICOM image ({type(error).__name__})", "export it again from the machine or PACS"
         ) from None  # fmt: skip
@@ -130,8 +122,10 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
 
 
 class Patient(NamedTuple):
-    """Digests of who was examined, the same in all files of one patient: `subject` stands for the patient, `number` for the
-    number without who gave it, `person` for name with date of birth; both '' where the file does not say them.
+    """Digests of the patient, equal in all files of one patient.
+
+    `subject` stands for the patient, `number` for the number without its issuer, `person` for name and date of birth. The
+    last two are '' if the file does not say them.
     """
 
     subject: str
@@ -140,14 +134,12 @@ class Patient(NamedTuple):
 
 
 def patient_of(header: Header, salt: bytes) -> Patient | None:
-    """Who was examined; None where the file does not say it.
+    """Return the patient, or None if the file names none.
 
-    Who it is say the number and who gave it; only without a number name and date of birth, whose spelling varies.
+    Number and issuer identify a patient. Name and date of birth, whose spelling varies, do so only without a number.
     """
     number, issuer, name, birth = (_plain(value) for value in header.identity)
-    name = _plain(
-        name.partition("=")[0].replace("^", " ")
-    )  # in other scripts behind `=`; parts, even empty, end in `^`
+    name = _plain(name.partition("=")[0].replace("^", " "))  # other scripts follow `=`; parts, even empty, end in `^`
     who, person = (number, issuer) if number else (name, birth), chr(31).join((name, birth))
     if not any(who):
         return None
@@ -159,7 +151,7 @@ def patient_of(header: Header, salt: bytes) -> Patient | None:
 
 
 def keyed_subject(name: str, salt: bytes) -> str:
-    """The like for a subject that was read from the name of a file, which may be the patient's number."""
+    """Return the digest of a subject that the name of a file gives, since that may be the patient's number."""
     return f"p{_digest(_plain(name) + chr(31), salt)}"
 
 
@@ -168,17 +160,17 @@ def _plain(value: str) -> str:
 
 
 def _spacing(found: "pydicom.Dataset") -> Spacing | None:
-    """Ultrasound says it for each region of the picture, in centimetres; other exports as the spacing of all pixels."""
+    """Ultrasound gives the spacing of each region, in centimetres. Other exports give one for all pixels."""
     regions = [
         region
         for region in found.get("SequenceOfUltrasoundRegions") or []
         if region.get("RegionSpatialFormat") == TISSUE
         and (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection")) == (CENTIMETRES, CENTIMETRES)
     ]
-    told = {(abs(10.0 * region.PhysicalDeltaY), abs(10.0 * region.PhysicalDeltaX)) for region in regions}
-    if not told and (spacing := found.get("PixelSpacing")):
-        told = {(float(spacing[0]), float(spacing[1]))}
-    (height, width), *others = told or {(0.0, 0.0)}
+    found_spacings = {(abs(10.0 * region.PhysicalDeltaY), abs(10.0 * region.PhysicalDeltaX)) for region in regions}
+    if not found_spacings and (spacing := found.get("PixelSpacing")):
+        found_spacings = {(float(spacing[0]), float(spacing[1]))}
+    (height, width), *others = found_spacings or {(0.0, 0.0)}
     return None if others or not min(height, width) > 0.0 else (height, width)
 
 
@@ -197,20 +189,19 @@ def _is_deflated(path: Path) -> bool:
 
     try:
         return bool(pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID.is_deflated)
-    except Exception:  # noqa: BLE001 - a damaged header breaks pydicom in many ways; the reading of the header tells
+    except Exception:  # noqa: BLE001 - a damaged header breaks pydicom in many ways, and `read_header` reports it
         return False
 
 
 def salt_of(directory: Path) -> bytes:
-    """The secret behind subjects: `NERVESEG_SALT` where set, else a file in `directory` that is made at first need.
+    """Return the secret behind subjects: `NERVESEG_SALT` if set, else a file in `directory`, which is created if missing.
 
     Raises:
-        DatasetError: the file cannot be read or made, or the secret is empty.
+        DatasetError: the file cannot be read or created, or the secret is empty.
     """
     if (given := os.environ.get(SALT_VARIABLE)) is not None:
-        return _secret(
-            os.fsencode(given), f"the environment variable {SALT_VARIABLE}", "set it to a secret text, or unset it"
-        )
+        where = f"the environment variable {SALT_VARIABLE}"
+        return _secret(os.fsencode(given), where, "set it to a secret text, or unset it")
     path = directory / SALT_FILE
     try:
         if not path.exists():
@@ -222,14 +213,14 @@ def salt_of(directory: Path) -> bytes:
         kept = path.read_bytes()
     except OSError as error:
         raise DatasetError(
-            f"{path} cannot be read or made ({error.strerror}); set {SALT_VARIABLE} to a secret text"
+            f"{path} cannot be read or created ({error.strerror}); set {SALT_VARIABLE} to a secret text"
         ) from None
-    remedy = "restore it, or remove it to have a new one made, which gives every subject another digest"
+    remedy = "restore it, or remove it to create a new one, which gives every subject another digest"
     return _secret(kept, str(path), remedy)
 
 
 def _secret(salt: bytes, where: str, remedy: str) -> bytes:
-    """With an empty key anyone could compute whose digest it is."""
+    """With an empty key, anyone could compute a patient's digest."""
     if salt.strip():
         return salt
     raise DatasetError(f"{where} is empty, expected the secret behind the digests of subjects; {remedy}")

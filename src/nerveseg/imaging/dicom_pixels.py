@@ -1,7 +1,7 @@
-"""Pixels of DICOM files, as a viewer shows them: palette, Modality and VOI LUT, window, and inversion are applied.
+"""Pixels of DICOM files as a viewer shows them, with palette, Modality LUT, VOI LUT, window and inversion applied.
 
-pydicom decodes what is uncompressed, JPEG, JPEG 2000 or run-lengths; what it cannot decode here, lossless JPEG and JPEG-LS,
-tensorflow-io does, which brings TensorFlow with it. What neither turns into grey levels or colours is refused by its name.
+pydicom decodes uncompressed pixels, JPEG, JPEG 2000 and RLE. tensorflow-io, which loads TensorFlow, decodes lossless JPEG and
+JPEG-LS. Other kinds are refused by name.
 """
 
 import io
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     import pydicom
 
 DARK_IS_HIGH, PALETTE = "MONOCHROME1", "PALETTE COLOR"  # photometric interpretations (PS3.3, section C.7.6.3)
-COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # those that pydicom gives as red, green and blue
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom returns these as RGB
 REMEDY = "export it uncompressed, as MONOCHROME2 or RGB"
 
 
 def read_loop(path: Path) -> Stored:
-    """The frames of a file.
+    """Read the frames of a file.
 
     Raises:
-        BadFileError: as for `read_header`, or the pixels cannot be decoded, or are no grey levels nor colours.
+        BadFileError: as for `read_header`, or the pixels cannot be decoded, or are neither grey levels nor colours.
     """
     found, pixels, bits = _decoded(path)
     signed = pixels.dtype.kind == "i"
@@ -41,17 +41,16 @@ def read_loop(path: Path) -> Stored:
         if found.PhotometricInterpretation == PALETTE:
             return _coloured(pixels, found)
         return _shown(Stored(pixels, black_white), found, bits)
-    except Exception as error:  # noqa: BLE001 - damaged tables break pydicom in many ways, and all mean the same
-        raise BadFileError(
-            path, f"its palette, LUT or window cannot be applied ({type(error).__name__})", REMEDY
-        ) from None
+    except Exception as error:  # noqa: BLE001 - damaged tables break pydicom in many ways
+        what = f"its palette, LUT or window cannot be applied ({type(error).__name__})"
+        raise BadFileError(path, what, REMEDY) from None
 
 
 def read_labels(path: Path) -> NDArray[np.uint16]:
-    """The pixels of a grey DICOM file as they are stored, (N, H, W), but 0 where the picture is black.
+    """Read the stored levels of a grey DICOM file, (N, H, W), inverted if the highest is shown black.
 
     Raises:
-        BadFileError: as for `read_loop`, or it is in colour.
+        BadFileError: as for `read_loop`, or the file is in colour or holds levels below 0.
     """
     found, pixels, bits = _decoded(path)
     if pixels.ndim == 4:
@@ -63,7 +62,7 @@ def read_labels(path: Path) -> NDArray[np.uint16]:
 
 
 def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
-    """The file, its pixels as stored, (N, H, W) or (N, H, W, 3), and the bits of a level."""
+    """Return the file, its stored pixels (N, H, W) or (N, H, W, 3), and the number of bits of a level."""
     import pydicom
 
     content = bytes_of(path)
@@ -92,7 +91,7 @@ def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
 
 
 def _by_pydicom(path: Path, found: "pydicom.Dataset", header: Header) -> NDArray[Any] | None:
-    """None where it cannot."""
+    """Decode the pixels; None if pydicom cannot."""
     from pydicom.pixels import get_decoder
 
     with warnings.catch_warnings():
@@ -109,17 +108,16 @@ def _by_pydicom(path: Path, found: "pydicom.Dataset", header: Header) -> NDArray
             lowest, above = high + 1 - header.bits, 8 * pixels.dtype.itemsize - 1 - high
             if min(lowest, above) < 0:
                 raise ValueError(high)  # noqa: TRY301
-            return (pixels << above) >> (above + lowest)  # the bits below and above them may hold anything
-        except NotImplementedError:  # a compression that it has not heard of
+            return (pixels << above) >> (above + lowest)  # bits outside these may hold anything
+        except NotImplementedError:  # an unknown compression
             return None
         except Exception as error:  # noqa: BLE001 - damaged pixels break pydicom and its decoders in many ways
-            raise BadFileError(
-                path, f"its pixels cannot be decoded ({type(error).__name__})", "export it uncompressed"
-            ) from None
+            what = f"its pixels cannot be decoded ({type(error).__name__})"
+            raise BadFileError(path, what, "export it uncompressed") from None
 
 
 def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", header: Header) -> NDArray[Any]:
-    """It applies palette and LUTs in ways of its own, so that files which have them are refused."""
+    """Decode the pixels. Files with a palette or LUT are refused, since tensorflow-io applies these in its own way."""
     kind = str(found.PhotometricInterpretation)
     if kind == PALETTE or found.get("PixelRepresentation") or _changes_levels(found):
         raise BadFileError(
@@ -128,7 +126,7 @@ def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", head
     try:
         import tensorflow as tf
         import tensorflow_io as tfio
-    except ImportError:  # a server of a registered model has what that needs, and no more
+    except ImportError:  # a served model installs only what it needs
         raise BadFileError(
             path, "pixels in a form that tensorflow-io alone decodes, which is not installed", "export it uncompressed"
         ) from None
@@ -142,20 +140,20 @@ def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", head
 
 
 def _coloured(pixels: NDArray[Any], found: "pydicom.Dataset") -> Stored:
-    """The luminance of the colours that a palette gives."""
+    """Return the luminance of palette colours."""
     from pydicom.pixels import apply_color_lut
 
     entries = np.arange(int(pixels.max()) + 1, dtype=pixels.dtype)
     colours = apply_color_lut(entries[np.newaxis], found)[0]
     bits = 8 * colours.dtype.itemsize
-    if bits == 16 and int(colours.max()) < 256:  # entries of 8 bits that are announced as of 16
+    if bits == 16 and int(colours.max()) < 256:  # 8-bit entries announced as 16-bit
         bits = 8
     levels = np.round(colours[..., :3] @ LUMA * (255.0 / (2**bits - 1))).astype(np.uint8)
     return Stored(levels[pixels], (0.0, 255.0), remarks=("palette colours, taken by their luminance",))
 
 
 def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
-    """The levels after Modality LUT and VOI LUT or window; a slope alone changes nothing, unless it is negative."""
+    """Apply Modality LUT and VOI LUT or window. A slope alone changes nothing unless it is negative."""
     from pydicom.pixels import apply_modality_lut, apply_voi
 
     inverted = found.PhotometricInterpretation == DARK_IS_HIGH or found.get("PresentationLUTShape") == "INVERSE"
@@ -171,17 +169,15 @@ def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
         share = apply_voi(values.astype(np.int64), found) / (2.0 ** int(tables[0].LUTDescriptor[2]) - 1)
         remark = "its VOI LUT applied"
     elif window:
-        share, remark = (
-            _windowed(values, *window),
-            f"shown through its window, centre {window[1]:g}, width {window[2]:g}",
-        )
+        share = _windowed(values, *window)
+        remark = f"shown through its window, centre {window[1]:g}, width {window[2]:g}"
     elif tables := found.get("ModalityLUTSequence"):
         share, remark = values / (2.0 ** int(tables[0].LUTDescriptor[2]) - 1), "its Modality LUT applied"
     else:
         return replace(stored, inverted=inverted != (float(_ranked(found).RescaleSlope) < 0))
     share = np.clip(share, 0.0, 1.0)
     if stored.black_white and np.abs(share - levels / stored.black_white[1]).max() <= 1.5 / 255:
-        return stored  # a window over all levels, as many machines write it
+        return stored  # a window over all levels, as many machines write
     table = np.round(255.0 * share).astype(np.uint8)
     return Stored(np.roll(table, lowest)[stored.values], (0.0, 255.0), inverted, (remark,))
 
@@ -193,18 +189,16 @@ def _changes_levels(found: "pydicom.Dataset") -> bool:
 
 
 def _ranked(found: "pydicom.Dataset") -> "pydicom.Dataset":
-    """Where slope and intercept stand: in the file itself, or, of an enhanced one, in what its frames share."""
+    """Return what holds slope and intercept: the file, or in an enhanced file what its frames share."""
     return found if "RescaleSlope" in found else _shared(found, "PixelValueTransformationSequence") or found
 
 
 def _window(found: "pydicom.Dataset") -> tuple[str, float, float] | None:
-    """Function, centre and width of the first window of a file."""
+    """Return function, centre and width of the first window."""
     place = found if found.get("WindowWidth") else _shared(found, "FrameVOILUTSequence")
     if place is None or place.get("WindowWidth") in (None, "") or place.get("WindowCenter") in (None, ""):
         return None
-    centre, width = (
-        np.atleast_1d(np.asarray(place[key].value, np.float64))[0] for key in ("WindowCenter", "WindowWidth")
-    )
+    centre, width = (np.ravel(np.asarray(place[key].value, np.float64))[0] for key in ("WindowCenter", "WindowWidth"))
     return str(place.get("VOILUTFunction") or "LINEAR"), float(centre), float(width)
 
 
@@ -216,11 +210,11 @@ def _shared(found: "pydicom.Dataset", name: str) -> "pydicom.Dataset | None":
 
 
 def _windowed(values: NDArray[Any], function: str, centre: float, width: float) -> NDArray[np.float64]:
-    """Shares of white (PS3.3, section C.11.2.1.2 and C.11.2.1.3)."""
+    """Return shares of white (PS3.3, sections C.11.2.1.2 and C.11.2.1.3)."""
     if function == "LINEAR":
         return (values - (centre - 0.5)) / max(width - 1.0, 1e-6) + 0.5
     if function == "LINEAR_EXACT":
         return (values - centre) / width + 0.5
     if function == "SIGMOID":
-        return 0.5 + 0.5 * np.tanh(2.0 * (values - centre) / width)  # the logistic function, which would overflow
+        return 0.5 + 0.5 * np.tanh(2.0 * (values - centre) / width)  # the logistic function without overflow
     raise ValueError(function)

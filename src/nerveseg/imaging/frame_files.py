@@ -1,10 +1,11 @@
-"""Reading and writing frames, as files of one image or as DICOM loops.
+"""Read and write frames: files of one image, or DICOM loops.
 
-A frame is uint8 of shape (H, W), grey levels 0..255. Files may be TIFF, PNG, JPEG or BMP, 8 or 16 bits or floating
-point, grey, palette or colour; or DICOM (`nerveseg.imaging.dicom_pixels`). Where a file does not say which level is white, its
-source does (`nerveseg.imaging.grey_range`).
+A frame is uint8 of shape (H, W), grey levels 0..255. Files may be TIFF, PNG, JPEG or BMP with 8 or 16 bits or floating
+point, in grey, palette or colour, or DICOM (`dicom_pixels`). If a file does not say which level is white, its source decides
+(`grey_range`).
 """
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nerveseg.errors import BadFileError
-from nerveseg.files.atomic import whole_file
 from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.dicom_pixels import read_loop
@@ -23,13 +23,13 @@ from nerveseg.imaging.image_files import IMAGE_SUFFIXES, is_plain, pages
 from nerveseg.imaging.page import UPRIGHT, Page
 
 WHITE = 255
-SATURATED_SHARE = 0.5  # of the pixels of a frame at its brightest level: gain far too high, or no ultrasound at all
+SATURATED_SHARE = 0.5  # of a frame's pixels that are white: far too much gain, or no ultrasound at all
 
 
 def grey_range_of(paths: Iterable[Path], known: GreyRange | None = None) -> GreyRange:
-    """Black and white of all files of one source, decided over all that do not say it themselves; what is known stays.
+    """Decide black and white for all files of a source that do not say them; what is `known` stays.
 
-    Files that cannot be read count for nothing: reading them tells.
+    Files that cannot be read are skipped here, since reading them reports it.
     """
     if known and known.integer and known.floating:
         return known
@@ -37,7 +37,7 @@ def grey_range_of(paths: Iterable[Path], known: GreyRange | None = None) -> Grey
 
 
 def extremes(path: Path) -> list[Extremes]:
-    """The lowest and the highest level of a file that does not say which is white; nothing of another."""
+    """Return the lowest and highest level of a file that does not say which level is white, else an empty list."""
     try:
         if is_plain(path) if path.suffix.lower() in IMAGE_SUFFIXES else read_header(path).says_white:
             return []
@@ -48,7 +48,7 @@ def extremes(path: Path) -> list[Extremes]:
 
 
 def read_frame(path: Path, grey_range: GreyRange | None = None) -> Frame:
-    """Read a file of a single frame, as `read_frames` does.
+    """Read a file of one frame, as `read_frames` does.
 
     Raises:
         BadFileError: the file cannot be read or decoded, or holds several frames.
@@ -63,20 +63,20 @@ def read_frames(path: Path, grey_range: GreyRange | None = None) -> tuple[NDArra
     """Read a frame, or the frames of a DICOM loop.
 
     Args:
-        path: of the file.
-        grey_range: of its source, from `grey_range_of`; None: the file is a source by itself.
+        path: the file.
+        grey_range: of its source, from `grey_range_of`; None if the file is a source by itself.
 
     Returns:
-        The frames, uint8 (N, H, W), and a remark on what was made of their pixels; '' for nothing.
+        The frames, uint8 (N, H, W), and a remark on how their levels were taken, '' if they were taken as stored.
 
     Raises:
-        BadFileError: the file cannot be read or decoded, its pixels are no grey levels, or which of them is white is not known.
+        BadFileError: the file cannot be read or decoded, or it is not known which level is white.
     """
     return frames_of(_stored(path), grey_range, path)
 
 
 def fault_of(frame: Frame) -> tuple[str, str] | None:
-    """Why a frame shows nothing, and what to do: every pixel has one level, or more than half of them the brightest."""
+    """Return why a frame shows nothing (all pixels are equal, or more than half are white) and what to do, else None."""
     low, high = int(frame.min()), int(frame.max())
     if low == high:
         return f"every pixel is {high}{', the frame is black' if high == 0 else ''}", "export the frame again"
@@ -97,23 +97,19 @@ def check_frame(frame: Frame, path: Path) -> None:
 
 
 def write_image(path: Path, pixels: Frame | Mask) -> None:
-    """Write a frame, or a mask as 0 and 255, in the format that the suffix names; the file appears only when whole.
+    """Write a frame, or a mask as 0 and 255, in the format that the suffix names.
 
     Raises:
         BadFileError: OpenCV cannot write it.
     """
     values = np.multiply(pixels, 255, dtype=np.uint8) if pixels.dtype == np.bool_ else pixels
-    try:
+    encoded = False
+    with contextlib.suppress(cv2.error):
         encoded, content = cv2.imencode(path.suffix, values)
-    except cv2.error:
-        encoded = False
     if not encoded:
-        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        raise BadFileError(
-            path, f"{size} pixels cannot be written as {path.suffix}", "use .png or .tif, or a smaller frame"
-        )
-    with whole_file(path) as partial:
-        partial.write_bytes(content.tobytes())
+        what = f"{pixels.shape[1]}x{pixels.shape[0]} pixels cannot be written as {path.suffix}"
+        raise BadFileError(path, what, "use .png or .tif, or a smaller frame")
+    path.write_bytes(content.tobytes())
 
 
 def _stored(path: Path) -> Stored:
@@ -146,11 +142,8 @@ def _of_page(page: Page, path: Path) -> Stored:
 
 
 def _on_alpha(image: Image.Image) -> tuple[str, ...]:
-    """A remark where some pixels are transparent: what lies below them is anybody's guess."""
-    alpha = image.getbands()[-1] in ("A", "a")
-    opaque = (
-        np.asarray(image.getchannel(len(image.getbands()) - 1)).min() == 255
-        if alpha
-        else "transparency" not in image.info
-    )
+    """Return a remark if pixels are transparent: nobody knows what is meant below them."""
+    opaque = "transparency" not in image.info
+    if image.getbands()[-1] in ("A", "a"):
+        opaque = np.asarray(image)[..., -1].min() == 255
     return () if opaque else ("transparent pixels, taken as if they were not",)

@@ -1,8 +1,8 @@
-"""Which stored level is black and which is white, decided once for all files of a source, and frames made of it.
+"""Which stored levels are black and white, decided once for all files of a source, and frames made with them.
 
-Most files say it themselves: 8 bits, or DICOM with fewer than 16 bits stored or with a window. Neither 16-bit integers, of which
-ultrasound machines often use 12, nor floating point say it. Judged file by file, a dark frame would come out brighter than
-its neighbours, so that one decision (`decided`) holds for a whole data set, for all files of a prediction, and for a model.
+Most files say it: 8 bits, or DICOM with a window or fewer than 16 bits stored. 16-bit integers, of which ultrasound machines
+often use 12 bits, and floating point do not. Decided file by file, a dark frame would come out brighter than its neighbours, so
+one decision (`decided`) holds for a whole data set, for all files of a prediction, and for a model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,15 +18,16 @@ from nerveseg.errors import BadFileError, ParamsError
 
 Kind = Literal["integer", "floating"]
 EIGHT_BITS = (0.0, 255.0)
-LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601), as Pillow and OpenCV have it
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601), as in Pillow and OpenCV
 ASKED = "say which levels are black and white (data.grey_range, or --grey-range of predict and watch), or export it with 8 bits"
 DIM = "nothing in it is brighter than a sixteenth of white: is it of another machine?"
 
 
 @dataclass(frozen=True)
 class GreyRange:
-    """Black and white of integers of more than 8 bits and of floating point; None where that is not known. `given`: a person said
-    it, so that what lies outside is cut.
+    """Black and white of integers of more than 8 bits and of floating point, None if not known.
+
+    `given` says that a person set them, so that levels outside are cut.
     """
 
     integer: tuple[float, float] | None = None
@@ -40,10 +41,10 @@ class GreyRange:
 
     @classmethod
     def said(cls, levels: Sequence[float] | None) -> "GreyRange":
-        """What `data.grey_range` or `--grey-range` says.
+        """Return the range that `data.grey_range` or `--grey-range` gives.
 
         Raises:
-            ParamsError: it is no range.
+            ParamsError: the levels are no range.
         """
         try:
             pair = (float(levels[0]), float(levels[1])) if levels else None
@@ -54,7 +55,7 @@ class GreyRange:
 
 @dataclass(frozen=True)
 class Extremes:
-    """The lowest and the highest level of a file that does not say which is white."""
+    """The lowest and highest level of a file that does not say which level is white."""
 
     kind: Kind
     low: float
@@ -63,8 +64,9 @@ class Extremes:
 
 @dataclass(frozen=True)
 class Stored:
-    """Frames as their file stores them, (N, H, W) or in colour (N, H, W, 3); `black_white` where the file says it; `inverted`: its
-    black is shown white.
+    """Frames as their file stores them, (N, H, W) or in colour (N, H, W, 3).
+
+    `black_white` is None if the file does not say it; `inverted` says that its lowest level is shown white.
     """
 
     values: NDArray[Any]
@@ -73,10 +75,10 @@ class Stored:
     remarks: tuple[str, ...] = field(default=())
 
     def extremes(self, path: Path) -> Extremes:
-        """Of all frames.
+        """Return the extremes over all frames.
 
         Raises:
-            BadFileError: a level is not a number, or infinite.
+            BadFileError: a level is infinite or not a number.
         """
         kind: Kind = "floating" if self.values.dtype.kind == "f" else "integer"
         low, high = float(self.values.min()), float(self.values.max())
@@ -86,7 +88,7 @@ class Stored:
 
 
 def decided(found: Iterable[Extremes], known: GreyRange | None = None) -> GreyRange:
-    """The range for all files of a source; what is known already stays. A kind of levels that fits no range stays open."""
+    """Return the range for all files of a source; what is `known` stays. A kind of levels that fits no range stays open."""
     extremes, known = list(found), known or GreyRange()
     integer = _covering(extremes, "integer", [(0.0, 2.0**bits - 1) for bits in (8, 12, 16)])
     floating = _covering(extremes, "floating", [(0.0, 1.0), EIGHT_BITS])
@@ -94,10 +96,10 @@ def decided(found: Iterable[Extremes], known: GreyRange | None = None) -> GreyRa
 
 
 def frames_of(stored: Stored, grey_range: GreyRange | None, path: Path) -> tuple[NDArray[np.uint8], str]:
-    """Frames, uint8 (N, H, W), and a remark on what was made of their levels; without a range, the file alone decides.
+    """Return frames, uint8 (N, H, W), and a remark on how levels were taken; without a range, the file alone decides.
 
     Raises:
-        BadFileError: black and white are not known, or its levels contradict them.
+        BadFileError: black and white are not known, or levels lie outside them.
     """
     black_white, remarks = stored.black_white, stored.remarks
     if black_white is None:
@@ -113,7 +115,7 @@ def frames_of(stored: Stored, grey_range: GreyRange | None, path: Path) -> tuple
 
 
 def _covering(extremes: list[Extremes], kind: Kind, ranges: list[tuple[float, float]]) -> tuple[float, float] | None:
-    """The first range that holds all levels of a kind."""
+    """Return the first range that holds all levels of a kind."""
     of_kind = [each for each in extremes if each.kind == kind]
     low, high = min((each.low for each in of_kind), default=0.0), max((each.high for each in of_kind), default=0.0)
     return next((pair for pair in ranges if pair[0] <= low and high <= pair[1]), None) if of_kind else None
@@ -125,7 +127,7 @@ def _agreed(found: Extremes, grey_range: GreyRange | None, path: Path) -> tuple[
     levels = f"pixels from {found.low:g} to {found.high:g}"
     if pair is None:
         expected = "none below 0, and 8 or 16 bits" if found.kind == "integer" else "0..1 or 0..255"
-        if alone == (0.0, 65535.0):  # too bright for fewer bits, whatever its source
+        if alone == (0.0, 65535.0):  # no smaller range would hold it, whatever its source
             pair = alone
         elif alone is None:
             raise BadFileError(path, f"{levels}, expected {expected}", ASKED)

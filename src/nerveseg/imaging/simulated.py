@@ -1,4 +1,4 @@
-"""The mark that the stage `phantom` leaves in its frames, by which they are known wherever they are copied or linked to."""
+"""The mark that the stage `phantom` leaves in its frames, so that they are recognised wherever they are copied."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from PIL import Image
 
 from nerveseg.imaging.arrays import Frame
 
-SOFTWARE = 305  # the tag of TIFF that says what made a file
+SOFTWARE = 305  # the TIFF tag for the software that made a file
 MARK = "nerveseg phantom: simulated"
 START = 1024  # bytes; Pillow writes tags before pixels
 
 
 def write_simulated(path: Path, frame: Frame) -> None:
-    """Write a frame as TIFF, uncompressed: speckle hardly compresses and costs time to try."""
+    """Write a frame as uncompressed TIFF, since speckle hardly compresses."""
     Image.fromarray(frame).save(path, "TIFF", tiffinfo={SOFTWARE: MARK})
 
 
