@@ -1,5 +1,6 @@
-"""What is done of a prediction (`prediction_files`): sources whose files stand, so that a run that was interrupted goes on with the
-others, and those whose files threads are still writing. What was written at all, by this run and earlier ones, is in `user_folder`.
+"""Which sources of a prediction are finished, so that an interrupted run resumes, and whose files threads still write.
+
+`user_folder` records what this run and earlier ones wrote.
 """
 
 import errno
@@ -12,27 +13,26 @@ from typing import Any, Self
 
 from nerveseg.errors import BadFileError
 
-IN_FLIGHT = 256  # frames whose files are being written, at most, beside those of one source
+IN_FLIGHT = 256  # files that may be in the making at a time, besides those of one source
 Row = dict[str, Any]
-State = list[int]  # of a file: its size and time of change
+State = list[int]  # of a file: size and time of change
 
 
 class Journal:
-    """A line for the predictor, and one for each source that is done, with its size and time of change."""
+    """A file with a line for the predictor and one for each finished source."""
 
     def __init__(self, path: Path, identity: str) -> None:
         self._path, self._done = path, dict[str, tuple[State, list[Row]]]()
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        if lines and _parsed(lines[0]) == {"predictor": identity}:
-            entries = (_parsed(line) for line in lines[1:])
-            self._done = {entry["file"]: (entry["state"], entry["rows"]) for entry in entries if entry}
-            whole = [{"predictor": identity}, *(entry for line in lines[1:] if (entry := _parsed(line)))]
-        else:
-            whole = [{"predictor": identity}]
+        whole = [{"predictor": identity}]
+        if lines and _parsed(lines[0]) == whole[0]:
+            entries = [entry for line in lines[1:] if (entry := _parsed(line))]
+            self._done = {entry["file"]: (entry["state"], entry["rows"]) for entry in entries}
+            whole += entries
         path.write_text("".join(f"{json.dumps(entry)}\n" for entry in whole), encoding="utf-8")
 
     def rows(self, path: Path) -> list[Row] | None:
-        """Those of a source that did not change since; None of any other."""
+        """Return those of a source that was finished and did not change since, else None."""
         state, rows = self._done.get(str(path), (None, None))
         return rows if state == state_of(path) else None
 
@@ -47,10 +47,10 @@ class Journal:
 
 
 class Writing:
-    """Sources whose files threads are writing; they come into the journal in their order, once their files stand.
+    """Sources whose files threads are writing; once its files are written, a source goes into the journal, in order.
 
-    `rows` are those of the sources that are done, `failed` says why the files of others could not be written. At its end it
-    waits for all of them, after an error and Ctrl-C as well: what was predicted is not done again.
+    `rows` are those of finished sources, `failed` says why others failed. The context waits for all files at its end, also
+    after an error or Ctrl-C, so that nothing is predicted twice.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -92,7 +92,7 @@ class Writing:
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    """What a line of the journal says; nothing where it was cut off."""
+    """Return the entry in a line of the journal; empty if the line was cut off."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -101,7 +101,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def state_of(path: Path) -> State:
-    """Nothing of a file that is gone."""
+    """Return the state of a file, empty if it is gone."""
     try:
         found = path.stat()
     except OSError:

@@ -1,14 +1,12 @@
-"""Paths that a user names -> the files to segment, how many frames each holds, what is written of it, and what is left out.
+"""Paths that a user names -> the files to segment, their number of frames, the names of their predictions, and what is left out.
 
-Of a folder, and of those below it, every frame and loop is taken that `check` would take, masks apart; its predictions are called
-as it is, below the output folder. A file that is named by itself is taken whatever it is called, unless it is the mask of
-another one that is named, as where a shell wrote out `folder/*`.
+In a folder and below it, that is every frame and loop that `check` would take, without masks. A file that is named itself is taken
+whatever its name, unless it is the mask of another named file, as when a shell expands `folder/*`.
 """
 
 import contextlib
 import os
 import unicodedata
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from pathlib import Path, PurePath
 
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.files.user_folder import Records
+from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.video import count_frames
 from nerveseg.preprocessing.layouts import MASK_FOLDERS, natural_key, roles_of
 from nerveseg.preprocessing.listing import (
@@ -32,12 +31,11 @@ from nerveseg.preprocessing.listing import (
 from nerveseg.text.wording import counted, some
 
 MASK, DOUBTFUL = "a mask", "what may be the mask of a frame beside it, by its name"
-MOST_FRAMES = 100_000  # of a loop; whoever claims more is refused by the reader
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of one frame or of a loop; `name` is that of its predictions, a path below the output folder without suffix."""
+    """A file of one frame or of a loop. `name` is the path of its predictions below the output folder, without suffix."""
 
     path: Path
     name: str
@@ -45,26 +43,26 @@ class Source:
 
     @property
     def stems(self) -> list[str]:
-        """What the predictions of each frame are called."""
+        """The names of the predictions of each frame."""
         return [f"{self.name}_{number}" for number in range(1, self.frames + 1)] if self.frames > 1 else [self.name]
 
     @property
     def files(self) -> list[str]:
-        """Everything that is written of it."""
+        """The files that are written for it."""
         film = [f"{self.name}.gif"] if self.frames > 1 else []
         return film + [f"{stem}_{kind}.png" for stem in self.stems for kind in ("mask", "overlay")]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """`found`: the files to segment; `unusable`: those that claim to be frames; `left_out`: those that do not."""
+    """The files to segment, those that claim to be frames but cannot be used, and those that claim nothing."""
 
     found: list[Source]
     unusable: list[Refused]
     left_out: list[Refused]
 
     def told(self) -> list[str]:
-        """What is left out, a line for each reason, and what is doubtful among the frames."""
+        """Return a line for each reason to leave files out, and one for doubtful frames."""
         groups = defaultdict[str, list[str]](list)
         for item in self.left_out:
             groups[item.reason].append(str(item.path))
@@ -72,12 +70,8 @@ class Sources:
             f"left out as {reason}: {counted(len(names), 'file')} ({some(names, 3)})"
             for reason, names in groups.items()
         ]
-        inside = [
-            str(source.path)
-            for source in self.found
-            if PurePath(_place(source.path)).parent.name.casefold() in MASK_FOLDERS
-        ]
-        if inside:
+        parents = ((source.path, PurePath(_place(source.path)).parent.name) for source in self.found)
+        if inside := [str(path) for path, parent in parents if parent.casefold() in MASK_FOLDERS]:
             told = f"taken for frames though their folder is called like one of masks: {counted(len(inside), 'file')}"
             lines.append(f"{told} ({some(inside, 3)})")
         return lines
@@ -91,10 +85,8 @@ def sources_in(paths: Sequence[Path]) -> Sources:
     """
     for path in paths:
         if not os.path.exists(path):  # noqa: PTH110 - Path's raises where os's says no
-            glob = any(letter in str(path) for letter in "*?[")
-            raise DatasetError(
-                f"{path} {'matches no file' if glob else 'was not found'}; name files or folders of {EXPECTED}"
-            )
+            what = "matches no file" if any(letter in str(path) for letter in "*?[") else "was not found"
+            raise DatasetError(f"{path} {what}; name files or folders of {EXPECTED}")
     refused: list[Refused] = []
     chosen: dict[tuple[str, str], Path] = {}
     for folder in (path for path in paths if path.is_dir()):
@@ -112,7 +104,7 @@ def sources_in(paths: Sequence[Path]) -> Sources:
 
 
 def _place(path: Path) -> str:
-    """The same for every spelling of a path."""
+    """Return one text for every spelling of a path."""
     return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links, as DVC's are
 
 
@@ -153,25 +145,15 @@ def _mask(path: Path, reason: str = MASK) -> Refused:
 
 
 def _frames_in(path: Path) -> int:
-    """How many frames a file holds; 1 where it cannot be read, which is told when it is."""
+    """Return the number of frames in a file; 1 if it cannot be read, which predicting it reports."""
     kind = kind_of(path)
-    if kind == VIDEO:
-        with contextlib.suppress(BadFileError):
-            return count_frames(path)
-    if kind == DICOM:
-        import pydicom
-
-        with warnings.catch_warnings(), contextlib.suppress(Exception):  # a damaged header breaks pydicom in many ways
-            warnings.simplefilter("ignore")
-            found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["NumberOfFrames"])
-            return min(MOST_FRAMES, int(found.get("NumberOfFrames") or 1))
+    with contextlib.suppress(BadFileError):
+        return count_frames(path) if kind == VIDEO else read_header(path).frames if kind == DICOM else 1
     return 1
 
 
 def _refuse_collisions(sources: Sequence[Source]) -> None:
-    """No two sources may have predictions of one name, not even one that differs in case or in how accents are spelt: on
-    macOS and Windows that is one file.
-    """
+    """Refuse two sources whose predictions have one name. On macOS and Windows, case and spelling of accents do not count."""
     taken: dict[str, Source] = {}
     for source in sources:
         for name in source.files:

@@ -1,11 +1,10 @@
-"""Steady outlines over the frames of a cine loop, or of a live picture.
+"""Steady outlines over the frames of a cine loop or of a live picture.
 
-A network that looks at one frame after the other flickers with the speckle. Here what it says of a frame is averaged with what it
-said of those around it, which count less the farther they are and are laid over the frame along the motion of the tissue, as
-dense inverse search finds it (Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", ECCV). Because they move with
-the tissue, the mean does not trail behind it. In a loop frames count that come before and after; of a live picture there are those
-before alone. Where a frame is unlike the one before it, as when the probe is lifted, or comes long after it, it begins anew.
-`bench/cine.py` measures it.
+A network that sees one frame at a time flickers with the speckle. Here its estimate for a frame is averaged with those of frames
+around it, which count less the farther away they are. They are moved along the motion of the tissue, found by dense inverse
+search (Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", ECCV), so that the mean does not trail behind. A loop
+uses frames before and after, a live picture only those before. The average restarts if a frame does not resemble the one before
+it, as when the probe is lifted, or comes long after it. `bench/cine.py` measures the effect.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,27 +21,28 @@ from nerveseg.inference.predictor import Prediction, Predictor
 
 Map = NDArray[np.float32]
 Pixels = TypeVar("Pixels", Frame, Map)
-# What a frame counts beside its neighbour. Live ones count less, or a nerve that comes into view would be drawn late.
+# Weight of a frame relative to its neighbour. Live frames weigh less, or a nerve that comes into view would be drawn late.
 KEPT_IN_LOOPS, KEPT_LIVE = 0.7, 0.6
-# Correlation of the details of two frames, once moved, from which they show the same. Neighbours in simulated loops have at least 0.94,
-# with fresh speckle in each; real frames shifted by 10 pixels, turned by a degree and given noise of 20 grey levels 0.89; frames of two
-# people 0.2 as a rule. What is no detail, the shape of the fan and what stands around it, is alike in all.
+# Two frames show the same if their details, once moved, correlate this much. Neighbours in simulated loops, each with fresh speckle,
+# reach at least 0.94; real frames shifted by 10 pixels, turned by a degree and given noise of 20 grey levels 0.89; frames of two
+# people usually 0.2. Details leave out what is alike in all frames: the shape of the fan and what is around it.
 ALIKE = 0.75
-DETAIL = 6.0  # pixels: the deviation of what is smoothed away from a frame to leave them
-GAP = 0.5  # seconds between two live frames from which they are no longer of one movement
-SPECKLE = 1.0  # deviation in pixels of what smooths it before motion is looked for
+DETAIL = 6.0  # pixels: sigma of the Gaussian that is subtracted to leave details
+GAP = 0.5  # seconds between two live frames, after which they no longer show one movement
+SPECKLE = 1.0  # pixels: sigma of the Gaussian that smooths speckle before motion is estimated
 
 
 def predict_loop(predictor: Predictor, frames: Sequence[Frame]) -> Iterator[Prediction]:
-    """Predict the frames of one cine loop, uint8 (H, W), in their order; each is steadied by those around it."""
+    """Predict the frames of one cine loop, uint8 (H, W), in order, each steadied by those around it."""
     inputs = predictor.letterboxed(frames)
     said = steadied(inputs, [*predictor.maps(inputs)])
     return (predictor.prediction(each, frame.shape) for frame, each in zip(frames, said, strict=True))
 
 
 def live(predictor: Predictor) -> Callable[[Frame, float], Prediction]:
-    """What predicts frames, uint8 (H, W), as they arrive, at so many seconds of a clock; each is steadied by those before it,
-    but for those of another size or before a gap in time.
+    """Return a function that predicts a frame, uint8 (H, W), that arrives at a time in seconds.
+
+    Frames before it steady it, except those of another size or before a gap in time.
     """
     trail = Trail()
     before: tuple[Size, float] | None = None
@@ -60,7 +60,7 @@ def live(predictor: Predictor) -> Callable[[Frame, float], Prediction]:
 
 
 class _Sum(NamedTuple):
-    """Of what was said of some frames, and of their weights."""
+    """The weighted sum of the estimates for some frames, and of their weights."""
 
     probability: Map
     presence: float
@@ -75,10 +75,10 @@ class _Sum(NamedTuple):
 
 
 class Trail:
-    """Frames that follow each other, and the weighted sum of what was said of them.
+    """Frames that follow each other, and the weighted sum of their estimates.
 
     Args:
-        kept: what a frame counts beside the one after it, 0..1.
+        kept: the weight of a frame relative to the next one, 0..1.
     """
 
     def __init__(self, kept: float = KEPT_LIVE) -> None:
@@ -87,11 +87,11 @@ class Trail:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def add(self, frame: Frame, said: Estimate) -> Estimate:
-        """The mean over the frames so far, as this one sees them.
+        """Return the mean estimate over the frames so far, moved to this one.
 
         Args:
-            frame: letterboxed, uint8 (height, width), the same for all.
-            said: of this frame alone.
+            frame: letterboxed, uint8 (height, width), of one size for all.
+            said: the estimate for this frame alone.
         """
         return self.sum(frame, said).mean()
 
@@ -112,11 +112,11 @@ class Trail:
 
 
 def steadied(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[Estimate]:
-    """What was said of the frames of a loop, each averaged with those before and after it.
+    """Return the estimates for the frames of a loop, each averaged with those before and after it.
 
     Args:
-        frames: letterboxed, uint8 (N, height, width), in their order.
-        said: of each alone.
+        frames: letterboxed, uint8 (N, height, width), in order.
+        said: the estimate for each frame alone.
     """
     with ThreadPoolExecutor() as threads:
         ahead, back = threads.map(_sums, (frames, frames[::-1]), (said, said[::-1]))
@@ -130,7 +130,7 @@ def _sums(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[_Sum]:
 
 
 def _moved(pixels: Pixels, towards: Map) -> Pixels:
-    """A picture as it looks where each pixel comes from `towards`, (height, width, 2), to the right and down."""
+    """Move a picture: each pixel comes from `towards`, (height, width, 2), to the right and down."""
     height, width = pixels.shape
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return cv2.remap(

@@ -7,10 +7,10 @@ import warnings
 from PIL import Image
 
 from nerveseg.errors import BadFileError
+from nerveseg.imaging.dicom import DEFLATED
 from nerveseg.imaging.image_files import FORMATS
 from nerveseg.imaging.page import tags
 
-_DEFLATED = b"1.2.840.10008.1.2.1.99"  # DICOM compressed as a whole, which pydicom inflates to read the header
 _JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"  # their first bytes; width and height follow the latter
 
 
@@ -44,7 +44,7 @@ def _of_dicom(content: bytes) -> int:
     from pydicom.encaps import generate_frames
     from pydicom.uid import RLELossless
 
-    if _DEFLATED in content:
+    if DEFLATED in content:  # pydicom would inflate it to read the header
         raise BadFileError("image", "a DICOM file deflated as a whole", "export it uncompressed")
     found = pydicom.dcmread(io.BytesIO(content))
     if (count := int(found.get("NumberOfFrames") or 1)) != 1:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})  # archives often export files without a suffix
 MAX_LOOP_PIXELS = 2**29  # of all frames of a loop: three bytes of memory each, six in colour
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax of a file compressed as a whole
 SALT_VARIABLE = "NERVESEG_SALT"
 SALT_FILE = ".nerveseg-salt"
 IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
@@ -85,7 +86,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     import pydicom
 
     content = bytes_of(path) if content is None else content
-    if _is_deflated(path):  # pydicom would inflate it to any size first
+    if DEFLATED in content:  # pydicom would inflate it to any size first
         raise BadFileError(path, "a DICOM file deflated as a whole", "export it uncompressed")
     try:
         with warnings.catch_warnings():
@@ -182,15 +183,6 @@ def _frame_time(found: "pydicom.Dataset") -> float | None:
 
 def _digest(text: str, salt: bytes) -> str:
     return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()[:12]
-
-
-def _is_deflated(path: Path) -> bool:
-    import pydicom
-
-    try:
-        return bool(pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID.is_deflated)
-    except Exception:  # noqa: BLE001 - a damaged header breaks pydicom in many ways, and `read_header` reports it
-        return False
 
 
 def salt_of(directory: Path) -> bytes:

@@ -31,25 +31,24 @@ STACKED = re.compile(r'^ImageJ=[\s\S]*^images=(?!1$)|"truncated": true', re.MULT
 Image.MAX_IMAGE_PIXELS = None  # our limit is stricter and raises our own error
 
 
-def bytes_of(path: Path) -> bytes:
-    """Read a regular file of 1 to `MAX_BYTES` bytes.
+def bytes_of(path: Path, most: int | None = None) -> bytes:
+    """Read a regular file, or its first `most` bytes; without that, it may have up to `MAX_BYTES`.
 
     Raises:
-        BadFileError: it is missing, cannot be read, or is no such file.
+        BadFileError: it is missing, empty, too large, no regular file, or cannot be read.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise BadFileError(path, "it is no regular file", "put a copy of the image there")
-        if status.st_size > MAX_BYTES:
-            raise BadFileError(
-                path, f"{status.st_size:,} bytes, expected at most {MAX_BYTES:,}", "export single frames or short loops"
-            )
-        content = path.read_bytes()
+        if status.st_size > MAX_BYTES and most is None:
+            what = f"{status.st_size:,} bytes, expected at most {MAX_BYTES:,}"
+            raise BadFileError(path, what, "export single frames or short loops")
+        with path.open("rb") as file:
+            content = file.read(-1 if most is None else most)
     except OSError as error:
-        raise BadFileError(
-            path, f"it cannot be read ({error.strerror})", "check the path, its links and its permissions"
-        ) from None
+        what = f"it cannot be read ({error.strerror})"
+        raise BadFileError(path, what, "check the path, its links and its permissions") from None
     if not content:
         raise BadFileError(path, "the file is empty", "copy it again from its source")
     return content

@@ -1,7 +1,7 @@
 """The colours in a mask, and its alpha channel -> which pixels are marked, and by which colour.
 
-Each colour is a value of its own. Two become one only as smoothing or lossy compression leaves them: the blends of one colour
-with black along its outline, or more colours than labels would have, of which no two fill areas. What could be either is refused.
+Each colour is a value. Several become one only as smoothing or lossy compression leaves them: blends of one colour with black
+along its outline, or more colours than there would be labels, of which only one fills areas. Ambiguous masks are refused.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from nerveseg.imaging.mask_values import DIM, FEW, MOST_LABELS, ReadMask, Value,
 from nerveseg.imaging.page import Page
 
 BLACK = "#000000"
-_MOST_BLACK = 0.5  # share of the frame; more of it is background
+_MOST_BLACK = 0.5  # share of the frame; if more is black, it is background
 _OVERSHOOT = (
     0.12  # share of a channel by which sharp smoothing, such as Lanczos', goes beyond a colour near its outline
 )
@@ -34,10 +34,10 @@ def _codes(colours: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def channels_of(page: Page, path: Path) -> NDArray[Any]:
-    """Red, green, blue and alpha, (H, W, 4); colours of 16 bits as numbers, where they are grey, or below 256.
+    """Return red, green, blue and alpha, (H, W, 4). 16-bit colours keep their numbers if they are grey or below 256.
 
     Raises:
-        BadFileError: some colours of 16 bits could not be told apart with 8.
+        BadFileError: some 16-bit colours would be equal in 8 bits.
     """
     image = page.image
     shown = np.asarray((image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
@@ -54,7 +54,7 @@ def channels_of(page: Page, path: Path) -> NDArray[Any]:
 
 
 def from_colours(channels: NDArray[Any], labels: Sequence[Value], path: Path, page: Page) -> ReadMask:
-    """The mask in the channels (H, W, 4) of a page (`channels_of`); without `labels` all but black is marked.
+    """Return the mask in the channels (H, W, 4) of a page (`channels_of`). Without `labels`, all but black is marked.
 
     Raises:
         BadFileError: the colours are neither labels nor a binary mask.
@@ -83,7 +83,7 @@ def from_colours(channels: NDArray[Any], labels: Sequence[Value], path: Path, pa
 def _from_alpha(
     alpha: NDArray[Any], shown: NDArray[np.uint64], labels: Sequence[Value], path: Path, *, grey: bool
 ) -> ReadMask | None:
-    """The mask, where it is the alpha channel; None where the colours are."""
+    """Return the mask if the alpha channel is it, None if the colours are."""
     if shown.min() == shown.max():
         colour = int(shown[0]) // 0x10101 if grey and shown[0] else f"#{int(shown[0]):06x}"
         return _layer(alpha, colour, labels, path)
@@ -97,7 +97,7 @@ def _from_alpha(
 
 
 def _layer(alpha: NDArray[Any], colour: Value, labels: Sequence[Value], path: Path) -> ReadMask | None:
-    """One colour on a transparent layer."""
+    """Return the mask that one colour draws on a transparent layer."""
     if labels and colour != BLACK:
         return None
     if labels and BLACK not in labels:
@@ -132,7 +132,7 @@ def _named(code: NDArray[Any], seen: Mask, labels: Sequence[Value], path: Path, 
 
 
 def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> ReadMask:
-    """The mask where every colour but black is marked."""
+    """Return the mask in which every colour except black is marked."""
     brightest, drawn = np.where(seen, colours.max(axis=-1), 0), seen & colours.any(axis=-1)
     areas = _areas(_codes(colours)[drawn])
     if page.lossy or len(areas) >= MOST_LABELS:
@@ -151,7 +151,7 @@ def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> Rea
 
 
 def _are_blends(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
-    """Whether all colours are one colour and its mixtures with black, apart from overshoots beside its outline."""
+    """Whether all colours are one colour and its blends with black, apart from overshoot near its outline."""
     top = int(brightest.max())
     if top < DIM:
         return False
@@ -164,7 +164,7 @@ def _are_blends(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
 
 
 def _most_common(colours: NDArray[Any], step: int = 1) -> NDArray[np.int64]:
-    """The colour that most pixels (N, 3) have, each channel rounded to a multiple of `step`, or 255."""
+    """Return the colour of most pixels (N, 3), each channel rounded to a multiple of `step` or to 255."""
     rounded = np.minimum(np.round(colours / step) * step, 255).astype(np.int64)
     found, counts = np.unique(rounded, axis=0, return_counts=True)
     most: NDArray[np.int64] = found[counts.argmax()]
@@ -172,12 +172,12 @@ def _most_common(colours: NDArray[Any], step: int = 1) -> NDArray[np.int64]:
 
 
 def _called(found: ReadMask, colour: NDArray[np.int64]) -> ReadMask:
-    """The mask of one structure, whose value is its colour: that of another colour in another file is another structure."""
+    """Name the one structure of a mask by its colour, since another colour in another file is another structure."""
     return replace(found, areas={f"#{int(_codes(colour)):06x}": sum(found.areas.values())})
 
 
 def _differ_in_colour(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
-    """Whether structures differ in colour alone, so that a cut by brightness would make them one."""
+    """Whether areas differ in colour, so that a cut by brightness would merge structures."""
     marked = brightest >= max(1, brightest.max() / 2)
     inside = marked & flat(colours.astype(np.float32))
     drawn = colours[inside if np.count_nonzero(inside) > FEW else marked].astype(np.int64)

@@ -1,10 +1,10 @@
 """Mask files -> masks: which of their values are nerve.
 
-A mask is bool (H, W). A file may hold 0 and 1, 0 and 255, labels as numbers or palette entries, labels as colours, or
-one colour under an alpha channel that is the mask; `labels` (`data.nerve_labels`) says which of them are nerve:
-numbers, `#rrggbb`, or nothing for every value but zero; of a palette every entry but black, or, where black is not in
-use or stands for several entries, every entry but the first. Numbers are those that the file stores, also where it has
-fewer than 8 bits for them. What is transparent is no nerve. What else could be meant is refused.
+A mask is bool (H, W). A file may hold 0 and 1, 0 and 255, labels as numbers, palette entries or colours, or one colour under
+an alpha channel that is the mask. `labels` (`data.nerve_labels`) says which of them are nerve: numbers, `#rrggbb`, or nothing
+for every value except zero. In a palette, that is every entry except black, or except the first if black is unused or stands
+for several entries. Numbers are those that the file stores, however few bits it has. Transparent pixels are no nerve.
+Ambiguous masks are refused.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from nerveseg.imaging.mask_values import ReadMask, Value, from_numbers
 from nerveseg.imaging.page import Page
 
 MOST_COVERED = 0.5  # share of the frame; no nerve fills more
-_STEPS = {";2": 85, ";4": 17}  # by which Pillow multiplies grey levels of 2 and 4 bits
+_STEPS = {";2": 85, ";4": 17}  # factors by which Pillow multiplies grey levels of 2 and 4 bits
 
 
 def read_masks(path: Path, labels: Sequence[Value]) -> list[ReadMask]:
@@ -77,7 +77,7 @@ def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:
 
 
 def _from_palette(page: Page, path: Path) -> ReadMask:
-    """Entries go by their colours, which stay the same where a program sorts the palette anew, or, if these are not unique, by number."""
+    """Name entries by colour, since programs reorder palettes, or by number if several entries have one colour."""
     entries, first, counts = np.unique(page.values, return_index=True, return_counts=True)
     colours, channels = np.array(page.image.getpalette("RGB"), np.uint8).reshape(-1, 3), channels_of(page, path)
     layer, black = "transparency" in page.image.info, ~colours[entries].any(axis=1)
@@ -85,7 +85,7 @@ def _from_palette(page: Page, path: Path) -> ReadMask:
         return from_numbers(page.values, (), path)
     shown = channels.reshape(-1, 4)[first]
     drawn = shown[shown[:, 3] > 0] if layer else colours[entries[~black]]
-    others = drawn if layer else colours  # files of a data set may use another of two equal entries each
+    others = drawn if layer else colours  # another file may use the other of two equal entries
     if (others == drawn[:, np.newaxis]).all(axis=2).sum() == len(drawn):
         return from_colours(channels, (), path, page)
     if layer or entries[black][0] != 0:
@@ -97,7 +97,7 @@ def _from_palette(page: Page, path: Path) -> ReadMask:
 
 
 def _numbers(page: Page, path: Path) -> NDArray[Any]:
-    """The numbers that the file stores."""
+    """Return the numbers that the file stores."""
     values = page.values
     if page.image.mode == "1":
         return values.astype(np.uint8)
@@ -109,13 +109,12 @@ def _numbers(page: Page, path: Path) -> NDArray[Any]:
 def _check_palette(page: Page, path: Path) -> None:
     colours, greatest = len(page.image.getpalette("RGB") or ()) // 3, int(page.values.max())
     if greatest >= colours:
-        raise BadFileError(
-            path, f"palette entry {greatest}, but its palette has {colours} colours", "export the mask again"
-        )
+        what = f"palette entry {greatest}, but its palette has {colours} colours"
+        raise BadFileError(path, what, "export the mask again")
 
 
 def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
-    """Labels of more than 8 bits, or as floating point."""
+    """Return labels of more than 8 bits or in floating point as whole numbers."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BadFileError(path, "values that are not a number or infinite", "export the mask with 8 bits")
     low, high = float(values.min()), float(values.max())

@@ -1,8 +1,8 @@
 """The numbers in a mask -> which pixels are marked, and by which value.
 
-A binary mask holds 0 and one other number. Several numbers are either labels, each with an area of its own, or what
-lossy compression and smoothing leave of a binary mask: those lie along its outline, and are cut in the middle. What
-could be either is refused.
+A binary mask holds 0 and one other number. Several numbers are either labels, each with an area of its own, or what lossy
+compression and smoothing leave of a binary mask. The latter lie along its outline and are cut in the middle. A mask that could
+be either is refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
 
-MOST_LABELS = 32  # more different values than that are a picture, not labels
-EXTREMES = 0.15  # share of the range, at either end, in which nearly all pixels of a spread mask lie
-DIM = 64  # the brightest value of a mask, below which what compression spread cannot be told from labels
+MOST_LABELS = 32  # a mask with more values is a picture, not labels
+EXTREMES = 0.15  # share of the range at either end, where nearly all pixels of a compressed binary mask lie
+DIM = 64  # if no value is brighter, traces of compression cannot be told from labels
 WHITE = 255
 _WHITES = frozenset({1, WHITE, 65535, "#ffffff", "#000000"})
-_BRIGHT = 240  # from here on white that lossy compression has dimmed
-_FLAT = 0.04  # share of the range; neighbours that differ less lie inside of an area, not on an outline
+_BRIGHT = 240  # from here on, white that lossy compression dimmed
+_FLAT = 0.04  # share of the range; neighbours that differ less lie inside an area, not on an outline
 FEW = 16  # pixels
 
 Value = int | str  # a number or a colour, as data.nerve_labels names them
@@ -31,7 +31,7 @@ Value = int | str  # a number or a colour, as data.nerve_labels names them
 
 @dataclass(frozen=True)
 class ReadMask:
-    """A mask, how many pixels each of its values but the background has, and what was done to them ('' for nothing)."""
+    """A mask, the number of pixels of each value except the background, and a remark on how values were changed, or ''."""
 
     mask: Mask
     areas: dict[Value, int]
@@ -40,8 +40,9 @@ class ReadMask:
 
 @dataclass
 class ValuesInUse:
-    """The values in the masks of a data set: `found` has how many frames show each and on how many pixels; `frames` counts
-    those that show any.
+    """The values in the masks of a data set.
+
+    `found` has the number of frames and of pixels of each value; `frames` counts the frames that show any.
     """
 
     found: dict[Value, tuple[int, int]] = field(default_factory=dict)
@@ -57,17 +58,15 @@ class ValuesInUse:
         marked = sum(pixels for _, pixels in self.found.values())
         return "; ".join(
             f"{value} in {frames:,} of the {self.frames:,} frames that mark anything ({pixels / marked:.1%} of the marked pixels)"
-            for value, (frames, pixels) in sorted(
-                self.found.items(), key=lambda item: (isinstance(item[0], str), item[0])
-            )
+            for value, (frames, pixels) in sorted(self.found.items(), key=lambda item: _numbers_first(item[0]))
         )
 
     @property
     def unclear(self) -> str:
-        """Why it cannot be told without `data.nerve_labels` which values are nerve; '' where it can."""
+        """Why `data.nerve_labels` must say which values are nerve; '' if they are clear without it."""
         if len(self.found) < 2 or self._white_in_several_ways:
             return ""
-        first = min(self.found, key=lambda value: (isinstance(value, str), value))
+        first = min(self.found, key=_numbers_first)
         example = first if isinstance(first, int) else f"'{first}'"
         entries = "; of a palette, the number of an entry will do as well" if isinstance(first, str) else ""
         return (
@@ -76,18 +75,16 @@ class ValuesInUse:
         )
 
     def without_nerve(self, labels: Sequence[Value]) -> str:
-        """What is said where no mask shows a nerve."""
+        """Return the message for a data set in which no mask shows a nerve."""
         if not labels:
             return "no mask shows a nerve; check that the masks were exported with their labels"
         named = ", ".join(map(str, labels))
         return f"no mask shows a nerve; data.nerve_labels is {named}, but the masks hold {str(self) or 'nothing'}"
 
     def remarks(self, labels: Sequence[Value]) -> list[str]:
-        """What a reader of the scores should know, a sentence each."""
-        if absent := [label for label in labels if label not in self.found]:
-            return [
-                f"no mask holds {', '.join(map(str, absent))} of data.nerve_labels; they hold {str(self) or 'nothing'}"
-            ]
+        """Return what a reader of the scores should know, a sentence each."""
+        if absent := ", ".join(str(label) for label in labels if label not in self.found):
+            return [f"no mask holds {absent} of data.nerve_labels; they hold {str(self) or 'nothing'}"]
         if not labels and len(self.found) > 1 and self._white_in_several_ways:
             return [
                 f"each of these values was taken for nerve: {self}; if they differ in meaning, set data.nerve_labels"
@@ -96,14 +93,22 @@ class ValuesInUse:
 
     @property
     def _white_in_several_ways(self) -> bool:
-        """Binary masks from programs that write 1, 255, white, or black on a clear layer, each mask one of them."""
+        """Whether these are binary masks of programs that write 1, 255, white, or black on a clear layer, one a mask."""
         return self.found.keys() <= _WHITES and sum(frames for frames, _ in self.found.values()) == self.frames
 
 
-def from_numbers(
-    values: NDArray[Any], labels: Sequence[Value], path: Path, *, compressed: bool = False
-) -> ReadMask:  # fmt: skip
-    """The mask that is stored as numbers; without `labels` all but zero is marked.
+def _numbers_first(value: Value) -> tuple[bool, Value]:
+    return isinstance(value, str), value
+
+
+def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, compressed: bool = False) -> ReadMask:
+    """Return the mask that is stored as numbers (H, W). Without `labels`, all but zero is marked.
+
+    Args:
+        values: whole numbers from 0.
+        labels: the numbers that are nerve.
+        path: of the mask, for messages.
+        compressed: whether lossy compression may have changed the values.
 
     Raises:
         BadFileError: the numbers are neither labels nor a binary mask.
@@ -139,7 +144,7 @@ def from_numbers(
 
 
 def _lie_on_outline(values: NDArray[Any]) -> bool:
-    """Whether nearly all values between zero and the greatest lie between both, as smoothing leaves them."""
+    """Whether nearly all pixels between zero and the greatest value lie between areas of these two, as after smoothing."""
     between = (values > 0) & (values < values.max())
     full, none = ((values == level).astype(np.uint8) for level in (values.max(), 0))
     around = np.ones((5, 5), np.uint8)
@@ -149,12 +154,12 @@ def _lie_on_outline(values: NDArray[Any]) -> bool:
 
 
 def _fills_areas(pixels: Mask) -> bool:
-    """Whether they lie side by side; what smoothing and lossy compression leave of a few values does not."""
+    """Whether pixels of one value form an area, which the few values that smoothing and compression leave do not."""
     return bool(cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)).any())
 
 
 def flat(levels: NDArray[np.float32]) -> Mask:
-    """Which pixels of (H, W) or (H, W, 3) hardly differ from their neighbours."""
+    """Return which pixels of (H, W) or (H, W, 3) hardly differ from their neighbours."""
     near = np.ones((3, 3), np.uint8)
     ranges = cv2.dilate(levels, near) - cv2.erode(levels, near)
     found: Mask = ranges.reshape(*ranges.shape[:2], -1).max(axis=-1) <= _FLAT * float(levels.max())
@@ -162,16 +167,16 @@ def flat(levels: NDArray[np.float32]) -> Mask:
 
 
 def _level_between(values: NDArray[Any], low: float) -> int | None:
-    """The level of an area that is neither background nor as bright as the brightest area, where there is one."""
+    """Return the level of an area that is neither background nor as bright as the brightest area, if there is one."""
     inside = values[flat(values.astype(np.float32)) & (values > low)]
     if not inside.size:
         return None
-    dimmer = inside[inside < (1.0 - EXTREMES) * np.quantile(inside, 0.98)]  # compression leaves peaks beside an outline
+    dimmer = inside[inside < (1.0 - EXTREMES) * np.quantile(inside, 0.98)]  # compression leaves peaks near an outline
     return int(np.median(dimmer)) if len(dimmer) > max(FEW, 0.02 * len(inside)) else None
 
 
 def _histogram(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The different values, ascending, and how many pixels have each."""
+    """Return the different values, ascending, and the number of pixels of each."""
     if values.dtype == np.uint8:
         counts = np.bincount(values.ravel(), minlength=256)
         found = np.flatnonzero(counts)

@@ -1,6 +1,6 @@
-"""What a file that cannot be read is, by its content: a sentence for who called it an image or a video.
+"""What a file that cannot be read holds: a sentence for the user who took it for an image.
 
-Nothing is decoded here: only first bytes are looked at, and the tags of a TIFF.
+Nothing is decoded. Only the first bytes and the tags of a TIFF are read.
 """
 
 import io
@@ -20,7 +20,7 @@ DAMAGED = {
 AGAIN, CONVERT = "export or copy it again", "convert it to one of them"
 EXPECTED = "expected TIFF, PNG, JPEG or BMP"
 START = 300  # bytes
-# What a file of a kind begins with, its name, and what to do with it.
+# First bytes of a kind of file, its name, and what to do with it.
 KINDS = [
     (rb"version https://git-lfs", "a pointer of Git LFS", "fetch it with `git lfs pull`"),
     (rb".{128}DICM", "DICOM", "rename it so that it ends in .dcm"),
@@ -39,28 +39,15 @@ KINDS = [
 ]  # fmt: skip
 FORMATS = {1: "unsigned integers", 2: "signed integers", 3: "floating point", 5: "complex integers", 6: "complex numbers"}  # fmt: skip
 
-COMPRESSIONS = {
-    33003: "JPEG 2000",
-    33004: "JPEG 2000",
-    33005: "JPEG 2000",
-    34661: "JBIG",
-    34712: "JPEG 2000",
-    34887: "LERC",
-    34933: "PNG",
-    34934: "JPEG XR",
-    50001: "WebP",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
-}
+COMPRESSIONS = dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000") | dict.fromkeys((50002, 52546), "JPEG XL")
+COMPRESSIONS |= {34661: "JBIG", 34887: "LERC", 34933: "PNG", 34934: "JPEG XR", 50001: "WebP"}
 
 
 def what_else(content: bytes) -> tuple[str, str]:
-    """What a file holds that is no image that is read, and what to do."""
+    """Return what a file holds instead of an image that is read, and what to do."""
     if content.startswith(b"MM\0+"):
-        return (
-            "a BigTIFF with the highest byte first, expected one with the lowest first",
-            "export it as an ordinary TIFF",
-        )
+        what = "a BigTIFF with the highest byte first, expected one with the lowest first"
+        return what, "export it as an ordinary TIFF"
     start = content[:START]
     if kind := next((kind for mark, kind in DAMAGED.items() if start.startswith(mark)), None):
         return (kind == "TIFF" and _pixels_of_tiff(content)) or (f"the damaged start of a {kind}", AGAIN)
@@ -71,7 +58,7 @@ def what_else(content: bytes) -> tuple[str, str]:
 
 
 def _pixels_of_tiff(content: bytes) -> tuple[str, str] | None:
-    """Of pixels that Pillow has no name for; None where the tags cannot be read."""
+    """Describe a TIFF whose pixels Pillow does not know; None if its tags cannot be read."""
     try:
         tags: Any = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if content[2] == 43 else 8])
         file = io.BytesIO(content)
