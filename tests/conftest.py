@@ -11,7 +11,7 @@ import pytest
 import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
 from drawn_frames import kaggle_frames
 from forked import POPEN
-from mlflow_tables import make_tables_once
+from mlflow_tables import copy_tables, tables_made_once
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.params.file import Params
 from nerveseg.tracking import outbox
@@ -77,19 +77,21 @@ def suite_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tables(suite_folder):
-    """Tables of an MLflow store are copied, not made."""
-    with pytest.MonkeyPatch.context() as patch:
-        make_tables_once(patch, suite_folder)
-        yield
+def tables(suite_folder) -> Path:
+    return tables_made_once(suite_folder)
 
 
 @pytest.fixture
-def repo(tmp_path, monkeypatch, tables) -> Path:
-    """A small repository that reports to MLflow, as the working directory; who delivers beside a stage is forked."""
-    folder = made_repository(tmp_path / "repo", monkeypatch)
+def quick_store(tables, monkeypatch) -> None:
+    """The tables of a new MLflow store are copied, and the process that delivers beside a stage is forked."""
+    copy_tables(monkeypatch, tables)
     monkeypatch.setattr(outbox, "subprocess", POPEN)
-    return folder
+
+
+@pytest.fixture
+def repo(tmp_path, monkeypatch, quick_store) -> Path:
+    """A small repository that reports to MLflow, as the working directory."""
+    return made_repository(tmp_path / "repo", monkeypatch)
 
 
 @pytest.fixture(scope="module")
