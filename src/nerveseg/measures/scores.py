@@ -21,7 +21,7 @@ class Frames(NamedTuple):
     words: str
 
 
-ALL = Frames(0, "", "all frames", "all frames that define it")
+ALL = Frames(0, "", "all frames", "all frames in which it is defined")
 NERVE = Frames(1, "_nerve", "frames with nerve", "frames with a nerve")
 NO_NERVE = Frames(2, "", "", "frames without a nerve")
 ANNOTATED = Frames(3, "", "", NERVE.words)
@@ -78,7 +78,7 @@ OF_OUTLINES = (
     Measure("hd95", "HD95", "95th percentile of the distances between the outlines", (DRAWN, COMMON), PIXELS, 1, lower_is_better=True),
     Measure("assd", "ASSD", "mean distance between the outlines", (DRAWN, COMMON), PIXELS, 1, lower_is_better=True),
     Measure("nsd", "NSD at 2 pixels", "share of both outlines that lies within 2 pixels of the other", (ANNOTATED,), missed=0.0),
-    Measure("centroid_distance", "Distance of centres", "distance between the centres of mass, where a needle would be aimed at", (DRAWN, COMMON), PIXELS, 1, lower_is_better=True),
+    Measure("centroid_distance", "Distance of centres", "distance between the centres of mass, where a needle would be aimed", (DRAWN, COMMON), PIXELS, 1, lower_is_better=True),
     Measure("area_error", "Error of the area", "difference of the areas, as a share of the annotated one", (DRAWN, COMMON), lower_is_better=True),
 )  # fmt: skip
 MEASURES = {measure.key: measure for measure in (*OF_PIXELS, *OF_OUTLINES)}
@@ -103,8 +103,8 @@ SCORES = {score.key: score for score in (  # as the report shows them
     *_scores(OF_PIXELS),
     Score("frames_outlined", "Frames outlined", "frames in which both masks show a nerve; other frames have no distances", digits=0),
     *_scores(OF_OUTLINES),
-    Score("presence_sensitivity", "Presence: sensitivity", "whether a nerve is predicted", NERVE, "drawn"),
-    Score("presence_specificity", "Presence: specificity", "whether no nerve is predicted", NO_NERVE, "not_drawn"),
+    Score("presence_sensitivity", "Presence: sensitivity", "share of the frames in which a nerve is predicted", NERVE, "drawn"),
+    Score("presence_specificity", "Presence: specificity", "share of the frames in which no nerve is predicted", NO_NERVE, "not_drawn"),
     Score("presence_auc", "Presence: ROC AUC", "how often a frame with a nerve gets a higher probability of showing one than a frame without; 0.5 is guessing"),
     Score("ece", "Calibration error", "mean difference between the probability of nerve and the share of such pixels that is nerve", lower_is_better=True),
     Score("ece_doubtful", "Calibration error, doubtful pixels", "the calibration error of the pixels with a probability of at least 0.05", lower_is_better=True),
