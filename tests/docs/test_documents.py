@@ -275,7 +275,7 @@ def test_the_figures_of_the_default_run_in_documents_are_those_in_metrics(path):
     assert with_figures(path.read_text()) == path.read_text()
 
 
-def messages() -> str:
+def printed() -> str:
     """The code, with the parts of each message joined."""
     code = [*ROOT.glob("src/**/*.py"), *ROOT.glob("stages/*.py"), ROOT / "Makefile"]
     return re.sub(r'"\s+f?"', "", "\n".join(path.read_text() for path in code))
@@ -296,12 +296,12 @@ def messages() -> str:
     ],
 )
 def test_output_that_takes_a_training_or_a_server_is_shown_in_the_words_of_the_code(page, words):
-    assert words in messages()
+    assert words in printed()
     assert words in " ".join(re.findall(r"```text\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL))
 
 
 def test_messages_that_troubleshooting_explains_are_those_of_the_code():
-    said = messages()
+    said = printed()
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     messages = re.findall(r"^\*\*`([^`]+)`", page.replace("\n", " ").replace("  **", "\n**"), re.MULTILINE)
     assert len(messages) > 20
