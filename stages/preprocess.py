@@ -1,9 +1,8 @@
-"""Checks the frames of `data.dir`, splits them by subject and packs them for training, into `data/processed/`.
+"""Stage `preprocess`: check the frames of `data.dir`, split them by subject and pack them for training.
 
-`train-*`, `val-*` and `test-*.tfrecord` hold the records, `dataset.json` the size of the network's input and the
-statistics of train. `manifest.csv` has a row for each frame that is used, `quarantine.csv` one for each file that is
-not, with the reason; `remarks.csv` tells what is odd about frames in use, `conflicts.csv` which labels contradict each
-other.
+Writes `data/processed/`: `train-*`, `val-*` and `test-*.tfrecord` with the records, `dataset.json` with the size of the
+network's input and the statistics of train. `manifest.csv` lists each frame in use, `quarantine.csv` each file that is not used,
+with the reason, `remarks.csv` what is odd about frames in use, and `conflicts.csv` labels that contradict each other.
 """
 
 import sys

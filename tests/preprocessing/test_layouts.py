@@ -133,6 +133,17 @@ def test_the_mask_of_frames_that_differ_in_case_says_that_its_partner_cannot_be_
     assert "only in case" in told["A.TIF"]
 
 
+def test_a_partner_of_another_format_is_told_as_unusable_and_not_as_missing(folder):
+    folder("a.tif", "a_mask.gif", "images/b.webp", "masks/b.png", "c.tif", "d.tif")
+    (folder() / "c_mask.tif").symlink_to("/etc/hostname")
+    (folder() / "d_mask.tif.dvc").touch()
+    layout = recognise(folder())
+    told = {item.file: item.reason for item in layout.quarantined}
+    partners = {"a.tif": "a_mask.gif", "masks/b.png": "images/b.webp", "c.tif": "c_mask.tif", "d.tif": "d_mask.tif.dvc"}
+    for file, partner in partners.items():
+        assert told[file] == f"its partner {partner} cannot be used"
+
+
 def test_folders_of_the_system_hold_no_frames(folder):
     below = ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle", ".Trash-0"]
     root = folder("1_1.tif", "1_1_mask.tif", *(f"{name}/9_9{part}.tif" for name in below for part in ("", "_mask")))

@@ -92,7 +92,7 @@ def test_with_named_test_subjects_the_folds_deal_out_val_and_none_learns_from_a_
 
 
 def test_more_folds_than_subjects_are_refused():
-    with pytest.raises(DatasetError, match=r"split\.folds is 9, but there are 4 subjects"):
+    with pytest.raises(DatasetError, match=r"split\.folds is 9, but only 4 subjects"):
         split_subjects({str(subject): 0.5 for subject in range(4)}, params(folds=9), 0)
 
 

@@ -1,12 +1,12 @@
 """A source on disk -> its annotated frames, or the files that cannot be used and why.
 
-A source is one file of a frame or of a loop with the files of its masks (`nerveseg.preprocessing.layouts`). Every check that
-needs nothing but the source itself is here. Nothing on disk is ever changed.
+A source is one file of a frame or of a loop with the files of its masks (`nerveseg.preprocessing.layouts`). Every check
+that needs only the source itself is here. Nothing on disk is ever changed.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,9 +27,11 @@ from nerveseg.preprocessing.listing import Names
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are read: the folder of the data set, the values of a mask that are nerve (`data.nerve_labels`), the
-    secret behind the subjects of DICOM files, how reports call files, the size of a pixel of files that do not say it
-    (`data.spacing_mm`), and black and white of those that do not say them.
+    """How to read the files of a data set.
+
+    `directory` is its folder, `labels` are the mask values that are nerve (`data.nerve_labels`), `salt` is the secret behind
+    the subjects of DICOM files, and `names` says how reports call files. `spacing` (`data.spacing_mm`) and `grey_range` hold
+    for files that do not say the size of a pixel, or black and white.
     """
 
     directory: Path
@@ -47,10 +49,9 @@ class Reading:
 class AnnotatedFrame:
     """One usable frame with its mask, both (H, W).
 
-    `key` is its name in the data set, `name` the one that reports and records may show, and `files` are the frame's and
-    the masks' as those may. `patient` stands for the person examined where a file says who it is, `spacing` is height and
-    width of a pixel in millimetres, None where they are not known, `areas` are the values in its masks with their pixels,
-    those that are no nerve included, `remark` is what was done to frame or mask, '' for nothing.
+    `key` is its name in the data set, which no output may show. `name` and `files`, of frame and masks, may be shown. `patient`
+    is the person examined, if the file says who it is. `spacing` is height and width of a pixel in millimetres, if known.
+    `areas` has the pixels of each value in its masks, nerve or not. `remark` says what was done to frame or mask, if anything.
     """
 
     key: str = field(repr=False)
@@ -64,7 +65,7 @@ class AnnotatedFrame:
     remark: str
 
     def digests(self) -> tuple[str, str]:
-        """SHA-256 of the frame's pixels, and of the frame's and the mask's together."""
+        """Return SHA-256 of the frame, and of frame and mask together."""
         pixels = hash_of(self.frame)
         both = pixels.copy()
         both.update(np.packbits(self.mask).data)
@@ -72,14 +73,14 @@ class AnnotatedFrame:
 
 
 def hash_of(frame: Frame) -> "hashlib._Hash":
-    """SHA-256 of a frame's pixels and shape."""
+    """Return SHA-256 of a frame's pixels and shape."""
     found = hashlib.sha256(repr(frame.shape).encode())
     found.update(np.ascontiguousarray(frame).data)
     return found
 
 
 def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quarantined]:
-    """The frames of one source, each usable or quarantined; where the source as a whole cannot be used, its files."""
+    """Yield the frames of one source, usable or quarantined. If the source as a whole cannot be used, yield its files."""
     header = None
     try:
         if source.frame.suffix.lower() not in IMAGE_SUFFIXES:
@@ -90,9 +91,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
     except BadFileError as error:
         yield from _quarantined(source, error, reading)
         return
-    burned_in = (
-        "text is burned into its pixels: look whether it names the patient" if header and header.burned_in else ""
-    )
+    burned_in = "text is burned into its pixels: look whether it names the patient" * bool(header and header.burned_in)
     patient = patient_of(header, reading.salt) if header else None
     spacing = (header.spacing if header else None) or reading.spacing
     shown, name = [reading.name(path) for path in (source.frame, *source.masks)], reading.names(source.name)
@@ -113,7 +112,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
 
 
 def _union(source: Source, reading: Reading) -> list[ReadMask]:
-    """The masks of all frames of a source, several of one frame as their union; all with the remarks of all."""
+    """Return a mask for each frame of a source: the union of its masks, with the remarks of all."""
     files = [read_masks(path, reading.labels) for path in source.masks]
     for path, found in zip(source.masks, files, strict=True):
         if [one.mask.shape for one in found] != [one.mask.shape for one in files[0]]:
@@ -127,16 +126,13 @@ def _union(source: Source, reading: Reading) -> list[ReadMask]:
     remarks += [f"union of {len(files)} masks"] * (len(files) > 1)
     told = "; ".join(dict.fromkeys(remarks))
     return [
-        ReadMask(np.logical_or.reduce([one.mask for one in of_frame]), _sum(one.areas for one in of_frame), told)
+        ReadMask(
+            np.logical_or.reduce([one.mask for one in of_frame]),
+            dict(sum((Counter(one.areas) for one in of_frame), Counter[Value]())),
+            told,
+        )
         for of_frame in zip(*files, strict=True)
     ]
-
-
-def _sum(areas: Iterable[dict[Value, int]]) -> dict[Value, int]:
-    total = Counter[Value]()
-    for of_mask in areas:
-        total.update(of_mask)
-    return dict(total)
 
 
 def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], reading: Reading) -> None:
@@ -153,7 +149,7 @@ def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], r
 
 
 def _quarantined(source: Source, error: BadFileError, reading: Reading, part: str = "") -> Iterator[Quarantined]:
-    """The file at fault, and its partners, which are of no use without it."""
+    """Yield the file at fault, and its partners, which are of no use without it."""
     culprit = Path(str(error.path))
     for path in (source.frame, *source.masks):
         if path == culprit:

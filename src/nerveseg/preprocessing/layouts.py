@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
-from nerveseg.preprocessing.listing import Names, Refused, listing_of, stem_of
+from nerveseg.preprocessing.listing import Names, Refused, listing_of, no_image, stem_of, suffix_of
 
 FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"})
 MASK_FOLDERS = frozenset({"masks", "mask", "labels", "label", "annotations", "annotation"})
@@ -94,7 +94,8 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     names = Names(salt() if salt and listing.dicom else None)
     refused = list(listing.refused)
     images = _told_apart(listing.images, refused, names)
-    unusable = _frames_by_key([item.path for item in refused if not item.foreign] + listing.videos)
+    claims = [item.path for item in refused if not item.foreign or item == no_image(item.path)]
+    unusable = _by_key(claims + listing.videos)
     for path in listing.videos:
         remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
         refused.append(Refused(path, "a video", remedy, foreign=True))
@@ -182,13 +183,16 @@ def _told_apart(images: list[PurePath], refused: list[Refused], names: Names) ->
     return [group[0] for group in alike.values() if len(group) == 1]
 
 
-def _frames_by_key(paths: list[PurePath]) -> dict[str, PurePath]:
-    found = [(_role(path), path) for path in paths]
-    return {key: path for (is_mask, key, _), path in found if not is_mask}
+def _by_key(paths: list[PurePath]) -> dict[tuple[bool, str], PurePath]:
+    """Return files that are not used by whether they would be masks, and by the key that a partner shares."""
+    roles = [(_role(path if suffix_of(path) else path.with_suffix("")), path) for path in paths]
+    return {(is_mask, key): path for (is_mask, key, _), path in roles}
 
 
-def _paired(roles: Roles, unusable: dict[str, PurePath], refused: list[Refused], names: Names) -> Iterator[Pair]:
-    """Yield the frames that have masks. `unusable` are the frames, by key, that were refused before."""
+def _paired(
+    roles: Roles, unusable: dict[tuple[bool, str], PurePath], refused: list[Refused], names: Names
+) -> Iterator[Pair]:
+    """Yield the frames that have masks. `unusable` are the files that were refused before, from `_by_key`."""
     frames, masks = roles.frames, roles.masks
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         if len(frames[key]) > 1:
@@ -196,18 +200,19 @@ def _paired(roles: Roles, unusable: dict[str, PurePath], refused: list[Refused],
                 others = ", ".join(names(other) for other in frames[key] if other != path)
                 reason = f"{others} has the same name" if path in frames[key] else f"its frame stands twice ({others})"
                 refused.append(Refused(path, reason, "keep one of the frames"))
-        elif not masks[key]:
+        elif masks[key] and frames[key]:
+            yield key, frames[key][0], sorted(masks[key], key=lambda path: natural_key(path.name))
+        elif partner := unusable.get((not masks[key], key)):
+            reason, remedy = f"its partner {names(partner)} cannot be used", f"mend {names(partner)}"
+            refused += [Refused(path, reason, remedy) for path in frames[key] + masks[key]]
+        elif masks[key]:
+            refused += [
+                Refused(path, "its frame is missing", "add the frame or remove the mask") for path in masks[key]
+            ]
+        else:
             path = frames[key][0]
             add = f"{stem_of(path)}_mask" if names.salt is None else "a file of the same name with _mask"
             refused.append(Refused(path, "its mask is missing", f"add {add} (all zero where no nerve is seen)"))
-        elif not frames[key]:
-            frame = unusable.get(key)
-            for path in masks[key]:
-                reason = f"its partner {names(frame)} cannot be used" if frame else "its frame is missing"
-                remedy = f"mend {names(frame)}" if frame else "add the frame or remove the mask"
-                refused.append(Refused(path, reason, remedy))
-        else:
-            yield key, frames[key][0], sorted(masks[key], key=lambda path: natural_key(path.name))
 
 
 def _named(pairs: list[Pair], refused: list[Refused], names: Names) -> list[Pair]:

@@ -1,8 +1,8 @@
-"""A frame and its mask in 1.2 kB, to find near twins by, and a frame alone in 256 bits, to know a copy of it by.
+"""A frame and its mask in 1.2 kB, to find near twins, and a frame alone in 256 bits, to recognise copies.
 
-The frame's means over 32 x 24 blocks (Yang, Gu and Niu 2006, "Block mean value based image perceptual hashing"), kept
-as grey levels instead of bits, then a bit for each of 64 x 48 blocks that the mask covers. The 256 bits say of 16 x 17
-blocks which one is brighter than its left neighbour: they hardly change with compression, size and contrast.
+A sketch has the frame's means over 32 x 24 blocks (Yang, Gu and Niu 2006, "Block mean value based image perceptual hashing"),
+as grey levels instead of bits, then a bit for each of 64 x 48 blocks that the mask covers. The 256 bits tell which of 16 x 17
+blocks are brighter than their left neighbours. They hardly change with compression, size and contrast.
 """
 
 import cv2
@@ -16,7 +16,7 @@ LOOK_BLOCKS = (17, 16)
 
 
 def sketch(frame: Frame, mask: Frame) -> bytes:
-    """A letterboxed frame and its mask, both uint8 (H, W), small: grey means of blocks, then a bit for each mask block."""
+    """Return the sketch of a letterboxed frame and its mask, both uint8 (H, W)."""
     means = cv2.resize(frame, BLOCKS, interpolation=cv2.INTER_AREA)
     covered = (
         cv2.resize(mask, MASK_BLOCKS, interpolation=cv2.INTER_AREA) >= 128 if mask.any() else np.zeros(MASK_BLOCKS)
@@ -25,6 +25,6 @@ def sketch(frame: Frame, mask: Frame) -> bytes:
 
 
 def look(frame: Frame) -> str:
-    """64 hexadecimal digits of a frame of any size."""
+    """Return 64 hexadecimal digits for a frame of any size."""
     means = cv2.resize(frame, LOOK_BLOCKS, interpolation=cv2.INTER_AREA)
     return np.packbits(means[:, 1:] > means[:, :-1]).tobytes().hex()

@@ -1,10 +1,12 @@
 """Train, val and test by subject: neighbouring frames of a subject are nearly equal, so a subject is in one part.
 
-Without explicit lists, subjects are ordered by prevalence (the share of their frames that show the nerve) and a
-part is a systematic sample of that order, so that each part spans the range from rare to frequent. With folds the
-test subjects are every `folds`-th of that order, from `fold` on: each subject is tested in exactly one fold, but
-for those in `val_subjects`, which are val in all. Where the test subjects are named as well, they are test in all folds,
-and of the others every `folds`-th is val: no fold learns from a test subject, so that an ensemble of them can be tested.
+Without explicit lists, subjects are ordered by prevalence (the share of their frames that show the nerve), and a part is a
+systematic sample of that order. Each part thus spans the range from rare to frequent.
+
+With folds, the test subjects are every `folds`-th of that order, from `fold` on. Each subject is tested in exactly one fold,
+except those in `val_subjects`, which are val in all. If the test subjects are named as well, they are test in all folds,
+and every `folds`-th of the others is val. No fold then learns from a test subject, so an ensemble of them can be tested.
+
 Subjects that share a frame (a copy under two names) stay together.
 """
 
@@ -17,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from nerveseg.errors import DatasetError
 from nerveseg.params.data import SplitParams
 from nerveseg.preprocessing.layouts import natural_key
+from nerveseg.text.wording import counted, some
 
 SPLITS = ("train", "val", "test")
 LEAST_SUBJECTS = len(SPLITS)
@@ -31,7 +34,7 @@ def split_subjects(
     Args:
         prevalence: of each subject, 0..1, in the order of the data set.
         params: fractions of the subjects, or explicit lists, which win over the fractions and over `linked`.
-        seed: of the order among subjects of equal prevalence and of the samples' offsets.
+        seed: decides the order of subjects of equal prevalence, and the samples' offsets.
         linked: pairs of subjects that share a frame.
 
     Returns:
@@ -57,8 +60,8 @@ def split_subjects(
         dealt = _without(order, test)
         if params.folds > len(dealt):
             raise DatasetError(
-                f"split.folds is {params.folds}, but there are {len(dealt)} subjects or groups of them that share a frame "
-                "to deal to them; use fewer folds"
+                f"split.folds is {params.folds}, but only {len(dealt)} subjects (or groups that share a frame) are left to "
+                "deal out; use fewer folds"
             )
         drawn = dealt[params.fold :: params.folds]
         if test:
@@ -74,10 +77,11 @@ def split_subjects(
     train = _without(order, [*val, *test])
     parts = dict(zip(SPLITS, (train, val, test), strict=True))
     if empty := [split for split, members in parts.items() if not members]:
+        leave = "leaves" if len(subjects) == 1 else "leave"
         raise DatasetError(
-            f"{len(subjects)} subjects ({_shown(subjects)}) leave no subject for {' and '.join(empty)}; at least 3 "
-            "without a frame in common are needed, one each for train, val and test: add subjects, or change the split "
-            "section of params.yaml"
+            f"{counted(len(subjects), 'subject')} ({_shown(subjects)}) {leave} no subject for {' and '.join(empty)}; at least "
+            f"{LEAST_SUBJECTS} without a frame in common are needed, one each for train, val and test: add subjects, or "
+            "change the split section of params.yaml"
         )
     split_of = {subject: split for split, members in parts.items() for group in members for subject in group}
     assert len(split_of) == sum(len(group) for members in parts.values() for group in members) == len(subjects), (  # noqa: S101 - the promise of this module
@@ -86,13 +90,13 @@ def split_subjects(
     return split_of
 
 
-def _shown(subjects: Iterable[str], most: int = 50) -> str:
-    names = sorted(subjects, key=natural_key)
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+def _shown(subjects: Iterable[str]) -> str:
+    names: list[str] = sorted(subjects, key=natural_key)
+    return some(names, 50)
 
 
 def _groups(subjects: Sequence[str], linked: Iterable[tuple[str, str]]) -> list[Group]:
-    """Subjects that are linked, directly or by way of others, together; in the order of their first members."""
+    """Group subjects that are linked, directly or through others, in the order of their first members."""
     number = {subject: i for i, subject in enumerate(subjects)}
     pairs = np.array([[number[one], number[other]] for one, other in linked], dtype=int).reshape(-1, 2)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(subjects), len(subjects)))
@@ -112,7 +116,7 @@ def _without(groups: Sequence[Group], taken: Sequence[Group]) -> list[Group]:
 
 
 def _systematic(groups: Sequence[Group], count: int, rng: np.random.Generator) -> list[Group]:
-    """`count` groups at equal steps through the order, from a random offset."""
+    """Take `count` groups at equal steps through the order, from a random offset."""
     if count < 1:
         return []
     step = len(groups) / count
