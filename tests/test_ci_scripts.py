@@ -132,7 +132,7 @@ def test_other_test_data_fail_and_the_comment_says_so(clone):
     compared = attempt(".ci/compare", "origin/main", cwd=clone)
     assert compared.returncode == 1
     assert (
-        "error: the test data differ, so that a comparison would mean nothing: of the test frames 1 only in the base (3_1)"
+        "error: the test data differ, so the models cannot be compared: of the test frames 1 only in the base (3_1)"
         in compared.stdout
     )
     assert "### Parameters" in compared.stdout

@@ -319,7 +319,7 @@ def test_a_folder_that_goes_away_ends_the_watch_in_one_sentence(tmp_path):
     assert next(frames).shape == FRAME.shape
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(
-        DatasetError, match=r"grow can no longer be read \(No such file or directory\); see where it went"
+        DatasetError, match=r"grow can no longer be read \(No such file or directory\); find out where it went"
     ):
         next(frames)
 

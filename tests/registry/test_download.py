@@ -151,7 +151,7 @@ def test_a_version_that_was_registered_without_its_predictor_says_how_to_get_one
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "MLmodel").touch()
     message = refusal(frames, tmp_path, register(client, tmp_path / "old"))
-    assert "MLmodel were found in it, but no artifacts/predictor" in message
+    assert "it holds MLmodel, but no artifacts/predictor" in message
     assert "`dvc repro --force evaluate`" in message
 
 
@@ -167,7 +167,7 @@ def test_a_predictor_that_cannot_be_loaded_is_told_by_its_uri_and_not_by_a_tempo
 def test_a_version_whose_files_are_gone_says_where_they_were(client, frames, tmp_path):
     (tmp_path / "empty").mkdir()
     uri = register(client, tmp_path / "empty")
-    assert "no file of it was found in file:///" in refusal(frames, tmp_path, uri)
+    assert "its files were not found in file:///" in refusal(frames, tmp_path, uri)
 
 
 def test_a_store_that_is_not_there_is_told_and_not_made(frames, tmp_path):

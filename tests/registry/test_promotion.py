@@ -90,9 +90,9 @@ def test_the_first_champion_has_none_to_pass_and_says_so(client, params):
     version = register(client, cases())
     outcome = promote(params)
     assert outcome.promoted
-    assert outcome.told == "there is no champion to be held against\nnerveseg version 1 is the champion now"
+    assert outcome.told == "there is no champion to compare with\nnerveseg version 1 is the champion now"
     assert champion(client) == version
-    assert tag(client, version) == "passed: the first champion, with none to be held against"
+    assert tag(client, version) == "passed: the first champion, with nothing to compare"
 
 
 def test_a_challenger_as_good_as_the_champion_takes_its_place_and_keeps_the_verdict(client, params):
@@ -140,9 +140,7 @@ def test_other_test_frames_are_told_and_tagged_and_nothing_is_promoted(client, p
     first = register(client, cases())
     promote(params)
     second = register(client, cases(frames=4))
-    with pytest.raises(
-        ComparisonError, match="the test data differ, so that a comparison would mean nothing"
-    ) as raised:
+    with pytest.raises(ComparisonError, match="the test data differ, so the models cannot be compared") as raised:
         promote(params)
     assert "nerveseg version 2 is not comparable with version 1" in str(raised.value)
     assert "give this version the alias champion by hand" in str(raised.value)

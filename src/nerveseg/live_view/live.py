@@ -1,14 +1,14 @@
 """Outlines live frames, and drops some rather than fall behind.
 
-A thread reads the source; of the frames that arrive while one is being segmented the newest alone is kept. What was made of it
-goes to whoever looks on (`watch_page`).
+A thread reads the source. Of the frames that arrive while one is being segmented, only the newest is kept. The pictures go to everyone
+who watches (`nerveseg.live_view.page`).
 """
 
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,13 +20,13 @@ from nerveseg.inference.predictor import Predictor
 
 QUALITY = 85  # of the JPEG pictures, of 100
 CTRL_C_SEEN_WITHIN = 0.5  # seconds
-RECENT = 100  # frames behind what is told of the speed
+RECENT = 100  # frames that `rate` and `delay` are measured over
 
 
 @dataclass(frozen=True)
 class State:
-    """What there is to tell of the frame that is shown, and of all so far: how many were shown and dropped, frames shown a second, and
-    milliseconds from the arrival of a frame to its outline, of which the median of the last ones.
+    """Of the frame on show: presence, confidence and area of its mask. Of all so far: frames shown and dropped, frames shown a second,
+    and the median of the last milliseconds from the arrival of a frame to its outline.
     """
 
     presence: float = 0.0
@@ -39,39 +39,39 @@ class State:
     ended: bool = False
 
 
-@dataclass
 class _Newest:
-    """The frame that waits, when it came, and how many it took the place of."""
+    """The frame that waits, with the time it came, and how many frames were dropped for newer ones."""
 
-    waiting: tuple[Frame, float] | None = None
-    dropped: int = 0
-    ended: bool = False
-    error: BaseException | None = None
-    changed: threading.Condition = field(default_factory=threading.Condition)
+    def __init__(self) -> None:
+        self.dropped = 0
+        self.error: BaseException | None = None
+        self._waiting: tuple[Frame, float] | None = None
+        self._ended = False
+        self._changed = threading.Condition()
 
     def put(self, frame: Frame) -> None:
-        with self.changed:
-            self.dropped += self.waiting is not None
-            self.waiting = frame, time.monotonic()
-            self.changed.notify_all()
+        with self._changed:
+            self.dropped += self._waiting is not None
+            self._waiting = frame, time.monotonic()
+            self._changed.notify_all()
 
     def end(self, error: BaseException | None) -> None:
-        with self.changed:
-            self.ended, self.error = True, error
-            self.changed.notify_all()
+        with self._changed:
+            self._ended, self.error = True, error
+            self._changed.notify_all()
 
     def take(self) -> tuple[Frame, float] | None:
-        """Waits for the next one; None where there will be no more."""
-        with self.changed:
-            # Python sees Ctrl-C between two waits; one that came as the last began would wait for a frame to be seen.
-            while not self.changed.wait_for(lambda: self.waiting is not None or self.ended, CTRL_C_SEEN_WITHIN):
+        """Wait for the next frame; None if there will be no more."""
+        with self._changed:
+            # Python handles Ctrl-C between two waits, so that an endless one would delay it until a frame comes.
+            while not self._changed.wait_for(lambda: self._waiting is not None or self._ended, CTRL_C_SEEN_WITHIN):
                 pass
-            taken, self.waiting = self.waiting, None
+            taken, self._waiting = self._waiting, None
             return taken
 
 
 class Watch:
-    """Segments the newest frame of a source, over and over, until the source ends or `stop` is called."""
+    """Segments the newest frame of a source, again and again, until the source ends or `stop` is called."""
 
     def __init__(self, predictor: Predictor, frames: Iterator[Frame]) -> None:
         self._predict, self._frames = live(predictor), frames
@@ -81,18 +81,15 @@ class Watch:
         self._times: deque[tuple[float, float]] = deque(maxlen=RECENT)
 
     def run(self) -> State:
-        """What it came to.
+        """Return the state at the end.
 
         Raises:
-            Exception: what the source raised while it was read.
+            Exception: what the source raised.
         """
         threading.Thread(target=self._read, name="source", daemon=True).start()
         while not self._stopped and (taken := self._newest.take()) is not None:
             self._segment(*taken)
-        with self._changed:
-            self._state = State(**asdict(self._state) | {"ended": True, "dropped": self._newest.dropped})
-            self._number += 1
-            self._changed.notify_all()
+        self._show(self._picture, replace(self._state, ended=True, dropped=self._newest.dropped))
         if self._newest.error is not None:
             raise self._newest.error
         return self._state
@@ -102,7 +99,7 @@ class Watch:
         self._newest.end(None)
 
     def wait(self, number: int, seconds: float = 1.0) -> tuple[int, bytes, State]:
-        """The number, the picture (JPEG) and the state of the frame that is shown, as soon as it is another than `number`."""
+        """Return number, picture (JPEG) and state of the frame on show, as soon as its number differs from `number`."""
         with self._changed:
             self._changed.wait_for(lambda: self._number != number, seconds)
             return self._number, self._picture, self._state
@@ -133,7 +130,10 @@ class Watch:
             rate=(len(self._times) - 1) / span if span > 0 else 0.0,
             delay=1000.0 * float(np.median([delay for _, delay in self._times])),
         )
+        self._show(encoded.tobytes(), state)
+
+    def _show(self, picture: bytes, state: State) -> None:
         with self._changed:
-            self._picture, self._state = encoded.tobytes(), state
+            self._picture, self._state = picture, state
             self._number += 1
             self._changed.notify_all()

@@ -1,8 +1,7 @@
-"""What is watched, as a page on this machine: each outlined frame as an event that carries the picture and what is told of it, so that
-they cannot be of different frames.
+"""The page of `nerveseg watch`. Each outlined frame is an event that carries the picture and its numbers, so they always belong together.
 
-It listens on 127.0.0.1 alone, and answers nobody who calls it by another name, so that no page from elsewhere can read it by
-pointing its own name here.
+The server listens on 127.0.0.1 alone. Requests must name this machine as their host, so that no page from elsewhere can read it by
+pointing a name of its own here.
 """
 
 import base64
@@ -19,29 +18,29 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from nerveseg.errors import ServingError
 from nerveseg.live_view.live import Watch
-from nerveseg.local_server import HOST, is_local
+from nerveseg.local_server import HOST, is_local, opening
 
 PAGE = Path(__file__).with_name("watch.html")
 CONNECTIONS = 32
-SECONDS = 10.0  # for the head of a request, and to take what is sent
-_POLICY = "default-src 'none'; img-src data:; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+SECONDS = 10.0  # to send the head of a request, and to take what is sent
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; img-src data:; connect-src 'self'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @contextmanager
 def page(watch: Watch, port: int) -> Iterator[str]:
-    """The page's address, where it answers during the block.
+    """Serve the page during the block, and give its address.
 
     Raises:
         ServingError: the port cannot be used.
     """
-    try:
+    with opening(port):
         server = _Server(watch, port)
-    except (OSError, OverflowError) as error:
-        raise ServingError(
-            f"port {port} of {HOST} cannot be used ({error}); end what listens there, or name another with --port"
-        ) from None
     threading.Thread(target=server.serve_forever, name="page", daemon=True).start()
     try:
         yield f"http://{HOST}:{server.server_port}"
@@ -56,7 +55,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, watch: Watch, port: int) -> None:
         super().__init__((HOST, port), _Handler)
         self.watch = watch
-        self.silent: dict[Any, float] = {}  # connections whose request has not come, and since when they stand
+        self.silent: dict[Any, float] = {}  # connections without a request yet, and since when they are open
         self._free = threading.BoundedSemaphore(CONNECTIONS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -74,14 +73,14 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def service_actions(self) -> None:
-        """Between two looks for new connections: end those that were silent for too long."""
+        """Between looks for new connections, close those that were silent for too long."""
         for request, since in list(self.silent.items()):
             if time.monotonic() - since > SECONDS:
                 with suppress(OSError):
                     request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # who looked on has gone
+        if not isinstance(sys.exception(), OSError):  # that is a client who has gone
             super().handle_error(request, client_address)
 
 
@@ -93,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.silent.pop(self.connection, None)
         answers = {"/": self._page, "/frames": self._frames}
         if not is_local(self.headers.get("Host") or ""):
-            self.send_error(HTTPStatus.FORBIDDEN, "ask for it by 127.0.0.1")
+            self.send_error(HTTPStatus.FORBIDDEN, "call it by 127.0.0.1")
         elif self.path not in answers:
             self.send_error(HTTPStatus.NOT_FOUND)
         else:
@@ -101,26 +100,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> None:
         content = PAGE.read_bytes()
-        self._begin("text/html; charset=utf-8", {"Content-Length": str(len(content))})
+        self._begin({"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(content))})
         self.wfile.write(content)
 
     def _frames(self) -> None:
-        self._begin("text/event-stream")
+        self._begin({"Content-Type": "text/event-stream"})
         number, ended = -1, False
         while not ended:
             before = number
             number, picture, state = self.server.watch.wait(before)
             ended = state.ended
-            told = json.dumps(asdict(state) | {"picture": base64.b64encode(picture).decode()})
-            # Where there is nothing new a comment finds out whether somebody still looks on.
-            self.wfile.write(b":\n\n" if number == before else f"data: {told}\n\n".encode())
+            event = json.dumps(asdict(state) | {"picture": base64.b64encode(picture).decode()})
+            # Without a new frame, a comment finds out whether the client is still there.
+            self.wfile.write(b":\n\n" if number == before else f"data: {event}\n\n".encode())
 
-    def _begin(self, kind: str, more: dict[str, str] | None = None) -> None:
+    def _begin(self, headers: dict[str, str]) -> None:
         self.send_response(HTTPStatus.OK)
-        headers = {"Content-Type": kind, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
-        for name, value in {**headers, "X-Content-Type-Options": "nosniff", **(more or {})}.items():
+        for name, value in (headers | _HEADERS).items():
             self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: each request would be a line."""
+        """Print nothing: each request would be a line."""

@@ -1,6 +1,6 @@
-"""Where live frames come from: a video or cine loop at its own speed, a folder that grows, or a capture device.
+"""Sources of live frames: a video or cine loop at its own speed, a folder that grows, or a capture device.
 
-Each source gives its frames, uint8 (H, W), when they are due, and ends when there will be no more.
+Each source gives its frames, uint8 (H, W), when they are due, and ends when there are no more.
 """
 
 import sys
@@ -27,9 +27,9 @@ WRITTEN_IN = 2.0  # seconds that a file may take to be written
 
 
 def frames_of(source: str, grey_range: GreyRange | None = None) -> Iterator[Frame]:
-    """The frames of a file, of a folder from its newest one on, or of a capture device by its number.
+    """Return the frames of a file, of a folder from its newest one on, or of a capture device by its number.
 
-    Files that do not say which level is white are read with `grey_range`; what it leaves open the first of them decides.
+    Files that do not say their black and white are read with `grey_range`; what it leaves open, the first such file decides.
 
     Raises:
         DatasetError: there is no such source, or it cannot be read.
@@ -40,7 +40,9 @@ def frames_of(source: str, grey_range: GreyRange | None = None) -> Iterator[Fram
     if path.is_dir():
         return _of_folder(path, grey_range)
     if not path.is_file():
-        raise DatasetError(f"{source} was not found; name a video, a folder, or the number of a capture device, as 0")
+        raise DatasetError(
+            f"{source} was not found; name a video, a folder, or the number of a capture device, such as 0"
+        )
     return _of_loop(path, grey_range) if is_dicom(path) else _of_video(path)
 
 
@@ -48,7 +50,7 @@ def _of_device(number: int) -> Iterator[Frame]:
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
         raise DatasetError(
-            f"capture device {number} cannot be opened; see that it is plugged in and used by no other program, or name another"
+            f"capture device {number} cannot be opened; check that it is plugged in and that no other program uses it, or name another"
         )
     return captured(capture)
 
@@ -66,7 +68,7 @@ def _of_loop(path: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
 
 
 def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:
-    """Each frame when it is due, however long the others took."""
+    """Give each frame when it is due, however long the others took."""
     began = time.monotonic()
     for number, frame in enumerate(frames):
         time.sleep(max(0.0, began + number * seconds - time.monotonic()))
@@ -83,7 +85,7 @@ def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
             found = _images(folder, seen)
         except OSError as error:
             raise DatasetError(
-                f"{folder} can no longer be read ({error.strerror}); see where it went, and begin again"
+                f"{folder} can no longer be read ({error.strerror}); find out where it went, and start again"
             ) from None
         for path in found:
             try:
@@ -95,7 +97,7 @@ def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
                     told.add(remark)
                     print(f"from {on_one_line(path.name)} on: {remark}", flush=True)
                 yield frames[0]
-            except BadFileError as error:  # perhaps it is not written to its end
+            except BadFileError as error:  # it may not be complete yet
                 if time.monotonic() - appeared.setdefault(path, time.monotonic()) < WRITTEN_IN:
                     continue
                 print(f"skipped: {on_one_line(error)}", file=sys.stderr)
@@ -104,7 +106,7 @@ def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
 
 
 def _images(folder: Path, seen: Container[Path] = ()) -> list[Path]:
-    """The new frames right in a folder, as every command tells them (`nerveseg.preprocessing.listing`)."""
+    """List the new frames directly in a folder, by the rules of every command (`nerveseg.preprocessing.listing`)."""
     records = Records()
     kinds = {path: kind_of(path) for path in folder.iterdir() if path not in seen and path.is_file()}
     fit = [path for path, kind in kinds.items() if kind in (IMAGE, DICOM) and not refusal_of(path, path, kind, records)]

@@ -1,6 +1,6 @@
 """A verdict of the gate as a person reads it: on a terminal, and as Markdown under a pull request.
 
-Subjects are many: of them Markdown shows those that fell by more than the margin, and folds the others away.
+There are many subjects. Markdown shows those that fell by more than the margin and folds the others away.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import pandas as pd
 
 from nerveseg.registry.gate import SUBJECT, Verdict
 from nerveseg.text.foreign_text import in_markdown, on_one_line
+from nerveseg.text.wording import some
 
 _COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
 _NAMED = 3  # subjects in a sentence
@@ -16,7 +17,7 @@ _LONGEST = 40  # letters of a name in the table for a terminal
 
 
 def as_text(verdict: Verdict, base: str) -> str:
-    """The whole table and what it comes to; `base` is what was compared with, as the user called it."""
+    """Return the whole table and the conclusion; `base` is what the user typed."""
     return f"{_cells(verdict.table, _short).to_string(index=False)}\n{on_one_line(conclusion(verdict, base))}"
 
 
@@ -34,21 +35,20 @@ def conclusion(verdict: Verdict, base: str) -> str:
     if not verdict.passed:
         return f"failed against {base}: {'; '.join(verdict.reasons)}"
     fell = verdict.table[verdict.table["change"] < -verdict.table["margin"]].sort_values("change")
-    told = f"passed against {base}: dice_nerve changed by {verdict.change:+.4f}, and "
+    passed = f"passed against {base}: dice_nerve changed by {verdict.change:+.4f}"
     if fell.empty:
-        return told + "nothing fell beyond its margin"
+        return f"{passed}, and nothing fell beyond its margin"
     named = [f"{row['part']} ({row['change']:+.4f})" for row in fell.to_dict("records")]
-    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     return (
-        f"{told}no fall beyond a margin is certain; of few frames, and perhaps by chance, fell "
-        f"{'subject' if len(named) == 1 else 'subjects'} {', '.join(named[:_NAMED])}{more}"
+        f"{passed}; {'subject' if len(named) == 1 else 'subjects'} {some(named, _NAMED)} fell beyond the margin, but over "
+        "too few frames to be certain"
     )
 
 
 def _short(part: str) -> str:
-    """A name on one line, its middle left out where a terminal would have no room for the numbers beside it."""
-    shown = on_one_line(part)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2 - 2]}...{shown[1 - _LONGEST // 2 :]}"
+    """Return a name on one line; a long one loses its middle, so that the numbers beside it stay on the screen."""
+    line = on_one_line(part)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2 - 2]}...{line[1 - _LONGEST // 2 :]}"
 
 
 def _cells(table: pd.DataFrame, shown: Callable[[str], str]) -> pd.DataFrame:

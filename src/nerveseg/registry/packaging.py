@@ -1,4 +1,4 @@
-"""What is registered with MLflow: a folder that holds the whole predictor, and what the gate and a reader want to know of it.
+"""The folder that is registered with MLflow: the whole predictor, its cases for the gate, and a card for readers.
 
 MLflow is imported inside functions: it takes a second.
 """
@@ -24,27 +24,18 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 _PACKAGE = Path(__file__).resolve().parents[1]
-# What the predictor imports, as it is here; MLflow would load it to find out, for 15 s.
-_REQUIREMENTS = (
-    "mlflow",
-    "numpy",
-    "opencv-python-headless",
-    "openvino",
-    "pandas",
-    "pillow",
-    "pydantic",
-    "pydicom",
-)
+# What the predictor imports, pinned to the versions here. MLflow would load the predictor to find out, for 15 s.
+_REQUIREMENTS = ["mlflow", "numpy", "opencv-python-headless", "openvino", "pandas", "pillow", "pydantic", "pydicom"]
 
 
 def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> None:
-    """Write a model in MLflow's format, which `nerveseg.registry.pyfunc_model` answers for.
+    """Write a model in MLflow's format, served by `nerveseg.registry.pyfunc_model`.
 
     Args:
-        path: of the folder; it does not exist yet.
+        path: of the folder, which does not exist yet.
         predictor: folder of an exported model.
         cases: rows of the model in `metrics/cases.csv`.
-        card: what a reader should know of it, Markdown.
+        card: what a reader should know about it, Markdown.
     """
     import mlflow.pyfunc
 
@@ -66,7 +57,7 @@ def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> 
 
 
 def example() -> pd.DataFrame:
-    """A request of one frame, a ramp of grey levels that shows nobody."""
+    """Return a request of one frame, a ramp of grey levels that shows nobody."""
     file = io.BytesIO()
     Image.fromarray(np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))).save(file, "PNG")
     return pd.DataFrame({"image": [base64.b64encode(file.getvalue()).decode()]})
@@ -77,16 +68,14 @@ def _signature() -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
-    # Pixels are checked by `pyfunc_model`: MLflow would look at each of a frame's, twice.
+    # `pyfunc_model` checks pixels: MLflow would look at each of them, twice.
     inputs = Schema([ColSpec(AnyType(), "frame", required=False), ColSpec(DataType.string, "image", required=False)])
-    numbers = dict.fromkeys(("presence", "confidence"), DataType.double) | {"area": DataType.long}
-    centre = dict.fromkeys(("centroid_row", "centroid_column"), DataType.double)
-    size = dict.fromkeys(("height", "width"), DataType.long)
     outputs = Schema(
         [
-            *[ColSpec(kind, name) for name, kind in numbers.items()],
-            *[ColSpec(kind, name, required=False) for name, kind in centre.items()],
-            *[ColSpec(kind, name) for name, kind in size.items()],
+            *[ColSpec(DataType.double, name) for name in ("presence", "confidence")],
+            ColSpec(DataType.long, "area"),
+            *[ColSpec(DataType.double, name, required=False) for name in ("centroid_row", "centroid_column")],
+            *[ColSpec(DataType.long, name) for name in ("height", "width")],
             *[ColSpec(AnyType(), name, required=False) for name in ("mask", "probability")],
         ]
     )

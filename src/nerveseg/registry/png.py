@@ -1,7 +1,7 @@
-"""PNG of smooth maps and of masks, for answers that somebody waits for.
+"""Fast PNG of smooth maps and masks, for the server's answers.
 
-OpenCV and Pillow try all of PNG's filters on each row. For what is smooth from row to row the difference to the row above is
-nearly always the best of them; taking it without a trial writes such a map in less than half of their time, and as small.
+OpenCV and Pillow try all of PNG's filters on each row. For maps that are smooth from row to row, the difference to the row above is
+nearly always the best one. Using it without a trial takes less than half the time, and the file is as small.
 """
 
 import struct
@@ -16,7 +16,7 @@ _FASTEST, _WINDOW, _MEMORY = 1, 15, 9
 
 
 def grey_png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """A file of a picture of grey levels, uint8 or uint16 (height, width), without loss."""
+    """Return the PNG file of grey levels, uint8 or uint16 (height, width)."""
     height, width = pixels.shape
     depth = 8 * pixels.dtype.itemsize
     levels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)

@@ -1,4 +1,4 @@
-"""All of `params.yaml`: what stages read, and the sections `tracking` and `gate` of what looks on."""
+"""All of `params.yaml`: the sections of the stages, and `tracking` and `gate`, which no stage reads."""
 
 from pathlib import Path
 

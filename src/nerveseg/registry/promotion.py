@@ -1,8 +1,8 @@
-"""A version of the registered model becomes the champion, but only through the gate.
+"""Makes a version of the registered model the champion, if it passes the gate.
 
-The champion (`models:/NAME@champion`) is what is served. The version that would take its place is held against it on the test
-frames of both, of which each registered model keeps its cases; what that came to is the version's tag `nerveseg.gate`. The
-first champion has none to be held against.
+The champion (`models:/NAME@champion`) is the version that is served. A new version is compared with it on the test frames of both;
+each registered model keeps its cases for that. The conclusion becomes the version's tag `nerveseg.gate`. Without a champion, any
+version passes.
 """
 
 from dataclasses import dataclass
@@ -31,23 +31,24 @@ _LONGEST_TAG = 5000  # characters; MLflow's older stores refuse more
 
 @dataclass(frozen=True)
 class Promotion:
-    """Whether the version is the champion now, and what to tell: the gate's table and what became of it."""
+    """Whether the version is the champion now, and what to print: the gate's table and the outcome."""
 
     promoted: bool
     told: str
 
 
 def promote(params: ProjectParams, version: int | None = None) -> Promotion:
-    """Make a version of `tracking.model_name`, by default the challenger, the champion where it passes the gate.
+    """Make a version of `tracking.model_name`, by default the challenger, the champion if it passes the gate.
 
     Raises:
-        ModelError: the store, the model or the version is not there, or has no cases.
-        ComparisonError: the version cannot be held against the champion.
+        ModelError: the store, the model or the version does not exist, or has no cases.
+        ComparisonError: the version cannot be compared with the champion.
         TrackingError: the store fails.
     """
     name = params.tracking.model_name
     store = store_of(f"models:/{name}@{CHALLENGER}")
-    aliases = _aliases(store, name)
+    with failing_clearly(store), opened(store) as client:
+        aliases = _aliases(client, name)
     version = aliases.get(CHALLENGER) if version is None else version
     now = cases_of(f"models:/{name}@{CHALLENGER}" if version is None else f"models:/{name}/{version}")
     while True:
@@ -59,24 +60,25 @@ def promote(params: ProjectParams, version: int | None = None) -> Promotion:
         except (ComparisonError, ModelError) as error:
             passed, tag, table = False, f"not comparable with version {champion}: {error}", None
         with failing_clearly(store), opened(store) as client:
-            aliases = _aliases_of(client, name)
+            aliases = _aliases(client, name)
             if aliases.get(CHAMPION) != champion:
-                continue  # another process has named one meanwhile: that is the one to be held against
+                continue  # another process has made another version the champion: compare with that one
             client.set_model_version_tag(name, str(version), GATE_TAG, tag[:_LONGEST_TAG])
             if passed:
                 client.set_registered_model_alias(name, CHAMPION, str(version))
         if table is None:
             raise ComparisonError(
-                f"{name} version {version} is {tag}; where that champion is done with, give this version the alias "
+                f"{name} version {version} is {tag}; if you no longer need that champion, give this version the alias "
                 f"{CHAMPION} by hand, on its page in MLflow"
             )
         became = f"is the {CHAMPION} now" if passed else f"is not promoted; version {champion} stays the {CHAMPION}"
-        return Promotion(passed, "\n".join(filter(None, [table, f"{name} version {version} {became}"])))
+        return Promotion(passed, f"{table}\n{name} version {version} {became}")
 
 
 def promote_where_asked(params: ProjectParams, model: str) -> None:
-    """Where `tracking.promote` is set: promote what `evaluate` has just registered, and print what became of it. A refusal is
-    no error, and neither is a store that fails: the scores are there.
+    """If `tracking.promote` is set, promote what `evaluate` has just registered, and print the outcome.
+
+    Neither a refusal nor a store that fails is an error here: the scores are written.
 
     Args:
         params: all of them.
@@ -94,35 +96,25 @@ def _version_of(name: str, model: str) -> int:
     store = store_of(f"models:/{name}@{CHALLENGER}")
     with failing_clearly(store), opened(store) as client:
         found = client.search_model_versions(f"name='{name}' and tags.`{KEY_TAG}` = '{model}'")
-    if found:
-        return int(found[0].version)
-    raise ModelError(
-        f"MLflow has not heard of this version of {name} yet; send it what waits on disk with `nerveseg sync`, and then type "
-        "`nerveseg promote`"
-    )
+    if not found:
+        raise ModelError(
+            f"MLflow does not have this version of {name} yet; run `nerveseg sync` to send it, then `nerveseg promote`"
+        )
+    return int(found[0].version)
 
 
 def _outcome(now: pd.DataFrame, champion: int | None, params: ProjectParams) -> tuple[bool, str, str]:
-    """Whether the cases pass, the tag that says so, and the table for a terminal."""
+    """Return whether the cases pass, the tag that says so, and the table for a terminal."""
     if champion is None:
-        return (
-            True,
-            "passed: the first champion, with none to be held against",
-            "there is no champion to be held against",
-        )
+        return True, "passed: the first champion, with nothing to compare", "there is no champion to compare with"
     base = f"version {champion}"
     of_champion = cases_of(f"models:/{params.tracking.model_name}/{champion}")
     verdict = judge(of_champion, now, params.gate, params.evaluate.bootstrap, params.seed)
     return verdict.passed, conclusion(verdict, base), as_text(verdict, base)
 
 
-def _aliases(store: str, name: str) -> dict[str, int]:
-    with failing_clearly(store), opened(store) as client:
-        return _aliases_of(client, name)
-
-
-def _aliases_of(client: "MlflowClient", name: str) -> dict[str, int]:
-    """Versions by alias; none where no such model is registered."""
+def _aliases(client: "MlflowClient", name: str) -> dict[str, int]:
+    """Return versions by alias; none if no such model is registered."""
     from mlflow.exceptions import MlflowException
 
     try:

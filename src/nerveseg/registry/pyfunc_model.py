@@ -1,13 +1,12 @@
-"""The whole predictor as MLflow serves it: frames of any size in, masks, probabilities and what they come to out.
+"""The whole predictor as MLflow serves it: frames of any size in; masks, probabilities and summaries out.
 
-MLflow runs this file as it stands ("models from code") beside the copy of the package that a registered model keeps, so that
-a server needs the model's requirements and not nerveseg. A row of a request is one frame, as its pixels (`frame`) or as a
-file (`image`); a request that cannot be answered gets HTTP 400 and one sentence, which never shows what was sent.
+MLflow runs this file itself ("models from code"), beside the copy of the package in the registered model. So a server needs the
+model's requirements, but not nerveseg. A row of a request is one frame, as pixels (`frame`) or as a file (`image`). A request that
+cannot be answered gets HTTP 400 and one sentence, which never repeats what was sent.
 """
 
 import base64
 import binascii
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -31,7 +30,7 @@ from nerveseg.imaging.frame_files import read_frame
 from nerveseg.imaging.grey_range import GreyRange, Stored, frames_of
 from nerveseg.inference.predictor import Prediction, Predictor
 from nerveseg.registry.png import grey_png
-from nerveseg.registry.server_requests import REMEDY
+from nerveseg.registry.server_requests import EXPECTED, REMEDY
 from nerveseg.saved_models.loading import load_predictor
 
 FRAME, IMAGE, ARRAYS = "frame", "image", "arrays"
@@ -55,7 +54,7 @@ class RequestError(MlflowException):
 
     @message.setter
     def message(self, value: str) -> None:
-        """MLflow's words change nothing."""
+        """Ignore MLflow's words."""
 
 
 class ServedPredictor(PythonModel):
@@ -72,11 +71,11 @@ class ServedPredictor(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """The rows of a table, as `registration.SIGNATURE` describes."""
+        """Return a row for each frame, with the columns of the signature in `packaging`."""
         arrays = bool((params or {}).get(ARRAYS, False))
-        # One at a time: decoded, and as maps of probability, the frames of a request may not fit in memory.
+        # One at a time: the decoded frames and maps of a whole request may not fit in memory.
         return [
-            _told(found, arrays=arrays)
+            _row_of(found, arrays=arrays)
             for frame in _frames(model_input, self.predictor.grey_range)
             for found in self.predictor.predict([frame])
         ]
@@ -84,18 +83,16 @@ class ServedPredictor(PythonModel):
 
 def _frames(table: object, grey_range: GreyRange) -> Iterator[Frame]:
     if not isinstance(table, pd.DataFrame) or not len(table):
-        raise RequestError(
-            'no frame was found; expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of '
-            "grey levels"
-        )
+        raise RequestError(f"no frame was found; {EXPECTED}")
     if set(map(str, table.columns)) - {FRAME, IMAGE}:
-        raise RequestError(f"there is a column of another name; expected {FRAME} or {IMAGE}")
+        raise RequestError(f"a column has another name; expected {FRAME} or {IMAGE}")
     given = zip(*(table[name].tolist() for name in table), strict=True)  # `to_dict` takes as long as the mask does
     return (_frame(dict(zip(table, row, strict=True)), number, grey_range) for number, row in enumerate(given, 1))
 
 
 def _frame(row: Mapping[Any, Any], number: int, grey_range: GreyRange) -> Frame:
-    given = {name: row[name] for name in (FRAME, IMAGE) if name in row and not _is_missing(row[name])}
+    missing = {name for name, value in row.items() if value is None or (isinstance(value, float) and np.isnan(value))}
+    given = {name: value for name, value in row.items() if name not in missing}
     if len(given) != 1:
         found = "neither" if not given else "both"
         raise RequestError(f"row {number}: {found} of {FRAME} and {IMAGE} found; give one of them")
@@ -108,12 +105,8 @@ def _frame(row: Mapping[Any, Any], number: int, grey_range: GreyRange) -> Frame:
         raise RequestError(f"row {number}: {error.message}") from None
 
 
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
 def _from_pixels(value: object, grey_range: GreyRange) -> Frame:
-    """Whole numbers are levels from 0 to 255; fractions of which none is above 1 are read as those of a floating-point file."""
+    """Read whole numbers as levels from 0 to 255, and fractions of which none is above 1 as a floating-point file."""
     rows = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
         raise RequestError(f"{FRAME} is not a list of rows; {_EXPECTED_ROWS}")
@@ -142,24 +135,26 @@ def _from_file(value: object, grey_range: GreyRange) -> Frame:
     try:
         content = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"{IMAGE} is no base64 ({error}); encode the bytes of the file, without a prefix") from None
+        raise RequestError(
+            f"{IMAGE} is not base64 ({error}); encode the bytes of the file, without a prefix or line breaks"
+        ) from None
     if (pixels := claimed_pixels(content)) > PIXELS:
         raise RequestError(f"{IMAGE} claims {pixels:,} pixels, more than {PIXELS:,}; send it at the probe's own size")
-    descriptor, name = tempfile.mkstemp(".png")  # an image is told by its content, DICOM by its name
-    path = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        if is_dicom(path):
-            path = path.rename(path.with_suffix(".dcm"))
-        return read_frame(path, grey_range)
-    finally:
-        path.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frame.png"  # images are recognised by their content, DICOM by its name
+        path.write_bytes(content)
+        return read_frame(path.rename(path.with_suffix(".dcm")) if is_dicom(path) else path, grey_range)
 
 
-def _told(prediction: Prediction, *, arrays: bool) -> dict[str, Any]:
-    height, width = prediction.mask.shape
+def _row_of(prediction: Prediction, *, arrays: bool) -> dict[str, Any]:
+    mask, probability = prediction.mask, prediction.probability
+    height, width = mask.shape
     row, column = prediction.centroid or (None, None)
+    if arrays:
+        maps = {"mask": mask.astype(int).tolist(), "probability": probability.astype(float).tolist()}
+    else:
+        levels = (probability * np.float32(SIXTEEN_BITS) + np.float32(0.5)).astype(np.uint16)
+        maps = {"mask": _png(np.multiply(mask, WHITE, dtype=np.uint8)), "probability": _png(levels)}
     return {
         "presence": prediction.presence,
         "confidence": float(prediction.confidence),
@@ -168,19 +163,8 @@ def _told(prediction: Prediction, *, arrays: bool) -> dict[str, Any]:
         "centroid_column": column,
         "height": height,
         "width": width,
-        "mask": _mask(prediction.mask, arrays=arrays),
-        "probability": _probability(prediction.probability, arrays=arrays),
+        **maps,
     }
-
-
-def _mask(mask: NDArray[np.bool_], *, arrays: bool) -> str | list[list[int]]:
-    return mask.astype(int).tolist() if arrays else _png(np.multiply(mask, WHITE, dtype=np.uint8))
-
-
-def _probability(probability: NDArray[np.float32], *, arrays: bool) -> str | list[list[float]]:
-    if arrays:
-        return probability.astype(float).tolist()
-    return _png((probability * np.float32(SIXTEEN_BITS) + np.float32(0.5)).astype(np.uint16))
 
 
 def _png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> str:

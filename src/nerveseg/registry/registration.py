@@ -1,4 +1,4 @@
-"""Registers the model that ships as the new challenger, once it is scored, and promotes it where that is asked for."""
+"""Registers the model that ships as the new challenger once it is scored, and promotes it if `tracking.promote` says so."""
 
 import sys
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ PROCESSED, EXPORTED, CASES = Path("data/processed"), Path("models/exported"), Pa
 
 
 def register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
-    """What `evaluate` has scored.
+    """Register the model that `evaluate` has scored.
 
     Args:
         run: of `evaluate`.
@@ -28,7 +28,7 @@ def register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -
         params: all of them.
 
     Raises:
-        NervesegError: MLflow's store cannot be used. Whatever else fails is a warning: the scores are written.
+        NervesegError: MLflow's store cannot be used. Any other failure is a warning: the scores are written.
     """
     cases = read_csv(CASES)
     card = model_card(SHIPPED, metrics, DatasetInfo.read(PROCESSED), params)
@@ -38,9 +38,7 @@ def register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -
     except NervesegError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever MLflow, or a full disk, raises
-        told = (
-            f"the model was not registered ({error}); all scores are written; try again with `dvc repro -f -s evaluate`"
-        )
-        print(f"warning: {told}", file=sys.stderr)
+        reason = f"the model was not registered ({error}); all scores are written"
+        print(f"warning: {reason}; try again with `dvc repro -f -s evaluate`", file=sys.stderr)
     else:
         promote_where_asked(params, version)

@@ -1,19 +1,18 @@
 """`nerveseg serve`: a registered model behind a port of this machine.
 
-What it answers is `server_app`'s business and the model's (`nerveseg.registry.pyfunc_model`), which MLflow's own `mlflow models serve` serves as
-well. Here are the connections: how many there may be, and how long one may take to say what it wants.
+This module limits connections: how many there may be, and how long one may take to send the head of a request.
+`nerveseg.registry.server_app` answers requests, with the model (`nerveseg.registry.pyfunc_model`).
 """
 
 import asyncio
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import cast
 
-from nerveseg.errors import ModelError, ServingError
-from nerveseg.local_server import HOST
+from nerveseg.errors import ModelError
+from nerveseg.local_server import HOST, opening
 from nerveseg.registry.download import MODEL, downloaded, is_uri, local_path
 from nerveseg.registry.server_app import MEGABYTE, Application, Predict
 from nerveseg.text.foreign_text import on_one_line
@@ -28,42 +27,56 @@ def serve(model: str, port: int, limit: float) -> None:
     """Answer requests until the process is stopped.
 
     Args:
-        model: an MLflow URI of a registered model, or the folder of one.
+        model: an MLflow URI of a registered model, or its folder.
         port: on 127.0.0.1.
         limit: of a request, in megabytes.
 
     Raises:
-        ModelError: the model is not there, or cannot be loaded.
+        ModelError: the model does not exist, or cannot be loaded.
         ServingError: the port cannot be used.
     """
-    _check_port(port)
-    with _folder(model) as folder:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with opening(port):
+            listener.bind((HOST, port))
+        app = Application(_loaded(model), round(limit * MEGABYTE))
+        print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
+        with suppress(KeyboardInterrupt):  # uvicorn has closed its connections by then
+            _run(app, listener)
+
+
+def _loaded(model: str) -> Predict:
+    with downloaded(model, MODEL) if is_uri(model) else nullcontext(_folder(model)) as folder:
         from mlflow.pyfunc import load_model
 
-        # The model brings the code that it was trained with, which may not be this one.
+        # A model brings the code that it was trained with, which may differ from this one.
         for name in [name for name in sys.modules if name.partition(".")[0] == "nerveseg"]:
             del sys.modules[name]
         try:
-            loaded = load_model(str(folder))
-        except Exception as error:  # noqa: BLE001 - of MLflow, of YAML, or of the code that the model brings
+            return cast("Predict", load_model(str(folder)).predict)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - of MLflow, of YAML, or of the code that the model brings
             raise ModelError(
                 f"{model} cannot be loaded ({on_one_line(error)}); name another version, or register it again with "
                 "`dvc repro -f -s evaluate`"
             ) from None
-        app = Application(cast("Predict", loaded.predict), round(limit * MEGABYTE))
-    print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
-    try:
-        _run(app, port)
-    except KeyboardInterrupt:  # uvicorn has ended its connections by then
-        return
 
 
-def _run(app: Application, port: int) -> None:
+def _folder(model: str) -> Path:
+    folder = local_path(model)
+    if not (folder / "MLmodel").is_file():
+        raise ModelError(
+            f"{model} holds no MLmodel; name a registered model, such as models:/nerveseg@champion, or the folder of one "
+            "that MLflow wrote"
+        )
+    return folder
+
+
+def _run(app: Application, listener: socket.socket) -> None:
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Impatient(H11Protocol):
-        """Closes a connection that does not send the head of a request in time, and those beyond a number."""
+        """Closes connections beyond `CONNECTIONS`, and those that do not send the head of a request in time."""
 
         _deadline: asyncio.TimerHandle | None = None
 
@@ -83,7 +96,7 @@ def _run(app: Application, port: int) -> None:
             self._stop_waiting()
 
         def _wait_for_head(self) -> None:
-            """Before the first request; after that uvicorn waits, until more of the next one arrives."""
+            """Wait for the first request, or the rest of a later one; between requests uvicorn itself waits."""
             if self.cycle is not None and (
                 not self.cycle.response_complete or self.timeout_keep_alive_task is not None
             ):
@@ -96,33 +109,8 @@ def _run(app: Application, port: int) -> None:
                 self._deadline.cancel()
                 self._deadline = None
 
-    uvicorn.run(
-        app, host=HOST, port=port, http=Impatient, ws="none", lifespan="off", log_level="warning", access_log=False,
-        server_header=False, proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
+    config = uvicorn.Config(
+        app, http=Impatient, ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
+        proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
     )  # fmt: skip
-
-
-@contextmanager
-def _folder(model: str) -> Iterator[Path]:
-    if is_uri(model):
-        with downloaded(model, MODEL) as folder:
-            yield folder
-        return
-    folder = local_path(model)
-    if not (folder / "MLmodel").is_file():
-        raise ModelError(
-            f"{model} holds no MLmodel; name a registered model, as models:/nerveseg@champion, or the folder of one that "
-            "MLflow wrote"
-        )
-    yield folder
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise ServingError(
-                f"port {port} of {HOST} cannot be used ({error}); end what listens there, or name another with --port"
-            ) from None
+    uvicorn.Server(config).run([listener])

@@ -1,9 +1,9 @@
-"""What `nerveseg serve` answers over HTTP, an ASGI application: `POST /invocations`, and `/ping` for who asks whether it is there.
+"""What `nerveseg serve` answers: `POST /invocations`, and `/ping` to ask whether it is up. An ASGI application.
 
-Whoever reaches the port, a page in a browser included, may send what they like. What a request can cost is bounded before it is
-spent: bytes of its body and of all bodies that are being read, time to send it, pixels that its frames decode to (`server_requests`)
-and those of all requests that are being answered. It answers nobody who calls it by another name than this machine's, so that no page
-from elsewhere can read it by pointing its own name here.
+Anyone who reaches the port, such as a page in a browser, can send anything. So each cost of a request is limited before it is spent:
+the bytes of its body and of all bodies being read, the time to send it, and the pixels that its frames decode to
+(`server_requests`), alone and with all requests being answered. Requests must name this machine as their host: a page from
+elsewhere can only point a name of its own here.
 """
 
 import asyncio
@@ -22,32 +22,31 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 MEGABYTE = 2**20
-WORKERS = 4  # requests that are answered at once
-BODIES = 8  # largest ones, that may be in memory at once
-IN_FLIGHT = PIXELS  # of all requests that are being answered or wait for it
+WORKERS = 4  # requests answered at once
+BODIES = 8  # largest ones in memory at once
+IN_FLIGHT = PIXELS  # of all requests that are answered or wait for it
 BODY_SECONDS, ANSWER_SECONDS, DRAIN_SECONDS = 30.0, 60.0, 5.0
-_DRAINED = 10  # times the limit, of a request that is refused; beyond that the connection breaks
+_DRAINED = 10  # times the limit, of a refused request; beyond that the connection breaks
 _LOG = logging.getLogger("uvicorn.error")
 Predict = Callable[[Any, dict[str, bool]], list[dict[str, Any]]]
 
 
 class _Budget:
-    """So much of something for all requests together."""
+    """An amount that all requests share."""
 
     def __init__(self, whole: int) -> None:
         self.left = whole
 
     @contextmanager
     def taken(self) -> Iterator[Callable[[int], None]]:
-        """What takes a share, which is given back at the end of the block."""
+        """Give a function that takes a share, which is returned at the end of the block."""
         share = 0
 
         def take(amount: int) -> None:
             nonlocal share
             if amount > self.left:
                 raise Refusal(
-                    HTTPStatus.TOO_MANY_REQUESTS,
-                    "the server is busy with as much as it can hold; send the request again in a moment",
+                    HTTPStatus.TOO_MANY_REQUESTS, "the server is at its limit; send the request again in a moment"
                 )
             self.left -= amount
             share += amount
@@ -62,13 +61,13 @@ class Application:
     """Answers with a model.
 
     Args:
-        predict: of a table and parameters, as the model that MLflow loaded; what it refuses, it raises with a `message`.
+        predict: `predict` of the model that MLflow loaded; it refuses a request with an exception that has a `message`.
         limit: of a body, in bytes.
     """
 
     def __init__(self, predict: Predict, limit: int) -> None:
         self._predict, self._limit = predict, limit
-        # Parsing may take 25 times the memory of a body, and gains nothing by threads.
+        # One thread parses: that may take 25 times the memory of a body, and more threads would gain nothing.
         self._parser, self._workers = ThreadPoolExecutor(1, "parse"), ThreadPoolExecutor(WORKERS, "answer")
         self._bytes, self._pixels = _Budget(BODIES * limit), _Budget(IN_FLIGHT)
 
@@ -81,28 +80,24 @@ class Application:
             more = message.get("more_body", False)
             return message
 
+        headers = {"content-type": "application/json", "x-content-type-options": "nosniff"}
+        status = HTTPStatus.OK
         try:
-            status, content = HTTPStatus.OK, await self._answer(scope, received)
+            content = await self._answer(scope, received)
         except Refusal as refusal:
-            status, content = refusal.status, _told(refusal)
+            status = refusal.status
+            content = json.dumps({"error_code": status.name, "message": refusal.message}).encode()
+            headers["connection"] = "close"
             read = 0
-            with suppress(
-                TimeoutError
-            ):  # a client that is still sending would see a broken connection and not the answer
+            with suppress(TimeoutError):  # a client that still sends would see a broken connection, not the answer
                 async with asyncio.timeout(DRAIN_SECONDS):
                     while more and read <= _DRAINED * self._limit:
                         read += len((await received()).get("body", b""))
-        if content is None:  # who asked has gone
+        if content is None:  # the client has gone
             return
-        headers = {
-            "content-type": "application/json",
-            "content-length": str(len(content)),
-            "x-content-type-options": "nosniff",
-        }
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             headers["retry-after"] = "1"
-        if status != HTTPStatus.OK:
-            headers["connection"] = "close"
+        headers["content-length"] = str(len(content))
         coded = [(name.encode(), value.encode()) for name, value in headers.items()]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -114,16 +109,16 @@ class Application:
     async def _answer(self, scope: "Scope", receive: "Receive") -> bytes | None:
         headers: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if not is_local(headers.get("host", "")):
-            raise Refusal(HTTPStatus.FORBIDDEN, "ask for it by 127.0.0.1 or localhost")
+            raise Refusal(HTTPStatus.FORBIDDEN, "call it by 127.0.0.1 or localhost")
         if scope["path"] in ("/ping", "/health") and scope["method"] in ("GET", "HEAD"):
             return b"{}"
         if scope["path"] != "/invocations":
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is /invocations, for POST, and /ping")
+            raise Refusal(HTTPStatus.NOT_FOUND, "there is only /invocations, for POST, and /ping")
         if scope["method"] != "POST":
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "send frames to /invocations by POST")
         check_type(headers.get("content-type", ""))
         with self._bytes.taken() as take_bytes, self._pixels.taken() as take_pixels:
-            body = await self._body(headers, receive, take_bytes)
+            body = await self._body(headers.get("content-length", "0"), receive, take_bytes)
             if body is None:
                 return None
             run = asyncio.get_running_loop().run_in_executor
@@ -132,9 +127,8 @@ class Application:
             take_pixels(request.pixels)
             return await run(self._workers, _safely, self._answered, request)
 
-    async def _body(self, headers: dict[str, str], receive: "Receive", take: Callable[[int], None]) -> bytearray | None:
-        told = headers.get("content-length", "0")
-        size = int(told) if told.isdigit() and len(told) < 20 else 0  # without one it comes in chunks
+    async def _body(self, told: str, receive: "Receive", take: Callable[[int], None]) -> bytearray | None:
+        size = int(told) if told.isdecimal() and len(told) < 20 else 0  # without one it comes in chunks
         body = bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -147,11 +141,10 @@ class Application:
                     if not message.get("more_body"):
                         return body
         except TimeoutError:
-            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {BODY_SECONDS:g} s") from None
-        limit = f"{self._limit / MEGABYTE:g} MB"
+            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_SECONDS:g} s") from None
         raise Refusal(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the request is larger than {limit}; send fewer frames at once, or raise --limit",
+            f"the request is larger than {self._limit / MEGABYTE:g} MB; send fewer frames at once, or raise --limit",
         )
 
     def _answered(self, request: Request) -> bytes:
@@ -160,7 +153,7 @@ class Application:
 
 
 def _coded(rows: list[dict[str, Any]]) -> Iterable[bytes]:
-    """Each row as JSON; what is coded already is let go."""
+    """Encode each row as JSON and let it go."""
     rows.reverse()
     while rows:
         yield json.dumps(rows.pop(), allow_nan=False).encode()
@@ -176,17 +169,12 @@ def _safely(work: Callable[[Any], Any], given: Any) -> Any:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "memory ran out; send fewer or smaller frames at once"
         ) from None
     except Exception as error:  # noqa: BLE001 - what a model of any version may raise
-        told = getattr(error, "message", "")
-        if type(error).__name__ == "RequestError" and told:  # of the model's own code, which may be of another version
-            raise Refusal(HTTPStatus.BAD_REQUEST, told) from None
-        if type(error).__name__ == "MlflowException":
+        kind = type(error).__name__  # classes of the model's own code, which may be of another version
+        if kind == "RequestError" and (message := getattr(error, "message", "")):
+            raise Refusal(HTTPStatus.BAD_REQUEST, message) from None
+        if kind == "MlflowException":
             raise Refusal(HTTPStatus.BAD_REQUEST, f"the rows do not fit the model's signature; {EXPECTED}") from None
-        _LOG.error("a request failed in the model (%s)", type(error).__name__)
+        _LOG.error("a request failed in the model (%s)", kind)
         raise Refusal(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            f"the model failed ({type(error).__name__}); please report it with the frame",
+            HTTPStatus.INTERNAL_SERVER_ERROR, f"the model failed ({kind}); please report it with the frame"
         ) from None
-
-
-def _told(refusal: Refusal) -> bytes:
-    return json.dumps({"error_code": refusal.status.name, "message": refusal.message}).encode()

@@ -1,6 +1,6 @@
-"""The body of a request to `nerveseg serve` -> the rows for the model, or the status and the sentence of a refusal.
+"""The body of a request to `nerveseg serve`: parse it into rows for the model, or refuse it with a status and a sentence.
 
-Nothing that was sent is in a sentence: it may be a patient's.
+No sentence repeats what was sent: it may be a patient's.
 """
 
 import base64
@@ -18,9 +18,10 @@ from nerveseg.errors import BadFileError
 from nerveseg.imaging.claimed_pixels import claimed_pixels
 
 COLUMNS = ("frame", "image")
+_ORDERS = (["frame"], ["image"], ["frame", "image"], ["image", "frame"])  # of the columns of a table
 PIXELS = 2**25  # of all frames of a request: 137 of 580x420
-ROWS = 2**9  # of a request: 20 MB hold 800,000 tiny ones, and the network takes as long over each as over a large one
-PER_LISTED = 4  # a pixel that is answered as numbers costs so many times the memory of one in a PNG
+ROWS = 2**9  # of a request: 20 MB hold 800,000 tiny ones, and the network takes as long for each as for a large one
+PER_LISTED = 4  # a pixel answered as a number takes so many times the memory of one in a PNG
 # For every file that cannot be read: what other commands advise, such as an option or another suffix, is of no use here.
 REMEDY = "send each frame whole, as an 8-bit PNG, TIFF, JPEG or BMP or as a DICOM file of one frame"
 EXPECTED = 'expected {"dataframe_records": [{"image": "<base64 of a file>"}]}, or "frame" with rows of grey levels from 0 to 255'
@@ -34,7 +35,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
 
 @dataclass(frozen=True)
 class Request:
-    """A table for the model, its parameters, and the pixels that it will decode to, as they weigh in memory and time."""
+    """A table for the model, its parameters, and the pixels to count for it, in memory and time."""
 
     table: pd.DataFrame
     params: dict[str, bool]
@@ -42,40 +43,33 @@ class Request:
 
 
 def check_type(content_type: str) -> None:
-    """Refuse whatever is not JSON in UTF-8: pandas would unpack CSV and Parquet of any size."""
+    """Refuse everything but JSON in UTF-8: pandas would unpack CSV and Parquet of any size."""
     if not content_type:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "the request has no Content-Type; send application/json")
+        raise _bad("the request has no Content-Type; send application/json")
     header = Message()
     header["Content-Type"] = content_type
     charset = str(header.get_param("charset", "utf-8")).lower()
     if header.get_content_type() != "application/json" or charset not in ("utf-8", "utf8"):
         raise Refusal(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "the request is no JSON by its Content-Type; send application/json in UTF-8",
+            "the Content-Type of the request is not JSON; send application/json in UTF-8",
         )
 
 
 def parsed(body: bytes | bytearray) -> Request:
-    """
+    """Parse a body.
+
     Raises:
-        Refusal: it is no request, or one for too many pixels.
+        Refusal: it is no request, or has too many pixels.
     """
     try:
         content = from_json(body, allow_inf_nan=False)
     except ValueError:
-        raise _bad(
-            f"the body is no JSON, or is nested too deeply, or holds a number that is none; {EXPECTED}"
-        ) from None
+        raise _bad(f"the body is not JSON, is nested too deeply, or holds NaN or Infinity; {EXPECTED}") from None
     rows = _rows(content)
-    params = content.get("params") or {}
-    if (
-        not isinstance(params, dict)
-        or set(params) - {"arrays"}
-        or not all(isinstance(it, bool) for it in params.values())
-    ):
-        raise _bad(
-            'params holds more than {"arrays": true} or {"arrays": false}; send one of them, or leave params out'
-        )
+    params = {} if content.get("params") is None else content["params"]
+    if not isinstance(params, dict) or not set(params) <= {"arrays"} or not {*map(type, params.values())} <= {bool}:
+        raise _bad('params must be {"arrays": true} or {"arrays": false}; send one of them, or leave params out')
     if len(rows) > ROWS:
         raise _too_much(f"the request has {len(rows):,} frames, more than {ROWS}; send fewer frames at once")
     pixels = sum(_pixels(row, number) for number, row in enumerate(rows, 1))
@@ -97,16 +91,14 @@ def _rows(content: Any) -> list[Mapping[str, Any]]:
             case [*rows], None if rows and all(isinstance(row, dict) for row in rows):
                 if set().union(*rows) <= set(COLUMNS) and any(rows):
                     return rows
-            case None, {"columns": [*names], "data": [*rows]} if (
-                rows and names and set(map(str, names)) <= set(COLUMNS)
-            ):
+            case None, {"columns": [*names], "data": [*rows]} if rows and names in _ORDERS:
                 if all(isinstance(row, list) and len(row) == len(names) for row in rows):
-                    return [dict(zip(map(str, names), row, strict=True)) for row in rows]
+                    return [dict(zip(names, row, strict=True)) for row in rows]
     raise _bad(f"no frame was found; {EXPECTED}")
 
 
 def _pixels(row: Mapping[str, Any], number: int) -> int:
-    """Of what is no frame none: the model tells what is wrong with it."""
+    """Count pixels; of what is no frame none, since the model says what is wrong with it."""
     frame, image = row.get("frame"), row.get("image")
     if isinstance(image, str):
         try:
@@ -115,9 +107,7 @@ def _pixels(row: Mapping[str, Any], number: int) -> int:
             raise _bad(f"row {number}: image: {error.reason}; {REMEDY}") from None
         except (binascii.Error, ValueError):
             return 0
-    if not isinstance(frame, list):
-        return 0
-    return sum(len(line) for line in frame if isinstance(line, list))
+    return sum(len(line) for line in frame if isinstance(line, list)) if isinstance(frame, list) else 0
 
 
 def _bad(message: str) -> Refusal:

@@ -1,6 +1,7 @@
-"""The cases of the model that ships: here, of a commit, of a model in MLflow's registry.
+"""The cases of the model that ships: here, in a commit, or in a registered model.
 
-They are the rows of `exported` in `metrics/cases.csv`, a frame each, with `frame` and `subject` as text. Each registered model keeps a copy of that file.
+They are the rows of `exported` in `metrics/cases.csv`, one for each frame, with `frame` and `subject` as text. Each registered
+model keeps a copy of that file.
 """
 
 import io
@@ -31,11 +32,11 @@ def cases_here() -> pd.DataFrame:
 
 
 def cases_of(base: str) -> pd.DataFrame:
-    """Of a commit, a branch, a tag, or a model of MLflow's, as `models:/nerveseg@champion`.
+    """Read the cases of a commit, a branch, a tag, or a model of MLflow's such as `models:/nerveseg@champion`.
 
     Raises:
         ComparisonError: it is none of these, or has no cases.
-        ModelError: the model, or the store with it, is not there.
+        ModelError: the model, or the store with it, does not exist.
     """
     if not base.strip():
         raise ComparisonError("the base to compare with is empty; name a commit, a branch, a tag or a registered model")
@@ -44,10 +45,10 @@ def cases_of(base: str) -> pd.DataFrame:
             return _shipped(file.read_bytes(), f"{CASES} of {base}")
     try:
         git("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
-    except RepositoryError as error:
+    except (RepositoryError, ValueError) as error:  # no argument of a process holds a null character
         raise ComparisonError(
-            f"{base} is neither a commit, branch or tag of this repository nor a model of MLflow's, as "
-            "models:/nerveseg@champion; correct it (`git branch --all` lists the branches; `git fetch` brings those of "
+            f"{base} is not a commit, branch or tag of this repository, nor a model of MLflow's such as "
+            "models:/nerveseg@champion; correct it (`git branch --all` lists the branches; `git fetch` gets those of "
             f"others). {error}"
         ) from None
     try:
@@ -60,24 +61,20 @@ def cases_of(base: str) -> pd.DataFrame:
 
 
 def _shipped(content: bytes, source: str) -> pd.DataFrame:
+    def refused(reason: str) -> ComparisonError:
+        return ComparisonError(f"{source} {reason}; make it again with `dvc repro`")
+
     try:
         table = read_csv(io.StringIO(content.decode()))
-    except ValueError as error:  # as are pandas' own errors, and bytes that are no text
-        raise ComparisonError(f"{source} is no table of cases ({error}); make it again with `dvc repro`") from None
+    except ValueError as error:  # pandas' own errors, and bytes that are not text
+        raise refused(f"is not a table of cases ({str(error).strip()})") from None
     if "model" not in table or not (ships := table["model"] == SHIPPED).any():
-        raise ComparisonError(
-            f"{source} has no row of `{SHIPPED}`, the model that ships; make it again with `dvc repro`"
-        )
+        raise refused(f"has no row of `{SHIPPED}`, the model that ships")
     found = table[ships]
     for column, highest in _HIGHEST.items():
         if column in found and not pd.to_numeric(found[column], errors="coerce").between(0, highest).all():
             expected = "numbers from 0 to 1" if highest == 1 else "numbers from 0 up"
-            raise ComparisonError(
-                f"{source} has values in column {column} of `{SHIPPED}` that are impossible, expected {expected}; make it "
-                "again with `dvc repro`"
-            )
+            raise refused(f"has impossible values of `{SHIPPED}` in column {column}, expected {expected}")
     if "has_nerve" in found and found["has_nerve"].dtype != bool:
-        raise ComparisonError(
-            f"{source} has values other than True and False in column has_nerve; make it again with `dvc repro`"
-        )
+        raise refused("has values other than True and False in column has_nerve")
     return found

@@ -1,8 +1,8 @@
-"""Several trainings as one predictor: the mean of what they say of a frame.
+"""Several trainings as one predictor: the mean of their outputs.
 
-On disk it is a folder: `ensemble.json`, the members in their order, beside `members/NAME` for each, as it was
-saved, and the list of both (`checked_folder`). No frame is left that no member has learnt from, so cut-offs are not searched again: they are the medians of the
-members' own.
+Its folder has `ensemble.json`, the names of the members in their order, and `members/NAME` for each, as it was saved; `files.json`
+lists both (`checked_folder`). No frame is left that no member has learnt from, so cut-offs are not searched again: they are the
+medians of the members' own.
 """
 
 from collections.abc import Mapping
@@ -31,22 +31,21 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+Name = Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")]
+
+
 @dataclass(frozen=True, config=STRICT)
 class EnsembleConfig:
-    """The names of the members, in their order, each of its folder in `members`."""
+    """The names of the members, in their order; each is a folder in `members`."""
 
-    members: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")], ...],
-        Field(min_length=1),
-        AfterValidator(_distinct),
-    ]
+    members: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class Ensemble(Predictor):
-    """The mean of the probabilities and of the presences of its members.
+    """The mean of the probabilities and presences of its members.
 
     Args:
-        members: by name; at least one, all of one input size.
+        members: by name; at least one.
 
     Raises:
         ModelError: their input sizes differ, or the black and white of their data sets.
@@ -68,12 +67,15 @@ class Ensemble(Predictor):
                 "(`data.grey_range`, or what was decided from the files); name experiments on one data set"
             )
         frames = tf.keras.Input((*size, 1), name="frames")
-        networks = [member.network for member in members.values()]
-        named = [tf.keras.Model(each.input, each.output, name=f"member_{n}") for n, each in enumerate(networks)]
-        said = [
-            network(frames) for network in named
-        ]  # Keras's own names may be equal: they count from 0 in each session
-        means = {key: tf.reduce_mean(tf.stack([each[key] for each in said]), 0) for key in ("probability", "presence")}
+        # Keras's own names may be equal: they count from 0 in each session.
+        networks = [
+            tf.keras.Model(member.network.input, member.network.output, name=f"member_{number}")
+            for number, member in enumerate(members.values())
+        ]
+        outputs = [network(frames) for network in networks]
+        means = {
+            key: tf.reduce_mean(tf.stack([each[key] for each in outputs]), 0) for key in ("probability", "presence")
+        }
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
         learnt = frozenset().union(*(member.learnt_frames for member in members.values()))
         self.network = tf.keras.Model(frames, means)
@@ -101,7 +103,7 @@ class Ensemble(Predictor):
 
 
 def median_cutoffs(cutoffs: list[Cutoffs]) -> Cutoffs:
-    """The median of each cut-off; the threshold is `expected` where that of most is."""
+    """Return the median of each cut-off; the threshold is `expected` if that of most is."""
     numbers = [each.threshold for each in cutoffs if each.threshold != "expected"]
     return Cutoffs(
         threshold=median(numbers) if 2 * len(numbers) >= len(cutoffs) else "expected",

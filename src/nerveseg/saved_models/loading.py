@@ -1,6 +1,6 @@
-"""A model's folder becomes the predictor in it: an exported one, an ensemble, or a single training.
+"""Loads the predictor in a model's folder: an exported one, an ensemble, or a single training.
 
-An exported model is loaded without TensorFlow, which takes two seconds and half a gigabyte; the others bring it.
+Exported models load without TensorFlow, which would take two seconds and half a gigabyte.
 """
 
 from pathlib import Path
@@ -17,21 +17,19 @@ if TYPE_CHECKING:
 
 
 def load_predictor(directory: Path) -> Predictor:
-    """The exported model, the ensemble or the segmenter in a folder.
+    """Load a model of any kind.
 
     Raises:
-        ModelError: the folder holds none of them.
+        ModelError: the folder holds none, or it cannot be loaded.
     """
-    if holds(directory, EXPORTED_NAME):
-        return ExportedPredictor.load(directory)
-    return load_trained(directory)
+    return ExportedPredictor.load(directory) if holds(directory, EXPORTED_NAME) else load_trained(directory)
 
 
 def load_trained(directory: Path) -> "Segmenter | RefinedSegmenter | Ensemble":
-    """The ensemble or the segmenter in a folder.
+    """Load an ensemble or a single training.
 
     Raises:
-        ModelError: the folder holds neither.
+        ModelError: the folder holds neither, or it cannot be loaded.
     """
     if holds(directory, ENSEMBLE_NAME):
         from nerveseg.saved_models.ensemble import Ensemble

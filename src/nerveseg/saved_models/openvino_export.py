@@ -1,10 +1,10 @@
-"""Turns a trained model into one that predicts without TensorFlow (`exported`), in int8 where val shows that this costs no Dice.
+"""Exports a trained model so that it predicts without TensorFlow, in int8 if val shows that this costs no Dice.
 
-Int8 comes of post-training quantisation by NNCF with its control of accuracy: ranges and biases are fitted on val frames,
-and while a loss of Dice beyond the limit cannot be ruled out (`export_parity`), the layers that matter most go back to float32, one
-after the other. What judges a frame poor is quantised without that control: it changes its mind about frames alone that are at
-its threshold. The refiner, to which poor frames alone are shown, stays float32. In the end the whole model is compared with the
-trained one on val, and written in float32 throughout where int8 cannot be shown to be as good.
+NNCF quantises after training, with control of accuracy: it fits ranges and biases on val frames and, while a loss of Dice beyond the
+limit cannot be ruled out (`export_parity`), returns the layers that matter most to float32, one by one. The judge, which classifies
+frames as poor, is quantised without that control: it changes its mind only about frames at its threshold. The refiner stays
+float32, since only poor frames pass through it. In the end the whole model is compared with the trained one on val, and written in
+float32 if int8 cannot be shown to be as good.
 """
 
 import logging
@@ -52,7 +52,7 @@ from nerveseg.unet.segmenter import Segmenter
 
 nncf.set_log_level(logging.WARNING)
 INT8, FLOAT32 = "int8", "float32"
-# Ranges that clip no val frame: those that stand out are the ones that are poor.
+# Ranges that clip no val frame: the frames that stand out are the poor ones.
 _WIDEST = AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
 SHARE_FOR_UNET = 0.75  # of the limit, for each U-Net alone; the judge and the others of an ensemble may add to it
 RESAMPLES, SEED = 1000, 0
@@ -60,8 +60,8 @@ RESAMPLES, SEED = 1000, 0
 
 @dataclass(frozen=True)
 class Export:
-    """What became of an export: in which `precision` the model computes and a sentence why, where that is not the one asked
-    for; how many `layers` the U-Nets have, convolutions that is, and how many of them are in int8.
+    """The `precision` in which the model computes; the `reason` if it is not the requested one, else ''; how many convolutions
+    the U-Nets have, `layers`, and how many of them are in int8.
     """
 
     precision: str
@@ -73,22 +73,20 @@ class Export:
 def export(
     model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: TestSet, source: Source
 ) -> Export:
-    """Write the exported model into a folder.
+    """Write the exported model.
 
     Args:
-        model: trained.
-        directory: it is there, and empty.
+        model: a trained one.
+        directory: an empty folder.
         params: the `export` section.
-        val: frames to fit ranges on, and to compare Dice on.
+        val: frames to fit ranges and to compare Dice on.
         source: the model's name in `metrics.json`.
     """
     if params.precision == FLOAT32:
         return _write_all(model, directory, params, val, source)
     with_nerve = len({subject for subject, truth in zip(val.subjects, val.truths, strict=True) if truth.any()})
     if with_nerve < LEAST_SUBJECTS:
-        reason = (
-            f"val has {counted(with_nerve, 'subject')} with a nerve; to tell what int8 costs takes {LEAST_SUBJECTS}"
-        )
+        reason = f"val has {counted(with_nerve, 'subject')} with a nerve; it takes {LEAST_SUBJECTS} to measure what int8 costs"
     else:
         found = _write_all(model, directory, params, val, source)
         exported = ExportedPredictor.load(directory)
@@ -111,19 +109,19 @@ def _write_all(
     model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: TestSet, source: Source
 ) -> Export:
     members = list(model.members.values()) if isinstance(model, Ensemble) else [model]
-    layers, int8_layers = 0, 0
+    counts = []
     for number, member in enumerate(members):
         folder = member_folder(directory, number)
         folder.mkdir()
-        found, in_int8 = _export_member(member, folder, params, val)
-        layers, int8_layers = layers + found, int8_layers + in_int8
-    height, width = model.size
+        counts.append(_export_member(member, folder, params, val))
     config = tuple(
         ExportedMember(_segmenter(member).config.flip, isinstance(member, RefinedSegmenter)) for member in members
     )
     learnt = tuple(sorted(model.learnt_frames))
+    height, width = model.size
     settings = (params.precision, source, config, model.grey_range)
     ExportedConfig(height, width, model.cutoffs, learnt, *settings).write(directory)
+    layers, int8_layers = map(sum, zip(*counts, strict=True))
     return Export(params.precision, "", layers, int8_layers)
 
 
@@ -134,34 +132,34 @@ def _segmenter(member: Segmenter | RefinedSegmenter) -> Segmenter:
 def _export_member(
     member: Segmenter | RefinedSegmenter, folder: Path, params: ExportParams, val: TestSet
 ) -> tuple[int, int]:
-    """Returns how many layers its U-Net has, and how many of them are in int8."""
+    """Return how many convolutions its U-Net has, and how many of them are in int8."""
     unet = _converted(_segmenter(member).unet, ["frames"], [LOGITS, PRESENCE])
     if params.precision == INT8:
         unet = _in_int8(unet, params, val, member.cutoffs)
-    _write(unet, folder / UNET_FILE)
+    openvino.save_model(unet, folder / UNET_FILE, compress_to_fp16=False)
     if isinstance(member, RefinedSegmenter):
         judging = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
         judge = _converted(judging, ["frames"], [POOR])
         if params.precision == INT8:
             judge = nncf.quantize(judge, _dataset(val), subset_size=len(val.frames), advanced_parameters=_WIDEST)
-        _write(judge, folder / JUDGE_FILE)
+        openvino.save_model(judge, folder / JUDGE_FILE, compress_to_fp16=False)
         refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
-        _write(refiner, folder / REFINER_FILE)
+        openvino.save_model(refiner, folder / REFINER_FILE, compress_to_fp16=False)
     layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
     return len(layers), sum(map(_is_int8, layers))
 
 
 def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> openvino.Model:
-    """Those outputs of a network, with batch normalisation folded, its inputs called as given in their order."""
-    given = [
+    """Convert a network with these outputs and names of its inputs; the runtime folds batch normalisation."""
+    signature = [
         tf.TensorSpec((None, *each.shape[1:]), tf.float32, n) for each, n in zip(network.inputs, inputs, strict=True)
     ]
 
-    def said(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+    def computed(*values: tf.Tensor) -> dict[str, tf.Tensor]:
         found = network(values[0] if len(values) == 1 else list(values), training=False)
         return {name: found[name] for name in outputs}
 
-    return openvino.convert_model(tf.function(said, input_signature=given).get_concrete_function())
+    return openvino.convert_model(tf.function(computed, input_signature=signature).get_concrete_function())
 
 
 def _in_int8(network: openvino.Model, params: ExportParams, val: TestSet, cutoffs: Cutoffs) -> openvino.Model:
@@ -192,18 +190,18 @@ def _dataset(val: TestSet) -> nncf.Dataset:
 
 
 def _dice(network: openvino.CompiledModel, val: TestSet, cutoffs: Cutoffs) -> pd.DataFrame:
-    """Of each frame, by the U-Net alone, with `subject` and `has_nerve`."""
+    """Return the Dice of each frame by the U-Net alone, with `subject` and `has_nerve`."""
     dices = []
     for levels, truth in zip(_levels(val), val.truths, strict=True):
-        logits, said = infer(network, {"frames": levels[np.newaxis]}, [LOGITS, PRESENCE])
-        probability, presence = estimate_of([(logits, said)])
+        logits, head = infer(network, {"frames": levels[np.newaxis]}, [LOGITS, PRESENCE])
+        probability, presence = estimate_of([(logits, head)])
         over = Letterbox.fit(truth.shape, levels.shape[:2]).restore(probability[0, ..., 0])
         dices.append(count(truth, cutoffs.mask(Estimate(over, float(presence[0, 0])))).dice)
     return pd.DataFrame({"subject": val.subjects, "has_nerve": [truth.any() for truth in val.truths], "dice": dices})
 
 
 def _is_int8(layer: openvino.Node) -> bool:
-    """Whether its weights are."""
+    """Return whether its weights are in int8."""
     waiting = [layer.input_value(1).get_node()]
     while waiting:
         node = waiting.pop()
@@ -211,7 +209,3 @@ def _is_int8(layer: openvino.Node) -> bool:
             return True
         waiting += [value.get_node() for value in node.input_values()]
     return False
-
-
-def _write(network: openvino.Model, path: Path) -> None:
-    openvino.save_model(network, path, compress_to_fp16=False)

@@ -1,12 +1,12 @@
-r"""Text that others wrote, made safe for the place where it is shown: names of subjects, files, branches and experiments, values
-of params, and messages that quote them. (In HTML, Jinja's autoescape sees to it.)
+r"""Foreign text made safe for the place where it is shown: names of subjects, files, branches and experiments, values of params, and
+messages that quote them. (In HTML, Jinja's autoescape does this.)
 
     terminal     nothing moves the cursor, colours, hides or reorders what is beside it, or starts a line of its own
     Markdown     nothing formats, links, or mentions a person or an issue
     spreadsheet  nothing is computed: a cell that would begin a formula begins with an apostrophe, as OWASP advises ("CSV
-                 Injection"), which our own reading takes off again
+                 Injection"), which `from_spreadsheet` removes
 
-In place of a character that cannot stand as it is its code point is shown, as `\x1b`.
+A character that cannot stand as it is becomes its code point, such as `\x1b`.
 """
 
 import contextlib
@@ -22,31 +22,31 @@ _TO_ESCAPE = re.compile(r"[\\`*_{}\[\]|~#!]")
 _TO_NAME = re.compile(f"[<>&@$^={_BREAK}]|:(?={_BREAK})")  # not every reader of Markdown lets these be escaped
 # What GitHub, GitLab and MLflow look for once entities have become characters: mentions, issues, emoji, addresses.
 _BEGINS_A_LINK = re.compile(r"[@#!~%&$:^*](?=\S)|(?<=www)(?=\.)|(?<=gh)(?=-\d)", re.IGNORECASE)
-# The last four are full width, which Excel takes for the same.
+# The last four are full width; Excel treats them alike.
 _BEGINS_A_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def on_one_line(text: object) -> str:
-    """For a terminal, where the text is a part of a line."""
+    """Return text for a part of a line on a terminal."""
     return _visible(str(text), "")
 
 
 def in_markdown(text: object) -> str:
-    """For a part of a line of Markdown, or a cell of a table in it."""
+    """Return text for a part of a line of Markdown, or a cell of a table in it."""
     apart = _BEGINS_A_LINK.sub(lambda found: f"{found[0]}{_BREAK}", on_one_line(text))
     return _TO_NAME.sub(lambda found: f"&#{ord(found[0])};", _TO_ESCAPE.sub(r"\\\g<0>", apart))
 
 
 def in_spreadsheet(cell: Cell) -> Cell:
-    """For a cell of a table; what is no text, or is a number, stays."""
+    """Return a cell for a table. Numbers, and anything but text, stay."""
     if isinstance(cell, str) and _BEGINS_A_FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
         return cast("Cell", f"'{cell}")
     return cell
 
 
 def from_spreadsheet(cell: Cell) -> Cell:
-    """The cell that `in_spreadsheet` was given."""
+    """Undo `in_spreadsheet`."""
     if isinstance(cell, str) and cell.startswith("'") and _BEGINS_A_FORMULA.match(cell):
         return cast("Cell", cell[1:])
     return cell
@@ -54,14 +54,14 @@ def from_spreadsheet(cell: Cell) -> Cell:
 
 @contextlib.contextmanager
 def safe_terminal() -> Iterator[None]:
-    """Let what is printed during the block, lines and all, reach a terminal without commands to it."""
+    """Make everything that the block prints safe for a terminal. Line breaks and tabs stay."""
     out, err = (cast("TextIO", _Screen(stream)) for stream in (sys.stdout, sys.stderr))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
 
 
 class _Screen:
-    """A stream of text; progress bars go back to the start of their line, and so begin or end what they write."""
+    """A stream of text. Progress bars may go back to the start of their line at the begin or end of what they write."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -76,13 +76,8 @@ class _Screen:
 
 
 def _visible(text: str, kept: str) -> str:
-    return "".join(each if _is_harmless(each) or each in kept else _code_point(each) for each in text)
-
-
-def _is_harmless(letter: str) -> bool:
-    """Python calls no control, no sign of direction or of no width, and no half of a surrogate pair printable."""
-    return letter.isprintable() or unicodedata.category(letter) == "Zs"
-
-
-def _code_point(letter: str) -> str:
-    return repr(letter)[1:-1]
+    """Replace what Python does not call printable, spaces aside: controls, signs of direction or without width, lone surrogates."""
+    return "".join(
+        each if each.isprintable() or each in kept or unicodedata.category(each) == "Zs" else repr(each)[1:-1]
+        for each in text
+    )

@@ -1,14 +1,15 @@
-"""How messages count."""
+"""How messages count and list things."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 file`, `2 files`, `1,234 files`."""
+    """Return `1 file`, `2 files`, `1,234 files`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def some(names: Sequence[object], shown: int) -> str:
-    """The first of some names, and how many more there are."""
-    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
-    return ", ".join(map(str, names[:shown])) + more
+def some(names: Iterable[object], shown: int) -> str:
+    """Return the first names, and how many more there are."""
+    listed = list(map(str, names))
+    more = f" and {len(listed) - shown:,} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more
