@@ -55,6 +55,7 @@ from nerveseg.refinement.model_selection import choose
 from nerveseg.refinement.train_refiners import train_refiners
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import make_deterministic, use_threads
+from nerveseg.training.task import TrainingTask
 from nerveseg.unet.segmenter import Segmenter
 from trainings import asked_changes, changed, train
 
@@ -178,7 +179,8 @@ def _refined(given: Seed, folds: int) -> pd.DataFrame:
         began = time.monotonic()
         inputs = partial(OutOfFold, members, gan.batch_size)
         with mock.patch.object(refiners_module, "RefinerInputs", inputs) if folds else nullcontext():
-            refiners, history = train_refiners(unet, gan, poor, rounds, val, info, seed, checkpoint, lambda *_: None)
+            task = TrainingTask(rounds, val, info, seed, checkpoint, lambda *_: None)
+            refiners, history = train_refiners(unet, gan, poor, task)
         checkpoint.remove()
         arms = Arms(unet, refiners, gan.base_filters, {}).tuned(seen.frames, seen.truths, params.postprocess)
         refinement = choose(arms, seen, params.postprocess, poor, seed, remarks_on(history, gan.critic))

@@ -25,7 +25,8 @@ from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.errors import told_plainly
 from nerveseg.params.file import Params, load_params
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
-from nerveseg.unet.training import SupervisedTraining, steps_per_epoch
+from nerveseg.training.task import steps_per_epoch
+from nerveseg.unet.training import SupervisedTraining
 from nerveseg.unet.warm_start import network_to_train
 from trainings import asked_changes, changed
 
@@ -107,7 +108,7 @@ def measure(params: Params, steps: int) -> None:
     print(f"scores of train in a step: {1 - bare_step / step:.1%} of its time")
 
     waited = worked = 0.0
-    epochs = range(-(-(steps + 1) // steps_per_epoch(info.frames["train"], unet)))
+    epochs = range(-(-(steps + 1) // steps_per_epoch(info, unet.batch_size)))
     began = time.perf_counter()
     given = iter(training.train_batches(rounds, info, params.seed, epochs))
     training.step(*next(given))
@@ -120,7 +121,7 @@ def measure(params: Params, steps: int) -> None:
         waited, worked = waited + arrived - clock, worked + time.perf_counter() - arrived
     validation = batches(shards(PROCESSED, "val"), info, unet.batch_size)
     validating = seconds(lambda: training._validate(validation), 5)  # noqa: SLF001 - measured from inside
-    epoch = (waited + worked) / steps * steps_per_epoch(info.frames["train"], unet)
+    epoch = (waited + worked) / steps * steps_per_epoch(info, unet.batch_size)
     _tell("the loop", steps * unet.batch_size / (waited + worked), frame, peaks)
     print(f"waiting for data: {waited / (waited + worked):.2%} of its time, after {start:.2f} s for the first batch")
     print(f"validation after each epoch: {validating:.2f} s, {validating / (epoch + validating):.1%} of its time")

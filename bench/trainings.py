@@ -23,9 +23,10 @@ from nerveseg.inference.predictor import Predictor
 from nerveseg.params.file import Params
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy
+from nerveseg.training.task import TrainingTask, steps_per_epoch
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
-from nerveseg.unet.training import SupervisedTraining, steps_per_epoch
+from nerveseg.unet.training import SupervisedTraining
 from nerveseg.unet.warm_start import network_to_train
 
 
@@ -71,10 +72,10 @@ def train(prepared: Path, params: Params, seed: int) -> tuple[Segmenter, float]:
         rounds = write_rounds(Path(folder), records, params.augment, seed, count)
         spec = info.input
         build = partial(network_to_train, unet, spec, keras_policy(unet.precision))
-        steps = unet.epochs * steps_per_epoch(info.frames["train"], unet)
+        steps = unet.epochs * steps_per_epoch(info, unet.batch_size)
         training = SupervisedTraining(build, unet, params.lr, steps, training_strategy(unet))
         checkpoint = Checkpoint(name)
-        history = training.fit(rounds, val, info, seed, checkpoint, on_epoch=lambda *_: None)
+        history = training.fit(TrainingTask(rounds, val, info, seed, checkpoint, on_epoch=lambda *_: None))
     checkpoint.remove()
     frames, truths = annotated_frames(val, info)
     network = build_unet(unet, spec, pretrained=False)

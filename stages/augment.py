@@ -1,8 +1,8 @@
-"""Makes the rounds that training cycles through, from the train records, into `data/augmented/`.
+"""Make the rounds that training cycles through, from the train records, into `data/augmented/`.
 
-Each `round-*.tfrecord` holds every train frame once, in an order of its own: as itself in one round, as one of its
-`augment.variants` variants in each of the others. DVC caches them, so an
-experiment that changes only the learning rate pays nothing for augmentation.
+Each `round-*.tfrecord` holds every train frame once, in an order of its own: unchanged in one round, as one of its
+`augment.variants` variants in each of the others. DVC caches the rounds, so an experiment that changes only the learning rate
+does not augment again.
 """
 
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""Makes the model that ships, which predicts without TensorFlow, of the trained one, into `models/exported/`: of `models/gan`, or
-of the ensemble in `evaluate.ensemble` where one is named. Val decides whether it computes in int8 or in float32; `evaluate`
-reports on the test frames what the export changed.
+"""Compile the model that ships, which predicts without TensorFlow, into `models/exported/`.
+
+The source is `models/gan`, or the ensemble in `evaluate.ensemble` if one is named. Val decides whether the model computes in
+int8 or float32; `evaluate` reports what the export changed on the test frames.
 """
 
 from pathlib import Path

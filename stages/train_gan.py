@@ -1,8 +1,8 @@
-"""Trains the refiners of the U-Net's prediction, with and without a critic, and chooses one, into `models/gan/`.
+"""Train the refiners of the U-Net's prediction, with a critic and without, and write the chosen model into `models/gan/`.
 
-That folder holds the chosen model, the U-Net under the better refiner or, where none gained on val, as it is;
-`refinement.json` says which and why, `arms/` has every refiner for the ablation. `metrics/gan_history.csv` has a row an
-epoch; epoch 0 is the U-Net as it came. Stopped, it goes on from its last whole epoch when it is run again.
+The chosen model is the U-Net under the better refiner, or without one if none gained on val; `refinement.json` says which and
+why, and `arms/` has every refiner for the ablation. `metrics/gan_history.csv` has one row per epoch; epoch 0 is the U-Net
+without a refiner. If the stage is stopped, rerunning it resumes after the last whole epoch.
 """
 
 from pathlib import Path
@@ -24,11 +24,11 @@ from nerveseg.refinement.refiner import learnt
 from nerveseg.refinement.train_refiners import train_refiners
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import keras_policy, make_deterministic, use_threads
+from nerveseg.training.task import TrainingTask
 from nerveseg.unet.segmenter import Segmenter
 
 PROCESSED, AUGMENTED, UNET = Path("data/processed"), Path("data/augmented"), Path("models/unet")
-OUTPUT = Path("models/gan")
-HISTORY = Path("metrics/gan_history.csv")
+OUTPUT, HISTORY = Path("models/gan"), Path("metrics/gan_history.csv")
 COMPUTES = ("augmentation", "dataset", "inference", "measures", "refinement", "training", "unet")
 SIDE_BY_SIDE = 2  # arms
 
@@ -46,9 +46,8 @@ def train_gan() -> None:
     progress.training(checkpoint.run_record)
     with fresh_folder(OUTPUT) as folder, undisturbed("train_gan", params):
         unet, info = Segmenter.load(UNET), DatasetInfo.read(PROCESSED)
-        refiners, history = train_refiners(
-            unet, params.gan, params.degradation, rounds, val, info, params.seed, checkpoint, on_epoch=progress.epoch
-        )
+        task = TrainingTask(rounds, val, info, params.seed, checkpoint, progress.epoch)
+        refiners, history = train_refiners(unet, params.gan, params.degradation, task)
         write_csv(HISTORY, history)
         seen = TestSet.of(list(read_records(val, info)))
         arms = Arms(unet, refiners, params.gan.base_filters, {}).tuned(seen.frames, seen.truths, params.postprocess)
@@ -58,13 +57,8 @@ def train_gan() -> None:
         refinement.write(folder)
         arms.segmenter(refinement.arm).save(folder)
         kept = {f"{name}_kept_epoch": kept_epoch(history, name) for name in refiners}
-        progress.facts(
-            {
-                **kept,
-                "used": refinement.used,
-                "parameters": sum(int(variable.shape.num_elements()) for variable in learnt(refiners["control"])),
-            }
-        )
+        parameters = sum(int(variable.shape.num_elements()) for variable in learnt(refiners["control"]))
+        progress.facts(kept | {"used": refinement.used, "parameters": parameters})
     checkpoint.remove()
     print(refinement, *remarks, sep="\n")
 

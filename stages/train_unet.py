@@ -1,8 +1,8 @@
-"""Trains the U-Net, or a `segmentation_models` encoder under one of its decoders, into `models/unet/`.
+"""Train the U-Net, or an encoder and decoder of `segmentation_models`, into `models/unet/`.
 
-It starts from random weights, or from those of the segmenter in `unet.init_from`, and keeps the best weights by Dice on val
-with the cut-offs that score best there. `metrics/unet_history.csv` has a row an epoch. If it is stopped, it continues after
-its last whole epoch. With TF_CONFIG set it is one of several workers that train one network; only the chief writes.
+Training starts from random weights, or from those of the segmenter in `unet.init_from`. Val chooses the epoch and the
+cut-offs. `metrics/unet_history.csv` has one row per epoch. If the stage is stopped, rerunning it resumes after the last whole
+epoch. With TF_CONFIG set, it is one of several workers that train one network; only the chief writes.
 """
 
 import sys
@@ -21,6 +21,7 @@ from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy, use_threads
+from nerveseg.training.task import TrainingTask
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 from nerveseg.unet.training import train_network
@@ -38,10 +39,11 @@ def train_unet() -> None:
     make_deterministic(params.seed)
     info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, writes=is_chief(strategy))
     rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
-    train = partial(train_network, params.unet, params.lr, params.seed, rounds, val, info, strategy, checkpoint)
+    task = TrainingTask(rounds, val, info, params.seed, checkpoint, progress.epoch)
+    train = partial(train_network, params.unet, params.lr, strategy)
     if not is_chief(strategy):
         progress.training(None)
-        train(lambda epoch, row: print(f"epoch {epoch}: {row['loss']}", flush=True))
+        train(task._replace(on_epoch=lambda epoch, row: print(f"epoch {epoch}: {row['loss']}", flush=True)))
         return
     progress.training(checkpoint.run_record)
     with fresh_folder(OUTPUT) as folder, undisturbed("train_unet", params):
@@ -49,7 +51,7 @@ def train_unet() -> None:
         before = frames_behind(params.unet.init_from)
         if remark := check_unseen(before, manifest, params.unet.init_from):
             print(f"warning: {remark}", file=sys.stderr)
-        trained, history = train(progress.epoch)
+        trained, history = train(task)
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(val, info)
         learnt = tuple(sorted(before | learnt_frames(manifest)))
@@ -67,7 +69,7 @@ def train_unet() -> None:
 
 
 def _checkpoint(params: Params, *, writes: bool) -> Checkpoint:
-    """Of the training with these params on this data."""
+    """Return the checkpoint of the training with these params on this data."""
     unet, policy = params.unet.model_dump(), keras_policy(params.unet.precision)
     settings = {"seed": params.seed, "lr": params.lr, "unet": unet, "policy": policy}
     lists = [AUGMENTED / LIST_NAME, PROCESSED / LIST_NAME]  # digests of what is in there

@@ -78,11 +78,12 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_whole_epoch(bench, st
 
     begun = []
     fitting = (trainings.SupervisedTraining, "fit")
-    monkeypatch.setattr(*fitting, lambda *args, **kwargs: fit(*args, **kwargs | {"on_epoch": stop}))
+    monkeypatch.setattr(*fitting, lambda training, task: fit(training, task._replace(on_epoch=stop)))
     with pytest.raises(KeyboardInterrupt):
         two_epochs.run(arm, 1)
-    watched = {"on_epoch": lambda n, _: begun.append(n)}
-    monkeypatch.setattr(*fitting, lambda *args, **kwargs: fit(*args, **kwargs | watched))
+    monkeypatch.setattr(
+        *fitting, lambda training, task: fit(training, task._replace(on_epoch=lambda n, _: begun.append(n)))
+    )
     two_epochs.run(arm, 1)
     assert begun == [1, 2], "an epoch is told before it is kept"
     whole, resumed = study().results.drop(columns="minutes").to_dict("records")

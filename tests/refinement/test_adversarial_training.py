@@ -20,6 +20,7 @@ from nerveseg.refinement.refiner import build_refiner, start_from
 from nerveseg.training import checkpoints
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import make_deterministic
+from nerveseg.training.task import TrainingTask
 from nerveseg.unet.network import build_unet
 from prepared_data import small_data
 from summation_order import races
@@ -68,7 +69,8 @@ class Run:
             if epoch == stop_after:
                 raise StoppedError
 
-        self.history = self.training.fit(rounds, val, info, params.seed, Checkpoint("gan-test"), on_epoch)
+        task = TrainingTask(rounds, val, info, params.seed, Checkpoint("gan-test"), on_epoch)
+        self.history = self.training.fit(task)
         self.weights = {name: arm.averaged.get_weights() for name, arm in self.training.arms.items()}
 
 

@@ -416,7 +416,7 @@ def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_
     kill_while_it_trains(other, "train_gan", "dvc", "repro")
     assert (other / "models" / "unet").exists()
     assert not (other / "models" / "gan").exists()
-    assert "going on after epoch" in run("dvc", "repro", cwd=other)
+    assert "resuming after epoch" in run("dvc", "repro", cwd=other)
     assert (other / "metrics" / "metrics.json").read_bytes() == (workspace / "metrics" / "metrics.json").read_bytes()
     assert not (other / "mlflow.db").exists()
     for output in ("models/unet", "models/gan", "models/exported", "metrics", "reports"):
@@ -435,7 +435,7 @@ def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_ano
     work = shutil.copytree(workspace, tmp_path / "work")
     command = ("dvc", "exp", "run", "--temp", "-n", "in-a-copy", "-S", "lr=0.02", "-S", "unet.epochs=8", "train_unet")
     kill_while_it_trains(work, "train_unet", *command)
-    assert "going on after epoch" in run(*command, cwd=work)
+    assert "resuming after epoch" in run(*command, cwd=work)
     assert list((work / ".nerveseg" / "checkpoints").iterdir()) == []
 
 

@@ -67,7 +67,7 @@ def fresh_gan(fresh):
 def epoch_reached(workspace):
     """Where the last process took the training up."""
     lines = (workspace / "output.txt").read_text().splitlines()
-    return max([0, *(int(line.split()[-1]) for line in lines if "going on after epoch" in line)])
+    return max([0, *(int(line.split()[-1]) for line in lines if "resuming after epoch" in line)])
 
 
 def saved_at(workspace):

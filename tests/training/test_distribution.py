@@ -8,7 +8,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
+from nerveseg.unet.segmenter import Segmenter
 from tiny_params import write_params
 from training_workspace import checkpoint_of, make_workspace, start_training
 
@@ -43,6 +45,16 @@ def history(workspace):
     return pd.read_csv(workspace / "metrics" / "unet_history.csv", float_precision="round_trip")
 
 
+def statistics(workspace):
+    """Means and variances of each batch normalisation."""
+    network = Segmenter.load(workspace / "models" / "unet").unet
+    found = [
+        layer.get_weights()[2:] for layer in network.layers if isinstance(layer, tf.keras.layers.BatchNormalization)
+    ]
+    assert found
+    return found
+
+
 def test_two_devices_of_one_machine_train_as_one_does_and_three_cannot_share_two_parts(workspaces):
     alone, mirrored, uneven = workspaces
     for workspace, devices in ((alone, 1), (mirrored, 2), (uneven, 3)):
@@ -51,6 +63,9 @@ def test_two_devices_of_one_machine_train_as_one_does_and_three_cannot_share_two
         assert process.exitcode == (1 if devices == 3 else 0), (workspace / "output.txt").read_text()
     assert np.allclose(history(mirrored)["loss"], history(alone)["loss"], rtol=1e-3)
     assert np.allclose(history(mirrored)["val_dice"], history(alone)["val_dice"], atol=0.02)
+    for (mean, variance), (near_mean, near_variance) in zip(statistics(alone), statistics(mirrored), strict=True):
+        assert (np.abs(near_mean - mean) < 0.01 * np.sqrt(variance)).all()
+        assert np.allclose(near_variance, variance, rtol=0.01)
     assert "unet.ghost_batches is 2, but there are 3 devices" in (uneven / "output.txt").read_text()
     assert not (uneven / "models" / "unet").exists()
 
@@ -92,6 +107,6 @@ def test_when_a_worker_dies_the_other_says_so_and_both_go_on_when_they_are_start
     for process in start_both(chief, worker):
         process.join(400)
         assert process.exitcode == 0, (chief / "output.txt").read_text() + (worker / "output.txt").read_text()
-    assert "going on after epoch" in (worker / "output.txt").read_text()
+    assert "resuming after epoch" in (worker / "output.txt").read_text()
     assert history(chief)["epoch"].tolist() == list(range(1, 41))
     assert losses_told(worker)[-1] == history(chief)["loss"].iloc[-1]

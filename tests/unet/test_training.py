@@ -16,9 +16,10 @@ from nerveseg.errors import ModelError
 from nerveseg.training import checkpoints, distribution
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import is_chief, keras_policy, make_deterministic, training_strategy
+from nerveseg.training.task import TrainingTask, steps_per_epoch
 from nerveseg.unet.losses import dice, presence_loss, segmentation_loss
 from nerveseg.unet.network import build_unet
-from nerveseg.unet.training import HISTORY_COLUMNS, SupervisedTraining, steps_per_epoch
+from nerveseg.unet.training import HISTORY_COLUMNS, SupervisedTraining
 from summation_order import races
 
 
@@ -34,7 +35,7 @@ def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2
     unet = params.unet.model_copy(update={"epochs": epochs, **changes})
     make_deterministic(params.seed)
     build = partial(build_unet, unet, info.input)
-    steps = epochs * steps_per_epoch(info.frames["train"], unet)
+    steps = epochs * steps_per_epoch(info, unet.batch_size)
     training = SupervisedTraining(build, unet, lr, steps, training_strategy(unet))
     seen = []
 
@@ -43,7 +44,7 @@ def train_unet(data, params, *, epochs=4, stop_after=None, resume=False, lr=1e-2
         if epoch == stop_after:
             raise StoppedError
 
-    history = training.fit(rounds, val, info, params.seed, Checkpoint("unet-test"), on_epoch)
+    history = training.fit(TrainingTask(rounds, val, info, params.seed, Checkpoint("unet-test"), on_epoch))
     return training.averaged.get_weights(), history, seen
 
 

@@ -1,20 +1,19 @@
-"""Training of the refiners, on degraded frames with the U-Net's predictions of them: the control, which minimises the
-segmentation loss alone, and the same refiner against a critic.
+"""Training of the refiners on degraded frames and the U-Net's predictions of them, with a critic and without.
 
-Until the critic joins, after `warmup_epochs`, they are one and the same, and after that they see the same batches: what they
-differ by at the end is the critic's doing. Each keeps the weights of its best epoch by the rule of `gains`, the refiner with
-a critic that of an epoch in which it had one; where none gains it stays the identity. An arm of which a loss is no longer a
-number is trained no further, and keeps what it had.
+The control minimises the segmentation loss alone; the adversarial arm is the same refiner trained against a critic. Both are
+one until the critic joins, after `warmup_epochs`, and see the same batches after that, so that any difference at the end
+comes from the critic. Each arm keeps the weights of its best epoch by the rule of `gains`, the adversarial arm of an epoch
+with a critic. If no epoch gains, the refiner stays the identity. An arm with a loss that is not a number stops training and
+keeps what it had.
 
-The steps of the arms are computed side by side, each in a function of its own. In one function TensorFlow shares between
-them what both compute of the masks alone, and its sum of three gradients or more (`AddN`) takes first whichever of them
-nobody else waits for: what came out depended on which arm was faster.
+The arms' steps run side by side, each as a function of its own. In one function TensorFlow would share between the arms what
+both compute from the masks, and its sums of three or more gradients (`AddN`) would start with whichever is not needed
+elsewhere: the result would depend on which arm is faster.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,6 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from nerveseg.dataset.batches import whole_batches
-from nerveseg.dataset.info import DatasetInfo
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures.overlap import count
 from nerveseg.params.networks import GanParams, UNetParams
@@ -32,24 +30,25 @@ from nerveseg.refinement.degraded_batches import RefinerBatch, RefinerInputs
 from nerveseg.refinement.gains import best_of
 from nerveseg.refinement.refiner import learnt
 from nerveseg.training.checkpoints import Checkpoint, State, assign, values_of
-from nerveseg.unet.training import EpochCallback
+from nerveseg.training.task import TrainingTask, steps_per_epoch
 
 CONTROL, ADVERSARIAL = "control", "adversarial"
 OF_EACH = ("segmentation_loss", "val_dice", "val_dice_degraded")
 OF_CRITIC = ("adversarial_loss", "critic_loss", "critic_accuracy")
 HISTORY_COLUMNS = ["epoch", *(f"{arm}_{key}" for arm in (CONTROL, ADVERSARIAL) for key in OF_EACH), *OF_CRITIC]
+Estimates = Mapping[str, tuple[tf.Tensor, tf.Tensor]]  # probability and presence by arm
 
 
 class AdversarialTraining:
-    """The arms by name, and the steps that all of them take together.
+    """The arms by name, and their training.
 
     Args:
         build: makes a refiner.
-        build_critic: makes the critic; None for the control alone.
-        inputs: what they learn from.
+        build_critic: makes the critic; None trains the control alone.
+        inputs: make the batches that the arms learn from.
         params: the `gan` section.
         loss: the `unet` section, for the weights of the segmentation loss.
-        cutoffs: of the U-Net, with which epochs are scored.
+        cutoffs: the U-Net's, with which epochs are scored.
     """
 
     def __init__(
@@ -69,27 +68,19 @@ class AdversarialTraining:
         self._steps = {name: tf.function(arm.update, reduce_retracing=True) for name, arm in self.arms.items()}
         self._look = tf.function(self._looks, reduce_retracing=True)
 
-    def fit(
-        self,
-        rounds: Sequence[Path],
-        val: Sequence[Path],
-        info: DatasetInfo,
-        seed: int,
-        checkpoint: Checkpoint,
-        on_epoch: EpochCallback,
-    ) -> pd.DataFrame:
-        """Train, and leave the `averaged` network of each arm with its best weights.
+    def fit(self, task: TrainingTask) -> pd.DataFrame:
+        """Train, and leave the best weights in the `averaged` network of each arm.
 
         Returns:
-            The history, columns `HISTORY_COLUMNS`, a row an epoch; epoch 0 is the U-Net as it came. What there is not is
-            NaN: the losses of a critic before it joins, and all of an arm from the epoch on in which it diverged.
+            The history, columns `HISTORY_COLUMNS`, one row per epoch; epoch 0 is the U-Net without a refiner. Missing values
+            are NaN: the critic's losses before it joins, and all of an arm's columns once it has diverged.
         """
         size = self.params.batch_size
         validation = {
-            "val_dice": self.inputs.val(val, info, size, degraded=False),
-            "val_dice_degraded": self.inputs.val(val, info, size, degraded=True),
+            "val_dice": self.inputs.val(task.val, task.info, size, degraded=False),
+            "val_dice_degraded": self.inputs.val(task.val, task.info, size, degraded=True),
         }
-        history, states = self._begin(checkpoint, validation)
+        history, states = self._begin(task.checkpoint, validation)
         for arm in self.arms.values():
             arm.become(self.arms[CONTROL])
         best = {name: states.pop(f"{name}/best", values_of(learnt(arm.averaged))) for name, arm in self.arms.items()}
@@ -97,8 +88,8 @@ class AdversarialTraining:
             if name in states:
                 assign(variables, states[name])
         epochs = range(len(history), self.params.epochs + 1)
-        given = iter(whole_batches(rounds, info, size, seed, epochs) if epochs else ())
-        steps = -(-info.frames["train"] // size)
+        given = iter(whole_batches(task.rounds, task.info, size, task.seed, epochs) if epochs else ())
+        steps = steps_per_epoch(task.info, size)
         for epoch in (progress := tqdm(epochs, desc="refiner", unit="epoch")):
             if not (alive := [name for name in self.arms if not diverged_in(history, name)]):
                 break
@@ -108,8 +99,8 @@ class AdversarialTraining:
                 if kept_epoch(history, name) == epoch:
                     best[name] = values_of(learnt(arm.averaged))
             states = {name: values_of(variables) for name, variables in self._state().items()}
-            on_epoch(epoch, row)
-            checkpoint.save(history, states | {f"{name}/best": weights for name, weights in best.items()})
+            task.on_epoch(epoch, row)
+            task.checkpoint.save(history, states | {f"{name}/best": weights for name, weights in best.items()})
             progress.set_postfix({name: f"{row[f'{name}_val_dice_degraded']:.3f}" for name in self.arms})
         for name, arm in self.arms.items():
             assign(learnt(arm.averaged), best[name])
@@ -118,13 +109,12 @@ class AdversarialTraining:
     def _begin(
         self, checkpoint: Checkpoint, validation: Mapping[str, Sequence[RefinerBatch]]
     ) -> tuple[pd.DataFrame, dict[str, State]]:
-        """The history and the states of a training that was stopped, or of one that begins."""
-        history, states = checkpoint.restore() or (
-            pd.DataFrame([{"epoch": 0, **self._validate(validation, self._unrefined)}]),
-            {},
-        )
-        if states:
-            print(f"going on after epoch {history['epoch'].iloc[-1]:.0f}", flush=True)
+        """Return history and states from the checkpoint, or those of a new training."""
+        if restored := checkpoint.restore():
+            history, states = restored
+            print(f"resuming after epoch {history['epoch'].iloc[-1]:.0f}", flush=True)
+        else:
+            history, states = pd.DataFrame([{"epoch": 0, **self._validate(validation, self._unrefined)}]), {}
         return history.reindex(columns=HISTORY_COLUMNS).astype(float), states
 
     def _state(self) -> dict[str, Sequence[tf.Variable]]:
@@ -133,7 +123,7 @@ class AdversarialTraining:
     def _train_epoch(
         self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int, alive: Sequence[str]
     ) -> dict[str, float]:
-        """Means of the losses over one round."""
+        """Train for one round; return the means of the losses."""
         together = epoch > self.params.warmup_epochs
         taught = [name for name in alive if together or name == CONTROL]
         with ThreadPoolExecutor(len(taught)) as pool:
@@ -146,7 +136,7 @@ class AdversarialTraining:
         return means
 
     def _of_alive(self, row: dict[str, float], alive: Sequence[str]) -> dict[str, float]:
-        """The row with NaN in all of an arm that has diverged, now or before."""
+        """Return the row with NaN in all columns of arms that have diverged, now or before."""
         gone = [
             name
             for name in self.arms
@@ -155,7 +145,7 @@ class AdversarialTraining:
         return row | {key: float("nan") for name in gone for key in _of(name)}
 
     def _update(self, given: RefinerBatch, taught: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, tf.Tensor]:
-        """One step of each arm, side by side: no arm reads what another writes."""
+        """Make one step of each arm, side by side: no arm reads what another writes."""
         losses = pool.map(lambda name: self._steps[name](given), taught)
         return {
             f"{name}_{key}" if key in OF_EACH else key: value
@@ -163,19 +153,17 @@ class AdversarialTraining:
             for key, value in of_arm.items()
         }
 
-    def _looks(self, given: RefinerBatch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    def _looks(self, given: RefinerBatch) -> Estimates:
         return {name: arm.look(given) for name, arm in self.arms.items()}
 
-    def _unrefined(self, given: RefinerBatch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    def _unrefined(self, given: RefinerBatch) -> Estimates:
         return dict.fromkeys(self.arms, estimate_of(given.logits, given.presence))
 
     def _validate(
-        self,
-        validation: Mapping[str, Sequence[RefinerBatch]],
-        look: Callable[[RefinerBatch], Mapping[str, tuple[tf.Tensor, tf.Tensor]]],
+        self, validation: Mapping[str, Sequence[RefinerBatch]], look: Callable[[RefinerBatch], Estimates]
     ) -> dict[str, float]:
-        """Mean Dice of each arm at the network's size, with the U-Net's cut-offs: it is the masks that ship that must gain,
-        and what a refiner adds to frames that show no nerve may be left to presence.
+        """Return the mean Dice of each arm at the network's size, with the U-Net's cut-offs: what must gain is the masks that
+        ship, and presence may remove what a refiner adds to frames without a nerve.
         """
         scores: dict[str, float] = {}
         for key, batches in validation.items():
@@ -191,7 +179,7 @@ class AdversarialTraining:
 
 
 def kept_epoch(history: pd.DataFrame, arm: str) -> int:
-    """The epoch whose weights an arm keeps; 0 where it stays the identity."""
+    """Return the epoch whose weights an arm keeps; 0 if it stays the identity."""
     scores = history[[f"{arm}_val_dice", f"{arm}_val_dice_degraded"]]
     if arm == ADVERSARIAL:
         scores = scores.where(history["critic_loss"].notna() | (history["epoch"] == 0))
@@ -200,18 +188,18 @@ def kept_epoch(history: pd.DataFrame, arm: str) -> int:
 
 
 def diverged_in(history: pd.DataFrame, arm: str) -> int | None:
-    """The epoch in which a loss or score of an arm was no longer a number; None where there was none."""
+    """Return the first epoch in which a loss or score of an arm was not a number, or None."""
     missing = history.loc[(history["epoch"] > 0) & history[f"{arm}_segmentation_loss"].isna(), "epoch"]
     return int(missing.iloc[0]) if len(missing) else None
 
 
 def _of(arm: str) -> list[str]:
-    """Columns of the history that are numbers as long as an arm has not diverged."""
+    """Return the columns of the history that are numbers unless the arm has diverged."""
     own = [f"{arm}_{key}" for key in OF_EACH]
     return [*own, *(key for key in OF_CRITIC if key != "critic_accuracy")] if arm == ADVERSARIAL else own
 
 
 def _mean(values: Sequence[float], key: str) -> float:
-    """Over the steps; of the accuracy over those in which there was something to judge."""
+    """Return the mean over the steps; of the accuracy, over those in which it has a value."""
     seen = [value for value in values if key != "critic_accuracy" or not np.isnan(value)]
     return float(np.mean(seen, dtype=np.float64)) if seen else float("nan")

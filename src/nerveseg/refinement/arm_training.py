@@ -1,9 +1,9 @@
-"""One refiner in training: against a critic, or without one as the control; and one update of it.
+"""One refiner in training, against a critic or without one as the control, and one update of it.
 
-The refiner minimises the loss of the U-Net, and the cross-entropy of the frame being a degraded one, plus, where it has a
-critic, `adversarial_weight` times what the critic makes of its masks; the critic learns with a rate of its own (Heusel et
-al. 2017, "GANs trained by a two time-scale update rule") and rests in steps in which it was right more often than
-`critic_rest`, so that it cannot run away. What is scored and kept is an average of the refiner's weights, as for the U-Net.
+The refiner minimises the U-Net's loss, plus the cross-entropy of the frame being degraded, plus, if it has a critic,
+`adversarial_weight` times the critic's loss of its masks. The critic has a learning rate of its own (Heusel et al. 2017,
+"GANs trained by a two time-scale update rule"). It is not updated in steps in which its accuracy is above `critic_rest`, so
+that it cannot run away. As for the U-Net, an average of the refiner's weights is scored and kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from nerveseg.refinement.refiner import POOR, learnt
 from nerveseg.training.checkpoints import assign, values_of
 from nerveseg.unet.losses import binary_cross_entropy, presence_loss, segmentation_loss
 from nerveseg.unet.network import LOGITS, PRESENCE
+from nerveseg.unet.optimiser import update_average
 from nerveseg.unet.segmenter import agreed_presence
 
 
@@ -25,7 +26,7 @@ class RefinerArm:
 
     Args:
         build: makes a refiner.
-        critic: or None.
+        critic: its critic, or None.
         params: the `gan` section.
         loss: the `unet` section, for the weights of the loss.
     """
@@ -44,12 +45,12 @@ class RefinerArm:
             self._critic_optimiser.build(critic.network.trainable_variables)
 
     def become(self, other: "RefinerArm") -> None:
-        """Take over its refiner as it is in training, average and optimiser included; critics stay with their arms."""
+        """Copy the other arm's refiner, average and optimiser; critics stay with their arms."""
         for own, theirs in zip(self._of_refiner(), other._of_refiner(), strict=True):  # noqa: SLF001 - of one class
             own.assign(theirs)
 
     def update(self, given: RefinerBatch) -> dict[str, tf.Tensor]:
-        """One update of the refiner, and then, where there is a critic, one of that; the losses before them."""
+        """Update the refiner once, then its critic if it has one; return the losses before."""
         critic = self.critic
         measured = {}
         with tf.GradientTape() as tape:
@@ -64,10 +65,7 @@ class RefinerArm:
             total += binary_cross_entropy(given.poor, refined[POOR])
         variables = self.refiner.trainable_variables
         self._optimiser.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
-        step = tf.cast(self._optimiser.iterations, tf.float32)
-        forgotten = 1.0 - tf.minimum(self._params.ema_decay, step / (step + 9.0))
-        for average, variable in zip(self._average, self._learnt, strict=True):
-            average.assign_sub(forgotten * (average - variable))
+        update_average(self._average, self._learnt, self._optimiser.iterations, self._params.ema_decay)
         if critic is not None:
             measured |= self._criticise(critic, given, tf.stop_gradient(predicted))
         return measured
@@ -77,12 +75,14 @@ class RefinerArm:
         with tf.GradientTape() as tape:
             judgement = critic.judge(given.frames, given.masks, predicted)
         gradients = tape.gradient(judgement.loss, variables)
-        if not judgement.accuracy > self._params.critic_rest:  # NaN, of a critic without accuracy, never rests
+        if (
+            not judgement.accuracy > self._params.critic_rest
+        ):  # if the accuracy is NaN, as of a critic without one, it is updated
             self._critic_optimiser.apply_gradients(zip(gradients, variables, strict=True))
         return {"critic_loss": judgement.loss, "critic_accuracy": judgement.accuracy}
 
     def look(self, given: RefinerBatch) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the average of the weights says: probability of nerve (N, H, W, 1) and presence (N, 1), 0..1."""
+        """Return what the averaged weights predict: probability of nerve (N, H, W, 1) and presence (N, 1), 0..1."""
         refined = self.averaged([given.frames, given.logits, given.presence], training=False)
         return estimate_of(refined[LOGITS], refined[PRESENCE])
 
@@ -90,7 +90,7 @@ class RefinerArm:
         return [*self._learnt, *self._average, *self._optimiser.variables]
 
     def state(self) -> dict[str, Sequence[tf.Variable]]:
-        """All that an update changes, by name."""
+        """Return all variables that an update changes, by name."""
         own: dict[str, Sequence[tf.Variable]] = {"refiner": self._of_refiner()}
         if self.critic is None:
             return own
@@ -98,6 +98,6 @@ class RefinerArm:
 
 
 def estimate_of(logits: tf.Tensor, presence: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Probability of nerve (N, H, W, 1) and presence (N, 1), 0..1, from the logits of both."""
+    """Return the probability of nerve (N, H, W, 1) and presence (N, 1), 0..1, from their logits."""
     probability = tf.sigmoid(logits)
     return probability, agreed_presence(tf.sigmoid(presence), probability)

@@ -1,52 +1,40 @@
 """From a trained U-Net to its trained refiners."""
 
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import tensorflow as tf
 
-from nerveseg.dataset.info import DatasetInfo
 from nerveseg.params.networks import DegradationParams, GanParams
 from nerveseg.refinement.adversarial_training import AdversarialTraining
 from nerveseg.refinement.critic import CRITICS
 from nerveseg.refinement.degraded_batches import RefinerInputs
 from nerveseg.refinement.refiner import build_refiner, learnt, start_from
-from nerveseg.training.checkpoints import Checkpoint, assign, values_of
+from nerveseg.training.checkpoints import assign, values_of
 from nerveseg.training.distribution import keras_policy
+from nerveseg.training.task import TrainingTask
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter
-from nerveseg.unet.training import EpochCallback
 
 
 def train_refiners(
-    unet: Segmenter,
-    params: GanParams,
-    strengths: DegradationParams,
-    rounds: Sequence[Path],
-    val: Sequence[Path],
-    info: DatasetInfo,
-    seed: int,
-    checkpoint: Checkpoint,
-    on_epoch: EpochCallback,
+    unet: Segmenter, params: GanParams, strengths: DegradationParams, task: TrainingTask
 ) -> tuple[dict[str, tf.keras.Model], pd.DataFrame]:
-    """The refiners by arm with their best weights, in float32, and the history; arguments as of `AdversarialTraining.fit`.
+    """Return the refiners by arm with their best weights, in float32, and the history of `AdversarialTraining.fit`.
 
-    Refiners and the U-Net compute in the arithmetic that the U-Net was trained in, and the segmentation loss is weighted as
-    its was.
+    Refiners and U-Net compute in the arithmetic that the U-Net was trained in, and the segmentation loss has its weights.
     """
-    loss, spec = unet.config.unet, info.input
+    loss, spec = unet.config.unet, task.info.input
     policy = keras_policy(loss.precision)
     fast = build_unet(loss, spec, pretrained=False, policy=policy)
     fast.set_weights(unet.unet.get_weights())
     critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, spec)
     build = partial(build_refiner, loss, params.base_filters, spec)
-    inputs = RefinerInputs(fast, params.corruption, strengths, seed)
+    inputs = RefinerInputs(fast, params.corruption, strengths, task.seed)
     training = AdversarialTraining(
         lambda: start_from(build(policy=policy), fast), critic, inputs, params, loss, unet.cutoffs
     )
-    history = training.fit(rounds, val, info, seed, checkpoint, on_epoch)
+    history = training.fit(task)
     refiners = {name: start_from(build(), unet.unet) for name in training.arms}
     for name, refiner in refiners.items():
         assign(learnt(refiner), values_of(learnt(training.arms[name].averaged)))

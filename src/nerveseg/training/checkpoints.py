@@ -1,9 +1,9 @@
-"""Where a training was when it stopped, so that the same command goes on from its last whole epoch.
+"""The state of a training after its last whole epoch, from which the same command resumes.
 
-A checkpoint is one file outside of DVC's outputs, which DVC deletes before a stage runs. Its name holds a digest of
-params, inputs and code: one of another training is never taken up. It appears under that name only when it is whole, its
-content is checked when it is read, and the finished stage leaves none behind. It lies in the user's repository also
-where the stage runs in a copy of it that DVC makes for a queued experiment and deletes after it.
+A checkpoint is one file outside DVC's outputs, which DVC deletes before a stage runs. Its name holds a digest of params,
+inputs and code, so no training resumes from another's. The file appears only when it is whole and is checked when read; a
+finished stage leaves none behind. It lies in the user's repository even if the stage runs in the copy that DVC makes for a
+queued experiment and deletes afterwards.
 """
 
 import io
@@ -28,7 +28,7 @@ from nerveseg.repository import repository_root
 State = list[NDArray[Any]]  # the values of a list of variables, in its order
 Weights = list[NDArray[np.float32]]
 FOLDER = Path(".nerveseg/checkpoints")
-KEPT_DAYS = 30  # that a stopped training of other params or data may still be taken up by going back to them
+KEPT_DAYS = 30  # a stopped training of other params or data resumes if the user goes back to them within this time
 _HISTORY = "history"
 _LOG = logging.getLogger(__name__)
 
@@ -38,31 +38,29 @@ class Checkpoint:
 
     Args:
         name: the stage and the digest, for example `train_unet-3f2a...`.
-        writes: False for a worker that is not the chief; it may read only.
+        writes: False for a worker that is not the chief: it only reads.
     """
 
     def __init__(self, name: str, *, writes: bool = True) -> None:
         self.path = repository_root() / FOLDER / f"{name}.npz"
-        self._partial = self.path.with_suffix(f".{os.getpid()}.part")  # another experiment may train the same at once
+        self._partial = self.path.with_suffix(f".{os.getpid()}.part")  # two experiments may train the same
         self._writes = writes
-        self._failed = False  # to write, which is told once
+        self._failed = False
 
     @property
     def run_record(self) -> Path:
-        """The file in which tracking keeps which run this training has."""
+        """The file in which tracking notes the run of this training."""
         return self.path.with_suffix(".run.json")
 
     def save(self, history: pd.DataFrame, states: Mapping[str, State]) -> None:
-        """Keep the state after the last epoch of `history`; the one before it stays until this one is whole. Where it cannot
-        be written, on a full disk for example, this is told once and training goes on.
+        """Store the state after the last epoch of `history`. The one before stays until this one is whole. If it cannot be
+        written, for example on a full disk, one warning says so and training goes on.
         """
         if not self._writes:
             return
         arrays = {f"{name}/{i}": value for name, values in states.items() for i, value in enumerate(values)}
         arrays[_HISTORY] = np.frombuffer(history.to_csv(index=False).encode(), np.uint8)
-        content = (
-            io.BytesIO()
-        )  # an archive that cannot be closed on a full disk would complain at the end of the process
+        content = io.BytesIO()  # an archive on a full disk cannot be closed and would complain when the process ends
         np.savez(content, **arrays)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,15 +74,15 @@ class Checkpoint:
                 self._partial.unlink()
             if not self._failed:
                 _LOG.warning(
-                    "%s cannot be written (%s); training goes on, but if it is stopped it begins anew, or after the last "
-                    "epoch that could be kept; make room there",
+                    "%s cannot be written (%s); training goes on, but if it is stopped, it resumes after the last epoch that "
+                    "was stored, or starts again; make room there",
                     self.path,
                     error.strerror or error,
                 )
             self._failed = True
 
     def restore(self) -> tuple[pd.DataFrame, dict[str, State]] | None:
-        """The history and the states by name; None where there is none, or only a damaged one, which is told."""
+        """Return the history and the states by name, or None if there is no checkpoint or it is damaged (with a warning)."""
         try:
             with np.load(self.path) as stored:
                 history = read_csv(io.BytesIO(stored[_HISTORY].tobytes()))
@@ -94,15 +92,15 @@ class Checkpoint:
                         states.setdefault(key.rpartition("/")[0], []).append(stored[key])
         except (FileNotFoundError, NotADirectoryError):
             return None
-        # One flipped bit lets zipfile take an array for encrypted, RuntimeError, or for packed in a way that it cannot read.
+        # One flipped bit makes zipfile take an array for encrypted (RuntimeError) or for packed in an unknown way.
         except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
-            _LOG.warning("%s is damaged (%s); training begins anew", self.path, error)
+            _LOG.warning("%s is damaged (%s); training starts again", self.path, error)
             return None
         return history, states
 
     def remove(self) -> None:
-        """Leave nothing of this training behind, half-written files of killed processes included, nor what trainings of
-        the same stage left that were stopped `KEPT_DAYS` ago and never went on: their params or data have changed since.
+        """Delete the checkpoint, half-written files of killed processes, and checkpoints of the same stage that are older than
+        `KEPT_DAYS`.
         """
         if not self._writes:
             return
@@ -120,10 +118,11 @@ class Checkpoint:
 
 
 def values_of(variables: Sequence[tf.Variable]) -> State:
+    """Return the values of the variables as arrays."""
     return [np.asarray(variable.numpy()) for variable in variables]
 
 
 def assign(variables: Sequence[tf.Variable], state: State) -> None:
-    """Put values that `values_of` gave back into the same variables."""
+    """Assign values from `values_of` to the same variables."""
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)

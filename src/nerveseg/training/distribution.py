@@ -1,8 +1,9 @@
-"""How TensorFlow runs a training: on which devices, in how many threads, in which arithmetic, and repeatable to the bit.
+"""How TensorFlow runs a training: devices, threads, arithmetic, and determinism.
 
-A batch is split into `unet.ghost_batches` equal parts, each with batch statistics and a loss of its own, whose gradients are
-averaged. The parts are computed side by side, on one machine in a thread of their own, or on several devices or machines:
-what is trained is the same.
+A batch is split into `unet.ghost_batches` equal parts, each with a loss and batch statistics of its own, whose gradients are
+averaged. They run side by side: in threads of one device, or on several devices or machines. Losses and weights are the same
+in either case but for rounding. The moving statistics of batch normalisation are means over the devices; they differ by less
+than one per cent from those of one device, where the later ghost batches of a step weigh slightly more.
 """
 
 import json
@@ -32,8 +33,8 @@ _LOST = (
 
 
 class _WholeNumbers(random.Random):
-    """What tf-keras draws the seeds of its initialisers from: it calls `randint(1, 1e9)`, and from Python 3.12 on that
-    takes no floating-point number. The numbers are those of `random.Random`.
+    """The source of the seeds of tf-keras's initialisers, which call `randint(1, 1e9)`: since Python 3.12 that refuses
+    floating-point numbers.
     """
 
     def randint(self, low: float, high: float) -> int:
@@ -41,28 +42,29 @@ class _WholeNumbers(random.Random):
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed Python, NumPy and TensorFlow, and let TensorFlow use only operations whose result does not depend on
-    timing; seeds alone did not make two trainings equal.
+    """Seed Python, NumPy and TensorFlow, and use only operations whose result does not depend on timing: seeds alone do not
+    make two trainings equal.
     """
     tf.keras.utils.set_random_seed(seed)
     backend._SEED_GENERATOR.generator = _WholeNumbers(seed)  # noqa: SLF001 - tf-keras has no other way in
     tf.config.experimental.enable_op_determinism()
 
 
-def use_threads(parts: int) -> None:
-    """Give each part of a batch a thread, and operations the cores that are left to each; before TensorFlow's first
-    operation. Small convolutions gain little from a second core, two of them side by side nearly the whole of it.
+def use_threads(side_by_side: int) -> None:
+    """Compute so many things side by side, and share the cores among them. Call it before TensorFlow's first operation.
+
+    Small convolutions gain little from a second core; two of them side by side use it almost fully.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    tf.config.threading.set_inter_op_parallelism_threads(min(parts, cores))
-    tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // parts))
+    tf.config.threading.set_inter_op_parallelism_threads(min(side_by_side, cores))
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // side_by_side))
 
 
 def keras_policy(precision: Precision) -> str:
-    """The policy of Keras that a training computes in: `float32`, or `mixed_bfloat16` (weights in float32).
+    """Return the Keras policy of a training: `float32`, or `mixed_bfloat16` (weights in float32).
 
-    `auto` is bfloat16 where the hardware multiplies it faster, GPUs from compute capability 8.0 on and processors with
-    matrix units; on others it is slower than float32.
+    `auto` is bfloat16 on hardware that multiplies it faster: GPUs of compute capability 8.0 or more and processors with
+    matrix units. On others it is slower than float32.
     """
     if precision == "auto":
         gpus = tf.config.list_physical_devices("GPU")
@@ -73,12 +75,11 @@ def keras_policy(precision: Precision) -> str:
 
 
 def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
-    """`MultiWorkerMirroredStrategy` where TF_CONFIG names several workers, `MirroredStrategy` with several GPUs, else the
-    default: one device. Before TensorFlow's first operation. Batch size and parts of params are those of all devices
-    together.
+    """Return `MultiWorkerMirroredStrategy` if TF_CONFIG is set, `MirroredStrategy` for several GPUs, or the default for one
+    device. Call it before TensorFlow's first operation. `batch_size` and `ghost_batches` are totals over all devices.
 
     Raises:
-        ModelError: TF_CONFIG cannot be read, or the parts of a batch cannot be dealt equally to the devices.
+        ModelError: TF_CONFIG cannot be read, or the devices cannot get equally many ghost batches.
     """
     if "TF_CONFIG" in os.environ:
         _check_workers(os.environ["TF_CONFIG"])
@@ -91,14 +92,14 @@ def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
     devices = strategy.num_replicas_in_sync
     if params.ghost_batches % devices:
         raise ModelError(
-            f"unet.ghost_batches is {params.ghost_batches}, but there are {devices} devices, which must get equally many parts of a "
-            f"batch; set unet.ghost_batches to a multiple of {devices}"
+            f"unet.ghost_batches is {params.ghost_batches}, but there are {devices} devices, and each must get equally many; "
+            f"set unet.ghost_batches to a multiple of {devices}"
         )
     return strategy
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes: the only one, or among several the chief or, without one, worker 0."""
+    """Return whether this process writes: the only one, or among several the chief or, without one, worker 0."""
     resolver = strategy.cluster_resolver
     if resolver is None or resolver.task_type is None:
         return True
@@ -107,7 +108,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def from_chief(strategy: tf.distribute.Strategy, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The values that the chief passes, on every worker; all pass values of the same shapes and types."""
+    """Return the chief's values on every worker. All workers must pass values of the same shapes and types."""
     if strategy.cluster_resolver is None or strategy.cluster_resolver.task_type is None:
         return list(values)
 
@@ -121,7 +122,7 @@ def from_chief(strategy: tf.distribute.Strategy, values: Sequence[NDArray[Any]])
 
 @contextmanager
 def telling_lost_workers() -> Iterator[None]:
-    """Turn what TensorFlow says when another worker is gone into an error that says what to do.
+    """Turn TensorFlow's errors about a lost worker into one that says what to do.
 
     Raises:
         ModelError: a worker of TF_CONFIG stopped answering.
@@ -134,7 +135,7 @@ def telling_lost_workers() -> Iterator[None]:
         reason = next(iter(str(error.message).splitlines()), type(error).__name__)
         raise ModelError(
             f"another worker of TF_CONFIG stopped answering ({reason[:200]}); look at its output, then start all "
-            "workers again: training goes on from its last whole epoch"
+            "workers again: training resumes after the last whole epoch"
         ) from None
 
 
@@ -145,7 +146,7 @@ def _check_workers(content: str) -> None:
         hosts, task = config["cluster"][config["task"]["type"]], config["task"]["index"]
         known = isinstance(task, int) and 0 <= task < len(hosts)
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"TF_CONFIG is {content!r}, which cannot be used ({error!r}); {expected}") from None
+        raise ModelError(f"TF_CONFIG is {content!r}, which is not valid ({error!r}); {expected}") from None
     if not known:
         raise ModelError(f"TF_CONFIG is {content!r}, whose task {task!r} is not one of its {len(hosts)}; {expected}")
 

@@ -1,8 +1,8 @@
-"""Layers whose gradients TensorFlow can compute deterministically on a GPU.
+"""Keras layers whose gradients TensorFlow can compute deterministically on a GPU.
 
-With `enable_op_determinism`, which training uses, TensorFlow 2.17 refuses two gradients there that U-Nets and refiners would
-need: of nearest up-sampling (`core/kernels/image/resize_nearest_neighbor_op.cc`) and of batch normalisation that is frozen
-(`core/kernels/fused_batch_norm_op.cu.cc`). The layers here compute what Keras's own do.
+Training uses `enable_op_determinism`. With it, TensorFlow 2.17 refuses two gradients on GPUs that U-Nets and refiners need:
+of nearest up-sampling (`core/kernels/image/resize_nearest_neighbor_op.cc`) and of frozen batch normalisation
+(`core/kernels/fused_batch_norm_op.cu.cc`). The layers here have the same outputs as Keras's.
 """
 
 import operator
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 
 class UpSampling2D(tf.keras.layers.UpSampling2D):
-    """Keras's, with a gradient of its own for `nearest`: each pixel's is the sum over those that it was copied to."""
+    """Up-sampling whose gradient for `nearest` is, for each pixel, the sum over its copies."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if self.interpolation != "nearest":
@@ -37,7 +37,7 @@ class UpSampling2D(tf.keras.layers.UpSampling2D):
 
 
 class BatchNormalization(tf.keras.layers.BatchNormalization):
-    """Keras's; in a training in which it is frozen, it is the affine map that it stands for."""
+    """Batch normalisation that, frozen in a training, is computed as the affine map that it is then."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, **options: Any) -> tf.Tensor:  # noqa: FBT001 - Keras's
         if self.trainable or not training:
@@ -51,7 +51,7 @@ OURS = {tf.keras.layers.UpSampling2D: UpSampling2D, tf.keras.layers.BatchNormali
 
 
 def deterministic(network: tf.keras.Model) -> tf.keras.Model:
-    """A network of others' with these layers in place of Keras's, and the same weights."""
+    """Return a copy of a network with these layers instead of Keras's, and the same weights."""
 
     def replaced(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         kind: Any = OURS.get(type(layer), type(layer))
@@ -63,6 +63,6 @@ def deterministic(network: tf.keras.Model) -> tf.keras.Model:
     return same
 
 
-def _sum(parts: Iterable[tf.Tensor]) -> tf.Tensor:
-    """In the order of the parts, which `tf.add_n` does not promise."""
-    return reduce(operator.add, parts)
+def _sum(terms: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Add in the order of the terms, which `tf.add_n` does not guarantee."""
+    return reduce(operator.add, terms)

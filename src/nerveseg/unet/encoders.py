@@ -15,11 +15,10 @@ layers = tf.keras.layers
 
 
 def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Logits of nerve, float32 (N, H, W, 1), from normalised grey frames (N, H, W, 1), and the encoder's deepest features.
+    """Return logits of nerve, float32 (N, H, W, 1), and the encoder's deepest features, from normalised frames (N, H, W, 1).
 
-    The encoders see three channels: without pretrained weights the frame three times. With those of ImageNet the
-    same, brought to the range that the encoder was trained on (its own `preprocess_input` over 0..255 levels).
-    `pretrained` False builds the same network without fetching the weights.
+    The encoder sees the frame as three equal channels; for weights of ImageNet they are in the range that these were trained
+    on (the encoder's own `preprocess_input` of levels 0..255). If `pretrained` is False, no weights are fetched.
 
     Raises:
         ModelError: the encoder's weights are not on disk and cannot be downloaded.
@@ -54,8 +53,8 @@ def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: b
 
 
 def _deepest(network: tf.keras.Model, height: int) -> tf.Tensor:
-    """The last features that are as small as the encoder makes them: its own, or the decoder's first. Smaller ones are
-    weights of channels and the pooled pyramid of PSPNet, whose encoder is cut at an eighth of the input.
+    """Return the last features of the encoder's smallest size: its own, or the decoder's first. Even smaller ones weight
+    channels, or belong to the pyramid of PSPNet, which cuts its encoder at an eighth of the input.
     """
     least = height // (8 if any(layer.name.startswith("psp_") for layer in network.layers) else 32)
     outputs = [layer.output for layer in network.layers if not isinstance(layer.output, list)]
@@ -65,9 +64,10 @@ def _deepest(network: tf.keras.Model, height: int) -> tf.Tensor:
 
 
 def _as_imagenet(preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> tf.keras.layers.Layer:
-    """What an encoder expects of an image, for normalised grey levels: they have mean 0 and deviation 1, where the
-    levels of ImageNet have about 118 and 58 of 255. Each `preprocess_input` is an affine map by channel, so that two
-    points tell it; as a layer of Keras it can be saved, as their function it cannot.
+    """Return a layer from normalised grey levels, of mean 0 and standard deviation 1, to what the encoder expects.
+
+    Levels of ImageNet have mean 118 and standard deviation 58, of 255. Every `preprocess_input` is an affine map per channel,
+    which two points determine. As a layer it can be saved; their function cannot.
     """
     offset = preprocess(np.full((1, 1, 1, 3), 118.0, np.float32)).ravel()
     scale = preprocess(np.full((1, 1, 1, 3), 118.0 + 58.0, np.float32)).ravel() - offset

@@ -1,7 +1,7 @@
-"""What training minimises and what it watches, on batches.
+"""Losses and scores of a batch.
 
-`truth` is float32 (N, H, W, 1), the share of each pixel that is nerve, 0..1; `logits` has the same shape, any
-real number. A frame shows the nerve where a pixel of its truth is more than half nerve.
+`truth` is float32 (N, H, W, 1), the share of each pixel that is nerve, 0..1; `logits` has the same shape. A frame shows the
+nerve if a pixel of its truth is more than half nerve.
 """
 
 import tensorflow as tf
@@ -13,13 +13,12 @@ TYPICAL_AREA = 0.03  # of a nerve, as a share of the frame: 2.9 % in the challen
 
 
 def soft_dice_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """1 - Dice of the probabilities (Milletari et al. 2016, "V-Net"), the mean over the frames, a scalar 0..1.
+    """Return 1 - Dice of the probabilities (Milletari et al. 2016, "V-Net"), averaged over the frames, a scalar 0..1.
 
-    The Dice of a frame without a nerve is 0 until its last pixel of probability is gone: its loss would stay near 1 and
-    drown those of the others. There the loss is P / (P + A) instead, where P is the sum of the probabilities and A the
-    mean area of the nerves in the batch (`TYPICAL_AREA` of the frame where there is none): pixels that are wrongly called
-    nerve cost about what they would in a frame that shows one. One pixel more above and below keeps the smallest nerves
-    from dividing by nearly nothing.
+    In a frame without a nerve, Dice is 0 as long as any probability is left: its loss would stay near 1 and drown the others.
+    The loss of such a frame is P / (P + A) instead, where P is the sum of its probabilities and A the mean area of the
+    nerves in the batch (`TYPICAL_AREA` of the frame if there are none), so that a pixel wrongly called nerve costs about as
+    much as in a frame that shows one. One pixel is added above and below so that small nerves do not divide by almost 0.
     """
     probability = tf.sigmoid(logits)
     overlap, area = tf.reduce_sum(truth * probability, PIXELS), tf.reduce_sum(truth, PIXELS)
@@ -33,27 +32,27 @@ def soft_dice_loss(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def binary_cross_entropy(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Mean over all values of the cross-entropy in nats, a scalar."""
+    """Return the mean cross-entropy over all values in nats, a scalar."""
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits))
 
 
 def presence_of(truth: tf.Tensor) -> tf.Tensor:
-    """1 for each frame that shows the nerve, else 0: float32 (N, 1)."""
+    """Return 1 for each frame that shows the nerve, else 0: float32 (N, 1)."""
     return tf.cast(tf.reduce_max(truth, PIXELS) > 0.5, tf.float32)[:, tf.newaxis]
 
 
 def segmentation_loss(params: UNetParams, truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The weighted sum of soft Dice loss and binary cross-entropy."""
+    """Return the weighted sum of soft Dice loss and binary cross-entropy."""
     return params.dice_weight * soft_dice_loss(truth, logits) + params.bce_weight * binary_cross_entropy(truth, logits)
 
 
 def presence_loss(params: UNetParams, truth: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
-    """The weighted cross-entropy of presence; `logit` is float32 (N, 1)."""
+    """Return the weighted cross-entropy of presence; `logit` is float32 (N, 1)."""
     return params.presence_weight * binary_cross_entropy(presence_of(truth), logit)
 
 
 def dice(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Dice of each frame's mask at probability 0.5, (N,) 0..1, at the network's size; empty against empty is 1."""
+    """Return the Dice of each frame's mask at probability 0.5, (N,) 0..1; if both masks are empty it is 1."""
     annotated = tf.cast(truth > 0.5, tf.float32)
     predicted = tf.cast(logits > 0.0, tf.float32)
     total = tf.reduce_sum(annotated, PIXELS) + tf.reduce_sum(predicted, PIXELS)

@@ -1,15 +1,14 @@
-"""The U-Net (Ronneberger et al. 2015) as nerveseg trains it, and the network of any encoder that params names.
+"""The U-Net (Ronneberger et al. 2015), plain or with another encoder.
 
-A network takes grey levels, float32 (N, H, W, 1) 0..255, and gives two things by name:
+A network takes grey levels, float32 (N, H, W, 1) 0..255, and has two outputs by name:
 
     logits      float32 (N, H, W, 1), of nerve in each pixel
     presence    float32 (N, 1), the logit of there being a nerve in the frame at all
 
-The normalisation with the statistics of train is its first layer, so that no caller can forget it. Against the paper:
-same-size convolutions, batch normalisation after each, transposed convolutions replaced by nearest up-sampling, a
-strided convolution as the stem and its counterpart at the end, which lays channels out as a square of pixels (Shi et al.
-2016, "sub-pixel convolution"), so that the widest maps cost a fraction of the time, and a head on the mean of the deepest
-features for presence.
+Its first layer normalises with the statistics of train, so that no caller can forget it. What differs from the paper:
+convolutions keep the size and are followed by batch normalisation; nearest up-sampling replaces transposed convolutions; the
+stem is a strided convolution, and the last layer lays channels out as squares of pixels (Shi et al. 2016, "sub-pixel
+convolution"), so that the widest maps take a fraction of the time; presence is a head on the mean of the deepest features.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,24 +22,23 @@ from nerveseg.unet.deterministic_layers import BatchNormalization, UpSampling2D
 from nerveseg.unet.encoders import backbone_outputs
 
 layers = tf.keras.layers
-PRIOR_LOGIT = -3.0  # about 5 % of the pixels: training need not begin by learning that most are no nerve
+PRIOR_LOGIT = -3.0  # about 5 %, so that training need not begin by learning that most pixels are not nerve
 LOGITS, PRESENCE = "logits", "presence"
 
 
 def build_unet(
     params: UNetParams, spec: InputSpec, *, pretrained: bool = True, policy: str = "float32"
 ) -> tf.keras.Model:
-    """The segmentation network of `params`, with fresh weights.
+    """Return the segmentation network of `params` with initial weights.
 
     Args:
-        params: `encoder` is `plain` or an encoder of segmentation_models.
-        spec: of the input; height and width are multiples of `params.size_multiple`.
-        pretrained: fetch the weights that `encoder_weights` names; False where trained ones are loaded next.
-        policy: of Keras, in which the layers compute: `float32` or `mixed_bfloat16`; weights and outputs are float32
-            in either.
+        params: the `unet` section.
+        spec: the input; height and width must be multiples of `params.size_multiple`.
+        pretrained: fetch the weights that `encoder_weights` names; False if trained ones are loaded next.
+        policy: the Keras policy of the layers, `float32` or `mixed_bfloat16`; weights and outputs are always float32.
 
     Raises:
-        ModelError: the pretrained weights of the encoder cannot be had.
+        ModelError: the encoder's pretrained weights cannot be downloaded.
     """
     with computing_in(policy):
         frames = tf.keras.Input((*spec.size, 1), name="frames")
@@ -56,13 +54,13 @@ def build_unet(
 
 
 def normalise(frames: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    """Grey levels with the mean 0 and the standard deviation 1 over train."""
+    """Scale grey levels to mean 0 and standard deviation 1 over train."""
     return layers.Rescaling(1.0 / spec.std, -spec.mean / spec.std, name="normalise")(frames)
 
 
 @contextmanager
 def computing_in(policy: str) -> Iterator[None]:
-    """Layers built inside compute in this policy of Keras."""
+    """Build the layers inside with this Keras policy."""
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(policy)
     try:
@@ -72,7 +70,7 @@ def computing_in(policy: str) -> Iterator[None]:
 
 
 def _plain(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Tensor]:
-    """Logits at the size of the input, and the deepest features."""
+    """Return logits at the size of the input, and the deepest features."""
     features = normalised
     if params.stem > 1:
         features = _convolution(features, params.base_filters, 2 * params.stem - 1, params.stem)
@@ -84,8 +82,8 @@ def _plain(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Ten
 
 
 def contract_and_expand(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Contract, halving the size for each of `filters` but the last, and expand with skips: features of `filters[0]`
-    channels at the size of the inputs, and the deepest features, of `filters[-1]`.
+    """Halve the size once for each of `filters` but the last, and expand again with skips; return features of `filters[0]`
+    channels at the size of the inputs, and the deepest features, of `filters[-1]` channels.
     """
     skips = []
     features = inputs

@@ -1,4 +1,6 @@
-"""AdamW (Loshchilov and Hutter 2019), its update of a variable in one operation instead of a dozen passes over memory."""
+"""AdamW (Loshchilov and Hutter 2019) with fused updates, and the moving average of the weights."""
+
+from collections.abc import Iterable
 
 import tensorflow as tf
 
@@ -6,7 +8,7 @@ from nerveseg.params.networks import UNetParams
 
 
 class FusedAdamW(tf.keras.optimizers.AdamW):
-    """Keras's AdamW, whose updates TensorFlow's own kernel of Adam computes: half the time of a step's update."""
+    """Keras's AdamW, updating each variable with TensorFlow's own Adam kernel in half the time."""
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         index = self._index_dict[self._var_key(variable)]
@@ -26,16 +28,24 @@ class FusedAdamW(tf.keras.optimizers.AdamW):
 
 
 def adamw(params: UNetParams, peak_lr: float, steps: int) -> FusedAdamW:
-    """With a learning rate that rises in a line over `warmup_share` of the steps, then stays at `peak_lr`.
+    """Return an optimiser whose learning rate rises linearly over `warmup_share` of the steps and stays at `peak_lr`.
 
-    Nothing is compiled by XLA, which Keras would do on a GPU alone, where the machine has its tools or not.
-
-    It does not fall towards the end: what is kept is the average of the weights, which gains more from steps that still
-    wander about the minimum than from small ones (Izmailov et al. 2018; measured in bench/README.md). Biases and
-    normalisations do not decay.
+    The rate does not fall towards the end: the average of the weights is kept, and it gains more from steps that still wander
+    around the minimum than from small ones (Izmailov et al. 2018; measured in bench/README.md). Biases and normalisations
+    do not decay. XLA is off: Keras would use it on GPUs only, if its tools are installed.
     """
     warmup = int(params.warmup_share * steps)
     rising = tf.keras.optimizers.schedules.PolynomialDecay(0.0, warmup, end_learning_rate=peak_lr)
     optimiser = FusedAdamW(rising if warmup else peak_lr, weight_decay=params.weight_decay, jit_compile=False)
     optimiser.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimiser
+
+
+def update_average(
+    averages: Iterable[tf.Variable], variables: Iterable[tf.Variable], steps: tf.Tensor, decay: float
+) -> None:
+    """Move the averages towards the variables after `steps` steps; in the first steps by more than 1 - `decay`."""
+    done = tf.cast(steps, tf.float32)
+    forgotten = 1.0 - tf.minimum(decay, done / (done + 9.0))
+    for average, variable in zip(averages, variables, strict=True):
+        average.assign_sub(forgotten * (average - variable))

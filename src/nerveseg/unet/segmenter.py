@@ -1,7 +1,7 @@
-"""A trained U-Net as one object with its cut-offs.
+"""A trained U-Net with its cut-offs.
 
-On disk it is a folder: `segmenter.json` (what was built, on which grey levels, with which cut-offs) beside
-`unet.weights.h5`; `files.json` lists them (`checked_folder`).
+On disk it is a folder with `segmenter.json` (`SegmenterConfig`), `unet.weights.h5`, and `files.json`, which lists them
+(`checked_folder`).
 """
 
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ REMEDY = "run `dvc repro` or `dvc pull` to get a trained model"
 
 @dataclass(frozen=True, config=STRICT)
 class SegmenterConfig:
-    """What the network expects of a frame, the `unet` section of params that it was built from, whether the mirrored
-    frame is looked at as well, the cut-offs found on val, the keys of the frames that it has learnt from (`leakage`), and black and white of files of its data set that do
-    not say them.
+    """`input`: what the network expects of a frame. `unet`: the section of params that it was built from. `flip`: whether the
+    mirrored frame is predicted, too. `cutoffs`: found on val. `learnt_frames`: keys of the frames that it has learnt from
+    (`leakage`). `grey_range`: black and white of files of its data set that do not say them.
     """
 
     input: InputSpec
@@ -58,11 +58,10 @@ class SegmenterConfig:
 
 
 class Segmenter(Predictor):
-    """A U-Net with its weights, and the cut-offs that belong to it."""
+    """A U-Net with its weights and cut-offs."""
 
     def __init__(self, config: SegmenterConfig, unet: tf.keras.Model) -> None:
-        self.config = config
-        self.unet = unet
+        self.config, self.unet = config, unet
         frames = tf.keras.Input((*config.input.size, 1), name="frames")
         (estimate,) = estimates_of(frames, unet, [None], flip=config.flip)
         self.network = tf.keras.Model(frames, estimate)
@@ -83,7 +82,7 @@ class Segmenter(Predictor):
         return cls(config, unet)
 
     def save(self, directory: Path) -> None:
-        """Write into a folder, and list what is in it."""
+        """Write into a folder and list what is in it."""
         write_typed(directory / SEGMENTER_NAME, self.config)
         self.unet.save_weights(directory / UNET_WEIGHTS)
         list_files(directory)
@@ -91,7 +90,7 @@ class Segmenter(Predictor):
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
     ) -> tuple["Segmenter", float]:
-        """The same network with the cut-offs that score best on these letterboxed frames (N, height, width), and that
+        """Return the same network with the cut-offs that score best on these letterboxed frames (N, height, width), and that
         score.
         """
         looking = Segmenter(replace(self.config, flip=params.flip), self.unet)
@@ -103,9 +102,9 @@ class Segmenter(Predictor):
 def estimates_of(
     frames: tf.Tensor, unet: tf.keras.Model, refiners: Sequence[tf.keras.Model | None], *, flip: bool
 ) -> list[dict[str, tf.Tensor]]:
-    """What a U-Net says under each refiner, None for as it is: `probability` (N, H, W, 1) and `presence` (N, 1), 0..1.
+    """Return `probability` (N, H, W, 1) and `presence` (N, 1), 0..1, of a U-Net under each refiner, or without if it is None.
 
-    With `flip` probability and presence are means over the frame and its mirror image.
+    With `flip`, both are means over the frame and its mirror image.
     """
 
     def look_at(seen: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
@@ -125,8 +124,8 @@ def estimates_of(
 
 
 def agreed_presence(presence: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
-    """The geometric mean of what the head for presence says, (N, 1), and of the greatest probability of any pixel of
-    (N, H, W, 1), as (N, 1): both must agree.
+    """Return the geometric mean of the head's presence (N, 1) and the greatest probability in (N, H, W, 1), as (N, 1): both
+    must agree.
     """
     return tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
 

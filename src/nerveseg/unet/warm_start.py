@@ -1,4 +1,4 @@
-"""Training that begins with the weights of a trained network (`unet.init_from`)."""
+"""Training that starts from the weights of a trained network (`unet.init_from`)."""
 
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from nerveseg.unet.segmenter import REMEDY, UNET_FOLDER, UNET_WEIGHTS, Segmenter
 
 
 def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.keras.Model:
-    """The U-Net of `params` as training begins with it: with fresh weights, or with those of the segmenter in
-    `params.init_from`, which may be of another input size and of other grey levels. It computes in `policy`.
+    """Return the U-Net of `params` as training starts from it, computing in `policy`.
+
+    Its weights are new, or those of the segmenter in `params.init_from`, whose input size and grey levels may differ.
 
     Raises:
         ModelError: that folder holds no segmenter, or one of another architecture.
@@ -40,11 +41,11 @@ def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.ker
 
 
 def frames_behind(init_from: str) -> frozenset[str]:
-    """Keys of the frames that the weights in this folder have learnt from."""
+    """Return the keys of the frames that the weights in this folder have learnt from."""
     return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(_unet_in(init_from)).learnt_frames)
 
 
 def _unet_in(init_from: str) -> Path:
-    """The folder of the U-Net: the one that is named, or the one in a refined segmenter's."""
+    """Return the folder of the U-Net: this one, or the one inside a refined segmenter's."""
     inner = Path(init_from) / UNET_FOLDER
     return inner if inner.is_dir() else Path(init_from)
