@@ -103,7 +103,7 @@ def test_params_cannot_be_changed_after_reading():
         ("unet.encoder_weights", "imagenet", "the plain encoder has no pretrained weights"),
         ("split.test_fraction", 0.9, "val_fraction 0.12 + test_fraction 0.9 must be below 1"),
         ("gan.warmup_epochs", 99, "warmup_epochs must be below epochs"),
-        ("unet.init_from", "/models/mine", "unet.init_from: it is /models/mine, a path of this machine alone"),
+        ("unet.init_from", "/models/mine", "unet.init_from: it is /models/mine, a path that only this machine has"),
         ("unet.dice_weight", -1, "unet.dice_weight is -1; input should be greater than or equal to 0"),
     ],
 )

@@ -33,14 +33,14 @@ def test_a_training_as_it_should_be_gets_no_remark():
 @pytest.mark.parametrize(
     ("critic", "accuracy", "changes", "told"),
     [
-        ("patch", 0.99, {}, "right in 99% of its judgements in the last 3 epochs: it ran away"),
-        ("patch", 0.5, {}, "right in 50% of its judgements in the last 3 epochs, as often as by guessing"),
+        ("patch", 0.99, {}, "right in 99% of its judgements in the last 3 epochs: it is too strong"),
+        ("patch", 0.5, {}, "right in 50% of its judgements in the last 3 epochs, no more often than by chance"),
         ("features", np.nan, {"adversarial": 1e-5}, "it has collapsed; raise gan.critic_lr"),
         (
             "features",
             np.nan,
             {"adversarial": [0.1, 0.2, 0.4, 0.5, 0.6]},
-            "it ran away from the refiner; lower gan.critic_lr",
+            "it is too strong for the refiner; lower gan.critic_lr",
         ),
         ("patch", 0.7, {"loss": [0.4, 0.4, 0.4, np.nan, np.nan]}, "The adversarial refiner diverged in epoch 6"),
         ("patch", 0.7, {"loss": [0.4, 0.4, 0.5, 0.6, 0.7]}, "rose from 0.400 to 0.700 .* lower gan.adversarial_weight"),
@@ -58,5 +58,5 @@ def test_a_critic_is_not_blamed_for_a_single_epoch_nor_for_the_last_two_of_many(
 
 def test_in_a_short_training_all_epochs_of_the_critic_count():
     (remark,) = remarks_on(history([0.49, 0.52], joined=2), "patch")
-    assert "in the last 2 epochs, as often as by guessing" in remark
+    assert "in the last 2 epochs, no more often than by chance" in remark
     assert remarks_on(history([0.49, 0.6], joined=2), "patch") == []

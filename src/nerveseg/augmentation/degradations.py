@@ -1,7 +1,7 @@
-"""What makes a B-mode frame poor, each kind at a severity from 1 (slight) to 5 (severe), whose strengths stand in params.
+"""Degradations of B-mode frames, at severities from 1 (slight) to 5 (severe) whose strengths are in params.
 
-A frame is uint8 of shape (H, W), at the size at which the network sees it; so is what comes back. Masks do not change: the
-nerve stays where it is. Used to train the refiner and to test robustness, with the primitives of `ultrasound_effects`.
+A frame is uint8 of shape (H, W), before and after, at the network's input size. Masks do not change: the nerve stays where it
+is. Degraded frames train the refiner and test robustness.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,8 +47,8 @@ def _downsampling(frame: Pixels, factor: float, _: np.random.Generator) -> Pixel
 
 
 def _jpeg(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
-    """As in a recording of a low bit rate: smaller, and coarsely quantised. At the whole size of the network's input the
-    quality alone costs a U-Net little (0.04 Dice at the lowest).
+    """Reduce and quantise coarsely, as a recording of low bit rate does. At full size, quality alone costs a U-Net little
+    (0.04 Dice at the lowest).
     """
     height, width = frame.shape
     levels = np.round(_smaller(frame, factor) * 255.0).astype(np.uint8)
@@ -83,11 +83,11 @@ def degrade(frame: Frame, kind: str, severity: int, strengths: DegradationParams
         frame: grey levels 0..255.
         kind: one of `DEGRADATIONS`.
         severity: 0 (unchanged) to 5.
-        strengths: what each severity is.
-        rng: the source of the noise and of the place of the shadow.
+        strengths: of each severity.
+        rng: the source of noise and of the shadow's place.
 
     Raises:
-        ValueError: an unknown kind, or a severity outside of 0..5.
+        ValueError: the kind is unknown, or the severity not in 0..5.
     """
     if kind not in EFFECTS:
         raise ValueError(f"degradation {kind!r} is not one of {', '.join(DEGRADATIONS)}")
@@ -97,7 +97,7 @@ def degrade(frame: Frame, kind: str, severity: int, strengths: DegradationParams
 
 
 def with_strength(frame: Frame, kind: str, strength: float, rng: np.random.Generator) -> Frame:
-    """Degrade a frame in one way at a strength in the unit of its kind."""
+    """Degrade a frame in one way, at a strength in the unit of its kind."""
     degraded = EFFECTS[kind](frame.astype(np.float32) / np.float32(255.0), strength, rng)
     return np.round(degraded * np.float32(255.0)).astype(np.uint8)
 
@@ -105,17 +105,17 @@ def with_strength(frame: Frame, kind: str, strength: float, rng: np.random.Gener
 def degrade_each(
     frames: NDArray[np.uint8], kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Degrade every frame of a batch (N, H, W) in one way, each by draws of its own."""
+    """Degrade every frame of a batch (N, H, W) in one way, each with draws of its own."""
     return np.stack([degrade(frame, kind, severity, strengths, rng) for frame in frames])
 
 
 def degrade_at_random(
     frames: NDArray[np.uint8], severities: Sequence[int], strengths: DegradationParams, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Degrade each frame of a batch (N, H, W) by one kind at one of these severities, 0 among them for as it is.
+    """Degrade each frame of a batch (N, H, W) in a random way at one of these severities; 0 leaves it as it is.
 
     Returns:
-        The frames, and the severity that each was given, (N,).
+        The frames, and the severity of each, (N,).
     """
     kinds, drawn = rng.choice(DEGRADATIONS, len(frames)), rng.choice(severities, len(frames))
     of_frames = zip(frames, kinds, drawn, strict=True)

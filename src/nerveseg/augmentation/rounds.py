@@ -1,7 +1,7 @@
-"""The rounds that training cycles through: in each of them every train frame once, in an order of its own.
+"""The rounds that training cycles through: each has every train frame once, in an order of its own.
 
-In one round of `variants` + 1 a frame is itself, in the others one of its variants; the frames take turns, so that each
-round mixes both. A round depends on its number and the seed alone, not on the rounds before it.
+A frame is itself in one of `variants` + 1 rounds, and one of its variants in the others. Frames take turns, so that each
+round mixes both. A round depends only on its number and the seed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ from nerveseg.params.data import AugmentParams
 from nerveseg.processes.parallel import processes
 
 STAGE_SEED = 0xA06
-FEW = 40_000  # variants; fewer are made before other processes have started
-SHARES = 4  # of the rounds for each process, with each of which it is sent the train frames
+FEW = 40_000  # variants; up to so many are made faster than other processes start
+SHARES = 4  # tasks per process; each task is sent all train frames
 
 
 def write_rounds(folder: Path, train: Sequence[Record], params: AugmentParams, seed: int, count: int) -> list[Path]:
-    """Write the first `count` rounds and their list into a folder, in a process for each core where there is much to do."""
+    """Write the first `count` rounds and their list into a folder; if there are many, with one process per core."""
     paths = [folder / f"round-{number:03d}.tfrecord" for number in range(count)]
     frames = [replace(record, truth=None, original=None) for record in train]
     workers = cpu_count() if count * len(train) > FEW else 1
@@ -45,13 +45,13 @@ def _write(paths: Sequence[Path], train: Sequence[Record], numbers: range, param
 
 
 def round_of(train: Sequence[Record], number: int, params: AugmentParams, seed: int) -> Iterator[Record]:
-    """The records of round `number`, from 0."""
+    """Yield the records of round `number`, from 0."""
     order = np.random.default_rng([seed, STAGE_SEED, number]).permutation(len(train))
     return (in_round(train[index], int(index), number, params, seed) for index in order)
 
 
 def in_round(record: Record, index: int, number: int, params: AugmentParams, seed: int) -> Record:
-    """Train record `index` as it is in round `number`; without its truth."""
+    """Return train record `index` as it is in round `number`, without its truth."""
     frame, mask = record.frame, record.mask
     if (index + number) % (params.variants + 1):
         frame, mask = variant(frame, mask, params, (seed, STAGE_SEED, index, number))

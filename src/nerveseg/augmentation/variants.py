@@ -1,8 +1,7 @@
-"""Variants of a train frame and its mask: one draw for both, so that they cannot drift apart.
+"""Variants of a train frame and its mask, from one draw for both, so that they cannot drift apart.
 
-A frame is uint8 of shape (H, W); a mask is uint8 of the same shape, 0..255, the share of each pixel that is nerve.
-Geometry moves both; intensity touches the frame alone. Beyond its border a moved frame goes on mirrored, and the
-mask with it.
+A frame is uint8 of shape (H, W); a mask is uint8 of the same shape, 0..255, the share of each pixel that is nerve. Geometry
+moves both, intensity changes the frame alone. Beyond its border, a moved frame is mirrored, and so is its mask.
 """
 
 from dataclasses import dataclass
@@ -28,13 +27,13 @@ from nerveseg.imaging.arrays import Frame
 from nerveseg.params.data import AugmentParams
 
 _LEVELS = np.arange(256, dtype=np.float32) / np.float32(255.0)
-CURVE = (1 / 2, 1 / 3, 1 / 6)  # share of a gain curve's greatest change that each of its cosines may take
+CURVE = (1 / 2, 1 / 3, 1 / 6)  # share of a gain curve's maximum change for each of its cosines
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The random parameters of one variant, each as the effect of its name takes it, None where it has none;
-    `noise_seed` is that of its speckle.
+    """The random parameters of one variant, each as the effect of its name takes them, or None without the effect;
+    `noise_seed` is the speckle's.
     """
 
     flip: bool
@@ -56,7 +55,7 @@ class Draw:
     def sample(cls, params: AugmentParams, rng: np.random.Generator) -> Self:
         """Draw from the ranges of the `augment` section.
 
-        As many numbers are drawn whatever the params, so that a knob changes its own effect and no other.
+        The number of draws does not depend on the params, so that a parameter changes only its own effect.
         """
 
         def between(low: float, high: float) -> float:
@@ -86,7 +85,7 @@ class Draw:
         )
 
     def apply(self, frame: Frame, mask: Frame) -> tuple[Frame, Frame]:
-        """The variant of `frame` and of `mask`."""
+        """Return the variant of a frame and its mask."""
         return self._intensity(self._geometry(frame)), self._geometry(mask)
 
     def _geometry(self, pixels: Frame) -> Frame:
@@ -95,7 +94,7 @@ class Draw:
         )  # fmt: skip
 
     def matrix(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """The affine map (2, 3) from a point (x, y) of the frame to its place in the variant."""
+        """Return the affine map (2, 3) from a point (x, y) of the frame to its place in the variant."""
         centre = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
         matrix = cv2.getRotationMatrix2D(centre, self.rotation, self.scale)
         if self.flip:
@@ -106,19 +105,14 @@ class Draw:
 
     def _intensity(self, frame: Frame) -> Frame:
         pixels = cv2.LUT(frame, _LEVELS ** np.float32(self.gamma))
-        for effect, drawn in (
-            (reverberation, self.reverberation),
-            (blur, self.blur),
-            (defocus, self.defocus),
-            (shadow, self.shadow),
-        ):
-            if drawn:
+        for effect in (reverberation, blur, defocus, shadow):
+            if drawn := getattr(self, effect.__name__):
                 pixels = effect(pixels, *drawn)
         pixels = amplify(pixels, self._decibels(pixels.shape))
         return cv2.convertScaleAbs(gain(pixels, self.gain), alpha=255.0)
 
     def _decibels(self, shape: tuple[int, int]) -> Pixels:
-        """All that changes the echo's amplitude, in one map."""
+        """Return all changes of the echo's amplitude as one map."""
         decibels = time_gain(shape[0], self.time_gain) + lateral_gain(shape[1], self.lateral_gain)
         if self.speckle:
             decibels += speckle(shape, self.speckle, np.random.default_rng(self.noise_seed))
@@ -126,5 +120,5 @@ class Draw:
 
 
 def variant(frame: Frame, mask: Frame, params: AugmentParams, seed: tuple[int, ...]) -> tuple[Frame, Frame]:
-    """One seeded variant; `seed` names the frame and the variant, so that no draw depends on the order of work."""
+    """Return one seeded variant; `seed` names frame and variant, so that no draw depends on the order of work."""
     return Draw.sample(params, np.random.default_rng(seed)).apply(frame, mask)

@@ -1,4 +1,4 @@
-"""The cut-offs between a network and a mask (`postprocessing`) that score best on val."""
+"""The search for the cut-offs (`postprocessing`) that score best on val."""
 
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -14,15 +14,15 @@ from nerveseg.params.networks import PostprocessParams
 def search_cutoffs(
     estimates: Iterable[Estimate], truths: Iterable[Mask], params: PostprocessParams
 ) -> tuple[Cutoffs, float]:
-    """The cut-offs with the highest mean Dice.
+    """Return the cut-offs with the highest mean Dice.
 
     Args:
-        estimates: of the frames of val, at their own size.
+        estimates: of the val frames, at their original size.
         truths: their annotated masks.
-        params: the values to try, and whether all frames count (`challenge`) or those with a nerve (`dice_nerve`).
+        params: values to try, and whether all frames count (`challenge`) or those with a nerve (`dice_nerve`).
 
     Returns:
-        The best ones, of equal ones the first in the order of params, and their mean Dice.
+        The best cut-offs, the first in the order of params if several are equal, and their mean Dice.
     """
     dices = []
     for estimate, truth in zip(estimates, truths, strict=True):
@@ -38,7 +38,7 @@ def search_cutoffs(
 
 
 def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask]:
-    """One for each threshold and smallest area, in the order of their product."""
+    """Yield a mask for each threshold and smallest area, in the order of their product."""
     for threshold in params.thresholds:
         mask = above(probability, threshold)
         for min_area in params.min_areas:
@@ -46,8 +46,9 @@ def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask
 
 
 def at_the_edge(cutoffs: Cutoffs, params: PostprocessParams) -> list[str]:
-    """A sentence for each cut-off that is the last value of its grid: a better one may lie beyond. No remark is made of 0,
-    which removes nothing, nor of a grid with a single value, which is a choice.
+    """Return a sentence for each cut-off at the edge of its grid, since a better one may lie beyond.
+
+    There is none for 0, which removes nothing, and none for a grid with a single value, which is a choice.
     """
     grids: dict[str, tuple[float | str, list[float]]] = {
         "thresholds": (cutoffs.threshold, [value for value in params.thresholds if not isinstance(value, str)]),

@@ -1,4 +1,4 @@
-"""The folder of a trained model: which file in it says what kind of model it holds."""
+"""The folder of a trained model, whose config file names the kind of model."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ REFINED_NAME, SEGMENTER_NAME = "refined_segmenter.json", "segmenter.json"
 
 
 def folder_of(model: Path) -> Path:
-    """The folder of a model, which the config file in it may stand for.
+    """Return the folder of a model, given the folder or the config file in it.
 
     Raises:
         ModelError: there is no such config file.
@@ -23,7 +23,7 @@ def folder_of(model: Path) -> Path:
 
 
 def holds(directory: Path, config: str) -> bool:
-    """Whether the folder has this file, or misses it: its list names it then."""
+    """Return whether the folder has this file, or should have it because its list names it."""
     listed = directory / LIST_NAME
     return (directory / config).exists() or (
         listed.is_file() and f'"{config}"' in listed.read_text(encoding="utf-8", errors="replace")

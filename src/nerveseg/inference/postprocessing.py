@@ -1,7 +1,7 @@
-"""From what a network says of a frame to a mask: a threshold, regions too small for a nerve removed, and no mask at all
-where a nerve in the frame is unlikely.
+"""From a network's estimate of a frame to a mask.
 
-A threshold is a number, or `expected`: each frame has its own then, that of the mask with the highest expected Dice.
+A threshold makes the mask, regions too small for a nerve are removed, and the mask is empty if a nerve in the frame is
+unlikely. The threshold is a number, or `expected`, which chooses it per frame for the highest expected Dice.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,14 @@ from nerveseg.imaging.arrays import Mask
 from nerveseg.params.fields import Amount, Threshold
 
 Probability = NDArray[np.float32]
-LEAST_POOR = 0.5  # probability of a degraded frame, from which a refiner corrects the U-Net at all
-SEEN = 0.5  # probability from which a pixel is nerve rather than not
-LEVELS = 1024  # of probability, that are told apart when the mask with the highest expected Dice is sought
+LEAST_POOR = 0.5  # a refiner corrects the U-Net from this probability of a degraded frame
+SEEN = 0.5  # from this probability, a pixel is more likely nerve than not
+LEVELS = 1024  # steps of probability in the search for the mask with the highest expected Dice
 
 
 class Estimate(NamedTuple):
-    """Of one frame: the probability of nerve in each pixel, float32 (H, W) 0..1 at the size of the frame or of the
-    network's input, and that of there being a nerve at all, 0..1.
+    """Of one frame: the probability of nerve per pixel, float32 (H, W) 0..1 at the size of the frame or of the network's
+    input, and the probability that the frame shows a nerve, 0..1.
     """
 
     probability: Probability
@@ -32,8 +32,8 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, config=STRICT)
 class Cutoffs:
-    """`threshold`: the probability from which a pixel is nerve. `min_area`: of a connected region, as a share of the
-    frame. `presence`: from which a frame shows a nerve at all.
+    """Least values for a mask. `threshold`: probability of a pixel. `min_area`: area of a connected region, as a share of the
+    frame. `presence`: probability that the frame shows a nerve.
     """
 
     threshold: Threshold = 0.5
@@ -45,26 +45,26 @@ class Cutoffs:
         return f"threshold {threshold}, smallest region {self.min_area:g} of the frame, presence {self.presence:g}"
 
     def mask(self, estimate: Estimate) -> Mask:
-        """The mask of one frame, bool (H, W)."""
+        """Return the mask of one frame, bool (H, W)."""
         probability = estimate.probability
         if estimate.presence < self.presence:
             return np.zeros(probability.shape, np.bool_)
         return remove_small_regions(above(probability, self.threshold), self.min_area * probability.size)
 
     def withholds(self, estimate: Estimate) -> bool:
-        """Whether the mask is empty although the network takes some pixel for nerve, with a probability of `SEEN` or more."""
+        """Return whether the mask is empty although some pixel's probability is `SEEN` or more."""
         return bool(estimate.probability.max() >= SEEN) and not self.mask(estimate).any()
 
 
 def confidence(estimate: Estimate, mask: Mask) -> float:
-    """How far to trust a mask, 0..1: the Dice that the network's own probabilities let one expect of it.
+    """Return how far to trust a mask, 0..1: its expected Dice by the network's own probabilities.
 
-    With a nerve in the frame the Dice of a mask of k pixels is about 2 S_mask / (k + S), where S is the sum of all
-    probabilities and S_mask that of the mask's pixels (as in `expected_dice_threshold`); without one it is 0. Of an empty
-    mask it is 1 without a nerve, and 0 with one.
+    With a nerve in the frame, the Dice of a mask of k pixels is about 2 S_mask / (k + S), where S is the sum of all
+    probabilities and S_mask that of the mask's pixels (as in `expected_dice_threshold`); without a nerve it is 0. The Dice of
+    an empty mask is 0 with a nerve and 1 without.
 
     Args:
-        estimate: what the network says of the frame.
+        estimate: the network's, of the frame.
         mask: of the frame, bool (H, W), for example from `Cutoffs.mask`.
     """
     if not mask.any():
@@ -79,13 +79,13 @@ def above(probability: Probability, threshold: Threshold) -> Mask:
 
 
 def expected_dice_threshold(probability: Probability) -> float:
-    """The threshold of the mask with the highest expected Dice.
+    """Return the threshold of the mask with the highest expected Dice.
 
-    Of all masks of k pixels that of the k surest has the highest; its expected Dice is about 2 S_k / (k + S), where S_k
-    is the sum of their probabilities and S that of all (Dai and Li 2023, "RankSEG"). Sizes at which two pixels would be
-    told apart by less than a level are not looked at, and what is below the first level is never nerve.
+    Of all masks of k pixels, the one of the k most probable has the highest: about 2 S_k / (k + S), where S_k is the sum of
+    their probabilities and S that of all (Dai and Li 2023, "RankSEG"). Thresholds are multiples of a level, so pixels below
+    the first level are never nerve.
     """
-    seen = probability[probability >= 1.0 / LEVELS]  # few of the pixels; the others count in the sum of all alone
+    seen = probability[probability >= 1.0 / LEVELS]  # few of the pixels; the others count only in the sum of all
     everything = float(np.nansum(probability, dtype=np.float64))
     levels = np.minimum((seen * LEVELS).astype(np.int64), LEVELS - 1)
     pixels = np.bincount(levels, minlength=LEVELS)[::-1].cumsum()

@@ -1,4 +1,4 @@
-"""Sections on the data: where they come from, how they are split, prepared and augmented."""
+"""Sections on the data: their source, split, preparation and augmentation."""
 
 import re
 from typing import Annotated, Self

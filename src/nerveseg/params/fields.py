@@ -1,4 +1,4 @@
-"""What the sections of `params.yaml` are made of: the kinds of value that keys take."""
+"""The types of values in `params.yaml`, and the base class of its sections."""
 
 from itertools import pairwise
 from pathlib import PurePath
@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
-FRESH = "models/fresh"  # the folder without weights: what starts from it starts from random ones
+FRESH = "models/fresh"  # a folder without weights: a training that starts from it starts from random ones
 
 
 def _within_the_repository(folder: str) -> str:
     if PurePath(folder).is_absolute():
         raise ValueError(
-            f"it is {folder}, a path of this machine alone; copy the folder into the repository, for example to "
+            f"it is {folder}, a path that only this machine has; copy the folder into the repository, for example to "
             "models/pretrained"
         )
     return folder

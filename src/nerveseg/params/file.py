@@ -1,10 +1,11 @@
 """`params.yaml` as frozen, typed objects.
 
-`load_params` reads and checks all that stages read, so that a wrong key or value fails before any work starts. The sections
-of what looks on (`OBSERVERS`) are read by it (`pipeline.params`).
-Values mean what was typed, as DVC reads them and not as YAML 1.1 does: `no` is text for a key that takes text, `12:30` no
-number, 010 ten, and `1e-05`, which `dvc exp run -S lr=1e-5` writes, a number.
-A function that needs parameters takes its own section (`UNetParams`), never the whole.
+`load_params` checks all sections that stages read, so that a wrong key or value fails before any work starts. The sections of
+the observers (`OBSERVERS`) are checked by `registry.project_params`, which adds them to these. Functions take the section that
+they need (`UNetParams`), never the whole.
+
+Values are read as DVC reads them and not as YAML 1.1 does: `no` is text, `12:30` is not a number, 010 is ten, and `1e-05`,
+which `dvc exp run -S lr=1e-5` writes, is a number.
 """
 
 import re
@@ -26,7 +27,7 @@ OBSERVERS = ("gate", "tracking")  # sections that no stage reads
 
 
 class _AsTyped(yaml.SafeLoader):
-    """Numbers, booleans and null in their usual spelling alone; all else is text, of which each key's type makes its value."""
+    """Reads only usual spellings of numbers, booleans and null; all else is text, which the key's type converts."""
 
 
 _AsTyped.yaml_implicit_resolvers = {}
@@ -70,20 +71,20 @@ P = TypeVar("P", bound=Section)
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
-    """Read and check every parameter that a stage may read.
+    """Read and check the sections that stages read.
 
     Raises:
-        ParamsError: the file is missing or not YAML, or a key is unknown, missing or has an impossible value;
-            the message has one line for each such key.
+        ParamsError: the file is missing or not YAML, or keys are unknown, missing or have impossible values; the message has
+            one line per key.
     """
     return checked_params(read_params(path), str(path))
 
 
 def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
-    """What the file says, not checked.
+    """Return the content of the file, unchecked.
 
     Raises:
-        ParamsError: it is missing, or no YAML mapping.
+        ParamsError: the file is missing, or not a YAML mapping.
     """
     path = Path(path)
     try:
@@ -111,16 +112,12 @@ def _yaml_fault(error: Exception) -> str:
 
 
 def checked_params(content: Mapping[str, Any], source: str) -> Params:
-    """The parameters of the stages in `content`, which came from `source`.
-
-    Raises:
-        ParamsError: a key is unknown, missing or has an impossible value.
-    """
+    """Return the sections of `content` that stages read, checked as by `checked`."""
     return checked(Params, {key: value for key, value in content.items() if key not in OBSERVERS}, source)
 
 
 def checked(kind: type[P], content: Mapping[str, Any], source: str) -> P:
-    """The parameters in `content`, which came from `source`.
+    """Return `content` as an object of this kind; errors name its `source`.
 
     Raises:
         ParamsError: a key is unknown, missing or has an impossible value.

@@ -1,4 +1,4 @@
-"""Sections on what the models are scored and shown by."""
+"""Sections on scoring and on the report."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ class EvaluateParams(Section):
     def _with_the_one_that_is_reported(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
         if 3 not in severities or len(set(severities)) < len(severities):
             raise ValueError(
-                f"is {list(severities)}; it must name 3, which metrics.json and the report tell of, and each once"
+                f"is {list(severities)}; it must have 3, which metrics.json and the report show, and each value once"
             )
         return severities
 

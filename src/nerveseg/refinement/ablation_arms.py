@@ -1,7 +1,7 @@
-"""The arms of the ablation: one U-Net as it is and under each refiner, in one network that runs the U-Net once for all.
+"""The arms of the ablation: a U-Net without a refiner and under each one, as one network that runs the U-Net once.
 
-On disk it is a folder beside the U-Net's: `arms.json` with the cut-offs of each refined arm, and `NAME.npz` with what its
-refiner has learnt; `files.json` lists them (`checked_folder`).
+On disk it is a folder with `arms.json` (`ArmsConfig`), the learnt weights of each refiner in `NAME.npz`, and `files.json`,
+which lists them (`checked_folder`). The U-Net lies elsewhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ CONFIG_NAME = "arms.json"
 
 @dataclass(frozen=True, config=STRICT)
 class ArmsConfig:
-    """First channels of the refiners, and the cut-offs of each refined arm by its name."""
+    """`filters`: first channels of the refiners. `cutoffs`: those of each refined arm by its name."""
 
     filters: Count
     cutoffs: dict[str, Cutoffs]
@@ -45,7 +45,7 @@ class Arms:
         unet: a segmenter without a refiner.
         refiners: by name, for frames of the U-Net's size.
         filters: first channels of the refiners.
-        cutoffs: of each refined arm; those of the U-Net where one is not named.
+        cutoffs: by refined arm; an arm without takes the U-Net's.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Arms:
         self._run = tf.function(network, reduce_retracing=True)
 
     def estimates(self, inputs: NDArray[np.uint8], sizes: Sequence[Size]) -> dict[str, Iterator[Estimate]]:
-        """What each arm says of letterboxed frames, uint8 (N, height, width), over the frames of `sizes`."""
+        """Return each arm's estimates of letterboxed frames, uint8 (N, height, width), at their original `sizes`."""
         outputs = in_batches(self._run, inputs)
         return {name: laid_over([batch[name] for batch in outputs], sizes, self.unet.size) for name in self.cutoffs}
 
     def tuned(self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams) -> Self:
-        """The same arms, the refined ones with the cut-offs that score best on these frames; the U-Net has its own."""
+        """Return the same arms, the refined ones with the cut-offs that score best on these frames; the U-Net keeps its own."""
         estimates = self.estimates(inputs, [truth.shape for truth in truths])
         found = {name: search_cutoffs(estimates[name], truths, params)[0] for name in self.refiners}
         same = copy(self)
@@ -73,7 +73,7 @@ class Arms:
         return same
 
     def segmenter(self, name: str) -> Segmenter | RefinedSegmenter:
-        """One arm as a model of its own."""
+        """Return one arm as a model of its own."""
         if name == UNET:
             return self.unet
         config = RefinedSegmenterConfig(self.filters, self.cutoffs[name])
@@ -89,7 +89,7 @@ class Arms:
 
     @classmethod
     def load(cls, directory: Path, unet: Segmenter) -> Self:
-        """Read a folder that `save` wrote; `unet` is the one that the refiners were trained with.
+        """Read a folder that `save` wrote, with the U-Net that the refiners were trained with.
 
         Raises:
             ModelError: the folder holds no arms, or weights that do not fit.

@@ -1,9 +1,9 @@
-"""Critics, which tell annotated masks from predicted ones on their frames, behind one interface.
+"""Critics, which classify masks as annotated or predicted, given their frames.
 
 `frames` are grey levels (N, H, W, 1) 0..255, `truth` the annotated masks and `predicted` the probabilities, (N, H, W, 1)
 0..1. After each update the kernels of a critic are projected to a spectral norm of at most 1 (Gouk et al. 2021,
-"Regularisation of neural networks by enforcing Lipschitz continuity"), which bounds its slope as spectral normalisation
-does. None has batch normalisation, so that truth and prediction may be judged in separate batches.
+"Regularisation of neural networks by enforcing Lipschitz continuity"), which bounds its slope like spectral normalisation.
+Critics have no batch normalisation, so that truth and prediction can be classified in separate batches.
 """
 
 from abc import ABC, abstractmethod
@@ -16,12 +16,12 @@ from nerveseg.unet.network import normalise
 
 layers = tf.keras.layers
 LEVELS = 3
-UNLIKE = 0.5  # of the probability of a pixel, from which truth and prediction differ in its patch
+UNLIKE = 0.5  # difference of a pixel's probability above which truth and prediction differ in its patch
 
 
 class Judgement(NamedTuple):
-    """What a critic minimises, a scalar, and the share of its judgements that were right, 0..1, of those for which truth and
-    prediction gave it a reason; NaN where there was none.
+    """`loss`: what a critic minimises, a scalar. `accuracy`: the share of its judgements that were right, 0..1, where truth
+    and prediction differ; NaN if they do nowhere.
     """
 
     loss: tf.Tensor
@@ -29,22 +29,23 @@ class Judgement(NamedTuple):
 
 
 class Critic(ABC):
-    """What the adversarial training needs of a critic; `network` holds its weights."""
+    """The interface of all critics; `network` holds the weights."""
 
     network: tf.keras.Model
 
     @abstractmethod
     def judge(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> Judgement:
-        """For an update of the critic."""
+        """Return the critic's own loss and accuracy."""
 
     @abstractmethod
     def generator_loss(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-        """For an update of the refiner: a scalar that is lower the less the critic tells the prediction from truth."""
+        """Return the refiner's loss: a scalar that falls as the critic takes prediction for truth."""
 
 
 class PatchCritic(Critic):
-    """A patch discriminator (Isola et al. 2017, "pix2pix") with the hinge loss (Lim and Ye 2017, "Geometric GAN"): a score
-    for each patch, above 0 for an annotated mask, below for a predicted one.
+    """A patch discriminator (Isola et al. 2017, "pix2pix") with the hinge loss (Lim and Ye 2017, "Geometric GAN").
+
+    The score of a patch is above 0 for an annotated mask and below for a predicted one.
     """
 
     def __init__(self, base_filters: int, spec: InputSpec) -> None:
@@ -59,7 +60,7 @@ class PatchCritic(Critic):
         on_truth, on_predicted = (self.network([frames, masks], training=True) for masks in (truth, predicted))
         loss = tf.reduce_mean(tf.nn.relu(1.0 - on_truth)) + tf.reduce_mean(tf.nn.relu(1.0 + on_predicted))
         right = tf.cast(on_truth > 0.0, tf.float32) + tf.cast(on_predicted < 0.0, tf.float32)
-        # Where both masks are alike, as in the background, one of two judgements is right whatever the critic says.
+        # If both masks are alike, as in the background, one of two judgements is right whatever the critic's score.
         unlike = tf.nn.max_pool2d(tf.abs(truth - predicted), 2**LEVELS, 2**LEVELS, "SAME") > UNLIKE
         return Judgement(loss, tf.reduce_mean(tf.boolean_mask(right / 2.0, unlike)))
 
@@ -68,9 +69,10 @@ class PatchCritic(Critic):
 
 
 class FeatureCritic(Critic):
-    """SegAN's critic (Xue et al. 2018, "SegAN: adversarial network with multi-scale L1 loss"): the frame masked by the
-    annotation and by the prediction, and the mean absolute difference of their features at each of its scales, which the
-    critic raises and the refiner lowers. It judges no single mask, so that it has no accuracy.
+    """SegAN's critic (Xue et al. 2018, "SegAN: adversarial network with multi-scale L1 loss").
+
+    It compares the features of the frame masked by the annotation and by the prediction: the critic raises their mean
+    absolute difference over all scales, the refiner lowers it. It classifies no single mask, so it has no accuracy.
     """
 
     def __init__(self, base_filters: int, spec: InputSpec) -> None:
@@ -102,13 +104,13 @@ CRITICS: dict[Literal["patch", "features"], type[PatchCritic] | type[FeatureCrit
 
 
 class SpectralNormAtMostOne(tf.keras.constraints.Constraint):
-    """Divides a convolution's kernel (h, w, in, out), as a matrix of (h * w * in, out), by its largest singular value
-    where that is above 1.
-    """
+    """Divide a kernel (h, w, in, out), as a matrix of (h * w * in, out), by its largest singular value if that is above 1."""
 
     def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
         matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))
-        matrix = tf.where(tf.math.is_finite(matrix), matrix, 0.0)  # a diverged critic shall be told of, not crash here
+        matrix = tf.where(
+            tf.math.is_finite(matrix), matrix, 0.0
+        )  # a diverged critic must not crash here: the history reports it
         largest = tf.sqrt(tf.reduce_max(tf.linalg.eigvalsh(tf.matmul(matrix, matrix, transpose_a=True))))
         return kernel / tf.maximum(largest, 1.0)
 

@@ -1,8 +1,7 @@
-"""What refiners learn from and are scored on: poor frames with the U-Net's predictions of them, as wrong as on unseen people.
+"""The batches that refiners learn from and are scored on: degraded frames with the U-Net's predictions of them.
 
-Train frames are degraded at all severities, a part of them not at all. The U-Net has learnt from the clean ones, so that
-its predictions of them are better than of other people; a share of its predictions is corrupted to make up for it
-(`mask_corruption`).
+Train frames are degraded at all severities; some stay as they are. The U-Net has learnt from the clean ones, so its predictions
+of them are better than of unseen people. To make up for that, a share of the predictions is corrupted (`mask_corruption`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +25,8 @@ STAGE_SEED = 0x6A4
 
 
 class RefinerBatch(NamedTuple):
-    """A batch: grey levels 0..255, the annotated shares of nerve 0..1, and the U-Net's logits, each float32 (N, H, W, 1);
-    its logit of presence, and whether the frame was degraded, 0 or 1, each (N, 1).
+    """`frames`, grey levels 0..255, `masks`, annotated shares of nerve 0..1, and the U-Net's `logits`, each float32
+    (N, H, W, 1); its logit of `presence`, and `poor`, 1 if the frame was degraded and else 0, each (N, 1).
     """
 
     frames: tf.Tensor
@@ -38,11 +37,11 @@ class RefinerBatch(NamedTuple):
 
 
 class RefinerInputs:
-    """Makes these batches with a trained U-Net, its two halves side by side.
+    """Makes these batches with a trained U-Net, which predicts the halves of a batch side by side.
 
     Args:
         unet: from `build_unet`; it is not changed.
-        corruption: share of the train predictions that is corrupted.
+        corruption: share of the train predictions to corrupt.
         strengths: of the degradations.
         seed: of every draw.
     """
@@ -57,7 +56,7 @@ class RefinerInputs:
         self._predict = tf.function(side_by_side, reduce_retracing=True)
 
     def train(self, rounds: Iterable[tuple[tf.Tensor, tf.Tensor]], epoch: int) -> Iterator[RefinerBatch]:
-        """The batches of one epoch from those of `whole_batches`; the next is made while one is used."""
+        """Yield the batches of one epoch, made from those of `whole_batches`; the next one is made while one is used."""
         of_frames, of_predictions = (np.random.default_rng([self._seed, STAGE_SEED, epoch, draws]) for draws in (0, 1))
         with ThreadPoolExecutor(1) as maker:
             waiting = None
@@ -70,7 +69,7 @@ class RefinerInputs:
                 yield waiting.result()
 
     def val(self, shards: Sequence[Path], info: DatasetInfo, batch_size: int, *, degraded: bool) -> list[RefinerBatch]:
-        """All val frames, as they are or each degraded by one kind at `VAL_SEVERITY`."""
+        """Return all val frames, clean or each degraded in one way at `VAL_SEVERITY`."""
         rng = np.random.default_rng([self._seed, STAGE_SEED])
         severities = (VAL_SEVERITY,) if degraded else (0,)
         return [self._given(frames, masks, severities, rng) for frames, masks in batches(shards, info, batch_size)]

@@ -1,27 +1,27 @@
-"""Whether an adversarial training went as it should, read from its history and told in plain words."""
+"""What went wrong in an adversarial training, as sentences, from its history."""
 
 import pandas as pd
 
 from nerveseg.refinement.adversarial_training import ADVERSARIAL, CONTROL, diverged_in
 
-LONG, LEAST = 3, 2  # epochs that tell something: the last ones, or all that a critic had if they are so many
+LONG, LEAST = 3, 2  # epochs with a critic that count: the last three, or all if there are at least two
 ALWAYS_RIGHT, GUESSES = 0.98, (0.47, 0.53)  # accuracy of a critic
-ALIKE = 1e-3  # distance of the features of truth and prediction, below which a critic tells no difference
-AWAY = 3.0  # times the distance of when the critic joined
+ALIKE = 1e-3  # distance between the features of truth and prediction below which they are alike
+AWAY = 3.0  # times the distance in the critic's first epoch
 
 
 def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
-    """A sentence for each thing that went wrong, none where all is well.
+    """Return a sentence for each thing that went wrong.
 
     Args:
-        history: of `AdversarialTraining.fit`, a row an epoch.
-        critic: the kind, as `gan.critic` names it.
+        history: from `AdversarialTraining.fit`.
+        critic: `gan.critic`.
     """
     remarks = []
     for arm, lower in {CONTROL: "gan.lr", ADVERSARIAL: "gan.lr or gan.critic_lr"}.items():
         if (arm == CONTROL or critic != "none") and (epoch := diverged_in(history, arm)):
             remarks.append(
-                f"The {arm} refiner diverged in epoch {epoch}: a loss was no longer a number, and it was trained no further; "
+                f"The {arm} refiner diverged in epoch {epoch}: a loss was not a number, and its training stopped there; "
                 f"lower {lower}."
             )
     judged = history.dropna(subset=["critic_loss"])
@@ -32,14 +32,13 @@ def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
     accuracy = last["critic_accuracy"]
     if long and (accuracy >= ALWAYS_RIGHT).all():
         remarks.append(
-            f"The critic was right in {accuracy.mean():.0%} of its judgements in {epochs}: it ran away from the refiner, "
-            "which learns nothing from it any more; lower gan.critic_lr or gan.critic_rest."
+            f"The critic was right in {accuracy.mean():.0%} of its judgements in {epochs}: it is too strong for the refiner "
+            "to learn from it; lower gan.critic_lr or gan.critic_rest."
         )
     if long and accuracy.between(*GUESSES).all():
         remarks.append(
-            f"The critic was right in {accuracy.mean():.0%} of its judgements in {epochs}, as often as by guessing: it tells "
-            "refined masks from annotated ones no better than chance, so that it adds only noise; raise gan.critic_lr, or "
-            "set gan.critic to none."
+            f"The critic was right in {accuracy.mean():.0%} of its judgements in {epochs}, no more often than by chance, "
+            "so it adds only noise to the refiner's training; raise gan.critic_lr, or set gan.critic to none."
         )
     if critic == "features" and long and (last["adversarial_loss"].abs() < ALIKE).all():
         remarks.append(
@@ -48,8 +47,8 @@ def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
         )
     if critic == "features" and long and (last["adversarial_loss"] > AWAY * judged["adversarial_loss"].iloc[0]).all():
         remarks.append(
-            f"In {epochs} the critic's features of refined and of annotated masks lay more than {AWAY:g} times as far apart "
-            "as when it joined: it ran away from the refiner; lower gan.critic_lr."
+            f"In {epochs} the critic's features of refined and of annotated masks were more than {AWAY:g} times as far apart "
+            "as when it joined: it is too strong for the refiner; lower gan.critic_lr."
         )
     start, ended = judged["adversarial_segmentation_loss"].iloc[0], last["adversarial_segmentation_loss"].iloc[-1]
     if ended > 1.2 * start:

@@ -1,5 +1,6 @@
-"""When a refiner counts as better than the U-Net as it came: by Dice on degraded val frames, and not at the price of the
-clean ones. One rule chooses the epoch that an arm keeps, and later the arm that ships.
+"""The rule by which a refiner is better than the U-Net: more Dice on degraded val frames, and no less on clean ones.
+
+It chooses the epoch that an arm keeps, and later the arm that ships.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,12 @@ MOST_LOSS = 0.002  # of Dice on clean frames
 
 
 def best_of(clean: Sequence[float], degraded: Sequence[float]) -> int:
-    """The index of the candidate with the highest Dice on degraded frames among those that gain, by these bounds, over the
-    first one, the U-Net; 0 where none does. Of equal ones the first.
+    """Return the index of the candidate with the highest Dice on degraded frames of those that gain over the first one, the
+    U-Net, within these bounds; the first of equal ones, and 0 if none gains.
 
     Args:
-        clean: Dice of each candidate on clean val frames; NaN for one that has none.
-        degraded: the same on degraded ones.
+        clean: Dice of each candidate on clean val frames; NaN excludes a candidate.
+        degraded: Dice on degraded val frames.
     """
     allowed = [
         index

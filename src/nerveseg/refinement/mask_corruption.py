@@ -1,7 +1,7 @@
-"""Predictions made worse in the ways in which predictions on unseen people are wrong: to train the refiner.
+"""Corrupts predictions in the ways in which predictions of unseen people are wrong, to train the refiner.
 
-A prediction is a map of logits of nerve, float32 (H, W), as the U-Net gives it; so is what comes back. It keeps the soft
-edge of a real one, which a corrupted annotation would not have.
+A prediction is a map of the U-Net's logits of nerve, float32 (H, W), before and after. Unlike a corrupted annotation, it
+keeps the soft edge of a real one.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 Logits = NDArray[np.float32]
 STEP = 12.0  # of the logit, from nerve to none
-LARGEST = 0.05  # radius of erosion and dilation, and the greatest jitter of an outline, as shares of the frame's height
+LARGEST = (
+    0.05  # maximum radius of erosion and dilation, and maximum jitter of an outline, as shares of the frame's height
+)
 BLOB = (0.06, 0.2)  # standard deviation of a blob, as a share of the frame's height
 
 
 def _missing(logits: Logits, rng: np.random.Generator) -> Logits:
-    """A part of what was found is gone, or all of it."""
+    """Remove a part of what was found, or all of it."""
     found = np.argwhere(logits > 0.0)
     if not len(found):
         return logits
@@ -25,7 +27,7 @@ def _missing(logits: Logits, rng: np.random.Generator) -> Logits:
 
 
 def _extra(logits: Logits, rng: np.random.Generator) -> Logits:
-    """Something is found where nothing was."""
+    """Add a blob somewhere."""
     height, width = logits.shape
     return logits + np.float32(STEP) * _blob(logits.shape, rng.uniform((0, 0), (height, width)), rng)
 
@@ -39,7 +41,7 @@ def _dilated(logits: Logits, rng: np.random.Generator) -> Logits:
 
 
 def _jittered(logits: Logits, rng: np.random.Generator) -> Logits:
-    """The outline wanders to and fro, smoothly."""
+    """Bend the outline smoothly."""
     height, width = logits.shape
     coarse = rng.uniform(-1.0, 1.0, (2, 5, 7)).astype(np.float32) * np.float32(LARGEST * height)
     down, aside = (cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC) for field in coarse)
@@ -62,7 +64,7 @@ def corrupt(logits: Logits, kind: str, rng: np.random.Generator) -> Logits:
 
 
 def corrupt_some(logits: Logits, share: float, rng: np.random.Generator) -> Logits:
-    """Corrupt this share of a batch of predictions (N, H, W), each in one way by draws of its own."""
+    """Corrupt this share of a batch of predictions (N, H, W), each in one way with draws of its own."""
     kinds = rng.choice(list(CORRUPTIONS), len(logits))
     chosen = rng.random(len(logits)) < share
     drawn = zip(logits, kinds, chosen, strict=True)
@@ -70,7 +72,7 @@ def corrupt_some(logits: Logits, share: float, rng: np.random.Generator) -> Logi
 
 
 def _blob(shape: tuple[int, ...], centre: NDArray[np.float64], rng: np.random.Generator) -> Logits:
-    """A round hill of height 1 about `centre` (row, column)."""
+    """Return a round hill of height 1 around `centre` (row, column)."""
     height, width = shape
     sigma = rng.uniform(*BLOB) * height
     rows = np.exp(-0.5 * ((np.arange(height) - centre[0]) / sigma) ** 2)

@@ -1,8 +1,8 @@
-"""Which arm is chosen, by its scores on val: a refined one where it gains over the U-Net (`gains`), else the U-Net.
+"""The choice of the arm that ships, by scores on val: a refined arm if it gains over the U-Net (`gains`), else the U-Net.
 
-What gains is the score that the user names, Dice of all frames or of those with a nerve; neither may be paid for with the
-other, as by a refiner that empties the masks of doubtful frames. A critic must show what it is for: the refiner trained against
-one is chosen only where its gain over the one without lies beyond chance. A tie goes to the simpler arm.
+The score is `postprocess.score`: Dice of all frames or of those with a nerve. Neither may fall for the other to gain, as with
+a refiner that empties the masks of doubtful frames. The refiner with a critic is chosen only if its gain over the one without
+is more than chance. A tie goes to the simpler arm.
 """
 
 from collections.abc import Sequence
@@ -36,14 +36,14 @@ def choose(
     seed: int,
     remarks: Sequence[str],
 ) -> Refinement:
-    """Score the arms, with their cut-offs, on val frames as they are and degraded at random at severity 3.
+    """Score the arms with their cut-offs on val frames, clean and degraded at random at severity 3, and choose one.
 
     Args:
         arms: as they would ship.
         val: frames that none of them learnt from.
-        params: name the score.
-        strengths: of severity 3, among others.
-        seed: of the degradations and of the interval.
+        params: has the score's name.
+        strengths: of the degradations.
+        seed: of the degradations and the interval.
         remarks: on the training.
     """
     rng = np.random.default_rng([seed, STAGE_SEED])
@@ -75,27 +75,27 @@ def _reason(arm: str, beyond_control: str) -> str:
     if arm == ADVERSARIAL:
         over = f", {beyond_control} over the one without" if beyond_control else ""
         return f"Val chose the one trained against a critic, which gained most{over}."
-    tie = f"The critic was worth {beyond_control}, which may be chance, and a tie goes to the arm without. "
+    tie = f"The critic gained {beyond_control}, which may be chance, and a tie goes to the arm without. "
     why = "which gained over the U-Net" if arm == CONTROL else "over which no other gained"
     name = "the one trained without a critic" if arm == CONTROL else "the U-Net with its cut-offs"
     return f"{tie if beyond_control else ''}Val chose {name}, {why}."
 
 
 def _gain(cases: dict[str, pd.DataFrame], measure: str, seed: int) -> tuple[float, Interval]:
-    """Of the refiner with a critic over the one without, frame by frame."""
+    """Return the mean gain of the refiner with a critic over the one without, frame by frame, and its interval."""
     with_critic, without = (contributions(cases[name])[measure] for name in (ADVERSARIAL, CONTROL))
     gains = pd.DataFrame({"subject": cases[CONTROL]["subject"], "gain": with_critic - without})
     return float(gains["gain"].mean()), subject_interval(gains, "gain", RESAMPLES, seed)
 
 
 def _cases(arms: Arms, val: TestSet, frames: NDArray[np.uint8], draws: int) -> dict[str, pd.DataFrame]:
-    """Of each arm a row for each frame, with its `subject`."""
+    """Return one row per frame for each arm, with its `subject`."""
     truths, subjects = [*val.truths] * draws, [*val.subjects] * draws
     estimates = arms.estimates(frames, [truth.shape for truth in truths])
     return {name: case_table(estimates[name], truths, of).assign(subject=subjects) for name, of in arms.cutoffs.items()}
 
 
 def _scores(cases: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """`dice` and `dice_nerve` of each arm; where no frame shows a nerve, the second is NaN."""
+    """Return `dice` and `dice_nerve` of each arm; the second is NaN if no frame shows a nerve."""
     summaries = {name: summary(of) for name, of in cases.items()}
     return pd.DataFrame(summaries).T[["dice", "dice_nerve"]].astype(float)

@@ -1,6 +1,6 @@
-"""What came of the refiners: which arm val chose, and how all of them scored there.
+"""Which arm val chose, the scores of all arms there, and remarks on the training.
 
-It is kept beside the chosen model as `refinement.json`, with what the training of the refiners was remarked for.
+It lies beside the chosen model as `refinement.json`.
 """
 
 from pathlib import Path
@@ -19,8 +19,8 @@ UNET = "unet"  # the arm without a refiner
 
 @dataclass(frozen=True, config=STRICT)
 class Refinement:
-    """`arm` is the chosen one, `unet` where no refiner gained, and `reason` a sentence why; `clean` and `degraded` are the
-    scores of every arm on val, and `remarks` are sentences on the training.
+    """`arm`: the chosen one, `unet` if no refiner gained. `clean`, `degraded`: scores of every arm on val. `remarks`: sentences
+    on the training. `reason`: a sentence why.
     """
 
     arm: str

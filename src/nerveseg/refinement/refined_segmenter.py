@@ -1,7 +1,7 @@
 """A U-Net under a refiner as one trained model.
 
-On disk it is a folder: `refined_segmenter.json`, the refiner's first channels and the cut-offs, beside `refiner.npz` with what
-the refiner has learnt and `unet/`, the U-Net as `Segmenter.save` writes it; `files.json` lists them (`checked_folder`).
+On disk it is a folder with `refined_segmenter.json` (`RefinedSegmenterConfig`), the refiner's learnt weights in `refiner.npz`,
+the U-Net as `Segmenter.save` writes it in `unet/`, and `files.json`, which lists them (`checked_folder`).
 """
 
 from pathlib import Path
@@ -24,14 +24,14 @@ REFINER_WEIGHTS = "refiner.npz"
 
 @dataclass(frozen=True, config=STRICT)
 class RefinedSegmenterConfig:
-    """First channels of the refiner, and the cut-offs that were found on val with it."""
+    """`filters`: first channels of the refiner. `cutoffs`: found on val with it."""
 
     filters: Filters
     cutoffs: Cutoffs
 
 
 class RefinedSegmenter(Predictor):
-    """A U-Net and a refiner with their weights, and the cut-offs that belong to both."""
+    """A U-Net and its refiner with their weights, and cut-offs for both together."""
 
     def __init__(self, config: RefinedSegmenterConfig, segmenter: Segmenter, refiner: tf.keras.Model) -> None:
         self.config, self.segmenter, self.refiner = config, segmenter, refiner
@@ -57,7 +57,7 @@ class RefinedSegmenter(Predictor):
         return cls(config, segmenter, refiner)
 
     def save(self, directory: Path) -> None:
-        """Write into a folder, and list what is in it."""
+        """Write into a folder and list what is in it."""
         write_typed(directory / REFINED_NAME, self.config)
         save_learnt(self.refiner, directory / REFINER_WEIGHTS)
         (directory / UNET_FOLDER).mkdir()
@@ -66,7 +66,7 @@ class RefinedSegmenter(Predictor):
 
 
 def load_training(directory: Path) -> Segmenter | RefinedSegmenter:
-    """The one training in a folder, with a refiner or without.
+    """Read the trained model in a folder, with a refiner or without.
 
     Raises:
         ModelError: the folder holds none.

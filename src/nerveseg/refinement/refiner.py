@@ -1,15 +1,13 @@
-"""The refiner: sees a frame and what the U-Net says of it, and corrects that where the frame is poor.
+"""The refiner: takes a frame and the U-Net's prediction of it, and corrects the prediction if the frame is poor.
 
-It holds a copy of the U-Net that begins with its weights. In the copy the outer levels learn, whose maps have at least a
-quarter of the frame's height; what is deeper stays as it was, knowledge of anatomy that a poor frame does not change.
-Before the copy a few convolutions correct the frame by what they see of it and of the U-Net's map. A branch of its own says
-whether the frame is poor, and what comes out is
+It holds a copy of the U-Net, with its weights. Only the outer levels of the copy learn, whose maps have at least a quarter of
+the frame's height; the deeper ones keep their knowledge of anatomy, which a poor frame does not change. Before the copy, a few
+convolutions correct the frame, given the frame and the U-Net's map. A separate branch classifies the frame as poor or not:
 
-    logits = U-Net's + share * (copy's - U-Net's),    share = P(poor), or 0 where that is below one half
+    logits = U-Net's + share * (copy's - U-Net's),    share = P(poor), or 0 if that is below one half
 
-and presence likewise, so that a frame which seems good is left to the U-Net to the bit, and the residual is zero until
-something was learnt.
-With the default U-Net, of 4.9 million parameters, 0.27 million learn, and these alone are saved.
+and presence likewise, so that the U-Net's prediction of a good frame is unchanged, bit for bit. Before training, the refiner
+is the identity. With the default U-Net of 4.9 million parameters, 0.27 million learn, and only these are saved.
 """
 
 from collections.abc import Iterator
@@ -26,24 +24,24 @@ from nerveseg.unet.network import LOGITS, PRESENCE, build_unet, computing_in, no
 
 layers = tf.keras.layers
 POOR = "poor"
-STRIDE = 2  # of what corrects the frame
-OUTER = 4  # times the height of a map that learns is at least that of the frame
+STRIDE = 2  # of the convolutions that correct the frame
+OUTER = 4  # a layer of the copy learns if its maps have at least the frame's height divided by this
 COPY = "copy_of_unet"
-LOGIT_LIMIT = 8.0  # of what the refiner sees: the U-Net is over-confident
+LOGIT_LIMIT = 8.0  # the refiner's input is clipped to this: the U-Net is over-confident
 
 
 def build_refiner(unet: UNetParams, base_filters: int, spec: InputSpec, policy: str = "float32") -> tf.keras.Model:
-    """A refiner whose copy of the U-Net has fresh weights: `start_from` gives it those of a trained one.
+    """Return a refiner whose copy of the U-Net has random weights: `start_from` sets those of a trained one.
 
     Args:
-        unet: of the U-Net that it refines.
-        base_filters: channels of the convolutions that correct the frame and of those that judge it.
-        spec: of the frames; height and width are multiples of `STRIDE`.
-        policy: of Keras, in which the layers compute; weights and outputs are float32 in any.
+        unet: params of the U-Net that it refines.
+        base_filters: channels of the convolutions that correct and classify the frame.
+        spec: the frames; height and width must be multiples of `STRIDE`.
+        policy: the Keras policy of the layers; weights and outputs are always float32.
 
     Returns:
-        A network of [grey levels (N, H, W, 1) 0..255, the U-Net's logits (N, H, W, 1) and its presence (N, 1)], which gives
-        `logits` and `presence` of the same shapes, and `poor`, the logit of the frame being a degraded one, (N, 1).
+        A network from [grey levels (N, H, W, 1) 0..255, the U-Net's logits (N, H, W, 1) and its presence (N, 1)] to `logits`
+        and `presence` of the same shapes, and `poor`, the logit of the frame being degraded, (N, 1).
     """
     with computing_in(policy):
         frames = tf.keras.Input((*spec.size, 1), name="frames")
@@ -68,13 +66,13 @@ def build_refiner(unet: UNetParams, base_filters: int, spec: InputSpec, policy: 
 
 
 def start_from(refiner: tf.keras.Model, unet: tf.keras.Model) -> tf.keras.Model:
-    """The refiner with the weights of this U-Net in its copy: fresh but for that, it is the identity."""
+    """Set the weights of the refiner's copy to those of this U-Net, and return the refiner."""
     refiner.get_layer(COPY).set_weights(unet.get_weights())
     return refiner
 
 
 def learnt(refiner: tf.keras.Model) -> list[tf.Variable]:
-    """What training changes, in a fixed order: all but the deeper levels of the copy."""
+    """Return the variables that training changes, in a fixed order: all but those of the copy's deeper levels."""
     return [variable for layer in _leaves(refiner) if layer.trainable for variable in layer.weights]
 
 
@@ -97,7 +95,7 @@ def load_learnt(refiner: tf.keras.Model, path: Path) -> None:
 
 
 def _correction(normalised: tf.Tensor, logits: tf.Tensor, base_filters: int) -> tf.Tensor:
-    """What to add to the normalised frame, (N, H, W, 1); zero at first."""
+    """Return what to add to the normalised frame, (N, H, W, 1); initially zero."""
     bounded = tf.clip_by_value(logits, -LOGIT_LIMIT, LOGIT_LIMIT)
     features = layers.Concatenate()([normalised, tf.sigmoid(bounded), bounded / LOGIT_LIMIT])
     for strides in (STRIDE, 1, 1):
@@ -108,7 +106,7 @@ def _correction(normalised: tf.Tensor, logits: tf.Tensor, base_filters: int) -> 
 
 
 def _poor(normalised: tf.Tensor, base_filters: int) -> tf.Tensor:
-    """The logit of the frame being a degraded one, (N, 1), from its finest structure: mean and greatest features."""
+    """Return the logit of the frame being degraded, (N, 1), from mean and maximum of features of its finest structure."""
     features = normalised
     for level, strides in enumerate((1, 2, 2)):
         features = layers.Conv2D(
@@ -121,7 +119,7 @@ def _poor(normalised: tf.Tensor, base_filters: int) -> tf.Tensor:
 
 
 def _leaves(network: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
-    """All layers of a network but those that are networks themselves, whose layers come instead."""
+    """Yield all layers of a network, and instead of a layer that is a network, its layers."""
     for layer in network.layers:
         if isinstance(layer, tf.keras.Model):
             yield from _leaves(layer)
@@ -130,6 +128,6 @@ def _leaves(network: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
 
 
 def _learns(layer: tf.keras.layers.Layer, height: int) -> bool:
-    """Whether a layer of the copy learns, by the height of its maps, that of the frame given."""
+    """Return whether a layer of the copy learns, by the height of its maps and the frame's."""
     maps = layer.output
     return not isinstance(maps, list) and len(maps.shape) == 4 and OUTER * (maps.shape[1] or 0) >= height
