@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.params.networks import UNetParams
+from nerveseg.params.networks import PLAIN, UNetParams
 from nerveseg.unet import network
 from nerveseg.unet.losses import binary_cross_entropy, soft_dice_loss
 
@@ -161,7 +161,7 @@ def blocks_of(arm: Arm) -> Iterator[None]:
     """Build networks in this context from the arm's blocks and inputs."""
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     seen = _with_coordinates if arm.coordinates else _WHOLE
-    with mock.patch.object(network, "_twice", chosen), mock.patch.object(network, "_plain", seen):
+    with mock.patch.object(network, "_twice", chosen), mock.patch.dict(network.BUILDERS, {PLAIN: seen}):
         yield
 
 

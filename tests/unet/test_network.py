@@ -11,13 +11,13 @@ from sklearn.metrics import f1_score, log_loss
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.params.file import load_params
-from nerveseg.params.networks import ENCODERS
+from nerveseg.params.networks import ENCODERS, OURS
 from nerveseg.refinement.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
 from nerveseg.refinement.refiner import COPY, POOR, build_refiner, learnt, load_learnt, save_learnt, start_from
 from nerveseg.training.distribution import make_deterministic
 from nerveseg.unet.encoders import _as_imagenet
 from nerveseg.unet.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
-from nerveseg.unet.network import build_unet
+from nerveseg.unet.network import BUILDERS, build_unet
 from paths import ROOT
 from small_encoders import make_shallow
 
@@ -135,6 +135,10 @@ def test_one_seed_gives_one_set_of_weights():
 
     assert all(np.array_equal(a, b) for a, b in zip(weights(1), weights(1), strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights(1), weights(2), strict=True))
+
+
+def test_each_encoder_of_ours_has_a_function_that_builds_it():
+    assert BUILDERS.keys() == OURS.keys()
 
 
 FAMILIES = (

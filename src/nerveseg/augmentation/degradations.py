@@ -19,28 +19,6 @@ JPEG_QUALITY = 10  # of 100
 SHADOW_DEPTH = 0.95  # share of the brightness that a degrading shadow takes
 
 
-def _speckle(frame: Pixels, decibels: float, rng: np.random.Generator) -> Pixels:
-    """More than `RAYLEIGH_DB` is fully developed speckle on a display of less range than `DISPLAY_RANGE_DB`."""
-    height, width = frame.shape
-    return amplify(frame, speckle((height, width), decibels, rng))
-
-
-def _blur(frame: Pixels, sigma: float, _: np.random.Generator) -> Pixels:
-    return blur(frame, sigma)
-
-
-def _low_gain(frame: Pixels, decibels: float, _: np.random.Generator) -> Pixels:
-    return amplify(frame, -decibels)
-
-
-def _over_gain(frame: Pixels, decibels: float, _: np.random.Generator) -> Pixels:
-    return amplify(frame, decibels)
-
-
-def _shadow(frame: Pixels, width: float, rng: np.random.Generator) -> Pixels:
-    return shadow(frame, rng.uniform(0.2, 0.8), width, rng.uniform(0.0, 0.4), SHADOW_DEPTH)
-
-
 def _downsampling(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
     height, width = frame.shape
     return cv2.resize(_smaller(frame, factor), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -63,12 +41,15 @@ def _smaller(frame: Pixels, factor: float) -> Pixels:
 
 
 EFFECTS: dict[str, Effect] = {
-    "speckle": _speckle,
+    # More than `RAYLEIGH_DB` is fully developed speckle on a display of less range than `DISPLAY_RANGE_DB`.
+    "speckle": lambda frame, decibels, rng: amplify(frame, speckle(frame.shape, decibels, rng)),
     "noise": thermal_noise,
-    "blur": _blur,
-    "low_gain": _low_gain,
-    "over_gain": _over_gain,
-    "shadow": _shadow,
+    "blur": lambda frame, sigma, _: blur(frame, sigma),
+    "low_gain": lambda frame, decibels, _: amplify(frame, -decibels),
+    "over_gain": lambda frame, decibels, _: amplify(frame, decibels),
+    "shadow": lambda frame, width, rng: shadow(
+        frame, rng.uniform(0.2, 0.8), width, rng.uniform(0.0, 0.4), SHADOW_DEPTH
+    ),
     "downsampling": _downsampling,
     "jpeg": _jpeg,
 }

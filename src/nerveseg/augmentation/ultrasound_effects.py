@@ -33,7 +33,7 @@ def amplify(frame: Pixels, decibels: Pixels | float) -> Pixels:
     return np.clip(share, 0.0, 1.0, out=share)
 
 
-def speckle(shape: tuple[int, int], std: float, rng: np.random.Generator) -> Pixels:
+def speckle(shape: tuple[int, ...], std: float, rng: np.random.Generator) -> Pixels:
     """Return the log of fully developed speckle, a map in dB for `amplify`, of mean 0 and standard deviation `std`.
 
     Many scatterers in a resolution cell add up to circular complex normal noise, whose Rayleigh distributed amplitude (Wagner

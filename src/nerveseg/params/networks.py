@@ -1,5 +1,6 @@
-"""Sections on the networks: the U-Net, the degradations and the refiner that learns from them, cut-offs and export."""
+"""Sections on the networks: U-Net, degradations, refiner, cut-offs and export."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,16 +17,17 @@ from nerveseg.params.fields import (
     Threshold,
 )
 
-# The encoders of segmentation_models 1.0, named here since importing it would cost every stage seconds.
-ENCODERS = (
+PLAIN = "plain"
+# Encoders of our own, and of what height and width must be multiples.
+OURS: dict[str, "Callable[[UNetParams], int]"] = {PLAIN: lambda unet: unet.stem * 2**unet.depth}
+# Encoders of segmentation_models 1.0, whose import would take seconds of every stage, and the least height and width.
+ENCODERS = dict.fromkeys((
     "densenet121", "densenet169", "densenet201", "efficientnetb0", "efficientnetb1", "efficientnetb2", "efficientnetb3",
     "efficientnetb4", "efficientnetb5", "efficientnetb6", "efficientnetb7", "inceptionresnetv2", "inceptionv3",
     "mobilenet", "mobilenetv2", "resnet101", "resnet152", "resnet18", "resnet34", "resnet50", "resnext101", "resnext50",
     "senet154", "seresnet101", "seresnet152", "seresnet18", "seresnet34", "seresnet50", "seresnext101", "seresnext50",
     "vgg16", "vgg19",
-)  # fmt: skip
-SMALLEST = {"inceptionv3": 75, "inceptionresnetv2": 75}  # sides in pixels, by keras_applications; the others accept 32
-PLAIN = "plain"
+), 32) | {"inceptionv3": 75, "inceptionresnetv2": 75}  # fmt: skip
 Architecture = Literal["unet", "linknet", "fpn", "pspnet"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -54,34 +56,34 @@ class UNetParams(Section):
     def _something_to_train(self) -> Self:
         if self.dice_weight + self.bce_weight == 0.0:
             raise ValueError("dice_weight and bce_weight are both 0, which leaves no loss; raise one of them")
-        if self.encoder not in (PLAIN, *ENCODERS):
-            raise ValueError(f"encoder is {self.encoder!r}; it must be {PLAIN} or one of {', '.join(ENCODERS)}")
-        if self.encoder == PLAIN and self.architecture != "unet":
+        if self.encoder not in OURS | ENCODERS:
+            raise ValueError(f"encoder is {self.encoder!r}; it must be one of {', '.join(OURS | ENCODERS)}")
+        if self.encoder in OURS and self.architecture != "unet":
             raise ValueError(
-                f"architecture is {self.architecture}, but the plain encoder makes a unet only; "
+                f"architecture is {self.architecture}, but the {self.encoder} encoder makes a unet only; "
                 "choose an encoder such as resnet34"
             )
         if self.batch_size % self.ghost_batches:
             raise ValueError(
                 f"batch_size is {self.batch_size} and ghost_batches is {self.ghost_batches}; a batch must split into equal parts"
             )
-        if self.encoder == PLAIN and self.encoder_weights is not None:
+        if self.encoder in OURS and self.encoder_weights is not None:
             raise ValueError(
-                f"encoder_weights is {self.encoder_weights!r}, but the plain encoder has no pretrained weights; "
+                f"encoder_weights is {self.encoder_weights!r}, but the {self.encoder} encoder has no pretrained weights; "
                 "set encoder_weights to null or choose an encoder such as resnet34"
             )
         return self
 
     @property
     def size_multiple(self) -> int:
-        """Of which width and height of the network's input must be multiples."""
-        if self.encoder == PLAIN:
-            return self.stem * 2**self.depth
+        """The number of which the input's height and width must be multiples."""
+        if self.encoder in OURS:
+            return OURS[self.encoder](self)
         return 48 if self.architecture == "pspnet" else 32
 
     def check_side(self, key: str, pixels: int) -> None:
         """Raise ValueError if the network takes no input with a side, named `key`, of so many pixels."""
-        multiple, least = self.size_multiple, SMALLEST.get(self.encoder, 0)
+        multiple, least = self.size_multiple, ENCODERS.get(self.encoder, 0)
         if pixels % multiple:
             raise ValueError(
                 f"{key} is {pixels}; the network of unet.encoder {self.encoder}, architecture {self.architecture}, stem "
@@ -108,7 +110,9 @@ class DegradationParams(Section):
     def _frames_get_smaller(self) -> Self:
         for key in ("downsampling", "jpeg"):
             if (least := getattr(self, key)[0]) < 1.0:
-                raise ValueError(f"{key} begins with {least:g}; it says how many times smaller, at least 1")
+                raise ValueError(
+                    f"{key} begins with {least:g}; each strength divides the frame's size and must be at least 1"
+                )
         return self
 
 

@@ -11,8 +11,9 @@ stem is a strided convolution, and the last layer lays channels out as squares o
 convolution"), so that the widest maps take a fraction of the time; presence is a head on the mean of the deepest features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import tensorflow as tf
 
@@ -24,6 +25,7 @@ from nerveseg.unet.encoders import backbone_outputs
 layers = tf.keras.layers
 PRIOR_LOGIT = -3.0  # about 5 %, so that training need not begin by learning that most pixels are not nerve
 LOGITS, PRESENCE = "logits", "presence"
+Builder = Callable[[tf.Tensor, UNetParams], tuple[tf.Tensor, tf.Tensor]]
 
 
 def build_unet(
@@ -43,10 +45,8 @@ def build_unet(
     with computing_in(policy):
         frames = tf.keras.Input((*spec.size, 1), name="frames")
         normalised = normalise(frames, spec)
-        if params.encoder == PLAIN:
-            logits, deepest = _plain(normalised, params)
-        else:
-            logits, deepest = backbone_outputs(normalised, params, pretrained=pretrained)
+        build: Builder = BUILDERS.get(params.encoder, partial(backbone_outputs, pretrained=pretrained))
+        logits, deepest = build(normalised, params)
         pooled = layers.GlobalAveragePooling2D(dtype="float32", name="deepest_mean")(deepest)
         presence = layers.Dense(1, dtype="float32", name=PRESENCE)(pooled)
         name = f"{params.architecture}_{params.encoder}"
@@ -109,3 +109,6 @@ def _convolution(features: tf.Tensor, filters: int, size: int, strides: int = 1)
     )(features)  # fmt: skip
     features = BatchNormalization(momentum=0.95)(features)
     return layers.ReLU()(features)
+
+
+BUILDERS: dict[str, Builder] = {PLAIN: _plain}  # of the encoders of `params.networks.OURS`

@@ -8,7 +8,7 @@ from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.files.checked_folder import CheckedFolder
 from nerveseg.params.fields import FRESH
-from nerveseg.params.networks import PLAIN, UNetParams
+from nerveseg.params.networks import OURS, UNetParams
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import REMEDY, UNET_FOLDER, UNET_WEIGHTS, SegmenterConfig, load_weights
 
@@ -27,7 +27,7 @@ def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.ker
     theirs = SegmenterConfig.read(directory).unet
     alike = (
         ("encoder", "stem", "base_filters", "max_filters", "depth")
-        if params.encoder == PLAIN
+        if params.encoder in OURS
         else ("architecture", "encoder", "encoder_weights")
     )
     if other := {key: getattr(theirs, key) for key in alike if getattr(theirs, key) != getattr(params, key)}:
