@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.refinement.mask_corruption import CORRUPTIONS, corrupt, corrupt_some
+from nerveseg.refinement.mask_corruption import CORRUPTIONS, corrupt_some
 
 ROWS, COLUMNS = np.ogrid[:96, :128]
 NERVE = (8.0 - 0.02 * ((ROWS - 45) ** 2 + (COLUMNS - 60) ** 2)).clip(-8.0, 8.0).astype(np.float32)
@@ -12,7 +12,7 @@ kinds = pytest.mark.parametrize("kind", list(CORRUPTIONS))
 
 
 def areas(kind, logits=NERVE, draws=40):
-    return np.array([(corrupt(logits, kind, np.random.default_rng(seed)) > 0.0).sum() for seed in range(draws)])
+    return np.array([(CORRUPTIONS[kind](logits, np.random.default_rng(seed)) > 0.0).sum() for seed in range(draws)])
 
 
 @kinds
@@ -20,11 +20,11 @@ def areas(kind, logits=NERVE, draws=40):
 def test_a_corrupted_prediction_keeps_shape_and_type_and_leaves_the_first_alone(kind, seed):
     before = NERVE.copy()
     for logits in (NERVE, NOTHING):
-        corrupted = corrupt(logits, kind, np.random.default_rng(seed))
+        corrupted = CORRUPTIONS[kind](logits, np.random.default_rng(seed))
         assert corrupted.shape == logits.shape
         assert corrupted.dtype == np.float32
         assert np.isfinite(corrupted).all()
-        assert np.array_equal(corrupted, corrupt(logits, kind, np.random.default_rng(seed)))
+        assert np.array_equal(corrupted, CORRUPTIONS[kind](logits, np.random.default_rng(seed)))
     assert np.array_equal(NERVE, before)
 
 
@@ -49,13 +49,13 @@ def test_erosion_shrinks_and_dilation_grows_by_up_to_a_twentieth_of_the_height()
 
 def test_jitter_moves_the_outline_and_keeps_the_size():
     area = (NERVE > 0.0).sum()
-    jittered = [corrupt(NERVE, "jitter", np.random.default_rng(seed)) > 0.0 for seed in range(40)]
+    jittered = [CORRUPTIONS["jitter"](NERVE, np.random.default_rng(seed)) > 0.0 for seed in range(40)]
     assert np.mean([mask.sum() for mask in jittered]) == pytest.approx(area, rel=0.1)
     assert np.mean([(mask != (NERVE > 0.0)).sum() for mask in jittered]) > 0.05 * area
 
 
 def test_of_what_finds_nothing_no_blob_can_go_missing():
-    assert np.array_equal(corrupt(NOTHING, "missing blob", np.random.default_rng(0)), NOTHING)
+    assert np.array_equal(CORRUPTIONS["missing blob"](NOTHING, np.random.default_rng(0)), NOTHING)
 
 
 def test_the_asked_share_of_a_batch_is_corrupted():

@@ -5,7 +5,8 @@ of them are better than of unseen people. To make up for that, a share of the pr
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,14 +60,9 @@ class RefinerInputs:
         """Yield the batches of one epoch, made from those of `whole_batches`; the next one is made while one is used."""
         of_frames, of_predictions = (np.random.default_rng([self._seed, STAGE_SEED, epoch, draws]) for draws in (0, 1))
         with ThreadPoolExecutor(1) as maker:
-            waiting = None
-            for frames, masks in rounds:
-                made = maker.submit(self._corrupted, frames, masks, of_frames, of_predictions)
-                if waiting is not None:
-                    yield waiting.result()
-                waiting = made
-            if waiting is not None:
-                yield waiting.result()
+            made = (maker.submit(self._corrupted, *batch, of_frames, of_predictions) for batch in rounds)
+            for ready, _ in pairwise(chain(made, [Future()])):
+                yield ready.result()
 
     def val(self, shards: Sequence[Path], info: DatasetInfo, batch_size: int, *, degraded: bool) -> list[RefinerBatch]:
         """Return all val frames, clean or each degraded in one way at `VAL_SEVERITY`."""

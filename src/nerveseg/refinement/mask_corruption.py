@@ -32,14 +32,6 @@ def _extra(logits: Logits, rng: np.random.Generator) -> Logits:
     return logits + np.float32(STEP) * _blob(logits.shape, rng.uniform((0, 0), (height, width)), rng)
 
 
-def _eroded(logits: Logits, rng: np.random.Generator) -> Logits:
-    return cv2.erode(logits, _disc(logits, rng))
-
-
-def _dilated(logits: Logits, rng: np.random.Generator) -> Logits:
-    return cv2.dilate(logits, _disc(logits, rng))
-
-
 def _jittered(logits: Logits, rng: np.random.Generator) -> Logits:
     """Bend the outline smoothly."""
     height, width = logits.shape
@@ -52,15 +44,10 @@ def _jittered(logits: Logits, rng: np.random.Generator) -> Logits:
 CORRUPTIONS: dict[str, Callable[[Logits, np.random.Generator], Logits]] = {
     "missing blob": _missing,
     "extra blob": _extra,
-    "erosion": _eroded,
-    "dilation": _dilated,
+    "erosion": lambda logits, rng: cv2.erode(logits, _disc(logits, rng)),
+    "dilation": lambda logits, rng: cv2.dilate(logits, _disc(logits, rng)),
     "jitter": _jittered,
 }
-
-
-def corrupt(logits: Logits, kind: str, rng: np.random.Generator) -> Logits:
-    """Corrupt a prediction in one way, a key of `CORRUPTIONS`."""
-    return CORRUPTIONS[kind](logits, rng)
 
 
 def corrupt_some(logits: Logits, share: float, rng: np.random.Generator) -> Logits:
@@ -68,7 +55,7 @@ def corrupt_some(logits: Logits, share: float, rng: np.random.Generator) -> Logi
     kinds = rng.choice(list(CORRUPTIONS), len(logits))
     chosen = rng.random(len(logits)) < share
     drawn = zip(logits, kinds, chosen, strict=True)
-    return np.stack([corrupt(each, str(kind), rng) if taken else each for each, kind, taken in drawn])
+    return np.stack([CORRUPTIONS[str(kind)](each, rng) if taken else each for each, kind, taken in drawn])
 
 
 def _blob(shape: tuple[int, ...], centre: NDArray[np.float64], rng: np.random.Generator) -> Logits:
