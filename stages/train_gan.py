@@ -39,8 +39,7 @@ def train_gan() -> None:
     make_deterministic(params.seed)
     rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
     lists = [folder / LIST_NAME for folder in (AUGMENTED, PROCESSED, UNET)]  # digests of what is in there
-    settings = {"seed": params.seed, "gan": params.gan.model_dump(), "unet": params.unet.model_dump()}
-    settings["degradation"] = params.degradation.model_dump()
+    settings = params.model_dump(include={"seed", "gan", "unet", "degradation"})
     settings["policy"] = keras_policy(params.unet.precision)
     checkpoint = Checkpoint(f"train_gan-{digest_of(settings, [*lists, Path(__file__)], COMPUTES)}")
     progress.training(checkpoint.run_record)

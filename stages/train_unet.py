@@ -38,8 +38,8 @@ def train_unet() -> None:
     strategy = training_strategy(params.unet)
     make_deterministic(params.seed)
     info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, writes=is_chief(strategy))
-    rounds, val = shards(AUGMENTED, "round"), shards(PROCESSED, "val")
-    task = TrainingTask(rounds, val, info, params.seed, checkpoint, progress.epoch)
+    val = shards(PROCESSED, "val")
+    task = TrainingTask(shards(AUGMENTED, "round"), val, info, params.seed, checkpoint, progress.epoch)
     train = partial(train_network, params.unet, params.lr, strategy)
     if not is_chief(strategy):
         progress.training(None)
@@ -60,18 +60,16 @@ def train_unet() -> None:
         network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)
         segmenter.save(folder)
-        best = history["val_dice"].max()
-        progress.facts({"best_val_dice": best, "parameters": network.count_params()})
+        progress.facts({"best_val_dice": history["val_dice"].max(), "parameters": network.count_params()})
     checkpoint.remove()
-    print(f"best val Dice {best:.3f}; cut-offs: {segmenter.cutoffs}")
+    print(f"best val Dice {history['val_dice'].max():.3f}; cut-offs: {segmenter.cutoffs}")
     for remark in at_the_edge(segmenter.cutoffs, params.postprocess):
         print(f"remark: {remark}")
 
 
 def _checkpoint(params: Params, *, writes: bool) -> Checkpoint:
     """Return the checkpoint of the training with these params on this data."""
-    unet, policy = params.unet.model_dump(), keras_policy(params.unet.precision)
-    settings = {"seed": params.seed, "lr": params.lr, "unet": unet, "policy": policy}
+    settings = params.model_dump(include={"seed", "lr", "unet"}) | {"policy": keras_policy(params.unet.precision)}
     lists = [AUGMENTED / LIST_NAME, PROCESSED / LIST_NAME]  # digests of what is in there
     digest = digest_of(settings, [*lists, Path(params.unet.init_from), Path(__file__)], COMPUTES)
     return Checkpoint(f"train_unet-{digest}", writes=writes)

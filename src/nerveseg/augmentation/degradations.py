@@ -58,14 +58,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 
 def degrade(frame: Frame, kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator) -> Frame:
-    """Degrade a frame in one way.
-
-    Args:
-        frame: grey levels 0..255.
-        kind: one of `DEGRADATIONS`.
-        severity: 0 (unchanged) to 5.
-        strengths: of each severity.
-        rng: the source of noise and of the shadow's place.
+    """Degrade a frame, grey levels 0..255, in one of `DEGRADATIONS` at a severity from 0 (unchanged) to 5.
 
     Raises:
         ValueError: the kind is unknown, or the severity not in 0..5.
@@ -93,10 +86,8 @@ def degrade_each(
 def degrade_at_random(
     frames: NDArray[np.uint8], severities: Sequence[int], strengths: DegradationParams, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Degrade each frame of a batch (N, H, W) in a random way at one of these severities; 0 leaves it as it is.
-
-    Returns:
-        The frames, and the severity of each, (N,).
+    """Degrade each frame of a batch (N, H, W) in a random way at one of these severities, where 0 leaves it as it is; return
+    the frames, and the severity of each, (N,).
     """
     kinds, drawn = rng.choice(DEGRADATIONS, len(frames)), rng.choice(severities, len(frames))
     of_frames = zip(frames, kinds, drawn, strict=True)

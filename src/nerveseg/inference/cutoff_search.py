@@ -14,15 +14,10 @@ from nerveseg.params.networks import PostprocessParams
 def search_cutoffs(
     estimates: Iterable[Estimate], truths: Iterable[Mask], params: PostprocessParams
 ) -> tuple[Cutoffs, float]:
-    """Return the cut-offs with the highest mean Dice.
+    """Return the cut-offs with the highest mean Dice, the first in the order of params if several are equal, and that Dice.
 
-    Args:
-        estimates: of the val frames, at their original size.
-        truths: their annotated masks.
-        params: values to try, and whether all frames count (`challenge`) or those with a nerve (`dice_nerve`).
-
-    Returns:
-        The best cut-offs, the first in the order of params if several are equal, and their mean Dice.
+    Estimates and annotated masks have the frames' original size. All frames count (`challenge`) or those with a nerve
+    (`dice_nerve`).
     """
     dices = []
     for estimate, truth in zip(estimates, truths, strict=True):

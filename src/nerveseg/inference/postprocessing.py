@@ -61,11 +61,7 @@ def confidence(estimate: Estimate, mask: Mask) -> float:
 
     With a nerve in the frame, the Dice of a mask of k pixels is about 2 S_mask / (k + S), where S is the sum of all
     probabilities and S_mask that of the mask's pixels (as in `expected_dice_threshold`); without a nerve it is 0. The Dice of
-    an empty mask is 0 with a nerve and 1 without.
-
-    Args:
-        estimate: the network's, of the frame.
-        mask: of the frame, bool (H, W), for example from `Cutoffs.mask`.
+    an empty mask is 0 with a nerve and 1 without. The mask is bool (H, W).
     """
     if not mask.any():
         return 1.0 - float(estimate.presence)

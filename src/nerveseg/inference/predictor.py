@@ -46,14 +46,10 @@ class Prediction:
 
 
 class Predictor:
-    """A network with its cut-offs.
+    """A network with its input `size` (height, width) in pixels and its cut-offs.
 
-    Args:
-        run: the network.
-        size: (height, width) of its input in pixels.
-        cutoffs: its cut-offs.
-        learnt_frames: keys (`leakage`) of all frames that chose its weights or cut-offs.
-        grey_range: black and white of files of its data set that do not say them.
+    `learnt_frames` are keys (`leakage`) of all frames that chose its weights or cut-offs; `grey_range` has black and white of
+    files of its data set that do not say them.
     """
 
     def __init__(

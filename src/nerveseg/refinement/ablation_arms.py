@@ -39,13 +39,9 @@ class ArmsConfig:
 
 
 class Arms:
-    """The U-Net, called `unet`, and its refiners by name; `cutoffs` has those of each arm.
+    """The U-Net, called `unet`, and its refiners by name, which have `filters` first channels.
 
-    Args:
-        unet: a segmenter without a refiner.
-        refiners: by name, for frames of the U-Net's size.
-        filters: first channels of the refiners.
-        cutoffs: by refined arm; an arm without takes the U-Net's.
+    `cutoffs` has those of each arm; a refined arm for which none are given takes the U-Net's.
     """
 
     def __init__(

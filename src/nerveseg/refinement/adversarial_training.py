@@ -42,13 +42,8 @@ Estimates = Mapping[str, tuple[tf.Tensor, tf.Tensor]]  # probability and presenc
 class AdversarialTraining:
     """The arms by name, and their training.
 
-    Args:
-        build: makes a refiner.
-        build_critic: makes the critic; None trains the control alone.
-        inputs: make the batches that the arms learn from.
-        params: the `gan` section.
-        loss: the `unet` section, for the weights of the segmentation loss.
-        cutoffs: the U-Net's, with which epochs are scored.
+    `build` makes a refiner, and `build_critic` the critic: None trains the control alone. `loss` is the `unet` section, for
+    the weights of the segmentation loss; epochs are scored with `cutoffs`, the U-Net's.
     """
 
     def __init__(

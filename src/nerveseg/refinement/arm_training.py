@@ -24,11 +24,7 @@ from nerveseg.unet.segmenter import agreed_presence
 class RefinerArm:
     """The networks of one arm, their optimisers, and the average of the refiner's weights.
 
-    Args:
-        build: makes a refiner.
-        critic: its critic, or None.
-        params: the `gan` section.
-        loss: the `unet` section, for the weights of the loss.
+    `build` makes a refiner; `loss` is the `unet` section, for the weights of the segmentation loss.
     """
 
     def __init__(

@@ -38,13 +38,9 @@ class RefinerBatch(NamedTuple):
 
 
 class RefinerInputs:
-    """Makes these batches with a trained U-Net, which predicts the halves of a batch side by side.
+    """Makes these batches with a trained U-Net, which predicts the halves of a batch side by side and is not changed.
 
-    Args:
-        unet: from `build_unet`; it is not changed.
-        corruption: share of the train predictions to corrupt.
-        strengths: of the degradations.
-        seed: of every draw.
+    `corruption` is the share of the train predictions to corrupt; every draw depends on `seed`.
     """
 
     def __init__(self, unet: tf.keras.Model, corruption: float, strengths: DegradationParams, seed: int) -> None:

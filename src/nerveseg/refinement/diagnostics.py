@@ -11,12 +11,7 @@ AWAY = 3.0  # times the distance in the critic's first epoch
 
 
 def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
-    """Return a sentence for each thing that went wrong.
-
-    Args:
-        history: from `AdversarialTraining.fit`.
-        critic: `gan.critic`.
-    """
+    """Return a sentence for each thing that went wrong in a history of `AdversarialTraining.fit` with `gan.critic`."""
     remarks = []
     for arm, lower in {CONTROL: "gan.lr", ADVERSARIAL: "gan.lr or gan.critic_lr"}.items():
         if (arm == CONTROL or critic != "none") and (epoch := diverged_in(history, arm)):

@@ -11,11 +11,7 @@ MOST_LOSS = 0.002  # of Dice on clean frames
 
 def best_of(clean: Sequence[float], degraded: Sequence[float]) -> int:
     """Return the index of the candidate with the highest Dice on degraded frames of those that gain over the first one, the
-    U-Net, within these bounds; the first of equal ones, and 0 if none gains.
-
-    Args:
-        clean: Dice of each candidate on clean val frames; NaN excludes a candidate.
-        degraded: Dice on degraded val frames.
+    U-Net, within these bounds; the first of equal ones, and 0 if none gains. NaN excludes a candidate.
     """
     allowed = [
         index

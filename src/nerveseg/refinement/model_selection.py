@@ -38,13 +38,7 @@ def choose(
 ) -> Refinement:
     """Score the arms with their cut-offs on val frames, clean and degraded at random at severity 3, and choose one.
 
-    Args:
-        arms: as they would ship.
-        val: frames that none of them learnt from.
-        params: has the score's name.
-        strengths: of the degradations.
-        seed: of the degradations and the interval.
-        remarks: on the training.
+    `remarks` are those on the training; the draws of degradations and interval depend on `seed`.
     """
     rng = np.random.default_rng([seed, STAGE_SEED])
     poor = np.concatenate([degrade_at_random(val.frames, (VAL_SEVERITY,), strengths, rng)[0] for _ in range(DRAWS)])

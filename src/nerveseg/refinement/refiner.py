@@ -33,15 +33,10 @@ LOGIT_LIMIT = 8.0  # the refiner's input is clipped to this: the U-Net is over-c
 def build_refiner(unet: UNetParams, base_filters: int, spec: InputSpec, policy: str = "float32") -> tf.keras.Model:
     """Return a refiner whose copy of the U-Net has random weights: `start_from` sets those of a trained one.
 
-    Args:
-        unet: params of the U-Net that it refines.
-        base_filters: channels of the convolutions that correct and classify the frame.
-        spec: the frames; height and width must be multiples of `STRIDE`.
-        policy: the Keras policy of the layers; weights and outputs are always float32.
-
-    Returns:
-        A network from [grey levels (N, H, W, 1) 0..255, the U-Net's logits (N, H, W, 1) and its presence (N, 1)] to `logits`
-        and `presence` of the same shapes, and `poor`, the logit of the frame being degraded, (N, 1).
+    It maps [grey levels (N, H, W, 1) 0..255, the U-Net's logits (N, H, W, 1) and its presence (N, 1)] to `logits` and
+    `presence` of the same shapes, and `poor`, the logit of the frame being degraded, (N, 1). `base_filters` are the channels
+    of the convolutions that correct and classify the frame. Height and width must be multiples of `STRIDE`. Layers compute in
+    the Keras policy `policy`; weights and outputs are always float32.
     """
     with computing_in(policy):
         frames = tf.keras.Input((*spec.size, 1), name="frames")

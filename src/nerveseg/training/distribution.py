@@ -24,12 +24,9 @@ from nerveseg.params.networks import Precision, UNetParams
 CPU_INFO = Path("/proc/cpuinfo")
 MATRIX_UNITS = "amx_bf16"  # the processor's flag for matrix units that multiply bfloat16
 _LOST = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
-)
+)  # fmt: skip
 
 
 class _WholeNumbers(random.Random):
@@ -100,11 +97,7 @@ def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Return whether this process writes: the only one, or among several the chief or, without one, worker 0."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or resolver.task_type is None:
-        return True
-    cluster = resolver.cluster_spec().as_dict()
-    return bool(resolver.task_type == "chief" or ("chief" not in cluster and resolver.task_id == 0))
+    return bool(strategy.extended.should_checkpoint)
 
 
 def from_chief(strategy: tf.distribute.Strategy, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

@@ -33,11 +33,8 @@ def build_unet(
 ) -> tf.keras.Model:
     """Return the segmentation network of `params` with initial weights.
 
-    Args:
-        params: the `unet` section.
-        spec: the input; height and width must be multiples of `params.size_multiple`.
-        pretrained: fetch the weights that `encoder_weights` names; False if trained ones are loaded next.
-        policy: the Keras policy of the layers, `float32` or `mixed_bfloat16`; weights and outputs are always float32.
+    `pretrained` fetches the weights that `encoder_weights` names; it is False if trained ones are loaded next. Layers compute
+    in the Keras policy `policy`, `float32` or `mixed_bfloat16`; weights and outputs are always float32.
 
     Raises:
         ModelError: the encoder's pretrained weights cannot be downloaded.

@@ -35,14 +35,9 @@ class SupervisedTraining:
     """The network in training, its optimiser, the average of its weights, and one step.
 
     `averaged` is a network with the averaged weights; after `fit` it has the best ones. `step` takes frames and masks as
-    `batches` yields them, makes one update, and returns the batch's mean loss and Dice before it, float32 (2,).
-
-    Args:
-        build: makes the network with its initial weights.
-        params: the `unet` section.
-        peak_lr: learning rate after the warm-up.
-        steps: of the whole training.
-        strategy: from `training_strategy`.
+    `batches` yields them, makes one update, and returns the batch's mean loss and Dice before it, float32 (2,). `build` makes
+    the network with its initial weights, `peak_lr` is the learning rate after the warm-up, and `steps` counts the whole
+    training.
     """
 
     def __init__(
@@ -158,9 +153,8 @@ class SupervisedTraining:
         return gradients, tf.stack([loss, tf.reduce_mean(dice(masks, outputs[LOGITS]))])
 
     def _loss(self, masks: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        return segmentation_loss(self.params, masks, outputs[LOGITS]) + presence_loss(
-            self.params, masks, outputs[PRESENCE]
-        )
+        pixels = segmentation_loss(self.params, masks, outputs[LOGITS])
+        return pixels + presence_loss(self.params, masks, outputs[PRESENCE])
 
     def _train_epoch(self, given: Iterator[tuple[tf.Tensor, tf.Tensor]], steps: int, epoch: int) -> dict[str, float]:
         measured = [self.step(*batch) for batch in islice(given, steps)]
@@ -199,12 +193,8 @@ class SupervisedTraining:
 
 def _local_copy(variable: tf.Variable) -> tf.Variable:
     """Return a variable of which each device has its own copy; reading it gives the mean of the copies."""
-    return tf.Variable(
-        variable.numpy(),
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.MEAN,
-    )
+    own, mean = tf.VariableSynchronization.ON_READ, tf.VariableAggregation.MEAN
+    return tf.Variable(variable.numpy(), trainable=False, synchronization=own, aggregation=mean)
 
 
 def train_network(
