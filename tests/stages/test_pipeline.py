@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
@@ -28,6 +29,7 @@ from paths import ROOT
 from processes import attempt, run
 from repositories import commit, make_repository
 from tiny_params import write_params
+from training_workspace import run_stages, start_training
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("settings")]
 
@@ -86,6 +88,15 @@ def workspace(tmp_path_factory, settings):
     run("dvc", "repro", cwd=folder)
     commit(folder, "reproduced")
     return folder
+
+
+def change_params(work: Path, changes: dict[str, object]) -> None:
+    """As `dvc exp run -S` would."""
+    file = work / "params.yaml"
+    params = yaml.safe_load(file.read_text())
+    for section, values in changes.items():
+        params[section] |= values
+    file.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 def metrics(workspace):
@@ -441,7 +452,8 @@ def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_ano
 
 def test_without_a_critic_the_pipeline_has_the_control_alone(workspace, tmp_path):
     work = shutil.copytree(workspace, tmp_path / "work")
-    run("dvc", "exp", "run", "-S", "gan.critic=none", cwd=work)
+    change_params(work, {"gan": {"critic": "none"}})
+    run_stages(work, *STAGES[STAGES.index("train_gan") :])
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet_untuned", "unet", "control"}
     assert set(metrics(work)["degraded"]) == {"unet_untuned", "unet", "control"}
     assert "against a critic" not in (work / "reports" / "index.html").read_text()
@@ -452,11 +464,13 @@ def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_
     write_params(tmp_path / "params.yaml")
     text = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("bootstrap: 100", "bootstrap: 1"))
-    done = attempt(sys.executable, str(ROOT / "stages" / f"{stage}.py"), cwd=tmp_path)
-    assert done.returncode == 1
-    assert "evaluate.bootstrap is 1; input should be greater than or equal to 100" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+    process = start_training(tmp_path, stage=stage)
+    process.join()
+    told = (tmp_path / "output.txt").read_text()
+    assert process.exitcode == 1
+    assert "evaluate.bootstrap is 1; input should be greater than or equal to 100" in told
+    assert "Traceback" not in told
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "output.txt"}
 
 
 LOOK_LIKE_NOTHING = ["NA", "None", "null", "nan", "007", "1e5"]  # to readers of tables: missing, or numbers
@@ -477,8 +491,10 @@ def test_frames_of_one_s_own_run_by_a_change_of_params_alone_whatever_they_are_c
         shutil.copy(path, own / f"{frame}_mask.tif")
         lines.append(f"{frame},{named}")
     (own / "subjects.csv").write_text("\n".join(lines))
-    out = run("dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[NA,'007']", cwd=work)
+    change = ("-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[NA,'007']")
+    out = run("dvc", "exp", "run", *change, "preprocess", cwd=work)
     assert "12 pairs, 6 subjects" in out
+    run_stages(work, *STAGES[2:])
     scores = metrics(work)
     assert scores["unet"]["presence_specificity"] is None
     assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2} | {
@@ -544,8 +560,9 @@ def test_the_same_frames_in_another_layout_are_packed_the_same(kaggle_folder, tm
 def test_the_whole_pipeline_runs_on_dicom_and_no_patient_s_name_goes_into_it(kaggle_folder, tmp_path):
     work = new_workspace(tmp_path / "work", tracking={"enabled": False})
     laid_out("DICOM", kaggle_folder(frames=2), work / "data" / "raw" / "clinic")
-    out = run("dvc", "exp", "run", "-S", "data.dir=data/raw/clinic", cwd=work)
-    assert "DICOM layout, 12 pairs, 6 subjects" in out
+    change_params(work, {"data": {"dir": "data/raw/clinic"}})
+    run_stages(work, *STAGES[1:])
+    assert "DICOM layout, 12 pairs, 6 subjects" in (work / "output.txt").read_text()
     assert metrics(work)["counts"]["frames"] == 4
     assert (work / "reports" / "index.html").is_file()
     made = [*(work / "data" / "processed").iterdir(), *(work / "metrics").iterdir(), *(work / "reports").iterdir()]
