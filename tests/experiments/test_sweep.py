@@ -10,13 +10,15 @@ import optuna
 import psutil
 import pytest
 
+from command_line import nerveseg
 from nerveseg.errors import ParamsError, TrackingError
 from nerveseg.experiments import sweep as sweep_module
+from nerveseg.experiments import sweep_study
 from nerveseg.experiments.sweep import sweep
 from nerveseg.experiments.sweep_space import read_space
 from nerveseg.experiments.sweep_study import next_trial, open_study
 from processes import PATIENCE, eventually, run
-from tracked_repository import client_of, initialised_with_dvc, made_repository
+from tracked_repository import client_of, initialised_with_dvc
 
 pytestmark = pytest.mark.slow
 
@@ -56,16 +58,15 @@ VALUES = ["-S", "lr=1e-5..1e-1", "-S", "unet.epochs=4"]  # seed 2016 proposes a 
 
 
 @pytest.fixture
-def repo(tmp_path, monkeypatch):
-    folder = made_repository(tmp_path / "repo", monkeypatch)
+def repo(repo, tmp_path, monkeypatch):
     monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
     monkeypatch.setenv("PACE", "0")
     monkeypatch.setenv("BAD_PACE", "0")
-    (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (repo / "stage.py").write_text(STAGE)
+    (repo / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
     initialised_with_dvc()
-    yield folder
-    for process in trials_of(folder):
+    yield repo
+    for process in trials_of(repo):
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -92,11 +93,25 @@ def begin(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(*arguments: str, code: int = 0) -> str:
-    process = begin(*arguments)
-    printed = process.communicate(timeout=PATIENCE)[0]
-    assert process.returncode == code, printed
-    return printed
+@pytest.fixture
+def finish(monkeypatch, capsys):
+    """Runs a sweep to its end, in this process; what it printed."""
+    monkeypatch.setattr(sweep_study, "STARTUP", 1)
+    monkeypatch.setattr(sweep_module, "POLL", 0.2)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def finishing(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        ended = nerveseg("sweep", *arguments, *VALUES)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        printed = "".join(capsys.readouterr())
+        if isinstance(ended, str):
+            ended, printed = 1, printed + ended
+        assert ended == code, printed
+        return printed
+
+    return finishing
 
 
 def starts(folder: Path) -> list[str]:
@@ -118,7 +133,7 @@ def runs_of(folder: Path, condition: str) -> list:
     return client.search_runs([client.get_experiment_by_name("nerveseg").experiment_id], condition)
 
 
-def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch):
+def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch, finish):
     monkeypatch.setenv("BAD_PACE", "5")
     printed = finish("rates", "--trials", "2")
 
@@ -148,7 +163,7 @@ def test_a_bad_trial_is_stopped_and_mlflow_has_the_history(repo, monkeypatch):
     assert "was begun with other settings (changes none, now " in finish("rates", "--trials", "3", code=1)
 
 
-def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_does(repo, monkeypatch):
+def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_does(repo, monkeypatch, finish):
     monkeypatch.setenv("PACE", "3")
     monkeypatch.setenv("BAD_PACE", "3")
     first = begin("killed", "--trials", "3")
@@ -192,7 +207,7 @@ def test_ctrl_c_ends_the_trial_too_and_says_how_to_go_on(repo, monkeypatch):
     assert history.info.status == "KILLED"
 
 
-def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(repo, monkeypatch):
+def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(repo, monkeypatch, finish):
     monkeypatch.setenv("FAIL", "1")
     printed = finish("some", "--trials", "3")
     assert (
@@ -202,20 +217,20 @@ def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(repo, monkeypatch):
     assert "1 with a score, 0 stopped early, 2 failed" in printed
 
 
-def test_a_sweep_without_any_score_has_exit_code_1(repo):
+def test_a_sweep_without_any_score_has_exit_code_1(repo, finish):
     (repo / "stage.py").write_text("raise SystemExit('error: no disk')")
     assert "0 with a score, 0 stopped early, 1 failed\nnothing to choose from" in finish(
         "none", "--trials", "1", code=1
     )
 
 
-def test_names_that_experiments_have_already_are_not_taken(repo):
+def test_names_that_experiments_have_already_are_not_taken(repo, finish):
     head = run("git", "rev-parse", "HEAD")
     run("git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/mine-0", head)
     assert "there are experiments called mine-0 already" in finish("mine", "--trials", "1", code=1)
 
 
-def test_a_sweep_runs_once(repo):
+def test_a_sweep_runs_once(repo, finish):
     from filelock import FileLock
 
     folder = repo / ".nerveseg" / "sweeps"
