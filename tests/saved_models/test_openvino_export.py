@@ -40,6 +40,14 @@ def exported(tmp_path):
     return exporting
 
 
+@pytest.fixture(scope="module")
+def export_of_a_refiner(tmp_path_factory):
+    """A folder, to be read or copied."""
+    folder = tmp_path_factory.mktemp("exported")
+    export(segmenter(4), folder, FLOAT, VAL, "gan")
+    return folder
+
+
 def judging(model: Segmenter, logit: float) -> Segmenter:
     """The same with a judge that calls every frame poor with this logit."""
     layer = model.refiner.get_layer(POOR)
@@ -144,40 +152,40 @@ def test_layers_go_back_to_float32_where_int8_costs_too_much(tmp_path):
     assert found.int8_layers < found.layers
 
 
-@pytest.mark.parametrize("params", [FLOAT, INT8])
-def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path, params):
+def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path):
     segmenter(4).save(tmp_path)
     script = (
         "import sys, pathlib; sys.path[:0] = sys.argv[2:]; import drawn_models\n"
         "from nerveseg.saved_models.loading import load_trained\n"
         "from nerveseg.saved_models.openvino_export import export\n"
-        "folder = pathlib.Path(sys.argv[1]); folder.mkdir(); trained = load_trained(folder.parent)\n"
-        f"export(trained, folder, drawn_models.{'FLOAT' if params is FLOAT else 'INT8'}, drawn_models.VAL, 'gan')"
+        "folder = pathlib.Path(sys.argv[1]); trained = load_trained(folder.parent)\n"
+        "for name in ('FLOAT', 'INT8'):\n"
+        "    (folder / name).mkdir(parents=True)\n"
+        "    export(trained, folder / name, getattr(drawn_models, name), drawn_models.VAL, 'gan')"
     )
     contents = []
     for name in ("one", "other"):
         run(sys.executable, "-c", script, tmp_path / name, ROOT / "src", ROOT / "tests" / "support")
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
-    assert len(contents[0]) == 8
+    assert len(contents[0]) == 2 * 8
     assert contents[0] == contents[1]
 
 
-def test_predicting_imports_no_tensorflow_and_is_ready_at_once(exported, tmp_path):
-    exported(segmenter(4))
+def test_predicting_imports_no_tensorflow_and_is_ready_at_once(export_of_a_refiner, tmp_path):
     folder = kaggle_frames(tmp_path / "frames", subjects=[1])
     script = (
         "import sys; from nerveseg import cli\n"
         "try: cli.main()\n"
         "finally: assert not {'tensorflow', 'tf_keras', 'sklearn', 'mlflow'} & set(sys.modules)"
     )
-    command = ["predict", str(folder), "--out", str(tmp_path / "masks"), "--model", str(tmp_path / "exported")]
+    command = ["predict", str(folder), "--out", str(tmp_path / "masks"), "--model", str(export_of_a_refiner)]
     run(sys.executable, "-c", script, *command, cwd=ROOT)
     assert len(list((tmp_path / "masks").glob("*_mask.png"))) == 4
 
 
-def test_several_threads_may_ask_at_once(exported):
-    model = exported(segmenter(4))
+def test_several_threads_may_ask_at_once(export_of_a_refiner):
+    model = load_predictor(export_of_a_refiner)
     alone = [model.predict([frame])[0].probability for frame in FRAMES]
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(lambda n: model.predict([FRAMES[n % 3]])[0].probability, range(60)))
@@ -203,9 +211,8 @@ def test_what_is_exported_is_loaded_as_such_and_the_trained_one_as_that(exported
         (lambda folder: (folder / "member_0" / "unet.xml").write_text("<net"), r"unet\.xml is damaged"),
     ],
 )
-def test_a_damaged_export_says_how_to_make_it_again(exported, tmp_path, damage, told):
-    exported(segmenter(4))
-    damage(tmp_path / "exported")
+def test_a_damaged_export_says_how_to_make_it_again(export_of_a_refiner, tmp_path, damage, told):
+    damage(shutil.copytree(export_of_a_refiner, tmp_path / "exported"))
     with pytest.raises(ModelError, match=told + ".*make it again with `dvc repro export`"):
         load_predictor(tmp_path / "exported")
 
