@@ -133,8 +133,9 @@ def test_without_a_critic_there_is_the_control_alone_and_it_begins_the_same(run,
 
 
 @pytest.mark.parametrize("critic", list(CRITICS))
-def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(data, tiny, critic):
-    first, second = (Run(data, tiny, critic=critic) for _ in range(2))
+def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(run, data, tiny, critic):
+    first = run if critic == tiny.gan.critic else Run(data, tiny, critic=critic)
+    second = Run(data, tiny, critic=critic)
     for name, weights in first.weights.items():
         assert equal(weights, second.weights[name])
     pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
@@ -178,28 +179,24 @@ def test_refiners_learn_to_mend_what_an_untrained_unet_says(data, tiny):
         assert history.loc[kept, f"{name}_val_dice_degraded"] > history.loc[0, f"{name}_val_dice_degraded"] + 0.1
 
 
-def test_a_critic_that_is_right_too_often_rests(data, tiny):
-    def critic_after(critic_rest):
-        run = Run(data, tiny, critic_rest=critic_rest)
+def test_a_critic_that_is_right_too_often_rests(run, data, tiny):
+    def critic_of(run):
         return run.training.arms["adversarial"].critic.network.get_weights()
 
-    make_deterministic(tiny.seed)
-    awake, resting = critic_after(1.0), critic_after(1e-9)
-    assert not equal(awake, resting)
-    never_trained = Run(data, tiny, warmup_epochs=3).training.arms["adversarial"].critic.network.get_weights()
-    assert equal(resting, never_trained)
+    resting, never_trained = (Run(data, tiny, **changes) for changes in ({"critic_rest": 1e-9}, {"warmup_epochs": 3}))
+    assert not equal(critic_of(run), critic_of(resting))
+    assert equal(critic_of(resting), critic_of(never_trained))
 
 
-def test_an_arm_that_diverges_is_trained_no_further_and_the_other_goes_on(data, tiny):
-    run = Run(data, tiny, epochs=4, adversarial_weight=1e38)
-    assert run.seen == [1, 2, 3, 4]
+def test_an_arm_that_diverges_is_trained_no_further_and_the_other_goes_on(run, data, tiny):
+    sound, run = run, Run(data, tiny, adversarial_weight=1e38)
+    assert run.seen == [1, 2, 3]
     assert diverged_in(run.history, "adversarial") == 2
     assert diverged_in(run.history, "control") is None
     of_arm = ["adversarial_segmentation_loss", "adversarial_val_dice", "adversarial_val_dice_degraded", "critic_loss"]
     assert run.history.loc[2:, of_arm].isna().all(axis=None)
     assert all(np.isfinite(weights).all() for name in run.weights for weights in run.weights[name])
-    plain = Run(data, tiny, epochs=4, critic="none")
-    assert plain.history["control_val_dice"].to_numpy() == pytest.approx(
+    assert sound.history["control_val_dice"].to_numpy() == pytest.approx(
         run.history["control_val_dice"].to_numpy(), abs=0.05
     )
 

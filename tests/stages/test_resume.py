@@ -15,7 +15,7 @@ from training_workspace import checkpoint_of, make_workspace, outputs, start_tra
 
 pytestmark = pytest.mark.slow
 
-KILLS = 10
+KILLS = 6  # every third before anything new is saved
 
 
 @dataclass
