@@ -288,9 +288,13 @@ def test_a_table_of_subjects_that_is_not_read_is_told_even_where_all_subjects_ar
     assert f"{name} is not read: subjects come from subjects.csv" in inventory.warnings[0]
 
 
-def test_check_says_that_two_subjects_are_too_few(kaggle_folder, tiny, tmp_path):
-    warnings = take_inventory(kaggle_folder(subjects=[1, 2]), tiny.data, tmp_path, (32, 64)).warnings
-    assert warnings == ["2 subjects, but preprocess needs at least 3, one each for train, val and test"]
+@pytest.mark.parametrize("others", [[], [3, 4, 5]])
+def test_check_says_that_two_subjects_with_a_nerve_are_too_few(kaggle_folder, tiny, tmp_path, others):
+    folder = kaggle_folder(subjects=[1, 2, *others])
+    for path in (path for subject in others for path in folder.glob(f"{subject}_*_mask.tif")):
+        path.write_bytes(encoded(blob() * 0))
+    told = "2 subjects with a nerve in any frame, but preprocess needs at least 3, one each for train, val and test"
+    assert told in take_inventory(folder, tiny.data, tmp_path, (32, 64)).warnings
 
 
 def test_labels_of_16_bits_can_be_named_as_the_message_says(prepare, kaggle_folder, tmp_path):

@@ -114,10 +114,14 @@ class Inventory:
                 f"{counted(len(self.conflicts), 'pair')} of nearly equal frames contradict each other ({first['frame']} and "
                 f"{first['other']}: {first['reason']}); `nerveseg check --json` and conflicts.csv list them"
             )
-        if 0 < (subjects := self.manifest["subject"].nunique()) < LEAST_SUBJECTS:
+        if (
+            0
+            < (shown := self.manifest.loc[self.manifest["has_nerve"].astype(bool), "subject"].nunique())
+            < LEAST_SUBJECTS
+        ):
             warnings.append(
-                f"{counted(subjects, 'subject')}, but preprocess needs at least {LEAST_SUBJECTS}, one each for train, val "
-                "and test"
+                f"{counted(shown, 'subject')} with a nerve in any frame, but preprocess needs at least {LEAST_SUBJECTS}, one "
+                "each for train, val and test"
             )
         return warnings
 
