@@ -39,44 +39,15 @@ class State:
     ended: bool = False
 
 
-class _Newest:
-    """The frame that waits, with the time it came, and how many frames were dropped for newer ones."""
-
-    def __init__(self) -> None:
-        self.dropped = 0
-        self.error: BaseException | None = None
-        self._waiting: tuple[Frame, float] | None = None
-        self._ended = False
-        self._changed = threading.Condition()
-
-    def put(self, frame: Frame) -> None:
-        with self._changed:
-            self.dropped += self._waiting is not None
-            self._waiting = frame, time.monotonic()
-            self._changed.notify_all()
-
-    def end(self, error: BaseException | None) -> None:
-        with self._changed:
-            self._ended, self.error = True, error
-            self._changed.notify_all()
-
-    def take(self) -> tuple[Frame, float] | None:
-        """Wait for the next frame; None if there will be no more."""
-        with self._changed:
-            # Python handles Ctrl-C between two waits, so that an endless one would delay it until a frame comes.
-            while not self._changed.wait_for(lambda: self._waiting is not None or self._ended, CTRL_C_SEEN_WITHIN):
-                pass
-            taken, self._waiting = self._waiting, None
-            return taken
-
-
 class Watch:
     """Segments the newest frame of a source, again and again, until the source ends or `stop` is called."""
 
     def __init__(self, predictor: Predictor, frames: Iterator[Frame]) -> None:
         self._predict, self._frames = live(predictor), frames
-        self._newest, self._stopped = _Newest(), False
         self._changed = threading.Condition()
+        self._waiting: tuple[Frame, float] | None = None  # the newest frame, and when it arrived
+        self._dropped, self._ended = 0, False
+        self._error: Exception | None = None
         self._picture, self._state, self._number = b"", State(), 0
         self._times: deque[tuple[float, float]] = deque(maxlen=RECENT)
 
@@ -87,16 +58,17 @@ class Watch:
             Exception: what the source raised.
         """
         threading.Thread(target=self._read, name="source", daemon=True).start()
-        while not self._stopped and (taken := self._newest.take()) is not None:
+        while (taken := self._take()) is not None:
             self._segment(*taken)
-        self._show(self._picture, replace(self._state, ended=True, dropped=self._newest.dropped))
-        if self._newest.error is not None:
-            raise self._newest.error
+        self._show(self._picture, replace(self._state, ended=True, dropped=self._dropped))
+        if self._error is not None:
+            raise self._error
         return self._state
 
     def stop(self) -> None:
-        self._stopped = True
-        self._newest.end(None)
+        with self._changed:
+            self._waiting, self._ended = None, True
+            self._changed.notify_all()
 
     def wait(self, number: int, seconds: float = 1.0) -> tuple[int, bytes, State]:
         """Return number, picture (JPEG) and state of the frame on show, as soon as its number differs from `number`."""
@@ -105,15 +77,28 @@ class Watch:
             return self._number, self._picture, self._state
 
     def _read(self) -> None:
-        error = None
         try:
             for frame in self._frames:
-                if self._stopped:
-                    break
-                self._newest.put(frame)
-        except Exception as raised:  # noqa: BLE001 - `run` raises it
-            error = raised
-        self._newest.end(error)
+                with self._changed:
+                    if self._ended:
+                        return
+                    self._dropped += self._waiting is not None
+                    self._waiting = frame, time.monotonic()
+                    self._changed.notify_all()
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _take(self) -> tuple[Frame, float] | None:
+        """Wait for the next frame; None if there will be no more."""
+        with self._changed:
+            # Python handles Ctrl-C between two waits, so an endless one would delay it until a frame comes.
+            while not self._changed.wait_for(lambda: self._waiting is not None or self._ended, CTRL_C_SEEN_WITHIN):
+                pass
+            taken, self._waiting = self._waiting, None
+            return taken
 
     def _segment(self, frame: Frame, arrived: float) -> None:
         found = self._predict(frame, arrived)
@@ -126,7 +111,7 @@ class Watch:
             confidence=found.confidence,
             area=found.area,
             shown=self._state.shown + 1,
-            dropped=self._newest.dropped,
+            dropped=self._dropped,
             rate=(len(self._times) - 1) / span if span > 0 else 0.0,
             delay=1000.0 * float(np.median([delay for _, delay in self._times])),
         )

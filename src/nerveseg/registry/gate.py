@@ -56,14 +56,9 @@ class Verdict:
 
 
 def judge(base: pd.DataFrame, now: pd.DataFrame, margins: GateParams, resamples: int, seed: int) -> Verdict:
-    """Compare the cases of a new model with those of the model in place.
+    """Compare the cases of a new model, `now`, with those of the model in place, `base`.
 
-    Args:
-        base: cases of the model in place, with columns `frame`, `subject`, `has_nerve`, `truth_area` and `dice`.
-        now: the new model's, with `frame_area` as well.
-        margins: how much Dice may fall.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+    Both have the columns `frame`, `subject`, `has_nerve`, `truth_area` and `dice`, `now` also `frame_area`.
 
     Raises:
         ComparisonError: the frames differ, or none shows a nerve.

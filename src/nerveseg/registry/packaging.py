@@ -29,13 +29,9 @@ _REQUIREMENTS = ["mlflow", "numpy", "opencv-python-headless", "openvino", "panda
 
 
 def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> None:
-    """Write a model in MLflow's format, served by `nerveseg.registry.pyfunc_model`.
+    """Write a model in MLflow's format, served by `nerveseg.registry.pyfunc_model`, into a folder that does not exist yet.
 
-    Args:
-        path: of the folder, which does not exist yet.
-        predictor: folder of an exported model.
-        cases: rows of the model in `metrics/cases.csv`.
-        card: what a reader should know about it, Markdown.
+    `predictor` is the folder of an exported model, `cases` are its rows in `metrics/cases.csv`, and `card` is Markdown.
     """
     import mlflow.pyfunc
 

@@ -78,11 +78,8 @@ def promote(params: ProjectParams, version: int | None = None) -> Promotion:
 def promote_where_asked(params: ProjectParams, model: str) -> None:
     """If `tracking.promote` is set, promote what `evaluate` has just registered, and print the outcome.
 
-    Neither a refusal nor a store that fails is an error here: the scores are written.
-
-    Args:
-        params: all of them.
-        model: what `log_model` returned for it; the challenger may be another experiment's by now.
+    Neither a refusal nor a store that fails is an error here: the scores are written. `model` is what `log_model` returned; the
+    challenger may be another experiment's by now.
     """
     if not (params.tracking.enabled and params.tracking.promote):
         return

@@ -20,12 +20,7 @@ PROCESSED, EXPORTED, CASES = Path("data/processed"), Path("models/exported"), Pa
 
 
 def register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
-    """Register the model that `evaluate` has scored.
-
-    Args:
-        run: of `evaluate`.
-        metrics: the content of metrics/metrics.json.
-        params: all of them.
+    """Register the model that `evaluate` has scored; `metrics` is the content of metrics/metrics.json.
 
     Raises:
         NervesegError: MLflow's store cannot be used. Any other failure is a warning: the scores are written.

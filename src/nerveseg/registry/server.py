@@ -24,12 +24,7 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 
 
 
 def serve(model: str, port: int, limit: float) -> None:
-    """Answer requests until the process is stopped.
-
-    Args:
-        model: an MLflow URI of a registered model, or its folder.
-        port: on 127.0.0.1.
-        limit: of a request, in megabytes.
+    """Serve a registered model, by its MLflow URI or folder, until the process is stopped; `limit` is in megabytes a request.
 
     Raises:
         ModelError: the model does not exist, or cannot be loaded.

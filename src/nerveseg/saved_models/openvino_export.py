@@ -73,14 +73,9 @@ class Export:
 def export(
     model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: TestSet, source: Source
 ) -> Export:
-    """Write the exported model.
+    """Write a trained model into an empty folder; `source` is its name in `metrics.json`.
 
-    Args:
-        model: a trained one.
-        directory: an empty folder.
-        params: the `export` section.
-        val: frames to fit ranges and to compare Dice on.
-        source: the model's name in `metrics.json`.
+    Ranges are fitted, and Dice is compared, on the frames of `val`.
     """
     if params.precision == FLOAT32:
         return _write_all(model, directory, params, val, source)

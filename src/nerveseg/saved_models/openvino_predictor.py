@@ -129,13 +129,9 @@ def member_folder(directory: Path, number: int) -> Path:
 
 
 class Member:
-    """The compiled networks of one training.
+    """The compiled networks of one training: the U-Net and, in `refinement`, the judge and the refiner, or nothing.
 
-    Args:
-        unet: returns `logits` (N, H, W, 1) and `presence` (N, 1), a logit too, of grey levels.
-        refinement: the judge, which returns `poor` (N, 1), the logit of a frame being a degraded one, and the refiner, which
-            corrects logits and presence; or empty.
-        flip: whether the mirrored frame is segmented as well.
+    The judge returns the logit of a frame being a degraded one. With `flip` the mirrored frame is segmented as well.
     """
 
     def __init__(
@@ -164,11 +160,7 @@ class Member:
 
 
 def estimate_of(looks: Sequence[tuple[Maps, Maps]]) -> tuple[Maps, Maps]:
-    """Return `probability` (N, H, W, 1) and `presence` (N, 1) of one or two looks at frames, as `segmenter.estimates_of` does.
-
-    Args:
-        looks: logits of these shapes.
-    """
+    """Return `probability` (N, H, W, 1) and `presence` (N, 1) from the logits of one or two looks, as `segmenter.estimates_of`."""
     probability, presence = (np.mean([_sigmoid(look[i]) for look in looks], axis=0) for i in range(2))
     return probability, np.sqrt(presence * probability.max((1, 2)))
 
