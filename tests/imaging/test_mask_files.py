@@ -402,6 +402,17 @@ def test_structures_in_near_colours_are_never_cut_as_one(tmp_path, colours, kind
         areas(tmp_path, content, name="m.jpg" if kind == "JPEG" else "m.png")
 
 
+def test_a_small_structure_in_a_near_colour_is_not_cut_as_a_part_of_a_large_one(nerve):
+    drawn = np.zeros((420, 580, 3), np.uint8)
+    drawn[100:300, 100:400], drawn[20:32, 20:32] = RED, (255, 60, 0)
+    for content in (
+        encoded(Image.fromarray(drawn).filter(ImageFilter.GaussianBlur(1.5)), "PNG"),
+        encoded(drawn, "JPEG"),
+    ):
+        with pytest.raises(BadFileError, match="several colours that lossy compression or smoothing has mixed"):
+            nerve(content)
+
+
 @pytest.mark.parametrize("colour", [RED, (255, 0, 127), (0, 200, 90)])
 @pytest.mark.parametrize("kernel", ["BOX", "BICUBIC", "LANCZOS"])
 def test_a_structure_with_smooth_edges_is_one_value_its_own_colour(tmp_path, colour, kernel):

@@ -66,10 +66,8 @@ class Sources:
         groups = defaultdict[str, list[str]](list)
         for item in self.left_out:
             groups[item.reason].append(str(item.path))
-        lines = [
-            f"left out as {reason}: {counted(len(names), 'file')} ({some(names, 3)})"
-            for reason, names in groups.items()
-        ]
+        left = groups.items()
+        lines = [f"left out as {why}: {counted(len(names), 'file')} ({some(names, 3)})" for why, names in left]
         parents = ((source.path, PurePath(_place(source.path)).parent.name) for source in self.found)
         if inside := [str(path) for path, parent in parents if parent.casefold() in MASK_FOLDERS]:
             told = f"taken for frames though their folder is called like one of masks: {counted(len(inside), 'file')}"
@@ -84,16 +82,15 @@ def sources_in(paths: Sequence[Path]) -> Sources:
         DatasetError: a path does not exist, none holds a frame, or two frames would have predictions of one name.
     """
     for path in paths:
-        if not os.path.exists(path):  # noqa: PTH110 - Path's raises where os's says no
+        if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where this returns False
             what = "matches no file" if any(letter in str(path) for letter in "*?[") else "was not found"
             raise DatasetError(f"{path} {what}; name files or folders of {EXPECTED}")
     refused: list[Refused] = []
     chosen: dict[tuple[str, str], Path] = {}
     for folder in (path for path in paths if path.is_dir()):
         chosen |= {(_place(path), name): path for path, name in _in_folder(folder, refused)}
-    chosen |= {
-        (_place(path), stem_of(path)): path for path in _named([path for path in paths if not path.is_dir()], refused)
-    }
+    named = [path for path in paths if not path.is_dir()]
+    chosen |= {(_place(path), stem_of(path)): path for path in _named(named, refused)}
     if not chosen:
         reasons = Counter(item.reason for item in refused).most_common(3)
         found = f"; found {', '.join(f'{reason} ({count:,})' for reason, count in reasons)}" if reasons else ""
@@ -105,7 +102,7 @@ def sources_in(paths: Sequence[Path]) -> Sources:
 
 def _place(path: Path) -> str:
     """Return one text for every spelling of a path."""
-    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links, as DVC's are
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links, such as DVC's
 
 
 def _in_folder(folder: Path, refused: list[Refused]) -> Iterator[tuple[Path, str]]:

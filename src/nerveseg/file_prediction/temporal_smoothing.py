@@ -48,9 +48,9 @@ def live(predictor: Predictor) -> Callable[[Frame, float], Prediction]:
     before: tuple[Size, float] | None = None
 
     def predict(frame: Frame, arrived: float) -> Prediction:
-        nonlocal before
+        nonlocal before, trail
         if before is not None and (before[0] != frame.shape or arrived - before[1] > GAP):
-            trail.begin_anew()
+            trail = Trail()
         before = frame.shape, arrived
         inputs = predictor.letterboxed([frame])
         (said,) = predictor.maps(inputs)
@@ -94,10 +94,6 @@ class Trail:
             said: the estimate for this frame alone.
         """
         return self.sum(frame, said).mean()
-
-    def begin_anew(self) -> None:
-        """Forget the frames so far."""
-        self._before = None
 
     def sum(self, frame: Frame, said: Estimate) -> _Sum:
         smooth = cv2.GaussianBlur(frame, (0, 0), SPECKLE)

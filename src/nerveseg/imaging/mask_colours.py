@@ -182,7 +182,7 @@ def _differ_in_colour(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
     inside = marked & flat(colours.astype(np.float32))
     drawn = colours[inside if np.count_nonzero(inside) > FEW else marked].astype(np.int64)
     far = np.abs(drawn - np.median(drawn, axis=0)).max(axis=1) > (_NEAR if inside.any() else 3 * _NEAR)
-    return bool(np.count_nonzero(far) > max(FEW, 0.02 * len(drawn)))
+    return bool(np.count_nonzero(far) > FEW // 4)
 
 
 def _areas(code: NDArray[Any]) -> dict[Value, int]:
