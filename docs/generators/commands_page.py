@@ -10,7 +10,7 @@ from tables import code, table
 
 OPENING = """# Command line
 
-Which commands and options does `nerveseg` have? This lists them, also in your terminal:
+Which commands and options does `nerveseg` have? This page lists them. To see them in your terminal, type:
 
 ```
 nerveseg --help
