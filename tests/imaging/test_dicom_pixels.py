@@ -80,7 +80,7 @@ def test_what_pydicom_cannot_decode_here_is_told_where_tensorflow_io_is_not_inst
     path.write_bytes(compressed(dicom(GREY), JPEGLosslessSV1, [b"\xff\xd8\xff\xd9"] * 2))
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
     with pytest.raises(
-        BadFileError, match="tensorflow-io alone decodes, which is not installed; export it uncompressed"
+        BadFileError, match="only tensorflow-io decodes, which is not installed; export it uncompressed"
     ):
         read_frames(path)
 

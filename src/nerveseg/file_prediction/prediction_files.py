@@ -209,10 +209,8 @@ def _check_numbers(sources: Sequence[Source]) -> None:
     numbered: dict[int, Path] = {}
     for source in sources:
         if not source.path.stem.isdecimal() or source.frames > 1:
-            raise DatasetError(
-                f"{source.path}: a submission to Kaggle names images by their number, 1.tif and so on; leave --kaggle out for others"
-            )
+            what = f"{source.path}: a submission to Kaggle names images by their number, 1.tif and so on"
+            raise DatasetError(f"{what}; leave --kaggle out for others")
         if (other := numbered.setdefault(int(source.path.stem), source.path)) != source.path:
-            raise DatasetError(
-                f"{other} and {source.path} have one number, which a submission may name once; remove one"
-            )
+            what = f"{other} and {source.path} have one number, which a submission may name once"
+            raise DatasetError(f"{what}; remove one")

@@ -105,15 +105,13 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
             spacing, frame_time = _spacing(found), _frame_time(found)
     except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways
-        raise BadFileError(
-            path, f"no readable DICOM image ({type(error).__name__})", "export it again from the machine or PACS"
-        ) from None  # fmt: skip
+        what = f"no readable DICOM image ({type(error).__name__})"
+        raise BadFileError(path, what, "export it again from the machine or PACS") from None
     if min(frames, rows, columns) < 1:
         raise BadFileError(path, f"a loop of {frames} frames of {columns}x{rows} pixels", "export it again")
     if rows * columns > MAX_PIXELS or frames * rows * columns > MAX_LOOP_PIXELS:
-        raise BadFileError(
-            path, f"claims {frames} frames of {columns}x{rows} pixels", "export a shorter or smaller loop"
-        )
+        what = f"claims {frames} frames of {columns}x{rows} pixels"
+        raise BadFileError(path, what, "export a shorter or smaller loop")
     announced = frames * rows * columns * samples * allocated // 8
     if not compressed and behind < announced:
         raise BadFileError(path, f"{behind:,} bytes of pixels, but its header announces {announced:,}", "copy it again")
@@ -204,9 +202,8 @@ def salt_of(directory: Path) -> bytes:
                     os.link(draft.name, path)
         kept = path.read_bytes()
     except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be read or created ({error.strerror}); set {SALT_VARIABLE} to a secret text"
-        ) from None
+        what = f"{path} cannot be read or created ({error.strerror})"
+        raise DatasetError(f"{what}; set {SALT_VARIABLE} to a secret text") from None
     remedy = "restore it, or remove it to create a new one, which gives every subject another digest"
     return _secret(kept, str(path), remedy)
 

@@ -82,9 +82,8 @@ def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
     frames = (header.frames, header.height, header.width)
     if pixels.size not in (np.prod(frames), 3 * np.prod(frames)) or pixels.dtype.kind not in "ui":
         shape = "x".join(map(str, pixels.shape))
-        raise BadFileError(
-            path, f"its pixels decode to {pixels.dtype} of {shape}, but its header announces {header!r}", REMEDY
-        )
+        what = f"its pixels decode to {pixels.dtype} of {shape}, but its header announces {header!r}"
+        raise BadFileError(path, what, REMEDY)
     if (pixels.size == np.prod(frames)) == (kind in COLOURS):
         raise BadFileError(path, f"it calls itself {kind}, but its pixels are not", REMEDY)
     return found, pixels.reshape(frames if kind not in COLOURS else (*frames, 3)), header.bits
@@ -120,16 +119,14 @@ def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", head
     """Decode the pixels. Files with a palette or LUT are refused, since tensorflow-io applies these in its own way."""
     kind = str(found.PhotometricInterpretation)
     if kind == PALETTE or found.get("PixelRepresentation") or _changes_levels(found):
-        raise BadFileError(
-            path, f"{kind} in a compression that is not read, with a palette, a LUT, a window or signs", REMEDY
-        )
+        what = f"{kind} in a compression that is not read, with a palette, a LUT, a window or signs"
+        raise BadFileError(path, what, REMEDY)
     try:
         import tensorflow as tf
         import tensorflow_io as tfio
     except ImportError:  # a served model installs only what it needs
-        raise BadFileError(
-            path, "pixels in a form that tensorflow-io alone decodes, which is not installed", "export it uncompressed"
-        ) from None
+        what = "pixels in a form that only tensorflow-io decodes, which is not installed"
+        raise BadFileError(path, what, "export it uncompressed") from None
     try:
         pixels: NDArray[np.uint16] = tfio.image.decode_dicom_image(
             content, color_dim=False, scale="preserve", dtype=tf.uint16

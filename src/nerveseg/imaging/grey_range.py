@@ -140,9 +140,8 @@ def _agreed(found: Extremes, grey_range: GreyRange | None, path: Path) -> tuple[
     told = f"{what}: black at {black:g}, white at {white:g}"
     if not black <= found.low <= found.high <= white:
         if grey_range is None or not grey_range.given:
-            raise BadFileError(
-                path, f"{levels}, but its source was read with black at {black:g} and white at {white:g}", ASKED
-            )
+            what = f"{levels}, but its source was read with black at {black:g} and white at {white:g}"
+            raise BadFileError(path, what, ASKED)
         return pair, f"{told}, and what lies outside is cut"
     dim = found.high <= black + (white - black) / 16.0
     return pair, f"{told}; {DIM}" if dim else told

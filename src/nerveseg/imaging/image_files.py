@@ -112,7 +112,5 @@ def _check_size(path: Path, image: Image.Image) -> None:
     if not width or not height:
         raise BadFileError(path, f"an image of {width}x{height} pixels", "export it again")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise BadFileError(
-            path, f"claims {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} on a side",
-            "export it at the probe's own size",
-        )  # fmt: skip
+        what = f"claims {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} on a side"
+        raise BadFileError(path, what, "export it at the probe's own size")

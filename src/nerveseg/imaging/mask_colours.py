@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
-from nerveseg.imaging.mask_values import DIM, FEW, MOST_LABELS, ReadMask, Value, flat, from_numbers
+from nerveseg.imaging.mask_values import DIM, EXPORT_APART, FEW, MOST_LABELS, ReadMask, Value, flat, from_numbers
 from nerveseg.imaging.page import Page
 
 BLACK = "#000000"
 _MOST_BLACK = 0.5  # share of the frame; if more is black, it is background
-_OVERSHOOT = (
-    0.12  # share of a channel by which sharp smoothing, such as Lanczos', goes beyond a colour near its outline
-)
+_OVERSHOOT = 0.12  # share of a channel by which Lanczos and the like exceed a colour near its outline
 _COARSE = 32  # levels of a channel, to which the colour of a structure is rounded after lossy compression
 _NEAR = 24  # levels of a channel; the inside of one structure differs less after lossy compression
 
@@ -47,9 +45,8 @@ def channels_of(page: Page, path: Path) -> NDArray[Any]:
         return np.dstack([page.wide, shown[..., 3]])
     found, in_eight = (len(np.unique(wide.reshape(-1, 3), axis=0)) for wide in (page.wide, page.wide >> 8))
     if in_eight < found <= MOST_LABELS:
-        raise BadFileError(
-            path, f"{found} colours of 16 bits, some of which are equal in 8", "export the mask with 8 bits"
-        )
+        what = f"{found} colours of 16 bits, some of which are equal in 8"
+        raise BadFileError(path, what, "export the mask with 8 bits")
     return np.dstack([page.wide >> 8, shown[..., 3]])
 
 
@@ -107,10 +104,8 @@ def _layer(alpha: NDArray[Any], colour: Value, labels: Sequence[Value], path: Pa
         )  # fmt: skip
     found = from_numbers(alpha, (), path)
     if len(found.areas) != 1 or alpha.min() > 0:
-        raise BadFileError(
-            path, f"one colour, and {len(np.unique(alpha))} degrees of opacity that are no binary mask",
-            "export the mask as grey levels, each structure with a value of its own",
-        )  # fmt: skip
+        what = f"one colour, and {len(np.unique(alpha))} degrees of opacity that are no binary mask"
+        raise BadFileError(path, what, EXPORT_APART)
     told = ["black on a transparent layer, so that its alpha channel is the mask"] * (colour == BLACK)
     return ReadMask(found.mask, {colour: sum(found.areas.values())}, "; ".join(filter(None, [*told, found.remark])))
 
@@ -118,15 +113,11 @@ def _layer(alpha: NDArray[Any], colour: Value, labels: Sequence[Value], path: Pa
 def _named(code: NDArray[Any], seen: Mask, labels: Sequence[Value], path: Path, *, lossy: bool) -> ReadMask:
     if numbers := [label for label in labels if not isinstance(label, str)]:
         shown = ", ".join(f"#{value:06x}" for value in np.unique(code)[:5])
-        raise BadFileError(
-            path, f"labels as colours ({shown}), but data.nerve_labels names the number {numbers[0]}",
-            "name colours there, for example '#ff0000'",
-        )  # fmt: skip
+        what = f"labels as colours ({shown}), but data.nerve_labels names the number {numbers[0]}"
+        raise BadFileError(path, what, "name colours there, for example '#ff0000'")
     if lossy:
-        raise BadFileError(
-            path, f"{len(np.unique(code)):,} colours after lossy compression, which are no labels",
-            "export the mask as PNG or TIFF",
-        )  # fmt: skip
+        what = f"{len(np.unique(code)):,} colours after lossy compression, which are no labels"
+        raise BadFileError(path, what, EXPORT_APART)
     wanted = np.array([int(str(label)[1:], 16) for label in labels], np.uint64)
     return ReadMask(seen & np.isin(code, wanted), _areas(code[seen]))
 
@@ -137,10 +128,8 @@ def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> Rea
     areas = _areas(_codes(colours)[drawn])
     if page.lossy or len(areas) >= MOST_LABELS:
         if _differ_in_colour(colours, brightest):
-            raise BadFileError(
-                path, "several colours that lossy compression or smoothing has mixed", "export the mask as PNG or TIFF, each "
-                "structure with one colour",
-            )  # fmt: skip
+            what = "several colours that lossy compression or smoothing has mixed"
+            raise BadFileError(path, what, EXPORT_APART)
         found = from_numbers(brightest, (), path, compressed=True)
         return _called(found, _most_common(colours[found.mask], step=_COARSE if page.lossy else 1))
     if len(areas) > 1 and _are_blends(colours, brightest):

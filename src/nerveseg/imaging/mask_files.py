@@ -45,25 +45,21 @@ def check_mask(mask: Mask, path: Path) -> None:
     """
     share = np.count_nonzero(mask) / mask.size
     if share > MOST_COVERED:
-        raise BadFileError(
-            path, f"it covers {share:.0%} of the frame, more than a nerve can", "check whether it is inverted, or of another "
-            "structure; data.nerve_labels says which values are nerve",
-        )  # fmt: skip
+        remedy = "check whether it is inverted or of another structure; data.nerve_labels says which values are nerve"
+        raise BadFileError(path, f"it covers {share:.0%} of the frame, more than a nerve can", remedy)
 
 
 def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:
     image, mode = page.image, page.image.mode
     named_colour = any(isinstance(label, str) for label in labels)
     if page.unnamed_channel:
-        raise BadFileError(
-            path, "a further channel that may be the mask but does not say what it is", "export it as grey levels, or in RGB"
-        )  # fmt: skip
+        what = "a further channel that may be the mask but does not say what it is"
+        raise BadFileError(path, what, "export it as grey levels, or in RGB")
     if mode == "P":
         _check_palette(page, path)
     if named_colour and mode.startswith(("I", "F")):
-        raise BadFileError(
-            path, "numbers of more than 8 bits, but data.nerve_labels names colours", "name the numbers that are nerve there"
-        )  # fmt: skip
+        what = "numbers of more than 8 bits, but data.nerve_labels names colours"
+        raise BadFileError(path, what, "name the numbers that are nerve there")
     if named_colour or mode not in {"1", "L", "P", "I;16", "I;16B", "I", "F"}:
         return from_colours(channels_of(page, path), labels, path, page)
     if mode == "P" and not labels:
@@ -89,10 +85,8 @@ def _from_palette(page: Page, path: Path) -> ReadMask:
     if (others == drawn[:, np.newaxis]).all(axis=2).sum() == len(drawn):
         return from_colours(channels, (), path, page)
     if layer or entries[black][0] != 0:
-        raise BadFileError(
-            path, "several palette entries of one colour",
-            "give each structure a colour of its own, or name the entries that are nerve in data.nerve_labels",
-        )  # fmt: skip
+        remedy = "give each structure a colour of its own, or name the entries that are nerve in data.nerve_labels"
+        raise BadFileError(path, "several palette entries of one colour", remedy)
     return ReadMask(page.values > 0, dict(zip(entries[1:].tolist(), counts[1:].tolist(), strict=True)))
 
 

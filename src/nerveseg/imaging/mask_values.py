@@ -25,6 +25,7 @@ _WHITES = frozenset({1, WHITE, 65535, "#ffffff", "#000000"})
 _BRIGHT = 240  # from here on, white that lossy compression dimmed
 _FLAT = 0.04  # share of the range; neighbours that differ less lie inside an area, not on an outline
 FEW = 16  # pixels
+EXPORT_APART = "export the mask as PNG or TIFF, 0 where no nerve is and a value of its own for each structure"
 
 Value = int | str  # a number or a colour, as data.nerve_labels names them
 
@@ -128,15 +129,12 @@ def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, c
         smoothed = not any(_fills_areas(values == value) for value in found[found > 0] if value != common)
     if compressed or (smoothed and top >= DIM) or not (few or labels):
         if labels or top < DIM or (near < 0.9 and not smoothed):
-            raise BadFileError(
-                path, f"{len(found)} different values from {found[0]} to {top}, which are no labels",
-                "export the mask as PNG or TIFF with 0 where no nerve is",
-            )  # fmt: skip
+            raise BadFileError(path, f"{len(found)} values from {found[0]} to {top}, which are no labels", EXPORT_APART)
         if level := _level_between(values, low):
-            raise BadFileError(
-                path, f"values around {level} beside 0 and {top}, as if two structures had passed through lossy compression",
-                "export the mask as PNG or TIFF, each structure with a value of its own",
-            )  # fmt: skip
+            what = (
+                f"values around {level} beside 0 and {top}, as if two structures had passed through lossy compression"
+            )
+            raise BadFileError(path, what, EXPORT_APART)
         told = f"{len(found)} values between 0 and {top}, as lossy compression leaves: cut at {top / 2:g}"
         mask = values >= top / 2
         return ReadMask(mask, {WHITE if _BRIGHT <= common <= WHITE else common: int(np.count_nonzero(mask))}, told)

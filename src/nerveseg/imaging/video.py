@@ -41,10 +41,8 @@ def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
     # In a relative path, FFmpeg takes what precedes a colon for a protocol.
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG) if is_container else None
     if capture is None or not capture.isOpened():
-        raise BadFileError(
-            path, "no video that can be read here, or one without frames",
-            "see whether a player shows it; if so, convert it, for example with `ffmpeg -i ... loop.mp4`",
-        )  # fmt: skip
+        remedy = "see whether a player shows it; if so, convert it, for example with `ffmpeg -i ... loop.mp4`"
+        raise BadFileError(path, "no video that can be read here, or one without frames", remedy)
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # as players do, since phones film sideways
     rate = capture.get(cv2.CAP_PROP_FPS)
     frames = captured(capture)
