@@ -1,10 +1,8 @@
-"""Scores what the models said of the test frames (`predict`), where the annotator drew. Once it has ended, `nerveseg.pipeline`
-registers the model that ships.
+"""Score the stored predictions of the test frames.
 
-`metrics/metrics.json` holds the means, with the baselines that say what they are worth; `cases.csv` a row for each frame
-and model; `intervals.csv` each score with its 95 % interval; `strata.csv` the scores by presence, size of the nerve and
-subject; `thresholds.csv` those at other thresholds; `calibration.csv` how often pixels of a probability are nerve. What ships
-is `exported`; `export` in `metrics.json` says by how much it differs from what was trained.
+Writes `metrics/metrics.json`, the scores of models and baselines, and beside it `cases.csv`, a row for each frame and model;
+`intervals.csv`, each score with its 95 % interval; `strata.csv`, scores by presence, size of the nerve and subject;
+`thresholds.csv`, scores at other thresholds; `calibration.csv`, how often pixels of a probability are nerve.
 """
 
 import sys

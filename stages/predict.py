@@ -1,7 +1,7 @@
-"""Runs each test frame through each model once, and stores what they say at the networks' size, into `data/predictions/`.
+"""Predict each test frame with each model once, and store the maps at the networks' size in `data/predictions/`.
 
-The models are the U-Net, what val chose of it and its refiners, the ensemble where `evaluate.ensemble` names one, and what
-ships. None may have learnt from a test frame.
+The models are the U-Net, the arm that val chose, the ensemble if `evaluate.ensemble` names one, and what ships. None may have
+learnt from a test frame.
 """
 
 import sys

@@ -1,6 +1,4 @@
-"""Scores the U-Net, each refiner of it, and an ensemble where there is one, on degraded test frames: the ablation, into
-`metrics/robustness.csv`.
-"""
+"""Score the U-Net, its refiners and the ensemble, if there is one, on degraded test frames: the ablation, `metrics/robustness.csv`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draws what the scores mean, into `reports/`: overlays, heatmaps, comparisons, curves, and one page with them all."""
+"""Draw the report into `reports/`: overlays, heatmaps, comparisons, curves, and one page with them all."""
 
 import json
 from pathlib import Path

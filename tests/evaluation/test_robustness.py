@@ -122,7 +122,7 @@ def test_the_verdict_says_where_no_frame_could_be_compared(table):
     blank = table.assign(hd95_common_gain=np.nan, hd95_common_low=np.nan)
     told = verdict(blank, refinement("control", "control"))
     assert "nan" not in told
-    assert "HD95 by nothing that can be told (no frame to compare)" in told
+    assert "HD95 by an unknown amount (no frame to compare)" in told
 
 
 def test_the_verdict_names_no_arm_that_was_not_trained(table):
@@ -139,7 +139,7 @@ def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
     assert found == {"dice_nerve": 0.0, "hd95_common": None, "frames_outlined": 0, "frames_outlined_by_all": 0}
     assert row(silence, "all", 3, "unet")["hd95"] > 0
     assert degraded_scores(silence)["unet"]["frames_outlined"] > 0
-    assert "HD95 by nothing that can be told" in verdict(silence, refinement("unet", "control"))
+    assert "HD95 by an unknown amount" in verdict(silence, refinement("unet", "control"))
 
 
 def test_a_model_that_misses_the_hard_frames_gains_no_distance_by_it():

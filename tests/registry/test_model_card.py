@@ -44,7 +44,7 @@ def test_a_score_that_is_not_defined_is_n_a():
 
 def test_distances_are_over_the_frames_that_all_models_outline_and_the_card_counts_them():
     assert row(card(), "HD95").startswith("| HD95 (pixels) | 18.5 |")
-    assert "draws something in 92 of the 94 frames with a nerve. Distances are over the 90 of them" in card()
+    assert "outlines a nerve in 92 of the 94 frames with a nerve. Distances are means over the 90 that" in card()
 
 
 def test_without_an_interval_the_card_says_why():
@@ -105,4 +105,4 @@ def test_intervals_over_few_subjects_are_called_too_narrow():
     few, many, one = (card(counts=METRICS["counts"] | {"subjects": count}) for count in (2, 6, 1))
     assert "With only 2 test subjects the intervals are too narrow" in few
     assert "too narrow" not in many + one
-    assert "224 frames of 1 subject whom" in one
+    assert "224 frames of 1 subject that" in one

@@ -20,6 +20,7 @@ from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.files.atomic import read_csv
 from nerveseg.files.checked_folder import list_files
+from nerveseg.measures.scores import AVERAGED
 from nerveseg.refinement.refined_segmenter import load_training
 from nerveseg.registry.project_params import load_project_params
 from nerveseg.saved_models.ensemble import Ensemble
@@ -40,29 +41,9 @@ STAGES = (
 MADE_BEFORE = ("unet_history", "gan_history", "robustness")  # than what `evaluate` writes
 MODELS = ["unet", "gan", "exported"]
 BASELINES = ["baseline_empty", "baseline_mean_mask"]
-SCORES = {
-    "dice",
-    "iou",
-    "binary_accuracy",
-    "dice_nerve",
-    "iou_nerve",
-    "precision",
-    "recall",
-    "specificity",
-    "presence_sensitivity",
-    "presence_specificity",
-    "hd95",
-    "assd",
-    "nsd",
-    "centroid_distance",
-    "area_error",
-    "hd95_common",
-    "assd_common",
-    "centroid_distance_common",
-    "area_error_common",
-}
+SCORES = {score.key for score in AVERAGED}
 OF_MODELS = {"presence_auc", "ece", "ece_doubtful"}
-LENGTHS = {key for key in SCORES if key.startswith(("hd95", "assd", "centroid_distance", "area_error"))}
+LENGTHS = {score.key for score in AVERAGED if score.lower_is_better}
 OUTLINED = "frames_outlined"
 
 

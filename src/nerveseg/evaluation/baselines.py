@@ -1,4 +1,4 @@
-"""What a reader compares a score with: predicting nothing, and predicting the average train mask everywhere."""
+"""Baselines to compare a score with: no nerve in any frame, and the average train mask in every frame."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,28 +15,24 @@ EMPTY, MEAN_MASK = "baseline_empty", "baseline_mean_mask"
 
 
 def baseline_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> dict[str, list[Mask]]:
-    """The masks of each baseline, by its name, for frames with these annotated masks.
+    """Return the masks of each baseline by its name.
 
     Args:
         average: from `mean_mask`, at the network's size.
-        truths: at their own size; at least one is not empty.
+        truths: the annotated masks, at their own size; at least one is not empty.
     """
     return {EMPTY: [np.zeros_like(truth) for truth in truths], MEAN_MASK: _mean_masks(average, truths)}
 
 
 def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """The mean of the train masks (uint8, 0..255) that are not empty, of which there is at least one; float32 (H, W),
-    scaled to a maximum of 1.
-    """
+    """Return the mean of the masks (uint8, 0..255) that are not empty, as float32 (H, W) with maximum 1; at least one must not be empty."""
     covered = [mask.astype(np.float64) for mask in masks if mask.any()]
     average = np.mean(covered, axis=0)
     return (average / average.max()).astype(np.float32)
 
 
 def _mean_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> list[Mask]:
-    """The average mask laid over every frame and cut at the threshold that suits these very frames best: the most that this
-    baseline can reach.
-    """
+    """Cut the average mask at the threshold that suits these very frames best: the most that this baseline can reach."""
     shown = {shape: _laid_over(average, shape) for shape in {truth.shape for truth in truths}}
 
     def reached(threshold: float) -> float:

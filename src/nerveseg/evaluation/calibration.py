@@ -1,9 +1,9 @@
-"""Whether a probability of nerve means what it says: of the pixels called 70 % nerve, are 70 % nerve?
+"""Calibration: of the pixels with a probability of 70 %, are 70 % nerve?
 
-Pixels are sorted into bins of equal width by their probability. The reliability curve sets the share of nerve in a bin against
-its mean probability; the expected calibration error is their mean absolute difference, weighted by pixels (Naeini et al.
-2015, "Obtaining well calibrated probabilities using Bayesian binning"). Nearly all pixels are far from any nerve and called so
-rightly, which flatters that error: `ece_doubtful` leaves out the pixels whose probability is below `DOUBT`.
+Pixels are sorted into bins of equal width by their probability. The expected calibration error is the mean absolute difference
+between the mean probability of a bin and its share of nerve, weighted by pixels (Naeini et al. 2015, "Obtaining well calibrated
+probabilities using Bayesian binning"). Nearly all pixels are far from any nerve and easy, which flatters that error, so
+`ece_doubtful` leaves out the pixels with a probability below `DOUBT`.
 """
 
 from collections.abc import Iterable
@@ -19,16 +19,16 @@ DOUBT = 0.05  # the first bin
 
 
 def reliability_table(model: str, estimates: Iterable[Estimate], truths: Iterable[Mask]) -> pd.DataFrame:
-    """A row for each bin that holds pixels.
+    """Return a row for each bin that holds pixels.
 
     Args:
-        model: goes into the column of that name.
+        model: its name.
         estimates: of each frame, at the size of its mask.
         truths: the annotated masks.
 
     Returns:
-        Columns `model`, `low` and `high` (bounds of the bin, 0..1), `pixels`, `probability` (their mean) and `nerve` (the share
-        of them that is annotated).
+        Columns `model`, `low` and `high` (bounds of the bin, 0..1), `pixels`, `probability` (their mean) and `nerve` (their share
+        that is annotated).
     """
     pixels, probability, nerve = np.zeros(BINS, np.int64), np.zeros(BINS), np.zeros(BINS, np.int64)
     for estimate, truth in zip(estimates, truths, strict=True):
@@ -51,9 +51,7 @@ def reliability_table(model: str, estimates: Iterable[Estimate], truths: Iterabl
 
 
 def calibration_errors(table: pd.DataFrame) -> dict[str, float | None]:
-    """`ece` over all pixels and `ece_doubtful` over those with a probability of `DOUBT` or more, 0..1; None where there are
-    none.
-    """
+    """Return `ece`, and `ece_doubtful` of the pixels with a probability of at least `DOUBT`, 0..1; None without pixels."""
     return {"ece": _error(table), "ece_doubtful": _error(table[table["low"] >= DOUBT])}
 
 

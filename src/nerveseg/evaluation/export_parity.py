@@ -1,8 +1,7 @@
-"""Whether the exported model keeps the Dice of what was trained.
+"""Whether the exported model keeps the Dice of the trained one.
 
-The two are compared frame by frame and the changes averaged over subjects, so that what is hard about a frame drops out.
-`export` decides on val, with `loss_not_excluded`, in which arithmetic the model computes. `evaluate` reports what that
-came to on test.
+The two are compared frame by frame, which cancels what is hard about a frame, and the changes are averaged over subjects. `export`
+chooses its arithmetic on val, with `loss_not_excluded`. `evaluate` reports the change on test.
 """
 
 from collections.abc import Mapping
@@ -14,18 +13,18 @@ from nerveseg.measures.cases import none_for_nan
 from nerveseg.measures.intervals import Interval, lower_bound, subject_interval
 from nerveseg.measures.scores import HEADLINE
 
-LEAST_SUBJECTS = 5  # fewer lie all on one side of the median by chance in more than 5 % of all draws (2 ** -4)
+LEAST_SUBJECTS = 5  # fewer are all on one side of the median by chance in more than 5 % of draws (2 ** -4)
 
 
 def changes(exported: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
-    """By how much the Dice of the exported model is higher in each frame.
+    """Subtract the Dice of the trained model from that of the exported one, frame by frame.
 
     Args:
         exported: columns `subject`, `has_nerve` and `dice`, a row for each frame.
         trained: likewise, of the same frames in the same order.
 
     Returns:
-        Columns `subject`, `dice`, and `dice_nerve`, which is NaN where the frame shows no nerve.
+        Columns `subject`, `dice`, and `dice_nerve`, NaN where the frame shows no nerve.
     """
     change = exported["dice"].to_numpy() - trained["dice"].to_numpy()
     table = pd.DataFrame({"subject": exported["subject"].to_numpy(), "dice": change})
@@ -33,14 +32,15 @@ def changes(exported: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
 
 
 def loss_not_excluded(changed: pd.DataFrame, resamples: int, seed: int) -> float:
-    """The loss of Dice, of all frames or of those with a nerve, that these changes do not rule out: the upper end of its
-    one-sided 95 % interval, infinite where fewer than `LEAST_SUBJECTS` subjects show a nerve.
+    """Return the loss of Dice, of all frames or of those with a nerve, that these changes do not rule out.
+
+    It is the upper end of the one-sided 95 % interval; infinite if fewer than `LEAST_SUBJECTS` subjects show a nerve.
     """
     return max(-lower_bound(changed, key, resamples, seed, least_subjects=LEAST_SUBJECTS) for key in HEADLINE)
 
 
 def reported(changed: pd.DataFrame, resamples: int, seed: int) -> dict[str, float | str | None]:
-    """Of each of `HEADLINE` that is defined its mean change, as `dice_change`, and the 95 % interval of that, as `Interval.named`."""
+    """Return the mean change of each of `HEADLINE` that is defined, for example `dice_change`, and its 95 % interval."""
     found: dict[str, float | str | None] = {}
     for key in HEADLINE:
         if changed[key].notna().any():
@@ -54,12 +54,12 @@ def reported(changed: pd.DataFrame, resamples: int, seed: int) -> dict[str, floa
 def on_test(
     cases: pd.DataFrame, source: str, precision: str, allowed: float, resamples: int, seed: int
 ) -> dict[str, float | str | None]:
-    """What the export changed, `reported`, and as `warning` the sentence of `warning_on` where there is one.
+    """Return what the export changed (`reported`), and a `warning` if there is one.
 
     Args:
-        cases: of `TestSet.cases`, of what ships and of the model that it was made of.
-        source: the model that it was made of.
-        precision: in which the exported model computes.
+        cases: of `TestSet.cases`, of the model that ships and of its source.
+        source: the model that was exported.
+        precision: the arithmetic of the exported model.
         allowed: `export.max_difference`.
         resamples: of the bootstrap.
         seed: likewise.
@@ -71,12 +71,12 @@ def on_test(
 
 
 def warning_on(found: Mapping[str, float | str | None], allowed: float, precision: str) -> str | None:
-    """A sentence where what ships loses more Dice than is allowed, beyond chance; None where it does not. A gain is none.
+    """Return a sentence if the export lost more Dice than allowed, beyond chance; else None.
 
     Args:
         found: from `reported`.
         allowed: `export.max_difference`.
-        precision: in which the exported model computes.
+        precision: the arithmetic of the exported model.
     """
     told = []
     for key in HEADLINE:

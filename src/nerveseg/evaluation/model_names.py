@@ -1,13 +1,13 @@
-"""The models that are scored: their keys in `metrics.json` and in tables, and what a reader sees instead.
+"""The models that are scored: their keys in `metrics.json` and tables, and the labels that readers see.
 
     unet_untuned          the U-Net's mask at probability 0.5, no cut-off searched
     unet                  the U-Net with its cut-offs
     control, adversarial  the U-Net under a refiner that was trained without, or with, a critic: arms of the ablation
-    gan                   the arm that val chose, `unet` among them
-    ensemble              that of `evaluate.ensemble`, where one is named
-    exported              what ships: `gan` or, where there is one, the ensemble, compiled to predict without TensorFlow
+    gan                   the arm that val chose, which may be `unet`
+    ensemble              that of `evaluate.ensemble`, if one is named
+    exported              what ships: `gan` or the ensemble, compiled to predict without TensorFlow
 
-Which model ships is written in `models/exported` and in `metrics.json` (`shipped`), and nowhere concluded from anything else.
+`models/exported` and `metrics.json` (`shipped`) say which model ships. Conclude it from nothing else.
 """
 
 from collections.abc import Mapping
@@ -33,17 +33,17 @@ ARMS = {
 
 
 def scored(metrics: Mapping[str, Any]) -> list[str]:
-    """The keys of `metrics.json` that are models or baselines, in the order of `LABELS`."""
+    """Return the keys of `metrics.json` that are models or baselines, in the order of `LABELS`."""
     return [key for key in LABELS if key in metrics]
 
 
 def shown(metrics: Mapping[str, Any]) -> list[str]:
-    """Those that a reader sees: what ships stands for the trained model that it was made of."""
+    """Return the models that readers see: what ships stands for the trained model that it was made from."""
     return [key for key in scored(metrics) if key != metrics["shipped"]["source"]]
 
 
 def what_ships(metrics: Mapping[str, Any]) -> str:
-    """In words, for example `the U-Net under the refiner trained without a critic, in int8`."""
+    """Describe what ships, for example `the U-Net under the refiner trained without a critic, in int8`."""
     shipped = metrics["shipped"]
     name = "the ensemble" if shipped["source"] == ENSEMBLE else ARMS[shipped["arm"]]
     return f"{name}, in {shipped['precision']}"

@@ -1,8 +1,8 @@
-"""What the models say of the test frames, as the stage `predict` stores it: each frame goes through each model once.
+"""The predictions of the test frames, as the stage `predict` stores them.
 
-A folder holds `predictions.json`, a `PredictionsInfo`, and for each model `NAME.npz`: `probability`, float32 (N, height, width)
-0..1, of the letterboxed frames in the order of the test records, and `presence`, float32 (N,) 0..1. Of the model that ships
-`mirrored.npz` holds the same of the frames' mirror images.
+The folder holds `predictions.json`, a `PredictionsInfo`, and for each model `NAME.npz`: `probability`, float32 (N, height, width)
+0..1, of the letterboxed frames in the order of the test records, and `presence`, float32 (N,) 0..1. `mirrored.npz` holds the same
+for the frames' mirror images, by the model that ships.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ INFO_NAME, MIRRORED = "predictions.json", "mirrored"
 
 @checked_dataclass(frozen=True, config=STRICT)
 class ShippedModel:
-    """Which trained model ships, which arm val chose where it is `gan`, and in which arithmetic it computes."""
+    """Which trained model ships, which arm val chose if it is `gan`, and in which arithmetic it computes."""
 
     source: Literal["gan", "ensemble"]
     arm: str | None
@@ -35,9 +35,7 @@ class ShippedModel:
 
 @checked_dataclass(frozen=True, config=STRICT)
 class PredictionsInfo:
-    """The size of the networks' input (height, width) in pixels, the cut-offs of each model in the order in which they are
-    scored, and what ships.
-    """
+    """The size of the networks' input (height, width), the cut-offs of each model in the order of scoring, and what ships."""
 
     size: tuple[int, int]
     cutoffs: dict[str, Cutoffs]
@@ -45,20 +43,20 @@ class PredictionsInfo:
 
 
 def store_predictions(folder: Path, name: str, model: Predictor, inputs: NDArray[np.uint8]) -> None:
-    """Write what a model says of letterboxed frames, uint8 (N, height, width)."""
+    """Write the predictions of a model for letterboxed frames, uint8 (N, height, width)."""
     said = list(model.maps(inputs))
     presence = np.array([each.presence for each in said], np.float32)
     np.savez(folder / f"{name}.npz", probability=np.stack([each.probability for each in said]), presence=presence)
 
 
 def store_mirrored(folder: Path, model: Predictor, frames: Sequence[Frame]) -> None:
-    """Write what the model that ships says of the mirror images of frames, uint8 (H, W) each."""
+    """Write the predictions of the model that ships for the mirror images of frames, uint8 (H, W) each."""
     mirrored = [np.ascontiguousarray(frame[:, ::-1]) for frame in frames]
     store_predictions(folder, MIRRORED, model, model.letterboxed(mirrored))
 
 
 def finish(folder: Path, info: PredictionsInfo) -> None:
-    """Write what there is to say of all of them, and list the files."""
+    """Write `predictions.json`, and list the files."""
     write_typed(folder / INFO_NAME, info)
     list_files(folder)
 
@@ -68,7 +66,7 @@ class StoredPredictions:
     """The folder that the stage `predict` wrote.
 
     Raises:
-        DatasetError: it is not there, or damaged.
+        DatasetError: it is missing or damaged.
     """
 
     path: Path
@@ -78,14 +76,14 @@ class StoredPredictions:
         return self._folder.read(INFO_NAME, PredictionsInfo)
 
     def estimates(self, name: str, sizes: Iterable[Size]) -> Iterator[Estimate]:
-        """What a model says of each frame, at the frames' `sizes` (height, width), one at a time."""
+        """Yield the estimate of each frame at its size (height, width)."""
         with np.load(self._folder.file(f"{name}.npz")) as stored:
             said = zip(stored["probability"], stored["presence"], strict=True)
         for (probability, presence), size in zip(said, sizes, strict=True):
             yield over(size, Estimate(probability, float(presence)), self.info.size)
 
     def mirrored(self, sizes: Iterable[Size]) -> Iterator[NDArray[np.float32]]:
-        """The probabilities that the model that ships saw in the frames' mirror images, turned back."""
+        """Yield the probabilities that the model that ships saw in the mirror images, turned back."""
         return (estimate.probability[:, ::-1] for estimate in self.estimates(MIRRORED, sizes))
 
     @property

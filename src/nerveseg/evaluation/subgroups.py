@@ -10,7 +10,7 @@ SIZES = ("small", "medium", "large")
 
 
 def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """A row for each model and part.
+    """Return a row for each model and part of the test frames.
 
     Args:
         cases: of `TestSet.all_cases`.
@@ -18,11 +18,9 @@ def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame
         seed: likewise.
 
     Returns:
-        Columns `model`; `stratum`, which is `presence`, `size` or `subject`; `part`, its name there; `frames` and `subjects`;
-        the mean of `dice` over its frames, those of `hd95` and `centroid_distance` over the frames of it that all models
-        outline (`..._common`), and the number of these, `frames_outlined_by_all`; and the 95 % interval of Dice, `dice_low`,
-        `dice_high`, and `dice_no_interval`, the reason where there is none, as for a single subject. Sizes are thirds of the
-        frames with a nerve by its annotated share of the frame.
+        Columns `model`; `stratum`, which is `presence`, `size` or `subject`; `part`, its name there; `frames` and `subjects`; the
+        means of `OF_PARTS`; `frames_outlined_by_all`; and the 95 % interval of Dice (`Interval.named`). Sizes are thirds of the
+        frames with a nerve by its share of the frame.
     """
     rows = [
         {"model": model, "stratum": stratum, "part": part, **_scores(of_part, resamples, seed)}
@@ -34,9 +32,7 @@ def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame
 
 
 def parts_of(cases: pd.DataFrame) -> dict[str, pd.Series]:
-    """Of the cases of one model: for each way to part the frames, the name of each one's part, with the parts in the order in which they are told; none
-    for frames that belong to no part.
-    """
+    """Return the part of each case of one model, for each way to divide them; NaN for a case in no part."""
     share = cases["truth_area"] / cases["frame_area"]
     ranks = share[cases["has_nerve"]].rank(method="first")
     third = ((ranks - 1) * len(SIZES) // max(1, len(ranks))).clip(upper=len(SIZES) - 1)

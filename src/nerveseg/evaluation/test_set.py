@@ -1,4 +1,4 @@
-"""What models are scored on, and what `metrics.json` and `cases.csv` say of them."""
+"""The frames that models are scored on, and the contents of `cases.csv` and `metrics.json`."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ from nerveseg.measures.scores import HEADLINE
 
 @dataclass(frozen=True)
 class TestSet:
-    """What models are scored on: frames at the network's size, uint8 (N, H, W), and of each its annotated mask at its own
-    size, its name, its subject, and height and width of a pixel of the mask in millimetres, None where they are not known.
+    """Annotated frames of test, or of val: the frames at the network's size, uint8 (N, H, W), and each one's annotated mask at its
+    own size, name, subject, and height and width of a pixel of the mask in millimetres, None if unknown.
     """
 
     frames: NDArray[np.uint8]
@@ -47,13 +47,11 @@ class TestSet:
 
     @property
     def sizes(self) -> list[Size]:
-        """(height, width) of the annotated masks."""
+        """Return height and width of the annotated masks."""
         return [truth.shape for truth in self.truths]
 
     def cases(self, model: str, estimates: Iterable[Estimate], cutoffs: Cutoffs) -> pd.DataFrame:
-        """A row for each frame: the columns `frame`, `subject` and `model`, those of `case_measures`, `presence`, the
-        probability of there being a nerve, and the `confidence` in the mask.
-        """
+        """Return a row for each frame: `frame`, `subject`, `model`, `case_measures`, `presence` and `confidence`."""
         rows = []
         for truth, estimate, spacing in zip(self.truths, estimates, self.spacings, strict=True):
             mask = cutoffs.mask(estimate)
@@ -62,9 +60,7 @@ class TestSet:
         return self._who(model).join(pd.DataFrame(rows))
 
     def baseline_cases(self, average: NDArray[np.float32]) -> pd.DataFrame:
-        """The same of the baselines (`baselines`), which say neither presence nor confidence; `average` is the mean train
-        mask, from `mean_mask`.
-        """
+        """Return the same for the baselines, without presence and confidence; `average` is from `mean_mask`."""
         tables = [
             self._who(name).join(pd.DataFrame(map(case_measures, self.truths, masks, self.spacings)))
             for name, masks in baseline_masks(average, self.truths).items()
@@ -72,14 +68,12 @@ class TestSet:
         return pd.concat(tables)
 
     def all_cases(self, cases: pd.DataFrame, average: NDArray[np.float32]) -> pd.DataFrame:
-        """The cases of models and those of the baselines beside them, with distances over common frames; the empty baseline,
-        which outlines none, is left aside.
-        """
+        """Return the cases of models and baselines, with distances over common frames; the empty baseline does not count."""
         tables = pd.concat([cases, self.baseline_cases(average)]).groupby("model", sort=False)
         return pd.concat(over_common_frames({str(model): rows for model, rows in tables}, silent={EMPTY}).values())
 
     def metrics(self, cases: pd.DataFrame, reliability: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, Any]:
-        """The scores of each model and each baseline of `cases`, 95 % intervals of the models' Dice, and what was counted.
+        """Return the scores of each model and baseline, the 95 % intervals of `HEADLINE` and the counts.
 
         Args:
             cases: of `all_cases`.
@@ -114,6 +108,6 @@ class TestSet:
 
 
 def _interval(row: Mapping[Hashable, Any], key: str) -> dict[str, float | str | None]:
-    """For `metrics.json`: `KEY_low` and `KEY_high`, or None for both and the reason, `KEY_no_interval`."""
+    """Return `KEY_low` and `KEY_high`; if there is no interval, None for both and `KEY_no_interval`, the reason."""
     low, high, missing = Interval(row["low"], row["high"], row["no_interval"])
     return none_for_nan({f"{key}_low": low, f"{key}_high": high}) | ({f"{key}_no_interval": missing} if missing else {})

@@ -1,7 +1,7 @@
 """Tables of the overlap scores of one model over annotated frames.
 
-`estimates` are what a model says of each frame, at its own size, and are read once, so that they may be made on the way;
-`truths` the annotated masks, bool of the same shapes; `cutoffs` belong to the model that made the estimates.
+`estimates` are the model's, at each frame's own size; they are read once, and may come from a generator. `truths` are the
+annotated masks, bool of the same shapes. `cutoffs` are those of the model.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ THRESHOLDS = np.round(np.linspace(0.05, 0.95, 19), 2)
 
 
 def case_table(estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
-    """A row for each frame with all measures of `pixel_measures`."""
+    """Return `pixel_measures`, a row for each frame."""
     pairs = zip(estimates, truths, strict=True)
     return pd.DataFrame([pixel_measures(truth, cutoffs.mask(estimate)) for estimate, truth in pairs])
 
@@ -26,7 +26,7 @@ def case_table(estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: C
 def threshold_table(
     model: str, estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs
 ) -> pd.DataFrame:
-    """A row for each of 19 thresholds: the scores of `summary`, the other cut-offs as in `cutoffs`."""
+    """Return the `summary` at each of `THRESHOLDS`, with the other cut-offs as in `cutoffs`."""
     cuts = [replace(cutoffs, threshold=float(threshold)) for threshold in THRESHOLDS]
     rows: list[list[Row]] = [[] for _ in cuts]
     for estimate, truth in zip(estimates, truths, strict=True):

@@ -1,8 +1,8 @@
-"""How far a mean could be from what other subjects would give: a bootstrap over subjects.
+"""95 % intervals of a mean over cases, by a bootstrap over subjects.
 
-Frames of one subject are nearly equal, so it is subjects that are drawn, with all of their frames (the cluster
-bootstrap; Davison and Hinkley 1997, section 3.8). One subject says nothing of others, and neither do subjects whose means
-are all equal: there is no interval then, but a reason.
+Frames of one subject are nearly equal, so the bootstrap draws subjects with all of their frames (the cluster bootstrap; Davison
+and Hinkley 1997, section 3.8). One subject says nothing about others, and neither do subjects with equal means: then there is
+no interval, but a reason.
 """
 
 from collections.abc import Mapping
@@ -15,42 +15,42 @@ from numpy.typing import NDArray
 from nerveseg.measures.cases import contributions
 
 LEVEL = 0.95
-ENOUGH = 6  # subjects; fewer lie all on one side of the median by chance in more than 5 % of all draws (2 * 2 ** -5)
+ENOUGH = 6  # subjects; fewer are all on one side of the median by chance in more than 5 % of draws (2 * 2 ** -5)
 NO_CASE, ONE_SUBJECT, ALL_EQUAL = "no frame counts", "one subject", "equal in all subjects"
 _ROUNDING = 1e-12  # of sums of floats
 NAN = float("nan")
 
 
 class Interval(NamedTuple):
-    """`low` and `high`; NaN where there is none, and why that is (`missing`, else empty)."""
+    """`low` and `high`, or NaN for both and the reason (`missing`)."""
 
     low: float
     high: float
     missing: str = ""
 
     def named(self, measure: str) -> dict[str, float | str]:
-        """As columns of a table, or keys of JSON: `MEASURE_low`, `MEASURE_high` and `MEASURE_no_interval`."""
+        """Return columns of a table, or keys of JSON: `MEASURE_low`, `MEASURE_high` and `MEASURE_no_interval`."""
         return {f"{measure}_low": self.low, f"{measure}_high": self.high, f"{measure}_no_interval": self.missing}
 
     @classmethod
     def of(cls, row: Mapping[Any, Any], measure: str) -> Self:
-        """Read what `named` gave; JSON has None for NaN, CSV NaN for an empty reason."""
+        """Read what `named` returned. JSON has None for NaN; CSV has NaN for an empty reason."""
         low, high, missing = (row.get(f"{measure}_{part}") for part in ("low", "high", "no_interval"))
         return cls(
             NAN if low is None else low, NAN if high is None else high, missing if isinstance(missing, str) else ""
         )
 
     def told(self, form: str = ".3f") -> str:
-        """In a table: `0.812 to 0.851`, or `n/a (one subject)`."""
+        """Format for a table: `0.812 to 0.851`, or `n/a (one subject)`."""
         return f"n/a ({self.missing})" if self.missing else f"{self.low:{form}} to {self.high:{form}}"
 
     def beside(self, form: str = ".3f") -> str:
-        """Behind a number in a sentence: `(95 % 0.812 to 0.851)`, or `(no interval: one subject)`."""
+        """Format for a sentence: `(95 % 0.812 to 0.851)`, or `(no interval: one subject)`."""
         return f"(no interval: {self.missing})" if self.missing else f"(95 % {self.told(form)})"
 
 
 def caution(subjects: int) -> str:
-    """Return a sentence to stand beside intervals over so few subjects; empty where there are enough, or no interval."""
+    """Return a warning about intervals over so few subjects; empty if there are enough, or only one."""
     if not 1 < subjects < ENOUGH:
         return ""
     return (
@@ -60,10 +60,10 @@ def caution(subjects: int) -> str:
 
 
 def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: int) -> Interval:
-    """Percentile interval, at 95 %, of the mean of `measure` over cases.
+    """Return the 95 % percentile interval of the mean of `measure` over cases.
 
     Args:
-        cases: columns `subject` and `measure`; cases with NaN are left out.
+        cases: columns `subject` and `measure`; NaN does not count.
         measure: the column.
         resamples: how often the subjects are drawn.
         seed: of the draws.
@@ -79,9 +79,9 @@ def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: in
 
 
 def lower_bound(cases: pd.DataFrame, measure: str, resamples: int, seed: int, *, least_subjects: int) -> float:
-    """What the mean of `measure` is not below, at 95 % (one-sided); minus infinity with fewer subjects than that.
+    """Return the one-sided 95 % lower bound of the mean; minus infinity with fewer than `least_subjects`.
 
-    Arguments as of `subject_interval`.
+    The other arguments are those of `subject_interval`.
     """
     of_subjects = _by_subject(cases, measure)
     if len(of_subjects) < least_subjects:
@@ -90,11 +90,9 @@ def lower_bound(cases: pd.DataFrame, measure: str, resamples: int, seed: int, *,
 
 
 def interval_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """A row for each model of `cases` (rows of `TestSet.cases`) and each score of `summary`.
+    """Return a row for each model of `cases` (rows of `TestSet.all_cases`) and each score of `summary`.
 
-    Returns:
-        Columns `model`, `score`, `cases` and their `subjects` (that count for it), `mean`, and its 95 % interval: `low`,
-        `high`, and `no_interval`, the reason where there is none.
+    Columns are `model`, `score`, the `cases` and `subjects` that count for it, `mean`, `low`, `high` and `no_interval`.
     """
     rows = []
     for model, of in cases.groupby("model", sort=False):

@@ -1,6 +1,4 @@
-"""The model card (Mitchell and others 2019, "Model Cards for Model Reporting"): what one reads in the registry before one uses
-a model: what it is, what it was trained and tested on, how well it did and against what, and what it is not for.
-"""
+"""The model card that the registry shows (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -18,13 +16,13 @@ from nerveseg.text.wording import counted
 
 
 def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params: Params) -> str:
-    """Markdown.
+    """Return the card in Markdown.
 
     Args:
         model: its key in `metrics`.
-        metrics: of `metrics/metrics.json`.
-        info: of the data.
-        params: with which it was trained.
+        metrics: the content of `metrics/metrics.json`.
+        info: the data set.
+        params: those of the training.
     """
     counts, bounds = metrics["counts"], metrics["intervals"][model]
     what = "the user's own frames"
@@ -48,7 +46,7 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
 
 {in_markdown(Path(info.source).as_posix())}: {what}. Frames: {frames}; split by subject. SHA-256 over all frames: `{info.digest}`.
 
-Tested on {counted(counts["frames"], "frame")} of {counted(counts["subjects"], "subject")} whom training never saw, {counts["frames_with_nerve"]} with a nerve.
+Tested on {counted(counts["frames"], "frame")} of {counted(counts["subjects"], "subject")} that training never saw, {counts["frames_with_nerve"]} with a nerve.
 
 ## Scores on test
 
@@ -56,11 +54,11 @@ Tested on {counted(counts["frames"], "frame")} of {counted(counts["subjects"], "
 |---|---|---|---|---|
 {chr(10).join(rows)}
 
-It draws something in {metrics[model]["frames_outlined"]} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are over the {counts["frames_outlined_by_all"]} of them that all models of this run outline.{few and f" {few}"}
+It outlines a nerve in {metrics[model]["frames_outlined"]} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are means over the {counts["frames_outlined_by_all"]} that all models of this run outline.{few and f" {few}"}
 
-On frames degraded on purpose (eight ways, severity 3), Dice of frames with a nerve: {_degraded(degraded)}.
+On degraded frames (severity 3), Dice of frames with a nerve: {_degraded(degraded)}.
 
-`control` and `adversarial` are the U-Net under a refiner that was trained without and with a critic, `unet_untuned` has a threshold of 0.5.
+`control` and `adversarial` are the U-Net with a refiner that was trained without and with a critic. `unet_untuned` uses a threshold of 0.5.
 
 ## Use
 
@@ -68,20 +66,19 @@ For research on the segmentation of nerves. It is **not a medical device**: do n
 
 ## Limits
 
-- It knows frames like those that it was trained on: another probe, depth or part of the body needs its own data.
+- It works on frames like those that it was trained on. Another probe, depth or part of the body needs its own data.
 - Annotations of nerves are noisy, and so are scores against them.
 - Its probabilities are not calibrated.
-- The confidence in a frame is the Dice that its own probabilities let one expect.
-- It is high, at times, where the outline is on the wrong structure.
+- The confidence in a frame is the Dice that its own probabilities predict. It can be high where the outline is on the wrong structure.
 
 ## Licence
 
-Code, and weights made of simulated frames: Apache-2.0. Weights made of other data stand under what that data allows.
+Code, and weights made of simulated frames: Apache-2.0. The licence of weights made from other data depends on that data.
 """
 
 
 def _headline(scores: Mapping[str, Any], bounds: Mapping[str, Any]) -> str:
-    """What the registry shows of a version in its table."""
+    """Return the line that the registry shows for a version."""
     between = Interval.of(bounds, "dice_nerve").beside()
     return f"Dice of frames with a nerve {_told(scores['dice_nerve'])} {between}, of all frames {_told(scores['dice'])}"
 

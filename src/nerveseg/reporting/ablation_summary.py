@@ -1,4 +1,4 @@
-"""What the ablation came to, in one honest sentence or two."""
+"""Sentences for the report: what the ablation found, and what ships."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ NAMES = {"control": "without a critic", "adversarial": "against a critic"}
 
 
 def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
-    """From the ablation table, and what val chose of the arms."""
+    """Summarise the ablation table, and why val chose its arm."""
     cells = zip(table["degradation"], table["severity"], table["model"], strict=True)
     rows = dict(zip(cells, table.to_dict("records"), strict=True))
     told = [
@@ -33,7 +33,7 @@ def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
 
 
 def shipped(metrics: Mapping[str, Any]) -> list[str]:
-    """What ships and by how much the export changed its Dice, from `metrics.json`; and the warning where it lost too much."""
+    """Say what ships, by how much the export changed its Dice, and whether that is too much, from `metrics.json`."""
     export = metrics["export"]
     changes = [
         f"{export[f'{key}_change']:+.4f} on {SCORES[key].over.label} {Interval.of(export, f'{key}_change').beside('+.4f')}"
@@ -46,9 +46,9 @@ def shipped(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _change(row: Mapping[Hashable, Any], measure: str, unit: str = "") -> str:
-    """Mean and 95 % interval; where no frame could be compared, as where nothing was drawn, it says so."""
+    """Return the mean gain with its 95 % interval, or say that there is none."""
     gain = row[f"{measure}_gain"]
     if pd.isna(gain):
-        return "nothing that can be told (no frame to compare)"
+        return "an unknown amount (no frame to compare)"
     form = "+.1f" if unit else "+.3f"
     return f"{gain:{form}}{unit} {Interval.of(row, measure).beside(form)}"

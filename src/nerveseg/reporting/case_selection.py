@@ -1,7 +1,4 @@
-"""Which cases are shown, and what is to be said of one: by rule, never by hand.
-
-`scores` are rows of `metrics/cases.csv`.
-"""
+"""Which cases the report shows, and what the outcome of a case is called. `scores` are rows of `metrics/cases.csv`."""
 
 import pandas as pd
 
@@ -20,7 +17,7 @@ KINDS = {  # of outcomes, the worst first: what it is called, and what it means
 
 
 def outcome(has_nerve: bool, predicted_area: int, dice: float, *, withheld: bool = False) -> str:  # noqa: FBT001
-    """The one of `KINDS` that a prediction belongs to; `withheld`: a cut-off left it without a mask (`Cutoffs.withholds`)."""
+    """Return the one of `KINDS` that a prediction belongs to; `withheld` means that a cut-off removed its mask."""
     if not has_nerve:
         return "false alarm" if predicted_area else "no nerve"
     if not predicted_area:
@@ -31,8 +28,9 @@ def outcome(has_nerve: bool, predicted_area: int, dice: float, *, withheld: bool
 
 
 def chosen(scores: pd.DataFrame, count: int, shipped: str = SHIPPED) -> dict[str, str]:
-    """About `count` frames with a nerve, and whether each is among the best, median or worst by the Dice of the model that ships:
-    a third of each, the best first. Of equal ones that whose name comes first is the better one.
+    """Choose about `count` frames with a nerve: the best, median and worst thirds by the Dice of the model that ships, best first.
+
+    Of equal frames the one whose name comes first counts as better.
     """
     rows = scores[(scores["model"] == shipped) & scores["has_nerve"]]
     ranked = rows.sort_values(["dice", "frame"], ascending=[False, True])["frame"].tolist()

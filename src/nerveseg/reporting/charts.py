@@ -1,6 +1,6 @@
-"""Charts that the report draws in the browser, as data: what is on the axes, and a series of points for each line or cloud.
+"""The interactive charts of the report, as data for Chart.js: axes, and a series of points for each line or cloud.
 
-The same tables as in `plots`, for a reader who wants to point at a value, or to go from a point to its case.
+They show the tables of `plots`. A reader can point at a value, or go from a point to its case.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,7 @@ def charts(
     thresholds: pd.DataFrame,
     unet: pd.DataFrame,
 ) -> list[Chart]:
-    """All charts of the page, from `metrics.json` and the tables `cases`, `robustness`, `thresholds` and `unet_history` beside
-    it.
-    """
+    """Return all charts of the page, from `metrics.json` and the tables beside it; `unet` is `unet_history`."""
     baseline = metrics[MEAN_MASK]["dice_nerve"]
     nerve = cases[cases["has_nerve"]]
     clean, poor = robustness[robustness["severity"] == 0], robustness[robustness["severity"] > 0]
@@ -77,7 +75,7 @@ def charts(
 
 
 def _of_models(table: pd.DataFrame, columns: Sequence[str], baseline: float | None = None) -> list[Series]:
-    """A series for each model, and a level one for the average train mask, which has this score."""
+    """Return a series for each model, and a level one for the score of the average train mask."""
     level = [] if baseline is None else [[float(end), baseline] for end in table[columns[0]].agg(["min", "max"])]
     series = [
         Series(LOOKS[model].label, LOOKS[model].on_white, _points(table[table["model"] == model], columns))
@@ -87,6 +85,6 @@ def _of_models(table: pd.DataFrame, columns: Sequence[str], baseline: float | No
 
 
 def _points(table: pd.DataFrame, columns: Sequence[str]) -> list[list[float | str]]:
-    """Those that are defined, in the order of the table, rounded to what can be seen."""
+    """Return the points that are defined, rounded to what can be seen."""
     rows = table[[*columns]].dropna().itertuples(index=False)
     return [[value if isinstance(value, str) else round(float(value), 4) for value in row] for row in rows]

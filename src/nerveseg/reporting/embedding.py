@@ -1,6 +1,4 @@
-"""What the page holds instead of links: pictures, documents in JSON and scripts, and the digests by which its content security
-policy lets these scripts run and no other.
-"""
+"""Pictures, JSON documents and scripts that the page embeds, and the digests by which its content security policy allows scripts."""
 
 import base64
 import hashlib
@@ -33,10 +31,10 @@ class Script:
 
 
 def figure(title: str, caption: str, png: Path) -> Figure:
-    """A PNG as it is, or where it is large as WebP.
+    """Embed a PNG; as WebP if it is large.
 
     Raises:
-        ValueError: it is not a PNG.
+        ValueError: the file is not a PNG.
     """
     content = png.read_bytes()
     try:
@@ -57,7 +55,7 @@ def script(path: Path) -> Script:
 
 
 def document(content: Any) -> str:
-    """JSON that can stand in a page: nothing in it ends the element that holds it."""
+    """Return JSON that cannot end the element of the page that holds it."""
     text = json.dumps(content, default=_fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c")
 

@@ -1,8 +1,7 @@
-"""The web report: one HTML page that holds everything, scores, figures and parameters.
+"""The report: one HTML page with all scores, figures and parameters.
 
-The page makes no request and runs no script but its own (its content security policy forbids both), and has neither a time
-stamp nor a path in it, so that equal results give an equal page. A score is a share, 0 to 1; None, a score that is not
-defined or was not computed, is shown as "n/a".
+Its content security policy forbids requests and scripts other than its own. It has no time stamp and no path, so equal results
+give an equal page. A score of None is shown as "n/a".
 """
 
 import base64
@@ -56,15 +55,15 @@ def write_report(
     Args:
         path: of the page, for example reports/index.html.
         metrics: the content of metrics/metrics.json.
-        bounds: of the scores: the columns `model`, `score`, `low`, `high` and `no_interval` of metrics/intervals.csv.
+        bounds: the content of metrics/intervals.csv.
         params: the content of params.yaml: values, and sections of values.
-        data: facts on the data set, digests among them.
+        data: facts about the data set.
         figures: title, caption and PNG of each, in the order of the page.
-        findings: sentences on the refiner: whether it helped, what ships, and what its training was remarked for.
-        origin: sentences on the frames and the code behind the page (`origin_of`).
-        cutoffs: of each model, by its label.
+        findings: sentences about what ships and whether the refiner helped.
         browser: the document of `case_browser.Gallery`; None for a page without cases, charts and scripts.
         charts: drawn in the browser.
+        origin: sentences about the frames and the code (`origin_of`).
+        cutoffs: of each model, by its label.
     """
     methods = {key: LABELS[key] for key in shown(metrics)}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -120,14 +119,14 @@ def _row(
 
 
 def _interval(value: float | None, interval: Interval | None, digits: int) -> str:
-    """Return the interval of a score, or why there is none."""
+    """Return what stands under a score: its interval, or why there is none."""
     if value is None or interval is None:
         return ""
     return f"no interval: {interval.missing}" if interval.missing else interval.told(f".{digits}f").replace(" to ", "–")
 
 
 def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Sections by name; values that stand at the top level make the first one."""
+    """Return sections by name; values at the top level make the first one."""
     top = {key: _value(value) for key, value in params.items() if not isinstance(value, Mapping)}
     nested = {
         section: {key: _value(value) for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""What models said of test frames, case by case: masks, probabilities, and where they are unsure."""
+"""The predictions of test frames, case by case: masks, probabilities and uncertainty."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,14 +19,14 @@ def predicted_cases(
     scores: pd.DataFrame,
     ranks: Mapping[str, str],
 ) -> Iterator[Case]:
-    """The cases of test records, in their order, one at a time.
+    """Yield the case of each test record.
 
     Args:
-        records: all that were predicted, with the frames as they were read.
+        records: all test records, with the frames as they were read.
         predictions: of them.
-        models: their names, the one that ships among them.
+        models: names, with that of the model that ships.
         scores: columns `frame`, `model` and `dice`, of these models.
-        ranks: names of cases that stand for something, and what for.
+        ranks: from `case_selection.chosen`.
     """
     dice = scores.set_index(["frame", "model"])["dice"]
     cutoffs = {name: predictions.info.cutoffs[name] for name in models}
@@ -49,18 +49,14 @@ def predicted_cases(
 
 
 def uncertainty(probability: NDArray[np.float32], mirrored: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How unsure a model is of each pixel, in bits, 0..1: the entropy of the mean probability over the frame and its mirror
-    image (test-time augmentation; Wang et al. 2019, "Aleatoric uncertainty estimation with test-time augmentation"), and of an
-    ensemble over its members, too.
+    """Return the entropy, in bits, 0..1, of the mean probability over a frame and its mirror image.
+
+    This is test-time augmentation (Wang et al. 2019, "Aleatoric uncertainty estimation with test-time augmentation").
 
     Args:
         probability: of nerve in each pixel, float32 (H, W).
-        mirrored: the same, as the model saw it in the mirror image, turned back.
+        mirrored: that of the mirror image, turned back.
     """
-    return _entropy((probability + mirrored) / 2)
-
-
-def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of a coin with this probability, in bits."""
+    probability = (probability + mirrored) / 2
     either = np.clip(np.stack([probability, 1 - probability]), 1e-7, 1)
     return np.minimum(-np.sum(either * np.log2(either), axis=0), 1)

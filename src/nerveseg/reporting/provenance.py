@@ -1,4 +1,4 @@
-"""What a reader must know before believing a score: whose frames, which code, and which cut-offs made the masks."""
+"""Where the scores come from: frames, code, and the cut-offs of the masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ CODE, PARAMS = (":/src", ":/stages", ":/dvc.yaml"), ":/params.yaml"  # what deci
 
 @dataclass(frozen=True)
 class CutoffRow:
-    """The cut-offs of one model in words, and what is to be remarked of them."""
+    """The cut-offs of one model in words, with remarks."""
 
     threshold: str
     min_area: str
@@ -40,7 +40,7 @@ class CutoffRow:
 
 
 def origin_of(info: DatasetInfo) -> list[str]:
-    """Sentences on the frames and the code behind a report."""
+    """Return sentences about the frames and the code behind a report."""
     frames, total = f"The frames come from {info.source}.", sum(info.frames.values())
     if info.simulated:
         which = "The frames" if info.simulated == total else f"{info.simulated:,} of the {total:,} frames"

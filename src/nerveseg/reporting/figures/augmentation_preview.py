@@ -10,7 +10,7 @@ from nerveseg.reporting.figures.pictures import montage
 
 
 def augmentation_preview(train: Sequence[Record], params: AugmentParams, seed: int, path: Path, dpi: int) -> None:
-    """A row for each of a few subjects: a frame with a nerve, then its variants."""
+    """Draw a row for each of a few subjects: a frame with a nerve, then its variants."""
     rounds = params.variants + 1
     columns = min(rounds, 6)
     with_nerve = {record.subject: index for index, record in enumerate(train) if record.mask.any()}

@@ -1,8 +1,7 @@
-"""What every picture shares: colours, names of the models, fonts, and a PNG that is equal to the bit each time.
+"""What every picture shares: colours, the looks of the models, fonts, and PNGs that are equal to the bit each time.
 
-The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), which readers with any of the common colour
-vision deficiencies can tell apart. Line styles and markers differ too, so that a grey print still reads. Sizes
-are in inches, so that text keeps its proportion to the picture at any dpi and reads at half size.
+The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), for readers with colour vision deficiencies. Line styles and
+markers differ too, for grey prints. Sizes are in inches, so that text keeps its proportion at any dpi.
 """
 
 import os
@@ -36,9 +35,8 @@ class Look:
     marker: str
 
 
-_LOOKS: dict[
-    str, tuple[str, str, LineStyle, LineStyle, str]
-] = {  # `gan` and the ensemble share one: a chart has the arms and the ensemble, or what val chose of the arms
+# `gan` and the ensemble share a look: a chart shows the arms and the ensemble, or the arm that val chose.
+_LOOKS: dict[str, tuple[str, str, LineStyle, LineStyle, str]] = {
     "unet_untuned": (GREY, GREY, (0, (1, 2)), (0, (1, 1.5)), "x"),
     "unet": (BLUE, SKY, (0, (5, 2)), "-", "o"),
     "control": (ORANGE, ORANGE, (0, (3, 1)), "--", "D"),
@@ -77,12 +75,12 @@ STYLE = {
 def canvas(
     path: Path | str, width: float, height: float, dpi: int, *, layout: Literal["constrained"] | None = "constrained"
 ) -> Iterator[Figure]:
-    """A figure of `width` x `height` inches that is written to `path` when the block ends without an error.
+    """Yield a figure of `width` x `height` inches, and write it to `path` if the block ends without an error.
 
-    One that would have more than `LARGEST` pixels is written at the dpi at which it has no more.
+    The dpi is reduced if the figure would have more than `LARGEST` pixels.
     """
     dpi = min(dpi, int((LARGEST / (width * height)) ** 0.5))
-    # after_reset: a reader's own matplotlibrc must not change what the pipeline caches.
+    # after_reset: a user's matplotlibrc must not change the figures.
     with matplotlib.style.context(STYLE, after_reset=True):
         figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
         yield figure
@@ -92,7 +90,7 @@ def canvas(
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """A name beside `path` to write to; it takes the place of `path` only when the block ends without an error."""
+    """Yield a name beside `path` to write to, and move it to `path` if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,7 +1,7 @@
-"""A picture made of rows of cells, one frame in each, with lines of text above the cells.
+"""Pictures of rows of cells, with a frame in each and lines of text above it.
 
-Every cell has the same width and a row has the height that its tallest frame needs; frames of differing sizes
-keep their aspect ratio and stand in the upper left corner of their cell. Widths and heights are in inches.
+All cells have the same width. A row is as high as its tallest frame needs; frames keep their aspect ratio and stand in the upper
+left corner of their cell. Widths and heights are in inches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,9 +38,9 @@ def cells(
     legend: Sequence[Artist] = (),
     right: float = 0.0,
 ) -> Iterator[list[list[Axes]]]:
-    """The axes of each row, in which the frames stand already; written to `path` when the block ends.
+    """Yield the axes of each row with their frames, and write the picture to `path` when the block ends.
 
-    `lines` of text fit above each cell, `heads` stand above the first row, and `right` is left free beside it.
+    `lines` of text fit above each cell, `heads` stand above the first row, and `right` stays free beside the rows.
     """
     columns = max(len(row) for row in rows)
     width = max(width, (NARROWEST - right) / columns - GAP)
@@ -70,7 +70,7 @@ def cells(
 
 
 def caption(axes: Axes, *lines: str) -> None:
-    """Text above a cell, one line each; a line that does not fit loses its middle."""
+    """Write lines of text above a cell; a line that does not fit loses its middle."""
     figure = axes.get_figure(root=True)
     assert figure is not None  # noqa: S101 - every cell stands in a figure
     box = axes.get_position(original=True)
@@ -81,7 +81,7 @@ def caption(axes: Axes, *lines: str) -> None:
 
 
 def _fitting(line: str, room: float) -> str:
-    # Measured as a path: to ask the text itself, matplotlib would draw an empty figure for each question.
+    # Measured as a path: matplotlib would draw an empty figure to measure a text.
     fitted, kept = line, len(line)
     while kept > 3 and _width(fitted) > room:
         kept -= 1

@@ -1,4 +1,4 @@
-"""One frame under every degradation at every severity: what the robustness of a model is measured on."""
+"""One frame under every degradation at every severity."""
 
 from pathlib import Path
 
@@ -14,16 +14,7 @@ from nerveseg.reporting.figures.plots import titled
 def degradation_gallery(
     frame: Frame, mask: Mask, strengths: DegradationParams, seed: int, path: Path | str, dpi: int
 ) -> None:
-    """A row for each kind, from the frame as it is to severity 5, under the outline of its mask.
-
-    Args:
-        frame: at the size at which frames are degraded, that of the network.
-        mask: of the same shape.
-        strengths: of the severities.
-        seed: of the draws.
-        path: of the PNG.
-        dpi: of the PNG.
-    """
+    """Draw a row for each degradation, from the clean frame (at the network's size) to severity 5, under the outline of its mask."""
     shown = [(kind, severity) for kind in DEGRADATIONS for severity in (0, *SEVERITIES)]
     frames = [
         degrade(frame, kind, severity, strengths, np.random.default_rng([seed, severity])) for kind, severity in shown

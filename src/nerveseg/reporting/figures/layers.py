@@ -1,7 +1,4 @@
-"""What is laid over a frame in a picture: outlines, fills, where masks agree, heat, words.
-
-Shapes as in `pictures`: masks are bool (H, W), those of the frame.
-"""
+"""What is drawn over a frame: outlines, fills, differences of masks, heat, words. Masks are bool (H, W), as the frame."""
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +18,14 @@ AGREEMENT = {  # code in `agreement`: what it means, and its colour
 
 
 def agreement(truth: Mask, predicted: Mask) -> npt.NDArray[np.uint8]:
-    """0 where neither has nerve, 1 only the truth, 2 only the prediction, 3 both."""
+    """Return 0 where neither mask shows nerve, 1 only the truth, 2 only the prediction, 3 both."""
     return truth.astype(np.uint8) + 2 * predicted.astype(np.uint8)
 
 
 def outline(axes: Axes, mask: Mask, colour: str, line: LineStyle = "-", points: float = 1.8) -> None:
     if not mask.any():
         return
-    # The border of zeros closes the outline of a nerve that the frame's edge cuts.
+    # A border of zeros closes the outline of a nerve at the frame's edge.
     height, width = mask.shape
     around = np.pad(mask, 1).astype(float)
     drawn = axes.contour(
@@ -71,12 +68,12 @@ def key(label: str, colour: str, line: LineStyle) -> Line2D:
 
 
 def heat(axes: Axes, values: npt.NDArray[np.float32]) -> None:
-    """A map of 0..1 over the frame."""
+    """Draw a map of 0..1 over the frame."""
     axes.imshow(values, cmap=HEAT, vmin=0.0, vmax=1.0, interpolation="nearest")
 
 
 def colour_bar(axes: Axes, label: str) -> None:
-    """A bar for the heat in `axes`, beside it."""
+    """Draw the colour bar of the heat in `axes` beside it."""
     figure, box = axes.figure, axes.get_position(original=True)
     inch = figure.dpi / figure.bbox.width
     bar = figure.add_axes((box.x1 + 0.12 * inch, box.y0, 0.14 * inch, box.height), facecolor="0.3")
@@ -85,7 +82,7 @@ def colour_bar(axes: Axes, label: str) -> None:
 
 
 def _heat_map() -> ListedColormap:
-    """Transparent at 0, so that the frame shows where there is no nerve; the colour bar shows that, too."""
+    """Return colours that are transparent at 0, so that the frame shows where there is no nerve."""
     shares = np.linspace(0.0, 1.0, 256)
     colours = colormaps["plasma"](0.1 + 0.72 * shares)
     colours[:, 3] = 0.8 * np.clip(shares / 0.25, 0.0, 1.0)

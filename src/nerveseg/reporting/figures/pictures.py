@@ -1,8 +1,8 @@
-"""Frames with what was annotated and what was predicted.
+"""Pictures of frames with annotations and predictions.
 
-A frame is uint8 (H, W); its masks are bool and its probabilities float, of the same shape. Frames of differing
-sizes may share a picture. The annotation is yellow in all of them, the U-Net sky blue and dashed, what ships
-vermillion and dotted. A mask without a pixel is said in words: "no nerve", and whether a cut-off emptied it.
+A frame is uint8 (H, W); its masks are bool and its probabilities float, of the same shape. Frames of different sizes may share a
+picture. The annotation is yellow, models look as in `canvas.LOOKS`. Empty masks are labelled "no nerve", with the reason if a
+cut-off removed them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Case:
 
 
 def comparison(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
-    """A row per case: frame, annotation, each model, and where the model that ships and the annotation differ."""
+    """Draw a row per case: frame, annotation, each model, and where the model that ships differs from the annotation."""
     models = _models(cases)
     heads = ["Frame", "Annotation", *(LOOKS[model].label for model in models), f"{LOOKS[SHIPPED].label} vs annotation"]
     legend = [Patch(facecolor=colour, edgecolor="#444444", label=meaning) for meaning, colour in AGREEMENT.values()]
@@ -67,7 +67,7 @@ def comparison(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
 
 
 def overlays(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
-    """Each frame under the outlines of the annotation and of every model, with the models' Dice."""
+    """Draw each frame under the outlines of the annotation and of every model, with the models' Dice."""
     models = _models(cases)
     styles: dict[str, tuple[str, LineStyle]] = {"Annotation": (TRUTH, "-")}
     styles |= {LOOKS[m].label: (LOOKS[m].on_frame, LOOKS[m].outline) for m in models}
@@ -85,7 +85,7 @@ def overlays(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
 
 
 def heatmaps(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
-    """A row per case: the frame, then each model's probability over it, all with the annotation's outline."""
+    """Draw a row per case: the frame, then each model's probability over it, with the annotation's outline."""
     models = _models(cases)
     heads = ["Frame", *(LOOKS[model].label for model in models)]
     rows = [[case.frame] * len(heads) for case in cases]
@@ -104,7 +104,7 @@ def heatmaps(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
 
 
 def uncertainties(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
-    """A row per case: where the model that ships is right and wrong, and how unsure it is of each pixel."""
+    """Draw a row per case: where the model that ships is right and wrong, and its uncertainty of each pixel."""
     _need(cases)
     heads = ["Frame", f"{LOOKS[SHIPPED].label} vs annotation", "Uncertainty"]
     legend = [Patch(facecolor=colour, edgecolor="#444444", label=meaning) for meaning, colour in AGREEMENT.values()]
@@ -122,7 +122,7 @@ def uncertainties(cases: Sequence[Case], path: Path | str, dpi: int) -> None:
 def montage(
     frames: Sequence[Frame], masks: Sequence[Mask], titles: Sequence[str], columns: int, path: Path | str, dpi: int
 ) -> None:
-    """Frames in rows of `columns`, each under the outline of its mask."""
+    """Draw frames in rows of `columns`, each under the outline of its mask."""
     with cells(path, dpi, _rows(frames, columns), width=max(1.6, 10.0 / columns)) as placed:
         for mask, title, axes in zip(masks, titles, chain.from_iterable(placed), strict=True):
             caption(axes, title)

@@ -1,9 +1,7 @@
-"""Charts of how the models trained and how they score.
+"""Charts of the trainings and of the scores.
 
-Each function takes the table that a stage wrote, says which columns it misses, and writes one PNG. Scores are
-shares, 0 to 1. `dice` is a mean over all frames in which an empty prediction on an empty annotation counts 1,
-as in Kaggle's 2016 challenge; `dice_nerve` is the mean over the frames that show the nerve. A value that is not
-defined is NaN and leaves a gap.
+Each function takes the table that a stage wrote and writes one PNG. It refuses a table without the columns that it needs. Values
+of NaN leave gaps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +25,7 @@ _VAL = ("val_dice", "val_dice_degraded")
 
 
 def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path: Path | str, dpi: int) -> None:
-    """The U-Net above, the refiner below: losses, Dice, and what steers the training."""
+    """Draw losses, Dice, and learning rate or critic by epoch: the U-Net above, the refiner below."""
     need(unet_history, ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"], "the U-Net's history")
     of_arms = [f"{arm}_{key}" for arm in ("control", "adversarial") for key in ("segmentation_loss", *_VAL)]
     need(
@@ -65,10 +63,7 @@ def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path:
 
 
 def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
-    """Small multiples, a panel per degradation and one for all of them: Dice of the frames that show the nerve, and the
-    distance of the outlines in those that all models outline, against severity, a line per model. Rows of severity 0, the clean frames, begin every line. The
-    average train mask, whose scores `metrics.json` holds, does not look at frames: its line is level.
-    """
+    """Draw `OF_ARMS` against severity: a panel per degradation and one for all, a line per model, level for the average mask."""
     need(table, ["degradation", "severity", "model", *OF_ARMS], "the robustness table")
     clean, poor = table[table["severity"] == 0], table[table["severity"] > 0]
     degraded = [str(name) for name in poor["degradation"].unique()]
@@ -106,7 +101,7 @@ def titled(degradation: str) -> str:
 
 
 def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> None:
-    """Dice of the frames that show the nerve: by subject, against the nerve's area, and how many reach a score."""
+    """Draw Dice of the frames with a nerve: by subject, against the nerve's area, and how many frames reach a score."""
     need(cases_table, ["frame", "subject", "model", "has_nerve", "dice", "truth_area"], "the table of cases")
     nerve = cases_table[cases_table["has_nerve"].astype(bool)]
     with canvas(path, 11.0, 7.2, dpi) as figure:
@@ -141,7 +136,7 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
 
 
 def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
-    """What each score would be, had another threshold been chosen; beside those of the average train mask, of `metrics.json`."""
+    """Draw `AT_THRESHOLDS` against the threshold, with the scores of the average train mask from `metrics.json`."""
     need(table, ["model", "threshold", *AT_THRESHOLDS], "the threshold table")
     with canvas(path, 9.0, 6.2, dpi) as figure:
         grid = figure.subplots(2, 2, sharex=True)
@@ -155,16 +150,16 @@ def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dp
 
 
 def _baseline(axes: Axes, metrics: Metrics, score: str) -> None:
-    """A level line for the average train mask; none where the score is not defined for it."""
+    """Draw a level line for the average train mask, if the score is defined for it."""
     if (value := metrics["baseline_mean_mask"].get(score)) is not None:
         axes.axhline(value, color=GREY, linewidth=1.2, linestyle=":", label="Average train mask")
 
 
 def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
-    """Refuse a table that cannot be drawn.
+    """Check a table.
 
     Raises:
-        ValueError: it misses a column, or has no row.
+        ValueError: the table misses a column, or has no row.
     """
     if missing := [column for column in columns if column not in table.columns]:
         raise ValueError(
@@ -175,12 +170,12 @@ def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
 
 
 def models_of(table: pd.DataFrame) -> list[str]:
-    """The models of a table that has the column `model`, in the order of `LOOKS`."""
+    """Return the models of a table, in the order of `LOOKS`."""
     return [model for model in LOOKS if (table["model"] == model).any()]
 
 
 def _legend_above(axes: Axes) -> None:
-    """Outside of the axes, right of the title, where it hides no point."""
+    """Place the legend right of the title, where it hides no point."""
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0.2)
 
 
@@ -209,7 +204,7 @@ def _line_per_model(axes: Axes, table: pd.DataFrame, across: str, score: str) ->
 
 
 def _by_subject(axes: Axes, nerve: pd.DataFrame) -> None:
-    """A box per subject and model, the subjects in the order of their median over the models."""
+    """Draw a box per subject and model, the subjects ordered by their median over the models."""
     models = models_of(nerve)
     subjects = nerve.groupby(nerve["subject"].astype(str))["dice"].median().sort_values(kind="stable").index
     width = 0.8 / len(models)

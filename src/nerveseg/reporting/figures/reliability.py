@@ -1,6 +1,4 @@
-"""Whether the models know what they do not know: calibration of the pixels, presence of a nerve, precision against recall,
-and what is gained by setting the least certain frames aside.
-"""
+"""How far probabilities can be trusted: calibration, presence, precision against recall, and Dice without the least certain frames."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +14,7 @@ from nerveseg.reporting.figures.plots import models_of, need
 
 
 def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFrame, path: Path | str, dpi: int) -> None:
-    """Four panels, a line per model.
-
-    Args:
-        cases: columns `model`, `has_nerve`, `presence`, `confidence` and `dice`.
-        reliability: of `reliability_table`.
-        thresholds: of `threshold_table`.
-        path: of the PNG.
-        dpi: of it.
-    """
+    """Draw four panels, a line per model, from the tables of cases, calibration and thresholds."""
     need(cases, ["model", "has_nerve", "presence", "confidence", "dice"], "the table of cases")
     need(reliability, ["model", "probability", "nerve"], "the calibration table")
     need(thresholds, ["model", "precision", "recall"], "the threshold table")
@@ -84,7 +74,7 @@ def _draw_reliability(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
 
 
 def _draw_roc(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """Nothing where all frames show a nerve, or none does."""
+    """Draw nothing if all frames show a nerve, or none does."""
     if (area := presence_auc(rows)) is not None:
         wrong, found, _ = roc_curve(rows["has_nerve"], rows["presence"])
         axes.plot(
@@ -105,9 +95,7 @@ def _draw_precision(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
 
 
 def _draw_kept(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """The mean Dice of the most certain frames, from all of them to the most certain one; and, thinner, the same by their
-    true Dice, which no certainty can beat.
-    """
+    """Draw the mean Dice of the most certain frames, and thinner that of the best ones, which is the most one can reach."""
     share = np.arange(1, len(rows) + 1) / len(rows)
     for by, line, width in (("confidence", look.line, 1.8), ("dice", ":", 1.0)):
         ranked = rows.sort_values(by, ascending=False, kind="stable")["dice"].to_numpy(float)

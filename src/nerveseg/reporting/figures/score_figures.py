@@ -1,4 +1,4 @@
-"""The figures of scores and of cases, each under its name in the report (`captions`)."""
+"""Draw the figures of scores and of cases under the file names of `captions`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
