@@ -53,10 +53,7 @@ def predict() -> None:
                 store_mirrored(folder, model, [record.as_read for record in test])
         shipped = ExportedConfig.read(EXPORTED)
         arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
-        finish(
-            folder,
-            PredictionsInfo(info.input.size, cutoffs, ShippedModel(shipped.source, arm, shipped.precision)),
-        )
+        finish(folder, PredictionsInfo(info.input.size, cutoffs, ShippedModel(shipped.source, arm, shipped.precision)))
     print(f"{len(test)} test frames through {', '.join(cutoffs)}")
 
 
