@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import pandas as pd
 
 from nerveseg.evaluation.model_names import SHIPPED
-from nerveseg.measures.cases import none_for_nan
 from nerveseg.measures.intervals import Interval, lower_bound, subject_interval
 from nerveseg.measures.scores import HEADLINE
 
@@ -44,10 +43,8 @@ def reported(changed: pd.DataFrame, resamples: int, seed: int) -> dict[str, floa
     found: dict[str, float | str | None] = {}
     for key in HEADLINE:
         if changed[key].notna().any():
-            low, high, missing = subject_interval(changed, key, resamples, seed)
-            name = f"{key}_change"
-            found |= none_for_nan({name: changed[key].mean(), f"{name}_low": low, f"{name}_high": high})
-            found |= {f"{name}_no_interval": missing} if missing else {}
+            interval = subject_interval(changed, key, resamples, seed)
+            found |= {f"{key}_change": float(changed[key].mean())} | interval.as_json(f"{key}_change")
     return found
 
 

@@ -1,6 +1,6 @@
 """The frames that models are scored on, and the contents of `cases.csv` and `metrics.json`."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from nerveseg.imaging.arrays import Mask, Size, Spacing
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, confidence
 from nerveseg.measures.cases import (
     case_measures,
-    none_for_nan,
     outlined,
     outlined_by_all,
     over_common_frames,
@@ -88,11 +87,14 @@ class TestSet:
         for name in models:
             scores[name]["presence_auc"] = presence_auc(parts[name])
             scores[name] |= calibration_errors(reliability[reliability["model"] == name])
-        found = {(row["model"], row["score"]): row for row in bounds.to_dict("records")}
+        found = {
+            (row["model"], row["score"]): Interval(row["low"], row["high"], row["no_interval"])
+            for row in bounds.to_dict("records")
+        }
         return {
             **scores,
             "intervals": {
-                name: {part: value for key in HEADLINE for part, value in _interval(found[name, key], key).items()}
+                name: {part: value for key in HEADLINE for part, value in found[name, key].as_json(key).items()}
                 for name in models
             },
             "counts": {
@@ -105,9 +107,3 @@ class TestSet:
 
     def _who(self, model: str) -> pd.DataFrame:
         return pd.DataFrame({"frame": self.names, "subject": self.subjects, "model": model})
-
-
-def _interval(row: Mapping[Hashable, Any], key: str) -> dict[str, float | str | None]:
-    """Return `KEY_low` and `KEY_high`; if there is no interval, None for both and `KEY_no_interval`, the reason."""
-    low, high, missing = Interval(row["low"], row["high"], row["no_interval"])
-    return none_for_nan({f"{key}_low": low, f"{key}_high": high}) | ({f"{key}_no_interval": missing} if missing else {})

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nerveseg.measures.cases import contributions
+from nerveseg.measures.cases import contributions, none_for_nan
 
 LEVEL = 0.95
 ENOUGH = 6  # subjects; fewer are all on one side of the median by chance in more than 5 % of draws (2 * 2 ** -5)
@@ -31,6 +31,11 @@ class Interval(NamedTuple):
     def named(self, measure: str) -> dict[str, float | str]:
         """Return columns of a table, or keys of JSON: `MEASURE_low`, `MEASURE_high` and `MEASURE_no_interval`."""
         return {f"{measure}_low": self.low, f"{measure}_high": self.high, f"{measure}_no_interval": self.missing}
+
+    def as_json(self, measure: str) -> dict[str, float | str | None]:
+        """Return the same for JSON: None for NaN, and a reason only if there is one."""
+        bounds = none_for_nan({f"{measure}_low": self.low, f"{measure}_high": self.high})
+        return bounds | ({f"{measure}_no_interval": self.missing} if self.missing else {})
 
     @classmethod
     def of(cls, row: Mapping[Any, Any], measure: str) -> Self:

@@ -16,11 +16,12 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from nerveseg.evaluation.model_names import LABELS, shown
+from nerveseg.files.atomic import write_text
 from nerveseg.measures.intervals import Interval, caution
 from nerveseg.measures.scores import DRAWN, SCORES, Score
 from nerveseg.reporting.charts import Chart
 from nerveseg.reporting.embedding import document, figure, script
-from nerveseg.reporting.figures.canvas import GREEN, TRUTH, VERMILLION, YELLOW, replacing
+from nerveseg.reporting.figures.canvas import GREEN, TRUTH, VERMILLION, YELLOW
 from nerveseg.reporting.figures.layers import HEAT
 from nerveseg.reporting.provenance import CutoffRow
 from nerveseg.text.wording import counted
@@ -99,8 +100,7 @@ def write_report(
         documents=documents,
         scripts=[script(BESIDE / name) for name in SCRIPTS] if browser else [],
     )
-    with replacing(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+    write_text(Path(path), page)
 
 
 def _row(

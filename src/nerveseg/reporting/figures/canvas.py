@@ -4,7 +4,6 @@ The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), for readers 
 markers differ too, for grey prints. Sizes are in inches, so that text keeps its proportion at any dpi.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from nerveseg.evaluation.model_names import LABELS
+from nerveseg.files.atomic import whole_file
 
 BLUE, SKY, VERMILLION, YELLOW, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#F0E442", "#009E73"
 ORANGE, PURPLE, GREY = "#E69F00", "#CC79A7", "#777777"
@@ -84,18 +84,5 @@ def canvas(
     with matplotlib.style.context(STYLE, after_reset=True):
         figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
         yield figure
-        with replacing(path) as unfinished:
+        with whole_file(Path(path)) as unfinished:
             figure.savefig(unfinished, format="png", dpi=dpi, metadata={"Software": None})
-
-
-@contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a name beside `path` to write to, and move it to `path` if the block ends without an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -81,9 +81,8 @@ def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int
                 if place >= len(degraded):
                     axes.set_visible(False)
                     continue
-                _line_per_model(
-                    axes, pd.concat([clean, poor[poor["degradation"] == degraded[place]]]), "severity", score
-                )
+                rows = pd.concat([clean, poor[poor["degradation"] == degraded[place]]]).sort_values("severity")
+                line_per_model(axes, rows, "severity", score)
                 _baseline(axes, metrics, score)
                 axes.set_title(titled(degraded[place]) if row == 0 else "")
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -113,16 +112,8 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
         by_area, reached = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
         for model in models_of(nerve):
             look, rows = LOOKS[model], nerve[nerve["model"] == model].dropna(subset=["dice"])
-            by_area.scatter(
-                rows["truth_area"],
-                rows["dice"],
-                s=16,
-                color=look.on_white,
-                marker=look.marker,
-                alpha=0.45,
-                linewidth=0,
-                label=look.label,
-            )
+            points = {"color": look.on_white, "marker": look.marker, "label": look.label}
+            by_area.scatter(rows["truth_area"], rows["dice"], s=16, alpha=0.45, linewidth=0, **points)
             ranked = np.sort(rows["dice"].to_numpy(float))
             share = 1.0 - np.arange(len(ranked)) / len(ranked)
             reached.step(
@@ -141,7 +132,7 @@ def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dp
     with canvas(path, 9.0, 6.2, dpi) as figure:
         grid = figure.subplots(2, 2, sharex=True)
         for axes, score in zip(grid.flat, AT_THRESHOLDS, strict=True):
-            _line_per_model(axes, table, "threshold", score)
+            line_per_model(axes, table.sort_values("threshold"), "threshold", score)
             _baseline(axes, metrics, score)
             axes.set(title=SCORES[score].name, ylabel=SCORES[score].name.split(",")[0])
         for axes in grid[1]:
@@ -196,11 +187,12 @@ def _mark_best(axes: Axes, history: pd.DataFrame, colour: str) -> None:
     axes.plot(epoch, dice, "o", markersize=11, markerfacecolor="none", color=colour, label=label)
 
 
-def _line_per_model(axes: Axes, table: pd.DataFrame, across: str, score: str) -> None:
+def line_per_model(axes: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """Draw a line for each model, in the order of the table, with markers unless these run into each other."""
     for model in models_of(table):
-        look, rows = LOOKS[model], table[table["model"] == model].sort_values(across)
+        look, rows = LOOKS[model], table[table["model"] == model]
         marker = look.marker if len(rows) <= CROWDED else ""
-        axes.plot(rows[across], rows[score], color=look.on_white, linestyle=look.line, marker=marker, label=look.label)
+        axes.plot(rows[x], rows[y], color=look.on_white, linestyle=look.line, marker=marker, label=look.label)
 
 
 def _by_subject(axes: Axes, nerve: pd.DataFrame) -> None:

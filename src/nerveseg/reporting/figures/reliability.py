@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 
 from nerveseg.measures.cases import presence_auc
 from nerveseg.reporting.figures.canvas import GREY, LOOKS, Look, canvas
-from nerveseg.reporting.figures.plots import models_of, need
+from nerveseg.reporting.figures.plots import line_per_model, models_of, need
 
 
 def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFrame, path: Path | str, dpi: int) -> None:
@@ -22,19 +22,14 @@ def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFra
         calibration, presence, overlap, kept = figure.subplots(2, 2).flat
         for axes in (calibration, presence):
             axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle=":")
-        _per_model(calibration, reliability, _draw_reliability)
+        line_per_model(calibration, reliability, "probability", "nerve")
         _per_model(presence, cases, _draw_roc)
-        _per_model(overlap, thresholds, _draw_precision)
+        line_per_model(overlap, thresholds, "recall", "precision")
         _per_model(kept, cases, _draw_kept)
-        calibration.set(
-            title="Calibration of the pixels",
-            xlabel="Probability of nerve (mean of a bin)",
-            ylabel="Share of the pixels that is nerve",
-        )
-        presence.set(
-            title="Presence of a nerve", xlabel="Share of frames without one, called so wrongly",
-            ylabel="Share of frames with one, found",
-        )  # fmt: skip
+        calibration.set(title="Calibration of the pixels", xlabel="Probability of nerve (mean of a bin)")
+        calibration.set_ylabel("Share of the pixels that is nerve")
+        presence.set(title="Presence of a nerve", xlabel="Share of frames without one, called so wrongly")
+        presence.set_ylabel("Share of frames with one, found")
         overlap.set(title="Precision against recall", xlabel="Recall (at thresholds 0.05 to 0.95)", ylabel="Precision")
         kept.set(
             title="The least certain frames set aside", xlabel="Share of the frames kept", ylabel="Dice of those kept"
@@ -47,12 +42,8 @@ def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFra
             presence.text(
                 0.5, 0.3, f"{found} test frame shows a nerve:\nnothing to tell apart", ha="center", color=GREY
             )
-        for axes, corner in (
-            (calibration, "upper left"),
-            (presence, "lower right"),
-            (overlap, "lower left"),
-            (kept, "best"),
-        ):
+        corners = ("upper left", "lower right", "lower left", "best")
+        for axes, corner in zip((calibration, presence, overlap, kept), corners, strict=True):
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc=corner)
 
@@ -60,17 +51,6 @@ def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFra
 def _per_model(axes: Axes, table: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame, Look], None]) -> None:
     for model in models_of(table):
         draw(axes, table[table["model"] == model], LOOKS[model])
-
-
-def _draw_reliability(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    axes.plot(
-        rows["probability"],
-        rows["nerve"],
-        color=look.on_white,
-        linestyle=look.line,
-        marker=look.marker,
-        label=look.label,
-    )
 
 
 def _draw_roc(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
@@ -83,28 +63,11 @@ def _draw_roc(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
         )  # fmt: skip
 
 
-def _draw_precision(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    axes.plot(
-        rows["recall"],
-        rows["precision"],
-        color=look.on_white,
-        linestyle=look.line,
-        marker=look.marker,
-        label=look.label,
-    )
-
-
 def _draw_kept(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
     """Draw the mean Dice of the most certain frames, and thinner that of the best ones, which is the most one can reach."""
     share = np.arange(1, len(rows) + 1) / len(rows)
     for by, line, width in (("confidence", look.line, 1.8), ("dice", ":", 1.0)):
         ranked = rows.sort_values(by, ascending=False, kind="stable")["dice"].to_numpy(float)
         label = look.label if by == "confidence" else f"{look.label}, by its true Dice"
-        axes.plot(
-            share,
-            ranked.cumsum() / np.arange(1, len(rows) + 1),
-            color=look.on_white,
-            linestyle=line,
-            linewidth=width,
-            label=label,
-        )
+        kept = ranked.cumsum() / np.arange(1, len(rows) + 1)
+        axes.plot(share, kept, color=look.on_white, linestyle=line, linewidth=width, label=label)
