@@ -118,7 +118,7 @@ QUARANTINED = {
     "a mask of fractions": (pair(mask=encoded(blob().astype(np.float32) / 510)), "no labels"),
     "a mask with NaN": (pair(mask=encoded(np.where(blob() > 0, np.nan, 0).astype(np.float32))), "not a number"),
     "masks of two sizes": (
-        {"9_1.tif": FRAME, "9_1_mask.tif": MASK, "9_1_mask_1.tif": encoded(blob()[:40])}, "1 of 80x40 pixels",
+        {"9_1.tif": FRAME, "9_1_mask.tif": MASK, "9_1_mask_1.tif": encoded(blob()[:40])}, "1 mask of 80x40 pixels",
     ),
     "a decompression bomb": (pair(tiff_claiming(60000, 60000)), "claims 60000x60000 pixels"),
     "a zero-size image": (pair(tiff_claiming(0, 0)), "0x0 pixels"),
@@ -133,7 +133,7 @@ QUARANTINED = {
         pair(dicom(picture()[np.newaxis], syntax=DeflatedExplicitVRLittleEndian), suffix="dcm"), "deflated as a whole",
     ),
     "a DICOM of levels below zero": (pair(dicom(picture()[np.newaxis], PixelRepresentation=1), suffix="dcm"), "below 0"),
-    "a loop with one mask": (pair(dicom(LOOP), suffix="dcm"), "3 frames, but 9_1_mask.tif holds 1"),
+    "a loop with one mask": (pair(dicom(LOOP), suffix="dcm"), "3 frames, but 9_1_mask.tif holds 1 mask"),
     "a bomb in DICOM": (
         pair(dicom(picture()[np.newaxis], Rows=60000, Columns=60000), suffix="dcm"), "claims 1 frames of 60000x60000",
     ),

@@ -23,6 +23,7 @@ from nerveseg.imaging.mask_files import check_mask, read_masks
 from nerveseg.imaging.mask_values import ReadMask, Value
 from nerveseg.preprocessing.layouts import Quarantined, Source
 from nerveseg.preprocessing.listing import Names
+from nerveseg.text.wording import counted
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _union(source: Source, reading: Reading) -> list[ReadMask]:
         if [one.mask.shape for one in found] != [one.mask.shape for one in files[0]]:
             raise BadFileError(
                 path, f"{_described(found)}, but {reading.name(source.masks[0])} holds {_described(files[0])}",
-                "export all masks of a frame at one size",
+                "export all masks of a frame at one size, those of a loop with as many pages",
             )  # fmt: skip
         if len(files) > 1 and len(found) == 1:
             check_mask(found[0].mask, path)
@@ -140,8 +141,8 @@ def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], r
         holder = reading.name(source.masks[0])
         if len(frames) == 1:
             raise BadFileError(source.frame, f"one frame, but {holder} holds {len(masks)} masks", "keep one of them")
-        found = f"{len(frames)} frames, but {holder} holds {len(masks)}"
-        raise BadFileError(source.frame, found, "give a loop a mask of as many pages")
+        found = f"{len(frames)} frames, but {holder} holds {counted(len(masks), 'mask')}"
+        raise BadFileError(source.frame, found, "give the loop a mask with as many pages")
     for frame, mask in zip(frames, masks, strict=True):
         if frame.shape != mask.shape:
             found = f"the frame is {_size(frame.shape)} pixels and its mask {_size(mask.shape)}"
@@ -160,7 +161,7 @@ def _quarantined(source: Source, error: BadFileError, reading: Reading, part: st
 
 
 def _described(masks: list[ReadMask]) -> str:
-    return f"{len(masks)} of {_size(masks[0].mask.shape)} pixels"
+    return f"{counted(len(masks), 'mask')} of {_size(masks[0].mask.shape)} pixels"
 
 
 def _size(shape: Size) -> str:
