@@ -143,8 +143,8 @@ def watch(source: str, model: str, port: int, levels: Sequence[float] | None) ->
     """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.imaging.grey_range import GreyRange
     from nerveseg.live_view.live import Watch
+    from nerveseg.live_view.live_frames import frames_of
     from nerveseg.live_view.page import page
-    from nerveseg.live_view.sources import frames_of
     from nerveseg.registry.download import predictor_folder
     from nerveseg.saved_models.loading import load_predictor
 

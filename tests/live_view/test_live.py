@@ -23,8 +23,8 @@ from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.errors import BadFileError, DatasetError, ServingError
 from nerveseg.inference.predictor import Prediction
 from nerveseg.live_view.live import Watch
+from nerveseg.live_view.live_frames import WRITTEN_IN, frames_of
 from nerveseg.live_view.page import CONNECTIONS, page
-from nerveseg.live_view.sources import WRITTEN_IN, frames_of
 from nerveseg.saved_models.openvino_export import export
 from odd_files import dicom
 from paths import ROOT
@@ -157,7 +157,7 @@ def test_a_cine_loop_of_dicom_comes_at_its_own_speed(tmp_path):
 def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_ones_when_they_are_whole(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("nerveseg.live_view.sources.WRITTEN_IN", 3.0)
+    monkeypatch.setattr("nerveseg.live_view.live_frames.WRITTEN_IN", 3.0)
     for number in (1, 2, 10):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full_like(FRAME, number))
     frames = frames_of(str(tmp_path))
@@ -325,7 +325,7 @@ def test_a_folder_that_goes_away_ends_the_watch_in_one_sentence(tmp_path):
 
 
 def test_a_file_s_name_is_no_command_to_the_terminal(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("nerveseg.live_view.sources.WRITTEN_IN", 0.0)
+    monkeypatch.setattr("nerveseg.live_view.live_frames.WRITTEN_IN", 0.0)
     (tmp_path / "1\x1b[31mred\n.png").write_bytes(b"no image")
     cv2.imwrite(str(tmp_path / "2.png"), FRAME)
     cv2.imwrite(str(tmp_path / "0.png"), FRAME)
