@@ -81,7 +81,7 @@ class Inventory:
         warnings = []
         if self.unknown:
             warnings.append(
-                f"{counted(self.unknown, 'frame')} without a known subject, each counted as a subject of its own: train and "
+                f"{counted(self.unknown, 'frame')} without a known subject, counted as a subject each: train and "
                 "test may hold nearly equal frames, so scores may be too good; add subjects.csv (frame,subject) or set "
                 "data.subject_pattern"
             )
