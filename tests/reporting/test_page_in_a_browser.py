@@ -178,7 +178,7 @@ def test_dice_and_names_filter_as_well_and_an_empty_list_says_so(visit, cases):
     assert names(page) == in_order(name for name, case in cases.items() if 0.5 <= case.dice["exported"] <= 0.99)
     page.get_by_label("Find").fill("no such frame")
     assert names(page) == []
-    assert page.get_by_text("No frame is like that").is_visible()
+    assert page.get_by_text("No frame matches").is_visible()
     assert page.locator("#next").is_disabled()
 
 

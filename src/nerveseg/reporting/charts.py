@@ -53,24 +53,24 @@ def charts(
     dice = SCORES["dice_nerve"].name
     return [
         Chart(
-            "by-size", "Dice against the size of the nerve", "A point is a frame with a nerve: choose one to see it above.",
+            "by-size", "Dice against the size of the nerve", "Each point is a frame with a nerve. Click one to see it above.",
             "Annotated area (pixels)", "Dice", {"": _of_models(nerve, ["truth_area", "dice", "frame"])},
         ),
         Chart(
-            "by-confidence", "Dice against confidence", "Low and to the right lie the frames that a model is wrong about and "
-            "sure of.", "Confidence (expected Dice)", "Dice",
+            "by-confidence", "Dice against confidence", "Points at the lower right are frames that a model gets wrong with "
+            "high confidence.", "Confidence (expected Dice)", "Dice",
             {"": _of_models(cases, ["confidence", "dice", "frame"])},
         ),
         Chart(
-            "robustness", "Dice on degraded frames", "Test frames made poor on purpose; severity 0 are the clean ones.",
+            "robustness", "Dice on degraded frames", "Degraded test frames. Severity 0 is the clean frames.",
             "Severity", dice,
             {titled(kind): _of_models(rows, ["severity", "dice_nerve"], baseline) for kind, rows in degraded.items()}, joined=True,
         ),
         Chart(
-            "by-threshold", "Dice at other thresholds", "All other cut-offs are those that val chose.",
+            "by-threshold", "Dice at other thresholds", "The other cut-offs are those chosen on val.",
             "Threshold on the probability", dice, {"": _of_models(thresholds, ["threshold", "dice_nerve"], baseline)}, joined=True,
         ),
-        Chart("loss", "Loss of the U-Net", "While it trains, by epoch.", "Epoch", "Loss", {"": losses}, joined=True),
+        Chart("loss", "Loss of the U-Net", "By epoch of the training.", "Epoch", "Loss", {"": losses}, joined=True),
     ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,5 @@ def script(path: Path) -> Script:
 
 def document(content: Any) -> str:
     """Return JSON that cannot end the element of the page that holds it."""
-    text = json.dumps(content, default=_fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, default=asdict, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c")
-
-
-def _fields(value: object) -> dict[str, Any]:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    raise TypeError(f"{type(value).__name__} has no place in a document")

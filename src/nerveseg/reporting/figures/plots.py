@@ -112,7 +112,7 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
         by_area, reached = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
         for model in models_of(nerve):
             look, rows = LOOKS[model], nerve[nerve["model"] == model].dropna(subset=["dice"])
-            points = {"color": look.on_white, "marker": look.marker, "label": look.label}
+            points: dict[str, Any] = {"color": look.on_white, "marker": look.marker, "label": look.label}
             by_area.scatter(rows["truth_area"], rows["dice"], s=16, alpha=0.45, linewidth=0, **points)
             ranked = np.sort(rows["dice"].to_numpy(float))
             share = 1.0 - np.arange(len(ranked)) / len(ranked)
@@ -203,17 +203,13 @@ def _by_subject(axes: Axes, nerve: pd.DataFrame) -> None:
     for turn, model in enumerate(models):
         look, rows = LOOKS[model], nerve[nerve["model"] == model]
         scores = [rows.loc[rows["subject"].astype(str) == subject, "dice"].dropna() for subject in subjects]
+        positions = np.arange(len(subjects)) + (turn - (len(models) - 1) / 2) * width
+        fliers = {"marker": look.marker, "markersize": 3, "markerfacecolor": look.on_white, "markeredgewidth": 0}
         axes.boxplot(
-            scores,
-            positions=np.arange(len(subjects)) + (turn - (len(models) - 1) / 2) * width,
-            widths=0.8 * width,
-            patch_artist=True,
-            manage_ticks=False,
-            label=look.label,
-            flierprops={"marker": look.marker, "markersize": 3, "markerfacecolor": look.on_white, "markeredgewidth": 0},
-            medianprops={"color": "black", "linewidth": 1.4},
+            scores, positions=positions, widths=0.8 * width, patch_artist=True, manage_ticks=False, label=look.label,
+            flierprops=fliers, medianprops={"color": "black", "linewidth": 1.4},
             boxprops={"facecolor": look.on_white, "alpha": 0.65},
-        )
+        )  # fmt: skip
     crowded = len(subjects) > 25
     axes.set_xticks(range(len(subjects)), [str(name) for name in subjects], rotation=90 if crowded else 0)
     axes.set(title="By subject, from the hardest to the easiest", xlabel="Subject", ylabel="Dice", ylim=(-0.03, 1.03))
