@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from command_line import nerveseg
+from nerveseg import commands
 from nerveseg.errors import ParamsError, TrackingError
 from nerveseg.experiments import sweep as sweep_module
 from nerveseg.experiments import sweep_study
@@ -200,7 +201,7 @@ def test_ctrl_c_ends_the_trial_too_and_says_how_to_go_on(repo, monkeypatch):
     printed = process.communicate(timeout=PATIENCE)[0]
 
     assert process.returncode == 130
-    assert printed.endswith("interrupted; the same command goes on with this trial\n")
+    assert printed.endswith("interrupted; the same command resumes this trial\n")
     assert not trials_of(repo)
     assert [state for state, _, _ in outcomes(repo, "stopped")] == ["RUNNING"]
     (history,) = runs_of(repo, "attributes.run_name = 'stopped'")
@@ -211,7 +212,7 @@ def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(repo, monkeypatch, fin
     monkeypatch.setenv("FAIL", "1")
     printed = finish("some", "--trials", "3")
     assert (
-        "some-1: lr 0.02106 ... failed: error: the loss is nan in epoch 2 (all of it: .nerveseg/sweeps/some/1.log)"
+        "some-1: lr 0.02106 ... failed: error: the loss is nan in epoch 2 (full log: .nerveseg/sweeps/some/1.log)"
         in printed
     )
     assert "1 with a score, 0 stopped early, 2 failed" in printed
@@ -219,9 +220,7 @@ def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(repo, monkeypatch, fin
 
 def test_a_sweep_without_any_score_has_exit_code_1(repo, finish):
     (repo / "stage.py").write_text("raise SystemExit('error: no disk')")
-    assert "0 with a score, 0 stopped early, 1 failed\nnothing to choose from" in finish(
-        "none", "--trials", "1", code=1
-    )
+    assert "0 with a score, 0 stopped early, 1 failed\nno trial has a score" in finish("none", "--trials", "1", code=1)
 
 
 def test_names_that_experiments_have_already_are_not_taken(repo, finish):
@@ -244,7 +243,7 @@ def test_a_sweep_runs_once(repo, finish):
     [
         ("a/b", 2, "lr=1e-4..1e-2", "val_dice", "'a/b' cannot name experiments"),
         ("a", 0, "lr=1e-4..1e-2", "val_dice", "--trials is 0"),
-        ("a", 4, "lr=1e-4,1e-3,1e-2", "val_dice", "there are 3 combinations of these values"),
+        ("a", 4, "lr=1e-4,1e-3,1e-2", "val_dice", "these values have only 3 combinations"),
         ("a", 4, "unet.filters=1,2", "val_dice", "unet.filters is not a parameter"),
         ("a", 4, "lr=1e-4..1e-2", "dice", "--score dice is not a score"),
     ],
@@ -262,9 +261,11 @@ def test_without_tracking_there_is_no_sweep(repo):
 
 
 def test_without_optuna_it_is_said_how_to_get_it(repo, monkeypatch):
-    monkeypatch.setattr(sweep_module, "find_spec", lambda name: None)
+    for name in ("sweep", "sweep_study"):
+        monkeypatch.delitem(sys.modules, f"nerveseg.experiments.{name}")
+    monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ParamsError, match=r"pip install -e '\.\[sweep\]'"):
-        sweep("a", 2, ["lr=1e-4..1e-2"], "val_dice")
+        commands.sweep("a", 2, ["lr=1e-4..1e-2"], "val_dice")
 
 
 def test_a_study_of_other_values_is_not_gone_on_with(tmp_path):

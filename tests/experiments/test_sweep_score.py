@@ -51,5 +51,5 @@ def test_a_name_that_is_no_score_is_told_with_the_nearest(commit):
 def test_before_the_first_run_any_dotted_name_may_be_a_score(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert score_named("gan.iou").name == "gan.iou"
-    with pytest.raises(ParamsError, match="known are val_dice"):
+    with pytest.raises(ParamsError, match="use val_dice"):
         score_named("accuracy")

@@ -68,7 +68,7 @@ def test_combinations_are_counted():
         (["unet.base_filter=8,16"], "unet.base_filter is not a parameter; did you mean base_filters?"),
         (["lr.peak=1,2"], "lr.peak names no section of params.yaml"),
         (["lr=1e-4..2"], "-S lr=2.0: lr is 2.0; input should be less than or equal to 1"),
-        (["lr=1e-2..1e-4"], "its first end must be the lower one"),
+        (["lr=1e-2..1e-4"], "write the lower end first"),
         (["lr=1e-4..inf"], "lr is '1e-4..inf'"),
         (["lr=1e-4"], "needs values to choose from"),
         (["lr=1e-4,1e-3", "lr=1e-2"], "names lr more than once"),

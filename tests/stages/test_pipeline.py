@@ -104,7 +104,7 @@ def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(works
     ("error", "told"),
     [
         ("RuntimeError('no flavour')", "warning: the model was not registered (no flavour); all scores are written"),
-        ("OSError(28, 'No space left on device')", "a part of what evaluate has to tell MLflow is lost"),
+        ("OSError(28, 'No space left on device')", "MLflow will not get all of evaluate"),
     ],
 )
 def test_a_registration_that_fails_is_told_and_costs_no_score(workspace, tmp_path, error, told):

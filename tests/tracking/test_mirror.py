@@ -156,7 +156,9 @@ def test_a_stage_that_raises_leaves_its_status_and_the_exception_goes_on(repo, p
     assert stages["evaluate"].info.status == "FINISHED"
 
 
-@pytest.mark.parametrize("during", ["execution_name", "reproduction", "_MlflowRun._remember", "SystemMetrics.stop"])
+@pytest.mark.parametrize(
+    "during", ["execution_name", "run_page.reproduction", "_MlflowRun._remember", "SystemMetrics.stop"]
+)
 def test_a_stage_that_is_ended_while_its_run_begins_or_ends_leaves_no_run_that_seems_to_go_on(
     repo, params, monkeypatch, during
 ):

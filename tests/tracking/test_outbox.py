@@ -428,7 +428,7 @@ def test_a_server_of_something_else_does_not_answer_and_nothing_is_set_aside(rep
         with stage_run("train_unet", params) as tracked:
             tracked.log_epoch(0, {"loss": 1.0})
     (warning,) = warnings_of(caplog)
-    assert "does not answer (something else than MLflow speaks there)" in warning
+    assert "does not answer (the server is not MLflow's)" in warning
     assert len(journals()) == 1
     assert not (repo / FOLDER / ASIDE).exists()
 

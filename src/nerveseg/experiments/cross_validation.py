@@ -1,8 +1,8 @@
-"""What the DVC experiments of a commit say together: means and spread over folds and seeds, and an ensemble of them.
+"""The DVC experiments of a commit as a group: mean and spread of their scores over folds and seeds, and their ensemble.
 
-Runs belong together where their params differ in nothing but `split.fold` and `seed`. Scores are those of the test frames
-of each run, read from its `metrics/metrics.json`, so that nothing is rounded on the way. An experiment that did not run the
-whole pipeline has metrics and a model of other params; its `dvc.lock` tells, and it is left out.
+Runs form a group if their params differ only in `split.fold` and `seed`. Scores are those of each run's test frames, from its
+`metrics/metrics.json`. An experiment that did not run the whole pipeline has metrics and a model of other params; it is
+recognised by its `dvc.lock`, and left out.
 """
 
 import json
@@ -21,7 +21,7 @@ from nerveseg.errors import DatasetError, ModelError
 from nerveseg.files.atomic import fresh_folder
 
 PARAMS, LOCK, METRICS, MODEL = "params.yaml", "dvc.lock", "metrics/metrics.json", "models/gan"
-TURNED = ("split.fold", "seed")  # what may differ within a group
+TURNED = ("split.fold", "seed")  # may differ within a group
 TEST = "split.test_subjects"
 MODELS = ("unet", "gan")
 SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "presence_sensitivity", "presence_specificity")
@@ -29,8 +29,8 @@ SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "presence_sensitivity", "pre
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment: its name, its commit, its params by dotted name, its fold and seed, the test frames, and its scores
-    by model and score, for example `gan.dice_nerve`, None where one is not defined.
+    """One experiment: name, commit, params by dotted name, fold and seed, number of test frames, and scores by names such as
+    `gan.dice_nerve`, None for an undefined one.
     """
 
     name: str
@@ -42,11 +42,10 @@ class Run:
 
 
 def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str]]:
-    """The experiments of the commit that is checked out, or those of these names, in the order of their folds; and why
-    others are left out, by name.
+    """Return the experiments of the current commit, or the named ones, ordered by fold; and why others are left out, by name.
 
     Raises:
-        DatasetError: this is no DVC repository, there is no experiment to use, or one that is named cannot be used.
+        DatasetError: this is no DVC repository, there is no experiment to use, or a named one cannot be used.
     """
     known = _listed()
     if unknown := [name for name in names if name not in known]:
@@ -61,7 +60,7 @@ def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str
         else:
             left_out[name] = found
     if lost := [f"{name} {reason}" for name, reason in left_out.items() if names or not runs]:
-        raise DatasetError(f"nothing to tell: {'; '.join(lost)}; run the whole pipeline with `dvc exp run`")
+        raise DatasetError(f"{'; '.join(lost)}; run the whole pipeline with `dvc exp run`")
     if not runs:
         raise DatasetError(
             "this commit has no finished experiment; make some with `dvc exp run --queue -S split.folds=5 "
@@ -71,8 +70,8 @@ def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str
 
 
 def groups_of(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs that belong together, the largest group first; those of equal size in the order of their first runs. Of two
-    with the same fold and seed the first counts.
+    """Return groups of runs, the largest first, and groups of equal size in the order of their first runs. Of two runs with
+    the same fold and seed, the first counts.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -84,24 +83,24 @@ def groups_of(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def missing_folds(group: Sequence[Run]) -> list[int]:
-    """The folds of a cross-validation of which a group has no run."""
+    """Return the folds of a cross-validation that a group has no run of."""
     return sorted(set(range(group[0].params.get("split.folds", 0))) - {run.turn[0] for run in group})
 
 
 def report(groups: Sequence[Sequence[Run]]) -> str:
-    """For each group its runs, and mean, standard deviation, least and most of each score."""
+    """Return a text with the runs of each group, and mean, standard deviation, minimum and maximum of each score."""
     return "\n\n".join(_of_group(number, group, groups) for number, group in enumerate(groups, 1))
 
 
 def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
-    """Make an ensemble of the refined U-Nets of a group in the folder `output`, which may hold one already.
+    """Write an ensemble of a group's refined U-Nets into the folder `output`, which may hold an earlier one.
 
     Returns:
-        The runs that it is made of.
+        The runs that are its members.
 
     Raises:
-        ModelError: there is more than one group, a group of one, a model is neither in the cache nor in the remote, or
-            the folder cannot be written or holds something else.
+        ModelError: there is more than one group, the group has one run, a model is neither in the cache nor in the remote,
+            or the folder cannot be written or holds something else.
     """
     from nerveseg.inference.model_folder import ENSEMBLE_NAME
     from nerveseg.refinement.refined_segmenter import load_training
@@ -109,19 +108,17 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
 
     output = output.resolve()
     if output.exists() and not (output / ENSEMBLE_NAME).is_file():
-        raise ModelError(
-            f"{output} is there already and holds no ensemble; name a new folder, for example models/ensemble"
-        )
+        raise ModelError(f"{output} exists and holds no ensemble; name a new folder, for example models/ensemble")
     if foreign := _foreign(output):
         raise ModelError(
-            f"{foreign[0]} is not of the ensemble in {output}, and would be lost with it; move it away, or name a new folder"
+            f"{foreign[0]} is not part of the ensemble in {output}, and would be lost; move it away, or name a new folder"
         )
     if len(groups) > 1:
         shown = "; ".join(" ".join(run.name for run in group) for group in groups)
         raise ModelError(f"the experiments differ in more than fold and seed: name those of one ensemble ({shown})")
     (group,) = groups
     if len(group) < 2:
-        raise ModelError(f"{group[0].name} is alone; an ensemble needs at least two experiments")
+        raise ModelError(f"{group[0].name} is the only experiment; an ensemble needs at least two")
     with TemporaryDirectory() as fetched:
         members = {}
         for run in group:
@@ -138,7 +135,7 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
 
 
 def _foreign(folder: Path) -> list[Path]:
-    """The files in the folder of an ensemble that it does not list."""
+    """Return the files in an ensemble's folder that it does not list."""
     from nerveseg.files.checked_folder import LIST_NAME
 
     ours = set[Path]()
@@ -149,7 +146,7 @@ def _foreign(folder: Path) -> list[Path]:
 
 
 def _listed() -> dict[str, str]:
-    """The commits of all experiments of the commit that is checked out, by name."""
+    """Return the commits of all experiments of the current commit, by name."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError
@@ -164,7 +161,7 @@ def _listed() -> dict[str, str]:
 
 
 def _read(name: str, commit: str) -> Run | str:
-    """The run of an experiment, or why it cannot be used."""
+    """Return the run of an experiment, or why it cannot be used."""
     from dvc.api import DVCFileSystem
 
     files = DVCFileSystem(rev=commit)
@@ -176,12 +173,13 @@ def _read(name: str, commit: str) -> Run | str:
         run = Run(name, commit, params, (fold, seed), metrics["counts"]["frames"], scores)
         whole = _is_whole(lock["stages"], params)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
-        return f"lacks what is needed of {PARAMS}, {LOCK} or {METRICS} ({error!r})"
+        lacks = f"no {error}" if isinstance(error, KeyError) else str(error)
+        return f"has no usable {PARAMS}, {LOCK} and {METRICS} ({lacks})"
     return run if whole else f"did not run the whole pipeline: its {LOCK} and {PARAMS} differ"
 
 
 def _is_whole(stages: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
-    """Whether each stage ran with these params, on what the stages before it wrote."""
+    """Return whether each stage ran with these params, on the outputs of the stages before it."""
     written = {out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs", [])}
     used = [dep for stage in stages.values() for dep in stage.get("deps", []) if dep["path"] in written]
     sections = [flatten(stage.get("params", {}).get(PARAMS, {}), reducer="dot") for stage in stages.values()]
@@ -197,7 +195,7 @@ def _fetch(run: Run, folder: Path) -> None:
         DVCFileSystem(rev=run.commit).get(MODEL, str(folder), recursive=True)
     except Exception as error:  # noqa: BLE001 - whatever a cache or a remote of any kind raises
         raise ModelError(
-            f"{MODEL} of experiment {run.name} cannot be had ({error}); `dvc exp push` it where it was run and "
+            f"{MODEL} of experiment {run.name} is not available ({error}); `dvc exp push` it where it was run and "
             "`dvc exp pull` it here, or run it again"
         ) from None
 
@@ -215,7 +213,7 @@ def _of_group(number: int, group: Sequence[Run], groups: Sequence[Sequence[Run]]
     lines += [pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format, na_rep="n/a"), ""]
     table = pd.DataFrame([run.scores for run in group]).astype(float).agg(["count", "mean", "std", "min", "max"]).T
     table["count"] = table["count"].astype(int)
-    table.columns = pd.Index(["runs", "mean", "sd", "least", "most"])
+    table.columns = pd.Index(["runs", "mean", "sd", "min", "max"])
     lines.append(table.to_string(float_format="{:.4f}".format, na_rep="n/a"))
     if missing := missing_folds(group):
         lines.append(f"folds without a finished run: {', '.join(map(str, missing))}")

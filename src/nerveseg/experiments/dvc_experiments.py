@@ -1,4 +1,4 @@
-"""What Git says of a sweep's experiments, and of the code that they run; read from where DVC keeps it, in milliseconds."""
+"""A sweep's experiments and the code that they run, read from Git, which takes milliseconds."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _READ_BY_THE_PIPELINE = ("params.yaml", "dvc.yaml", "src", "stages", "data", "mo
 
 
 def code() -> dict[str, str]:
-    """What a trial's result depends on beside its parameters: the commit, and a digest of the changes to it.
+    """Return what a trial depends on beside its parameters: the commit, and a digest of the changes to it.
 
     Raises:
         DatasetError: there is no commit.
@@ -23,7 +23,7 @@ def code() -> dict[str, str]:
 
 
 def experiments(pattern: str) -> dict[str, str]:
-    """The commits of those experiments of the commit that is checked out whose names match, by name."""
+    """Return the commits of those experiments of the current commit whose names match, by name."""
     with _in_a_repository():
         head = git("rev-parse", "HEAD")
         refs = f"refs/exps/{head[:2]}/{head[2:]}/{pattern}"

@@ -1,8 +1,8 @@
-"""What a sweep tells MLflow and asks it: one run per sweep with the history of its trials, and the curve of a running one.
+"""The run of a sweep in MLflow, and the curves of its trials.
 
-The run has each trial's `score` and the `best_score` so far by step, which is the trial's number, the parameters'
-importances, the trials as `trials.csv`, and Optuna's pictures. Trials are found from it and it from them by the tag
-`nerveseg.experiments.sweep`. A store that fails costs a warning, not the sweep.
+The run has each trial's `score` and the `best_score` so far, with the trial's number as step; the parameters' importances;
+the trials as `trials.csv`; and Optuna's plots. The tag `nerveseg.experiments.sweep` links the run and its trials. A store
+that fails costs a warning, not the sweep.
 """
 
 import logging
@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class SweepHistory:
-    """The run of one sweep: the one of the id `run`, where it is still there, else a new one.
+    """The run of one sweep: the one with the id `run` if it still exists, else a new one.
 
     Raises:
         TrackingError: the store cannot be used.
@@ -44,8 +44,8 @@ class SweepHistory:
             self._client.update_run(self.run, status="RUNNING")
 
     def curve(self, experiment: str, since: float) -> dict[int, float]:
-        """The U-Net's Dice on val by epoch, as far as the experiment's training since that time (seconds) has come; where
-        it was started more than once, what was logged last.
+        """Return the U-Net's Dice on val by epoch, of the experiment's trainings since that time (seconds); of those that
+        logged the same epoch, the last counts.
         """
         points: dict[int, float] = {}
         with self._or_warn():
@@ -56,7 +56,7 @@ class SweepHistory:
         return dict(sorted(points.items()))
 
     def tag_trial(self, experiment: str, number: int, since: float) -> None:
-        """Let the experiment's own run say that it is a trial of this sweep."""
+        """Tag the experiment's own run as a trial of this sweep."""
         with self._or_warn():
             for run in self._runs(experiment, since):
                 if _PARENT not in run.data.tags:
@@ -64,7 +64,7 @@ class SweepHistory:
                     self._client.set_tag(run.info.run_id, TRIAL_TAG, str(number))
 
     def update(self, study: "Study", table: pd.DataFrame, curves: Mapping[str, Mapping[int, float]]) -> None:
-        """Log what is not logged yet of `curves`, by name and trial, and renew table, importances and pictures."""
+        """Log the new points of `curves`, by name and trial, and renew table, importances and plots."""
         with self._or_warn(), tempfile.TemporaryDirectory() as folder:
             for key, values in curves.items():
                 logged = {point.step for point in self._client.get_metric_history(self.run, key)}
@@ -119,14 +119,14 @@ class SweepHistory:
 
 
 def _importances(study: "Study") -> dict[str, float]:
-    """Of each parameter that differs, between 0 and 1; none before there is enough to tell."""
+    """Return the importance of each varied parameter, from 0 to 1; empty if there are too few trials."""
     from optuna.importance import get_param_importances
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # "too small to compute importances"
         try:
             return get_param_importances(study)
-        except (UserWarning, ValueError, RuntimeError):  # the others: no trial has ended, or all ended alike
+        except (UserWarning, ValueError, RuntimeError):  # or no trial has ended, or all have equal scores
             return {}
 
 
@@ -135,14 +135,11 @@ def _draw(study: "Study", folder: Path) -> None:
     from optuna.visualization import matplotlib as pictures
 
     plt.switch_backend("Agg")
-    drawings: dict[str, Any] = {
-        "history": pictures.plot_optimization_history,
-        "slice": pictures.plot_slice,
-    }
+    drawings: dict[str, Any] = {"history": pictures.plot_optimization_history, "slice": pictures.plot_slice}
     if any(trial.intermediate_values for trial in study.trials):
         drawings["curves"] = pictures.plot_intermediate_values
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "experimental", and what a single trial lacks
+        warnings.simplefilter("ignore")  # that this is experimental, and that a single trial is too few
         for name, draw in drawings.items():
             draw(study)
             plt.gcf().savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")

@@ -1,4 +1,4 @@
-"""What a user asks of a sweep: whether it can be done, and how values are shown."""
+"""Check whether a requested sweep is possible, and show its values."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ _NAME = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 def check(name: str, trials: int, space: Space) -> None:
+    """Raise ParamsError or TrackingError if the sweep is not possible."""
     if not _NAME.fullmatch(name) or name.endswith(".lock"):
         raise ParamsError(
             f"{name!r} cannot name experiments; use letters and digits, with single '-', '_' or '.' between"
@@ -18,12 +19,12 @@ def check(name: str, trials: int, space: Space) -> None:
         raise ParamsError(f"--trials is {trials}; at least one is needed")
     if trials > space.combinations:
         raise ParamsError(
-            f"--trials is {trials}, but there are {space.combinations:g} combinations of these values; run them all with "
-            "`dvc exp run --queue -S ...`, or name ranges"
+            f"--trials is {trials}, but these values have only {space.combinations:g} combinations; run them all with "
+            "`dvc exp run --queue -S ...`, or give ranges"
         )
     if not space.params.tracking.enabled:
         raise TrackingError(
-            "a sweep stops bad trials by their curves in MLflow, and tracking is off; set tracking.enabled: true in params.yaml"
+            "a sweep stops bad trials by their curves in MLflow, but tracking is off; set tracking.enabled: true in params.yaml"
         )
 
 

@@ -1,7 +1,7 @@
-"""What a sweep maximises, or minimises: a number in the files that Git keeps of each experiment.
+"""The score that a sweep optimises: a number in the files that Git keeps of each experiment.
 
-`val_dice` and the others in `ON_VAL` are the best value of a training's curve on val. A dotted name, as `gan.dice_nerve`,
-is a key of `metrics/metrics.json`, a score of the test frames: parameters that were chosen by it have seen the test.
+`val_dice` and the others in `ON_VAL` are the best value of a training's curve on val. A dotted name such as `gan.dice_nerve`
+is a key of `metrics/metrics.json`, a score of the test frames: parameters chosen by it have seen the test set.
 """
 
 import io
@@ -44,7 +44,7 @@ class Score:
         return score is not None and score.lower_is_better
 
     def of(self, commit: str) -> float:
-        """Its value in a commit.
+        """Return the score of a commit.
 
         Raises:
             DatasetError: the commit has none.
@@ -53,30 +53,30 @@ class Score:
         try:
             content = git("cat-file", "blob", f"{commit}:./{path}")
         except RepositoryError as error:
-            raise DatasetError(f"its commit {commit[:7]} has no {path} ({error})") from None
+            raise DatasetError(f"commit {commit[:7]} has no {path} ({error})") from None
         try:
             if self.on_val:
                 value = float(read_csv(io.StringIO(content))[self.name].max())
             else:
                 value = float(flatten(json.loads(content), reducer="dot")[self.name])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path} of its commit {commit[:7]} has no number {self.name} ({error!r})") from None
+        except (ValueError, KeyError, TypeError):
+            raise DatasetError(f"{path} of commit {commit[:7]} has no number {self.name}") from None
         if not math.isfinite(value):
-            raise DatasetError(f"{self.name} in {path} of its commit {commit[:7]} is {value}")
+            raise DatasetError(f"{self.name} in {path} of commit {commit[:7]} is {value}")
         return value
 
 
 def score_named(name: str) -> Score:
-    """The score of that name.
+    """Return the score of that name.
 
     Raises:
-        ParamsError: there is none, as far as the `metrics.json` that is there can tell.
+        ParamsError: neither `ON_VAL` nor the present `metrics.json` has it.
     """
     known = [*ON_VAL, *_keys_here()]
     if name in known or ("." in name and len(known) == len(ON_VAL)):
         return Score(name)
     near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(ON_VAL)} and the keys of {METRICS}"
+    hint = f"did you mean {near[0]}?" if near else f"use {', '.join(ON_VAL)} or a key of {METRICS}"
     raise ParamsError(f"--score {name} is not a score; {hint}")
 
 

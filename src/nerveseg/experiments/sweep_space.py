@@ -1,9 +1,9 @@
-"""The values that a sweep may try, written as `dvc exp run -S` takes them: `key=a,b,c` is a choice, `key=value` alone is
-the same in every trial, and `key=a..b`, which DVC does not know, is a range.
+"""The values that a sweep may try, written as for `dvc exp run -S`: `key=a,b,c` is a choice, `key=value` is the same in
+every trial, and `key=a..b`, which DVC does not know, is a range.
 
-A range of a parameter that is an integer holds integers. A range whose ends are positive and ten or more times apart is
-drawn log-uniformly, any other uniformly. All values are checked against `params.yaml` before the first trial: each end of
-each range with each choice, and each integer of a range for itself.
+A range of an integer parameter has integers. A range whose ends are positive and at least ten times apart is drawn
+log-uniformly, any other uniformly. All values are checked against `params.yaml` before the first trial: each end of each
+range with each choice, and each integer of a range by itself.
 """
 
 import math
@@ -29,7 +29,7 @@ _MOST_CHECKED = 2000  # combinations of values, and integers of a range
 
 @dataclass(frozen=True)
 class Choice:
-    """The values of one key as text for `-S`, and as what the text means."""
+    """The values of one key, as text for `-S` and parsed."""
 
     texts: tuple[str, ...]
     values: tuple[Any, ...]
@@ -40,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """Both ends belong to it; integers where both are."""
+    """Both ends included; its values are integers if both ends are."""
 
     low: float
     high: float
@@ -59,7 +59,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Space:
-    """What each trial has alike, as text for `-S`, what differs between trials, and `params.yaml` with the former."""
+    """The values that all trials share, as text for `-S`; those that vary; and `params.yaml` with the former."""
 
     fixed: Mapping[str, str]
     varied: Mapping[str, Choice | Range]
@@ -67,11 +67,11 @@ class Space:
 
     @property
     def combinations(self) -> float:
-        """How many different trials there are; infinite with a range that is not of integers."""
+        """Number of different trials; infinite with a range of decimals."""
         return math.prod(map(_size, self.varied.values()))
 
     def suggest(self, trial: "Trial") -> dict[str, str]:
-        """What the trial tries, as text for `-S`; the same each time that it is asked for a trial."""
+        """Return the values of a trial, as text for `-S`; the same for each call with one trial."""
         tried = {}
         for key, values in self.varied.items():
             if isinstance(values, Choice):
@@ -84,11 +84,11 @@ class Space:
 
 
 def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
-    """The space that several `key=values` span.
+    """Return the space of several `key=values`.
 
     Raises:
-        ParamsError: one is not to be understood, names an unknown key or a value that the params refuse, or no key has
-            more than one value.
+        ParamsError: one cannot be parsed, has an unknown key or a value that the params refuse, or no key has more than one
+            value.
     """
     content = read_params(path)
     parsed = dict(_parsed(given))
@@ -99,7 +99,7 @@ def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
         ProjectParams, base, " ".join([str(path), *(f"-S {key}={choice}" for key, choice in fixed.items())])
     )
     if not varied:
-        raise ParamsError("a sweep needs values to choose from; name some, for example -S 'lr=1e-4..1e-2'")
+        raise ParamsError("a sweep needs values to choose from; give some, for example -S 'lr=1e-4..1e-2'")
     for combination in islice(product(*(values.values for values in varied.values())), _MOST_CHECKED):
         _checked(base, dict(zip(varied, combination, strict=True)))
     first = {key: values.values[0] for key, values in varied.items()}
@@ -128,7 +128,7 @@ def _parsed(given: Sequence[str]) -> Iterator[tuple[str, Choice | Range]]:
             (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException:
             raise ParamsError(
-                f"-S {text!r} is not key=values; write for example 'lr=1e-4..1e-2' or 'lr=1e-4,1e-3'"
+                f"-S {text!r} is not key=values; write, for example, 'lr=1e-4..1e-2' or 'lr=1e-4,1e-3'"
             ) from None
         key = override.key_or_group
         if key in seen:
@@ -159,9 +159,9 @@ def _as_range(text: str, value: object) -> Range | None:
     try:
         low, high = (_number(end) for end in ends.groups())
     except ValueError:
-        return None  # a text with dots in it; whether it is one that is allowed, the params say
+        return None  # text with dots in it, which the params check
     if not low < high:
-        raise ParamsError(f"-S {text!r}: the range goes from {low:g} to {high:g}; its first end must be the lower one")
+        raise ParamsError(f"-S {text!r}: the range goes from {low:g} to {high:g}; write the lower end first")
     whole = isinstance(low, int) and isinstance(high, int)
     return Range(low, high) if whole else Range(float(low), float(high))
 
@@ -181,10 +181,10 @@ def _of_the_keys_type(key: str, values: Range, params: ProjectParams) -> Range:
     for part in key.split("."):
         value = getattr(value, part)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ParamsError(f"{key} is not a number, so it has no range; name its values, as -S '{key}=a,b'")
+        raise ParamsError(f"{key} is not a number, so it has no range; list its values, as -S '{key}=a,b'")
     if isinstance(value, float):
         return Range(float(values.low), float(values.high))
-    return values  # the params took both ends for integers
+    return values  # the params accepted both ends as integers
 
 
 def _inside(values: Choice | Range) -> Sequence[int]:

@@ -1,7 +1,7 @@
-"""A sweep as an Optuna study in a SQLite file, which outlives the process.
+"""A sweep as an Optuna study in a SQLite file.
 
-What is proposed depends on `seed`, the number of the trial and the trials before it alone: the sampler is seeded anew for
-each. A trial that was interrupted is gone on with under its number and with its values.
+Proposals depend only on `seed`, the trial's number and the trials before it: the sampler is seeded anew for each. An
+interrupted trial resumes under its number and with its values.
 """
 
 import logging
@@ -10,23 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
 
 from nerveseg.errors import ParamsError
 
-STARTUP = 3  # trials that end before one is stopped early: a median of fewer says little
+try:
+    import optuna
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial, TrialState
+except ImportError:
+    raise ParamsError("a sweep needs Optuna, which is not installed; pip install -e '.[sweep]'") from None
+
+STARTUP = 3  # trials that must end before one may be stopped early: a median of fewer says little
 _IDENTITY = "identity"
 
 
-def open_study(file: Path, *, minimise: bool, warmup: int, identity: Mapping[str, Any]) -> optuna.Study:
-    """The study in `file`, a new one where there is none. A trial is worth going on with for `warmup` epochs, and then as
-    long as the best point of its curve is above the median of the earlier ones' at the same epoch; unlike successive
-    halving that asks for no number of trials or epochs to plan with.
+def open_study(file: Path, *, minimise: bool, warmup: int, identity: Mapping[str, Any]) -> Study:
+    """Open the study in `file`, or create it. A trial runs for `warmup` epochs, and then as long as the best point of its
+    curve is above the median of earlier trials' at the same epoch. Unlike successive halving, this needs no plan of how
+    many trials or epochs there will be.
 
     Raises:
-        ParamsError: the one that is there has another `identity`.
+        ParamsError: the study was made with another `identity`.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -43,35 +48,35 @@ def open_study(file: Path, *, minimise: bool, warmup: int, identity: Mapping[str
     elif different := [key for key, value in identity.items() if before.get(key) != value]:
         told = ", ".join(f"{key} {before.get(key)}, now {identity[key]}" for key in different)
         raise ParamsError(
-            f"the sweep {file.stem} was begun with other settings ({told}); restore them to go on, or take another name"
+            f"the sweep {file.stem} was begun with other settings ({told}); restore them to resume it, or choose another name"
         )
     return study
 
 
-def next_trial(study: optuna.Study, seed: int) -> optuna.Trial:
-    """The trial that was interrupted, or a new one."""
+def next_trial(study: Study, seed: int) -> Trial:
+    """Return the interrupted trial, or a new one."""
     known = study.get_trials(deepcopy=False)
     interrupted = [trial for trial in known if trial.state is TrialState.RUNNING]
     number = interrupted[0].number if interrupted else len(known)
     entropy = np.random.SeedSequence([seed, number])
     study.sampler = optuna.samplers.TPESampler(seed=int(entropy.generate_state(1)[0]))
     if interrupted:
-        return optuna.Trial(study, interrupted[0]._trial_id)  # noqa: SLF001 - Optuna has no public way to go on with one
+        return Trial(study, interrupted[0]._trial_id)  # noqa: SLF001 - Optuna has no public way to resume one
     return study.ask()
 
 
-def ended(study: optuna.Study) -> int:
-    """How many trials have ended, in whatever way."""
+def ended(study: Study) -> int:
+    """Return how many trials have ended, in any way."""
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
 
 
-def reported(study: optuna.Study, number: int) -> Mapping[int, float]:
-    """The points of a trial's curve that the study has, by epoch."""
+def reported(study: Study, number: int) -> Mapping[int, float]:
+    """Return the points of a trial's curve that the study has, by epoch."""
     return study.get_trials(deepcopy=False)[number].intermediate_values
 
 
-def trials_table(study: optuna.Study, score: str) -> pd.DataFrame:
-    """A row per trial: its number, how it ended, its score where it has one, how many epochs of it were seen, its values."""
+def trials_table(study: Study, score: str) -> pd.DataFrame:
+    """Return a row for each trial: number, state, score if it has one, number of epochs seen, values."""
     return pd.DataFrame(
         {"trial": trial.number, "state": trial.state.name.lower(), score: _score_of(trial)}
         | {"epochs": len(trial.intermediate_values), **trial.params}
@@ -80,5 +85,5 @@ def trials_table(study: optuna.Study, score: str) -> pd.DataFrame:
 
 
 def _score_of(trial: FrozenTrial) -> float:
-    """A trial that was stopped has a value too: the last point of its curve."""
+    """Return the score; Optuna gives a stopped trial a value as well, the last point of its curve."""
     return trial.value if trial.state is TrialState.COMPLETE and trial.value is not None else float("nan")

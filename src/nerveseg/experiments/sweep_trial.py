@@ -1,7 +1,7 @@
-"""One trial of a sweep: a process of its own, `dvc exp run --temp`, which ends as an experiment of DVC.
+"""One trial of a sweep: a process of `dvc exp run --temp`.
 
-It runs in a session of its own, so that Ctrl-C in the terminal reaches the sweep alone. A sweep that was killed leaves it
-running; `start` finds it again by its command line.
+It runs in its own session, so that Ctrl-C in the terminal reaches the sweep alone. If the sweep is killed, the trial runs on,
+and `start` finds it by its command line.
 """
 
 import os
@@ -27,7 +27,7 @@ class Trial:
         self._process = process
 
     def running(self, seconds: float) -> bool:
-        """Whether it still runs after so many seconds; returns at once when it ends."""
+        """Wait until the trial ends, at most this many seconds, and return whether it still runs."""
         try:
             self._process.wait(timeout=seconds)
         except psutil.TimeoutExpired:
@@ -35,7 +35,7 @@ class Trial:
         return False
 
     def stop(self) -> None:
-        """End it with all that it started, as Ctrl-C does; by force where that takes too long or is interrupted."""
+        """End the trial and all that it started like Ctrl-C does; by force if that takes too long or is interrupted."""
         group = self._process.pid
         try:
             os.killpg(group, signal.SIGINT)
@@ -52,7 +52,7 @@ class Trial:
 
 
 def start(experiment: str, overrides: Mapping[str, str], log: Path) -> Trial:
-    """Start the experiment of that name, or find it where it still runs; what it prints goes to the file `log`."""
+    """Start the experiment of that name, or find it if it still runs; its output goes to the file `log`."""
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", experiment]
     for key, value in overrides.items():
         command += ["-S", f"{key}={value}"]
@@ -68,7 +68,7 @@ def start(experiment: str, overrides: Mapping[str, str], log: Path) -> Trial:
 
 
 def reason_of_failure(log: Path) -> str:
-    """The line of what it printed that says best why it failed."""
+    """Return the line of a failed trial's output that says best why it failed."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error:")] or [
         line for line in lines if line.startswith("ERROR:")

@@ -1,11 +1,12 @@
-"""End a process with the one that runs the pipeline: `dvc repro`, a queue's worker, a program that calls DVC.
+"""End a process with the one that runs the pipeline: `dvc repro`, a queue's worker, or a program that calls DVC.
 
-DVC starts a stage through a shell and does not end it when it is killed itself. A thread looks twice a second whether all
-processes from this one's parent up to DVC live; where one has ended, this process gets SIGTERM. Linux's PR_SET_PDEATHSIG is
-not enough: it knows neither the process beyond a shell nor macOS, and fires also when a thread of the parent ends.
-A stage that somebody started by hand runs on when their shell closes, as `nohup` promises.
+DVC starts a stage through a shell and does not end the stage if DVC is killed. A thread checks twice a second whether all
+processes from this one's parent up to DVC are alive; if one has ended, this process gets SIGTERM. Linux's PR_SET_PDEATHSIG
+is not enough: it does not see beyond a shell, does not exist on macOS, and fires also when a thread of the parent ends.
+A stage that was started by hand runs on when its shell closes, as with `nohup`.
 """
 
+import itertools
 import os
 import signal
 import threading
@@ -24,36 +25,32 @@ _ended: list[str] = []
 
 
 def end_with_the_parent() -> None:
-    """End a process that does a part of another's work as soon as that one has ended, even if it was killed."""
+    """End a process that does a part of its parent's work as soon as the parent has ended, even if it was killed."""
     threading.Thread(target=_watch, args=([], os.getppid()), daemon=True).start()
 
 
 def end_with_the_pipeline() -> None:
-    """Watch, from now on, whether the pipeline that this process belongs to still runs."""
-    if _DVC_STAGE not in os.environ:
-        return
-    above = _up_to_dvc()
-    threading.Thread(target=_watch, args=(above, os.getppid()), daemon=True).start()
+    """End this process as soon as the pipeline that it belongs to has ended."""
+    if _DVC_STAGE in os.environ:
+        threading.Thread(target=_watch, args=(up_to_dvc()[1:], os.getppid()), daemon=True).start()
 
 
 def end_cleanly() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, with what must be cleaned up cleaned up, at most GRACE seconds. The first
-    signal is enough: a second one would stop the cleaning up.
+    """Let SIGTERM end this process as Ctrl-C does, with at most GRACE seconds to clean up. Later signals are ignored, since
+    they would interrupt that.
     """
     signal.signal(signal.SIGTERM, _raise)
     signal.signal(signal.SIGINT, _raise)
 
 
-def _up_to_dvc() -> list[psutil.Process]:
-    chain: list[psutil.Process] = []
-    for process in psutil.Process().parents():
-        chain.append(process)
-        if not _belongs_to_a_stage(process):
-            break
-    return chain
+def up_to_dvc() -> list[psutil.Process]:
+    """Return this process and those above it, up to the one that runs the pipeline: the nearest that is not of a stage."""
+    chain = [psutil.Process(), *psutil.Process().parents()]
+    of_stages = list(itertools.takewhile(_is_of_a_stage, chain))
+    return chain[: len(of_stages) + 1]
 
 
-def _belongs_to_a_stage(process: psutil.Process) -> bool:
+def _is_of_a_stage(process: psutil.Process) -> bool:
     try:
         return _DVC_STAGE in process.environ()
     except (psutil.Error, OSError):  # another user's
@@ -75,7 +72,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _adopted(executor: psutil.Process) -> bool:
-    """Whether DVC ended before the watch began. In a container it may be process 1 itself, of this process's group then."""
+    """Return whether DVC ended before the watch began. In a container DVC may be process 1, with this process's group."""
     try:
         adopter = executor.pid == 1 or executor.name() in _ADOPTERS
         return adopter and os.getpgid(executor.pid) != os.getpgrp()

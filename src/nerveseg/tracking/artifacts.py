@@ -1,7 +1,7 @@
-"""A SQLite store's artifacts lie in a folder beside it, also after the repository was moved or copied.
+"""Keep a SQLite store's artifacts in a folder beside it, even if the repository is moved or copied.
 
-MLflow keeps absolute addresses. Where the store lies somewhere else by now, its experiments point to the folder beside it, and
-so do runs and models whose files came along; those whose files did not stay where they are.
+MLflow stores absolute addresses. If the store was moved, its experiments are pointed to the folder beside it, and so are
+runs and models whose files were moved with it. Those whose files were not keep their addresses.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-BESIDE_TAG = "nerveseg.artifacts_beside_store"  # of an experiment that we made; elsewhere a user chose the place
+BESIDE_TAG = "nerveseg.artifacts_beside_store"  # of experiments that we made; of others a user chose the place
 _NAME = "mlartifacts"
 _ADDRESSES = (
     ("runs", "artifact_uri"),
@@ -21,12 +21,12 @@ _ADDRESSES = (
 
 
 def artifacts_beside(file: Path) -> str:
-    """The address of the folder for the artifacts of a store in this file."""
+    """Return the address of the artifacts' folder of a store in this file."""
     return (file.parent / _NAME).absolute().as_uri()
 
 
 def keep_beside(file: Path, connection: "Connection") -> None:
-    """Let what the store in this file holds point to where the file lies now."""
+    """Point the addresses in the store to where its file is now."""
     from sqlalchemy import text
 
     here = artifacts_beside(file)

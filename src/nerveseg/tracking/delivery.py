@@ -1,8 +1,8 @@
-"""Delivers journals to MLflow, in a process of its own beside the stage that writes one: the stage waits for nothing.
+"""Deliver journals to MLflow, in a process beside the stage, so that the stage does not wait.
 
-`python -m nerveseg.tracking.delivery JOURNAL EXPERIMENT EXECUTION` delivers what waits, and then the stage's journal as it grows.
-Its input ends with the stage, however that ends; it sends the rest then and goes. What it has to say are lines of JSON. It does
-not end with the stage, so that a large file is sent while the next stage runs already.
+`python -m nerveseg.tracking.delivery JOURNAL EXPERIMENT EXECUTION` delivers waiting journals, and then the stage's journal as
+it grows. Its standard input closes when the stage ends in any way; it then sends the rest, even while the next stage runs.
+It reports on standard output, in lines of JSON.
 """
 
 import json
@@ -25,22 +25,22 @@ from nerveseg.tracking.store import open_store, store_uri
 from nerveseg.tracking.store_errors import is_final, reason_of, store_errors
 from nerveseg.tracking.verdict import SLOW, Verdict, forget
 
-ANSWER = 5.0  # seconds for which a stage waits for an answer, when it begins and when it ends
+ANSWER = 5.0  # seconds that a stage waits for an answer, when it begins and when it ends
 _REQUEST = 15.0  # seconds for a message
 BYTES_PER_SECOND = 250_000  # of files, at least
-OPENING = 60.0  # seconds, in which the tables of a new database are made as well
+OPENING = 60.0  # seconds; the tables of a new database are made in them
 _LOOK = 0.3  # seconds between two looks at a journal that grows
 
 Say = Callable[[dict[str, Any]], None]
 
 
 class _Overdue(BaseException):
-    """Passes by those who catch every Exception and try again."""
+    """No Exception, so that code which catches all of those does not catch it and try again."""
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Raise StoreUnreachableError where the block takes longer; a server that sends a byte now and then would hold us for ever."""
+    """Raise StoreUnreachableError if the block takes longer; a server that trickles bytes would block for ever."""
 
     def ring(*_: object) -> None:
         raise _Overdue
@@ -57,7 +57,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def patience_for(uri: str) -> float:
-    """Seconds for which a stage waits for an answer; a database answers or fails by itself, though a busy machine takes its time."""
+    """Return for how many seconds a stage waits; a database always answers or fails, but slowly on a busy machine."""
     return ANSWER if uri.startswith(("http", "databricks")) else OPENING
 
 
@@ -69,12 +69,11 @@ def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
     """
     already, new = journal.sent, 0
     for number, message in journal.unread():
-        if number < already and message.kind != "run":  # that one tells the sender which run is meant
+        if number < already and message.kind != "run":  # the sender needs these to know the runs
             continue
-        uploading = _size(message.files) / BYTES_PER_SECOND
-        say({"patience": patience_for(sender.uri) + uploading})
         try:
-            _check_readable(message.files)
+            uploading = _size(message.files) / BYTES_PER_SECOND
+            say({"patience": patience_for(sender.uri) + uploading})
             with within(_REQUEST + uploading):
                 sender.send(message)
         except store_errors() as error:
@@ -83,7 +82,7 @@ def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
             journal.refuse(number, reason_of(error))
         except StoreUnreachableError:
             raise
-        except Exception as error:  # noqa: BLE001 - a message that nothing can be made of, whatever that raises
+        except Exception as error:  # noqa: BLE001 - a damaged message may raise anything
             lacks = f"it has no {error}" if isinstance(error, KeyError) else reason_of(error)
             journal.refuse(number, damaged(f"a message of the kind {message.kind!r} cannot be sent ({lacks}): it"))
         new += number >= already
@@ -121,7 +120,7 @@ def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None
 
 
 def follow(journal: Journal, experiment: str, execution: str, ended: threading.Event, say: Say) -> None:
-    """Deliver a journal until its stage has ended and all is sent, or the store does not answer then.
+    """Deliver a journal until its stage has ended and everything is sent, or the store does not answer then.
 
     Raises:
         TrackingError: the store cannot be used as it is set up.
@@ -130,13 +129,13 @@ def follow(journal: Journal, experiment: str, execution: str, ended: threading.E
 
     def step(said: dict[str, Any]) -> None:
         nonlocal began
-        began = time.monotonic()  # for how long the store did well before says nothing about how long it fails
+        began = time.monotonic()  # only the time since the last answer counts as failing
         say(said)
 
     while True:
         if ended.wait(verdict.wait) and verdict.wait and verdict.took > SLOW:
             return
-        import mlflow  # noqa: F401 - seconds on a busy machine, that are not the store's
+        import mlflow  # noqa: F401 - takes seconds on a busy machine, which are not the store's
 
         over = ended.is_set()
         try:
@@ -145,7 +144,7 @@ def follow(journal: Journal, experiment: str, execution: str, ended: threading.E
             with within(max(patience, _REQUEST)):
                 sender = Sender(open_store(experiment))
             _deliver_while_it_grows(journal, sender, execution, ended, step)
-        except Exception as error:  # also what MLflow makes of an answer by something else than its server
+        except Exception as error:  # MLflow raises anything if another server answers
             if isinstance(error, TrackingError) and not isinstance(error, StoreUnreachableError):
                 raise
             verdict = Verdict.read(execution).failed(execution, time.monotonic() - began)
@@ -173,34 +172,32 @@ def _deliver_while_it_grows(journal: Journal, sender: Sender, execution: str, en
 
 
 def _again(journal: Journal) -> Journal:
-    """The same from its beginning: its runs are new to the next sender."""
+    """Return the journal read from its beginning, since the next sender does not know its runs."""
     journal.release()
     fresh = Journal(journal.folder)
     fresh.take(being_written=True)
     return fresh
 
 
-def _check_readable(files: Path) -> None:
-    """Raises OSError: what goes with a message is gone, or belongs to another."""
-    if files == NO_FILES:
-        return
-    for path in [files, *files.rglob("*")] if files.is_dir() else [files]:
-        if not path.is_dir():
-            path.open("rb").close()
-
-
 def _size(files: Path) -> int:
-    if files == NO_FILES:
-        return 0
-    with suppress(OSError):
-        return sum(path.stat().st_size for path in [files, *files.rglob("*")] if path.is_file())
-    return 0
+    """Return the bytes of a message's files.
+
+    Raises:
+        OSError: one is gone, or belongs to another user.
+    """
+    size = 0
+    if files != NO_FILES:
+        for path in [files, *files.rglob("*")]:
+            if not path.is_dir():
+                with path.open("rb") as file:
+                    size += file.seek(0, os.SEEK_END)
+    return size
 
 
 def main() -> None:
     folder, experiment, execution = sys.argv[1:]
     spoken, ended = os.dup(1), threading.Event()
-    with Path(os.devnull).open("w") as nowhere:  # what libraries print is nobody's
+    with Path(os.devnull).open("w") as nowhere:  # nobody reads what libraries print
         os.dup2(nowhere.fileno(), 1)
 
     def say(said: dict[str, Any]) -> None:
@@ -220,7 +217,7 @@ def main() -> None:
         follow(journal, experiment, execution, ended, say)
     except TrackingError as error:
         say({"wrong": str(error)})
-    os._exit(0)  # a thread that a library left with a hanging server is not waited for
+    os._exit(0)  # a library's thread may still wait for a hanging server
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which execution of the pipeline this process belongs to: what DVC, git and the system say about it."""
+"""Which execution of the pipeline this process belongs to, according to DVC, Git and the system."""
 
 import getpass
 import os
@@ -7,34 +7,27 @@ import socket
 import psutil  # type: ignore[import-untyped]
 
 from nerveseg.errors import RepositoryError
+from nerveseg.processes.parent import up_to_dvc
 from nerveseg.repository import git
 
 _WRITTEN_BY_PIPELINE = (":!dvc.lock", ":!metrics", ":!reports")  # changes here do not make a commit dirty
 
 
 def execution() -> str:
-    """A name for this execution of the pipeline, the same in each of its stages.
-
-    DVC gives DVC_STAGE to a stage's processes and does not have it itself, so the nearest process without it is
-    the one that runs the pipeline: `dvc`, a queue's worker, a program that calls DVC, or the stage's own process
-    where it was started by hand.
-    """
-    chain = [psutil.Process(), *psutil.Process().parents()]
-    executor = next((process for process in chain if not _has_dvc_stage(process)), chain[-1])
-    # A process's hash is its id and its start on a clock that, unlike create_time(), nobody sets. The experiment's
-    # name tells apart those that one program runs.
-    name = os.environ.get("DVC_EXP_NAME", "").replace("'", "_")
-    return ":".join([socket.gethostname(), str(executor.pid), f"{hash(executor) % 2**64:x}", name]).rstrip(":")
+    """Return a name for this execution of the pipeline that all of its stages share."""
+    # The experiment's name tells apart those that one program runs.
+    experiment = os.environ.get("DVC_EXP_NAME", "").replace("'", "_")
+    return ":".join([socket.gethostname(), process_name(up_to_dvc()[-1]), experiment]).rstrip(":")
 
 
-def _has_dvc_stage(process: psutil.Process) -> bool:
-    try:
-        return "DVC_STAGE" in process.environ()
-    except (psutil.Error, OSError):  # another user's
-        return False
+def process_name(process: psutil.Process) -> str:
+    """Return a name that no later process with this id has."""
+    # The hash is that of the id and of the start on a clock that, unlike create_time(), nobody sets.
+    return f"{process.pid}:{hash(process) % 2**64:x}"
 
 
 def execution_name() -> str:
+    """Return the name of the DVC experiment, or the commit, with `-dirty` if code or parameters differ from it."""
     if name := os.environ.get("DVC_EXP_NAME"):
         return name
     commit = _git("rev-parse", "--short", "HEAD")
@@ -45,6 +38,7 @@ def execution_name() -> str:
 
 
 def origin() -> dict[str, str]:
+    """Return the tags that say which commit, experiment and user a run is of."""
     baseline = os.environ.get("DVC_EXP_BASELINE_REV", "")
     commit = baseline or _git("rev-parse", "HEAD")
     tags = {

@@ -1,9 +1,9 @@
 """Messages to MLflow, on disk.
 
-A journal is a folder of `.nerveseg/outbox/` at the repository's root, named after the time and the stage: `messages.jsonl`
-has a message a line, `files/` what goes with them, `sent` how many were delivered. The stage that writes it holds `writing`, and
-who delivers it `delivering`. Journals do not depend on each other: what MLflow refuses of one, or what cannot be read of it, is
-set aside in `set-aside/` with the reason, and the next one is delivered.
+A journal is a folder in `.nerveseg/outbox/` at the repository's root, named after the time and the stage. `messages.jsonl`
+has one message a line, `files/` the files of messages, `sent` the number of delivered messages. The stage that writes the
+journal locks `writing`, the process that delivers it locks `delivering`. Journals are independent: messages that MLflow
+refuses, or that cannot be read, move to `set-aside/` with the reason, and the next journal is delivered.
 """
 
 import json
@@ -27,18 +27,16 @@ _REASONS = "reasons.json"
 
 
 class Journal:
-    """Messages on disk."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file = folder / "messages.jsonl"
         self._writing, self._delivering = (FileLock(folder / name, timeout=0) for name in ("writing", "delivering"))
-        self._read = self._number = 0  # bytes and lines that `unread` has given
+        self._read = self._number = 0  # bytes and lines that `unread` has returned
         self._refused: dict[int, str] = {}
 
     @classmethod
     def fresh(cls, name: str) -> "Journal":
-        """A new one, for this process to write."""
+        """Create a journal, for this process to write."""
         folder = repository_root() / FOLDER / f"{time.time_ns()}-{name}-{os.getpid()}"
         folder.mkdir(parents=True)
         journal = cls(folder)
@@ -46,11 +44,11 @@ class Journal:
         return journal
 
     def hand_over(self) -> None:
-        """Nothing more is written."""
+        """End writing."""
         self._writing.release()
 
     def take(self, *, being_written: bool = False) -> bool:
-        """Whether this process may deliver it: no other does, or, unless `being_written`, writes it."""
+        """Try to lock the journal for delivery; fails if another process delivers it or, unless `being_written`, writes it."""
         try:
             self._delivering.acquire()
             if not being_written:
@@ -65,13 +63,13 @@ class Journal:
         self._delivering.release()
 
     def place_for(self, number: int) -> Path:
-        """A new folder for what goes with a message."""
+        """Create a folder for the files of a message."""
         folder = self.folder / "files" / str(number)
         folder.mkdir(parents=True)
         return folder
 
     def append(self, message: Message) -> None:
-        """Its files lie in the journal already."""
+        """Add a message whose files are in the journal already."""
         content = {"kind": message.kind, "run": message.run, "content": message.content}
         files = message.files if message.files == NO_FILES else message.files.relative_to(self.folder)
         line = json.dumps(content | {"files": files.as_posix()}).encode() + b"\n"
@@ -81,19 +79,19 @@ class Journal:
                 journal.write(line)
                 journal.flush()
                 os.fsync(journal.fileno())
-            except OSError:  # what a full disk took of the line goes, so that the next one stands alone
+            except OSError:  # the disk may have taken a part of the line
                 with suppress(OSError):
                     os.truncate(self._file, whole)
                 raise
 
     def unread(self) -> Iterator[tuple[int, Message]]:
-        """Each whole message once, with its number; what is no message is refused."""
-        if not self._file.exists():  # nothing is written yet
+        """Yield each new message with its number; lines that are no messages are refused."""
+        if not self._file.exists():  # nothing was written yet
             return
         with self._file.open("rb") as journal:
             journal.seek(self._read)
             for line in journal:
-                if not line.endswith(b"\n"):  # being written, or left so by a killed process
+                if not line.endswith(b"\n"):  # it is being written, or its writer was killed
                     return
                 self._read, number = self._read + len(line), self._number
                 self._number += 1
@@ -112,7 +110,7 @@ class Journal:
 
     @property
     def sent(self) -> int:
-        """How many were delivered; delivering one twice changes nothing, so that 0 does where the count is lost."""
+        """Number of delivered messages; 0 if the count is lost, since delivering a message twice changes nothing."""
         try:
             return int((self.folder / "sent").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -124,11 +122,11 @@ class Journal:
             write_text(self.folder / "sent", str(count))
 
     def refuse(self, number: int, reason: str) -> None:
-        """Leave a message out, and set it aside at the end."""
+        """Leave a message out; `finish` sets it aside."""
         self._refused[number] = reason
 
     def finish(self) -> Counter[str]:
-        """Remove it, or set aside what was refused of it; the reasons, counted."""
+        """Remove the journal, or set aside its refused messages; return the reasons, counted."""
         reasons = Counter(self._refused.values())
         if self._refused:
             self._keep_refused()
@@ -139,7 +137,7 @@ class Journal:
         return reasons
 
     def set_aside(self, reasons: Counter[str]) -> Counter[str]:
-        """Move it out of the way of others; the reasons, with another where the disk does not let us."""
+        """Move the journal to those set aside; return the reasons, and one more if it cannot be moved."""
         aside = self.folder.parent / ASIDE / self.folder.name
         try:
             aside.parent.mkdir(exist_ok=True)
@@ -151,7 +149,7 @@ class Journal:
         return reasons
 
     def _keep_refused(self) -> None:
-        """Of the messages those that were refused, and those that say which runs they belong to."""
+        """Keep the refused messages, and those that name their runs."""
         with suppress(OSError):
             lines = self._file.read_bytes().splitlines(keepends=True)
             kept = [line for n, line in enumerate(lines) if n in self._refused or b'"kind": "run"' in line[:20]]
@@ -165,12 +163,12 @@ def damaged(what: str) -> str:
 
 
 def journals() -> list[Journal]:
-    """In the order in which they were begun."""
+    """Return all journals that are not set aside, oldest first."""
     return [Journal(folder) for folder in sorted((repository_root() / FOLDER).glob("[0-9]*-*")) if folder.is_dir()]
 
 
 def bring_back() -> Counter[str]:
-    """Let what was set aside be tried once more; why a part cannot be, counted."""
+    """Move journals that were set aside back to the others; return why some cannot be moved, counted."""
     reasons = Counter[str]()
     for folder in sorted((repository_root() / FOLDER / ASIDE).glob("[0-9]*-*")):
         try:
@@ -182,7 +180,7 @@ def bring_back() -> Counter[str]:
 
 
 def in_work() -> int:
-    """How many journals are being written or delivered."""
+    """Return how many journals other processes write or deliver."""
     count = 0
     for journal in journals():
         with suppress(OSError):
@@ -192,5 +190,5 @@ def in_work() -> int:
 
 
 def set_aside() -> int:
-    """How many journals are."""
+    """Return how many journals are set aside."""
     return len(list((repository_root() / FOLDER / ASIDE).glob("[0-9]*-*")))

@@ -1,12 +1,12 @@
-"""What a stage tells MLflow, as messages that can wait on disk, and how each is delivered.
+"""Messages to MLflow that can wait on disk, and how each is delivered.
 
-A message belongs to a run that is named by a key of ours, since a run that MLflow has not heard of yet has no id there.
-The first message of a run, `run`, finds it by its tags or creates it; so delivering a message twice, after a failure in
-which MLflow may have heard the first, changes nothing. Content is JSON; times are milliseconds since 1970.
+A message names its run by a key of ours, since a run has no id before MLflow has created it. The first message of a run,
+`run`, finds the run by its tags or creates it. Delivering any message twice changes nothing. Content is JSON; times are
+milliseconds since 1970.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CHALLENGER = "challenger"
 _REGISTERED = (
-    "Outlines nerves in ultrasound frames of any size. The alias `champion` is served; `challenger` was registered last, and takes "
-    "its place by `nerveseg promote`, if it passes the gate."
+    "Outlines nerves in ultrasound frames of any size. The alias `champion` is served; `challenger` was registered last. "
+    "`nerveseg promote` makes it the champion if it passes the gate."
 )
 KEY_TAG = "nerveseg.key"
 NO_FILES = Path()
@@ -31,7 +31,7 @@ _BATCH = 100  # parameters; MLflow's limit for one request, lower than that for 
 
 @dataclass(frozen=True)
 class Message:
-    """`kind` is one of KINDS and a method of `Sender`, `run` the key of the run, `files` a file or a folder that goes with it, "." for none."""
+    """`kind` is one of KINDS and a method of `Sender`, `run` the key of the run, `files` a file or folder, "." for none."""
 
     kind: str
     run: str
@@ -40,18 +40,17 @@ class Message:
 
 
 class Sender:
-    """Delivers messages to one store; it fails as MLflow and its libraries do."""
+    """Delivers messages to one store; raises what MLflow and its libraries raise."""
 
     def __init__(self, store: Store) -> None:
         self.uri, self._store, self._client = store.uri, store, store.client
         self._ids: dict[str, str] = {}
 
     def send(self, message: Message) -> None:
-        deliver: Callable[[Message], None] = getattr(self, f"_{message.kind}")
-        deliver(message)
+        getattr(self, f"_{message.kind}")(message)
 
     def _run(self, message: Message) -> None:
-        """`find`: alternatives of tags, the first of which the run has from now on; `name`, `tags`, `params`, `time`;
+        """`find`: alternative tags to find the run by, of which it then gets the first; `name`, `tags`, `params`, `time`;
         `parent`: key of the run that it is nested in.
         """
         from mlflow.entities import Param
@@ -79,7 +78,7 @@ class Sender:
         from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
         if key not in self._ids:
-            raise MlflowException("the run that it belongs to was refused", RESOURCE_DOES_NOT_EXIST)
+            raise MlflowException("its run was refused", RESOURCE_DOES_NOT_EXIST)
         return self._ids[key]
 
     def _found(self, tags: dict[str, str]) -> "Run | None":
@@ -88,7 +87,7 @@ class Sender:
         return found[0] if found else None
 
     def _metrics(self, message: Message, model: str | None = None) -> None:
-        """`values`: by their names; `time`; `step`."""
+        """`values` by name, `time`, `step`."""
         from mlflow.entities import Metric
 
         when, step = message.content["time"], message.content["step"]
@@ -102,19 +101,19 @@ class Sender:
             self._client.set_tag(self._id(message.run), key, value)
 
     def _stages(self, message: Message) -> None:
-        """What became of stages that do not speak for themselves; `states`: by their names. What a stage said stands."""
+        """`states` by stage, for stages that do not run. What a stage reported itself stays."""
         run = self._client.get_run(self._id(message.run))
         for stage, state in message.content["states"].items():
             if run.data.tags.get(STAGE_TAG + stage, UNKNOWN) == UNKNOWN:
                 self._client.set_tag(run.info.run_id, STAGE_TAG + stage, state)
 
     def _artifact(self, message: Message) -> None:
-        """`folder`: of the run's artifacts that takes the file, or the content of the folder."""
+        """`folder` of the run's artifacts, for the file or the content of the folder."""
         log = self._client.log_artifacts if message.files.is_dir() else self._client.log_artifact
         log(self._id(message.run), str(message.files), message.content["folder"] or None)
 
     def _dataset(self, message: Message) -> None:
-        """`facts`: of MLflow's data set; `context`."""
+        """`facts` of MLflow's data set, `context`."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         used = DatasetInput(
@@ -123,19 +122,19 @@ class Sender:
         self._client.log_inputs(self._id(message.run), [used])
 
     def _end(self, message: Message) -> None:
-        """`status`; `time`."""
+        """`status`, `time`."""
         self._client.set_terminated(self._id(message.run), message.content["status"], message.content["time"])
 
     def _told(self, message: Message) -> None:
-        """The end of a parent, for now: its description and its status say what became of its stages, told in this `order`; `time`."""
+        """The end of a parent for now: its description and status follow from its stages, listed in this `order`; `time`."""
         run = self._client.get_run(self._id(message.run))
         told = description(run.info.run_id, public(self._store.uri), run.data.tags, message.content["order"])
         self._client.set_tag(run.info.run_id, "mlflow.note.content", told)
         self._client.set_terminated(run.info.run_id, overall(run.data.tags), message.content["time"])
 
     def _model(self, message: Message) -> None:
-        """A folder in MLflow's format, that knows no run; `key`; `name`; `card`; `registered`: the registry's name for it;
-        `tags`; `scores`; `parent`; `time`; `step`.
+        """A folder in MLflow's format that names no run; `key`, `name`, `card`, `tags`, `scores`, `parent`, `time`, `step`;
+        `registered`: its name in the registry.
         """
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
@@ -167,7 +166,7 @@ class Sender:
         )
 
     def _registered(self, message: Message, model_id: str) -> str:
-        """The version of the model in the registry, where it is the challenger."""
+        """Register the model as the challenger, and return its version."""
         from mlflow.exceptions import MlflowException
 
         name, client = message.content["registered"], self._client
@@ -181,7 +180,7 @@ class Sender:
         if known:
             version = str(known[0].version)
         else:
-            with self._store.as_default():  # the model is looked up there, whatever store the client has
+            with self._store.as_default():  # MLflow looks the model up there, whatever store the client has
                 created = client.create_model_version(
                     name,
                     source,

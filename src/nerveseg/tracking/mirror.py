@@ -1,17 +1,17 @@
-"""What a stage tells MLflow.
+"""A stage as a run in MLflow.
 
-One execution of the pipeline (one `dvc repro`, one DVC experiment, or one stage run by hand) is one parent run,
-named after the DVC experiment or the commit; each stage that runs in it is a nested run. A stage is a process
-of its own, so it finds its parent by the tag `nerveseg.execution`, which names the process that started all of
-them. A training that was stopped and goes on continues its run, and the parent of it. `metrics.json` is the truth and
-MLflow a copy of it: nothing comes back from here into an output. A stage writes a journal, which a process beside it delivers,
-and whatever befalls the two costs a warning, not the stage (`outbox`). Only the packages that look on know MLflow, and they import it inside functions, since that takes
-a second.
+One execution of the pipeline (one `dvc repro`, one DVC experiment, or one stage run by hand) is one parent run, named after
+the DVC experiment or the commit; its stages are nested runs. They find their parent by the tag `nerveseg.execution`. A
+resumed training continues its run. MLflow has a copy of `metrics.json`; nothing returns from it into an output. Messages go
+through an `outbox`, so a failure costs a warning and not the stage. MLflow is imported inside functions, since that takes a
+second.
 """
 
 import json
 import re
+import shutil
 import sys
+import tempfile
 import time
 import uuid
 import warnings
@@ -24,25 +24,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil  # type: ignore[import-untyped]
 from flatten_dict import flatten
 
 from nerveseg.errors import NoRepositoryError, RepositoryError
-from nerveseg.tracking.artifact_files import copied, temporary_files_in
-from nerveseg.tracking.execution import execution, execution_name, origin
+from nerveseg.tracking import run_page
+from nerveseg.tracking.execution import execution, execution_name, origin, process_name
 from nerveseg.tracking.messages import KEY_TAG, Message
 from nerveseg.tracking.outbox import Fill, Outbox
-from nerveseg.tracking.resumed_run import Unfinished, digest_of_run, this_process
-from nerveseg.tracking.run_page import (
-    FAILED,
-    KILLED,
-    PATCH,
-    RAN,
-    REPRODUCE,
-    RUNNING,
-    STAGE_TAG,
-    reproduction,
-    stage_states,
-)
+from nerveseg.tracking.resumed_run import Unfinished, digest_of_run
 from nerveseg.tracking.settings import TrackedParams
 from nerveseg.tracking.stage_report import StageRun
 from nerveseg.tracking.system_metrics import SystemMetrics
@@ -63,23 +53,18 @@ class _MlflowRun(StageRun):
         carries, self._record = digest_of_run(flat, self._tags.get("git.commit", "")), record
         before = Unfinished.read(record, carries) if record else None
         self._parent = execution()
-        self._state = Unfinished(
-            before.run if before else uuid.uuid4().hex,
-            self._parent,
-            before.started if before else time.time(),
-            before.epoch if before else -1,
-            this_process(),
-            carries,
-        )
+        state = before or Unfinished(uuid.uuid4().hex, "", time.time(), -1, "", carries)
+        self._state = replace(state, parent=self._parent, process=process_name(psutil.Process()))
         self._run, self._flat = self._state.run, flat
-        self._parents = [{EXECUTION_TAG: key} for key in (self._parent, *([before.parent] if before else []))]
-        self._stages = stage_states(stage, content)
+        self._parents = [{EXECUTION_TAG: key} for key in (self._parent, state.parent) if key]
+        self._stages = run_page.stage_states(stage, content)
         self._system: SystemMetrics | None = None
 
     def begin(self) -> None:
+        """Report both runs; whatever happens from here on, call `end`."""
         self._begin_runs()
         self._remember()
-        self._tell("tags", self._parent, tags={STAGE_TAG + self._stage: RUNNING})
+        self._tell("tags", self._parent, tags={run_page.STAGE_TAG + self._stage: run_page.RUNNING})
         self._tell("stages", self._parent, states=self._stages)
         self._log_reproduction()
         self._system = SystemMetrics(self._log_system)
@@ -107,39 +92,38 @@ class _MlflowRun(StageRun):
         def fill(folder: Path) -> Path:
             nonlocal changed
             try:
-                changed = reproduction(folder)
-            except NoRepositoryError:  # where there is none, nothing is missing
+                changed = run_page.reproduction(folder)
+            except NoRepositoryError:  # then nothing is missing
                 return folder
             except RepositoryError as error:
-                told = "the run in MLflow cannot say whether its code was that of a commit, nor keep what differs"
+                told = "the run in MLflow does not say whether its code was that of the commit, and has no patch"
                 self._outbox.warn("git", f"{told}: {error}")
             return folder
 
-        self._tell("artifact", self._parent, fill, folder=REPRODUCE)
+        self._tell("artifact", self._parent, fill, folder=run_page.REPRODUCE)
         if changed:
-            self._tell("tags", self._parent, tags={f"nerveseg.{PATCH}": "true"})
+            self._tell("tags", self._parent, tags={f"nerveseg.{run_page.PATCH}": "true"})
 
     def _log_system(self, values: Mapping[str, float]) -> None:
-        self._tell(
-            "metrics", self._run, values=dict(values), time=_now(), step=round(time.time() - self._state.started)
-        )
+        step = round(time.time() - self._state.started)
+        self._tell("metrics", self._run, values=dict(values), time=_now(), step=step)
 
     def end(self, state: str) -> None:
-        """`state` is one of `run_page`."""
+        """Report how the stage ended, as one of the states of `run_page`."""
         if self._system:
             self._system.stop()
-        else:  # ended while it began; to begin a run twice changes nothing
+        else:  # it was stopped in `begin`; a run that is reported twice stays one
             self._begin_runs()
-        if state == RAN and self._record:
+        if state == run_page.RAN and self._record:
             with suppress(OSError):
                 self._record.unlink()
-        status = {RAN: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}[state]
+        status = {run_page.RAN: "FINISHED", run_page.FAILED: "FAILED", run_page.KILLED: "KILLED"}[state]
         self._tell("end", self._run, status=status, time=_now())
-        self._tell("tags", self._parent, tags={STAGE_TAG + self._stage: state})
+        self._tell("tags", self._parent, tags={run_page.STAGE_TAG + self._stage: state})
         self._tell("told", self._parent, order=list(self._stages), time=_now())
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        if epoch <= self._state.epoch:  # killed between this epoch's end and its checkpoint
+        if epoch <= self._state.epoch:  # the stage was killed between the end of this epoch and its checkpoint
             return
         curves = {key: value for key, value in values.items() if key != "epoch"}  # it is the axis
         self._tell("metrics", self._run, values=dict(_flatten_numbers(curves)), time=_now(), step=epoch)
@@ -158,10 +142,10 @@ class _MlflowRun(StageRun):
     def log_artifact(self, path: Path | str, folder: str = "") -> None:
         path = Path(path)
         into = (Path(folder) / path.name).as_posix() if path.is_dir() else folder
-        self._tell("artifact", self._run, partial(copied, path), folder=into)
+        self._tell("artifact", self._run, partial(_copy, path), folder=into)
 
     def log_report(self, path: Path) -> None:
-        self._tell("artifact", self._parent, partial(copied, path), folder="reports")
+        self._tell("artifact", self._parent, partial(_copy, path), folder="reports")
 
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
         from mlflow.data.pandas_dataset import from_pandas
@@ -176,24 +160,13 @@ class _MlflowRun(StageRun):
         key = uuid.uuid4().hex
 
         def fill(folder: Path) -> Path:
-            with temporary_files_in(folder):
+            with _temporary_files_in(folder):
                 save(folder / "model")
             return folder / "model"
 
-        self._tell(
-            "model",
-            self._run,
-            fill,
-            key=key,
-            name=name,
-            card=card,
-            registered=self._model_name,
-            tags=self._tags,
-            scores=self._scores,
-            parent=self._parent,
-            time=_now(),
-            step=0,
-        )
+        content: dict[str, Any] = {"key": key, "name": name, "card": card, "registered": self._model_name}
+        content |= {"tags": self._tags, "scores": self._scores, "parent": self._parent, "time": _now(), "step": 0}
+        self._tell("model", self._run, fill, **content)
         if self._promotes:
             self._outbox.settle()
         return key
@@ -201,18 +174,18 @@ class _MlflowRun(StageRun):
 
 @contextmanager
 def stage_run(stage: str, params: TrackedParams, unfinished: Path | None = None) -> Iterator[StageRun]:
-    """The MLflow run of one stage, nested in the run of this execution of the pipeline.
+    """Report a stage as a run in MLflow, nested in the run of this execution of the pipeline.
 
-    An exception passes through and leaves both runs FAILED (KILLED after Ctrl-C).
+    An exception passes through and leaves both runs run_page.FAILED (run_page.KILLED after Ctrl-C).
 
     Args:
         stage: its name in dvc.yaml.
         params: all of them.
-        unfinished: a file beside the checkpoint of a training that can go on. It keeps which run that is until the
-            stage has finished, so that one that was stopped continues its run, where params and commit are the same.
+        unfinished: a file beside the checkpoint of a training, which names the run until the stage has finished. If the
+            training resumes with equal params and commit, it continues that run.
 
     Raises:
-        TrackingError: the store cannot be used as it is set up, or does not answer and `tracking.required`.
+        TrackingError: the store cannot be used as it is set up, or it does not answer and `tracking.required` is set.
     """
     if not params.tracking.enabled:
         yield StageRun()
@@ -223,17 +196,32 @@ def stage_run(stage: str, params: TrackedParams, unfinished: Path | None = None)
         try:
             run.begin()
             yield run
-            run.end(RAN)
+            run.end(run_page.RAN)
         except BaseException as error:
-            run.end(KILLED if _was_ended(error) else FAILED)
+            run.end(run_page.KILLED if _was_ended(error) else run_page.FAILED)
             raise
     finally:
         outbox.close()
 
 
 def _was_ended(error: BaseException) -> bool:
-    """By Ctrl-C or a signal, and not by a fault: a script that was tells it by its exit code."""
+    """Return whether Ctrl-C or a signal ended the stage; a script says so by its exit code."""
     return isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in _ENDED)
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    return Path((shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name))
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let MLflow write its temporary files here: those of a model are as large as it is, and /tmp may have no room."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _now() -> int:

@@ -1,7 +1,7 @@
-"""Where a stage puts its messages to MLflow: a journal on disk, which a process beside the stage delivers (`delivery`).
+"""The messages of a stage to MLflow: a journal on disk, which a process beside the stage delivers (`delivery`).
 
-Nothing that befalls the store, the journal or that process fails the stage or holds it up: it costs a warning, the same of
-them one in an execution. What is not delivered when the stage ends waits on disk for the next stage, or for `nerveseg sync`.
+No failure of the store, the journal or that process stops or delays the stage; each kind of failure costs an execution one
+warning. Messages that are not delivered when the stage ends wait on disk for the next stage, or for `nerveseg sync`.
 """
 
 import json
@@ -27,30 +27,30 @@ from nerveseg.tracking.store import open_store, store_uri
 from nerveseg.tracking.store_errors import failing_clearly, public, reason_of, store_errors
 from nerveseg.tracking.verdict import SLOW, Verdict, first_to_say, forget
 
-_STARTING = 60.0  # seconds until the process beside the stage speaks; it imports MLflow
+_STARTING = 60.0  # seconds until the process beside the stage reports; it imports MLflow
 _LOG = logging.getLogger(__name__)
 
 Fill = Callable[[Path], Path]
 
 
 class Outbox:
-    """Where a stage puts its messages; none of its methods fails where the store or the disk does.
+    """Take the messages of a stage. No method fails if the store or the disk does.
 
     Args:
-        experiment: MLflow's, that takes the runs.
+        experiment: MLflow's experiment for the runs.
         name: of the stage.
-        execution: key of the run that all stages of this execution share; one of them warns.
+        execution: name of the execution; one of its stages warns for all.
         required: whether a store that does not answer is an error.
 
     Raises:
         TrackingError: the store cannot be used as it is set up.
-        StoreUnreachableError: it does not answer, and is required.
+        StoreUnreachableError: the store does not answer, and `required` is set.
     """
 
     def __init__(self, experiment: str, name: str, execution: str, *, required: bool) -> None:
         self._name, self._execution = name, execution
         self._uri = public(store_uri(repository_root()))
-        self._one_at_a_time = threading.RLock()  # system metrics come from a thread of their own
+        self._one_at_a_time = threading.RLock()  # system metrics come from their own thread
         self._folders = self._written = self._sent = 0
         self._said: set[str] = set()
         self._until = time.monotonic() + _STARTING
@@ -70,7 +70,7 @@ class Outbox:
 
         Args:
             message: without files.
-            fill: writes what goes with it below a folder that is there, and returns its path.
+            fill: writes the message's files into an existing folder, and returns their path.
         """
         with self._one_at_a_time:
             if self._journal is None:
@@ -80,11 +80,11 @@ class Outbox:
                 files = fill(self._journal.place_for(self._folders)) if fill else NO_FILES
                 self._journal.append(replace(message, files=files))
                 self._written += 1
-            except store_errors() as error:  # of the disk, or of MLflow as it makes a model
+            except store_errors() as error:  # of the disk, or of MLflow when it packs a model
                 self.keeps_failing(error)
 
     def settle(self) -> None:
-        """Wait until the store has what was sent, as long as it answers."""
+        """Wait until all messages are delivered, as long as the store answers."""
         self._be_patient()
         while self._process and self._process.poll() is None and self._sent < self._written:
             if self._silent or time.monotonic() > self._until:
@@ -92,7 +92,7 @@ class Outbox:
             time.sleep(0.05)
 
     def close(self) -> None:
-        """Wait until the store has it all, as long as it answers; what it does not get now waits."""
+        """Wait like `settle`, and leave the rest to others."""
         if self._process and self._process.stdin:
             self._process.stdin.close()
             self._be_patient()
@@ -108,11 +108,11 @@ class Outbox:
             self._journal.hand_over()
 
     def _be_patient(self) -> None:
-        """From now on; what was heard last may be an epoch ago."""
+        """Count the patience from now; the last report may be an epoch old."""
         self._until = max(self._until, time.monotonic() + patience_for(self._uri))
 
     def warn(self, what: str, text: str) -> None:
-        """Once in an execution."""
+        """Warn once in an execution."""
         if what not in self._said and first_to_say(self._execution, what):
             _LOG.warning(text)
         self._said.add(what)
@@ -120,12 +120,12 @@ class Outbox:
     def keeps_failing(self, error: Exception) -> None:
         self.warn(
             "disk",
-            f"a part of what {self._name} has to tell MLflow is lost, since {FOLDER} cannot take it ({error}); the work goes on: "
+            f"MLflow will not get all of {self._name}, since {FOLDER} cannot be written ({error}); the work goes on: "
             "make room there, or make it writable",
         )
 
     def _ask(self, experiment: str, *, required: bool) -> bool:
-        """Whether the store does not answer. A thread asks: nothing else ends a wait for one that sends a byte now and then."""
+        """Return whether the store does not answer. A thread asks, since a store that trickles bytes cannot be timed out."""
         if Verdict.read(self._execution).wait and not required:
             return True
         import mlflow  # noqa: F401 - a second, that is not the store's
@@ -138,7 +138,7 @@ class Outbox:
                 found.append(None)
             except TrackingError as error:
                 found.append(error)
-            except Exception as error:  # noqa: BLE001 - what MLflow makes of an answer that is not a server's of its own
+            except Exception as error:  # noqa: BLE001 - MLflow raises anything if another server answers
                 found.append(StoreUnreachableError(f"MLflow's store {self._uri} cannot be used ({reason_of(error)})"))
 
         began, thread = time.monotonic(), threading.Thread(target=ask, daemon=True)
@@ -158,8 +158,8 @@ class Outbox:
     def _warn_silent(self, reason: str) -> None:
         self.warn(
             "silent",
-            f"MLflow's store {self._uri} does not answer ({reason}); the work goes on, and what there is to tell is kept in "
-            f"{FOLDER} and sent when it is back: by the work that is running then, or by `nerveseg sync`",
+            f"MLflow's store {self._uri} does not answer ({reason}); the work goes on, and the messages are kept in {FOLDER} "
+            "and sent when it is back, by a running stage or by `nerveseg sync`",
         )
 
     def _started(self, journal: Journal, experiment: str) -> "subprocess.Popen[bytes]":
@@ -170,9 +170,9 @@ class Outbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=root,  # a copy of the repository that DVC made for an experiment may go before it
+            cwd=root,  # DVC may remove an experiment's copy of the repository before this ends
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "DVC_ROOT": str(root)},
-            start_new_session=True,  # Ctrl-C ends the stage, whose last words are still to be sent
+            start_new_session=True,  # Ctrl-C ends the stage alone; its last messages are still to be sent
         )
 
     def _listen(self, lines: IO[bytes]) -> None:
@@ -198,7 +198,7 @@ def refusals(reasons: Counter[str]) -> str:
 
 
 def sync(experiment: str) -> tuple[int, Counter[str]]:
-    """Deliver what waits on disk, and what was set aside.
+    """Deliver journals that wait on disk, and those that were set aside.
 
     Returns:
         Of how many stages everything arrived, and how often something was set aside, by reason.

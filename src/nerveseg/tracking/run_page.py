@@ -1,8 +1,8 @@
-"""What the run of one execution of the pipeline says of itself, so that it can be made again from its page alone.
+"""The page of a run in MLflow, from which the execution of the pipeline can be repeated.
 
-Its tags `stage.NAME` say what became of each stage, its description says so in words and how to make the run again, and
-its artifacts below `reproduce/` are what that takes beside the commit: in `files/` `params.yaml` and `dvc.lock` (all but the entry
-of the last stage, which DVC writes after it), and `uncommitted.patch` where the code was not that of the commit.
+Tags `stage.NAME` say how each stage ended; the description says so in words, and how to repeat the run. The artifacts in
+`reproduce/` are what that takes beside the commit: `files/` has `params.yaml` and `dvc.lock` (without the last stage, which
+DVC adds after it), and `uncommitted.patch` is there if the code was not that of the commit.
 """
 
 import os
@@ -19,15 +19,15 @@ from nerveseg.text.foreign_text import in_markdown, on_one_line
 
 STAGE_TAG = "stage."
 CACHED, RAN, RUNNING, FAILED, KILLED = "cached", "ran", "running", "failed", "killed"
-UNKNOWN = "not run"  # DVC found it unchanged, or was not asked for it
+UNKNOWN = "not run"  # DVC found it unchanged, or was not told to run it
 REPRODUCE = "reproduce"
 PATCH = "uncommitted.patch"
 _CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.in", "requirements.txt")  # and never data
 
 
 def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """What is known of the stages of `dvc.yaml`, in its order, when one begins to run under DVC: those behind it that have
-    not spoken were served from the cache. Nothing where there is no such pipeline, or DVC does not run this stage.
+    """Return the states of the stages of `dvc.yaml`, in its order, when DVC starts one of them: the stages that it depends
+    on and that did not report came from the cache. Empty if DVC does not run this stage.
     """
     if "DVC_STAGE" not in os.environ or not (file := Path("dvc.yaml")).is_file():
         return {}
@@ -47,7 +47,7 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
-    """Markdown for a run's page in the store of this address, with the stages in this order."""
+    """Return Markdown for the page of a run in the store of this address, with the stages in this order."""
     states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
     lines = [
         f"- {in_markdown(stage)}: {in_markdown(states[stage])}"
@@ -60,23 +60,23 @@ def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequenc
     if f"nerveseg.{PATCH}" in tags:
         again += [f"git apply --whitespace=nowarn {REPRODUCE}/{PATCH}"]
     again += [f"cp -R {REPRODUCE}/files/. .", "dvc repro"]
-    text = ["**Stages**", "", *lines, "", "**Make it again**", "", "```", *again, "```"]
+    text = ["**Stages**", "", *lines, "", "**Run it again**", "", "```", *again, "```"]
     if name := tags.get("dvc.exp_name"):
-        text += ["", f"or, where the experiment was run: dvc exp apply {in_markdown(name)}, then `dvc repro`."]
+        text += ["", f"Or, in the clone that ran the experiment: dvc exp apply {in_markdown(name)}, then `dvc repro`."]
     return "\n".join(text)
 
 
 def overall(tags: Mapping[str, str]) -> str:
-    """MLflow's status of an execution whose stages have these tags; `dvc repro --keep-going` runs on after a failure."""
+    """Return MLflow's status of an execution with these tags; `dvc repro --keep-going` continues after a failure."""
     states = {state for key, state in tags.items() if key.startswith(STAGE_TAG)}
     return "KILLED" if KILLED in states else "FAILED" if FAILED in states else "FINISHED"
 
 
 def reproduction(folder: Path) -> bool:
-    """Fill a folder with what it takes to make this run again; whether the code was not that of the commit.
+    """Fill a folder with what it takes to repeat this run, and return whether the code differs from that of the commit.
 
     Raises:
-        RepositoryError: Git cannot say whether it was.
+        RepositoryError: Git cannot say whether it does.
     """
     files = folder / "files"
     files.mkdir()
@@ -95,7 +95,7 @@ def _paths(stage: Mapping[str, Any], *kinds: str) -> Iterator[str]:
 
 
 def _resolved(path: str, params: Mapping[str, Any]) -> str:
-    """With the params in it, as `${data.dir}`, in place."""
+    """Return the path with params such as `${data.dir}` replaced by their values."""
     if not path.startswith("${"):
         return path
     value: Any = params

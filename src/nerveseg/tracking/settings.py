@@ -1,4 +1,4 @@
-"""Section `tracking` of `params.yaml`, and what is tracked beside it: all that stages read."""
+"""Section `tracking` of `params.yaml`, beside the sections that stages read."""
 
 from typing import Annotated
 

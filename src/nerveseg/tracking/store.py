@@ -1,11 +1,10 @@
-"""Where MLflow's records go, and how that store is opened.
+"""The MLflow store, and how to open it.
 
-`MLFLOW_TRACKING_URI` decides where it is set. Without it the store is SQLite, `mlflow.db` at the repository's
-root with artifacts under `mlartifacts/` beside it: the true root, also for queued and `--temp` experiments,
-which DVC runs in a copy under `.dvc/tmp/exps/`. A SQLite store is opened under a file lock, because processes
-that create its tables at the same time crash each other.
+`MLFLOW_TRACKING_URI` names the store. If it is not set, the store is SQLite: `mlflow.db` at the repository's root, with
+artifacts in `mlartifacts/` beside it. Queued and `--temp` experiments, which DVC runs in a copy under `.dvc/tmp/exps/`, use
+the same root. A SQLite store is opened under a file lock, because processes that create its tables at the same time crash.
 
-MLflow is imported inside functions only: it takes about a second.
+MLflow is imported inside functions, since that takes a second.
 """
 
 import os
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_SECONDS = 30.0
-_KIND = {
-    "mlflow.experimentKind": "custom_model_development"
-}  # MLflow shows runs with curves then, not traces of agents
-# localhost, localhost:5000, user:password@mlflow.example.org:5000/team, mlflow.example.org, [::1]:5000; a folder has no port
-# and hardly two dots
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # shows runs with curves, not traces of agents
+# localhost:5000, user:password@mlflow.example.org:5000/team, mlflow.example.org, [::1]:5000; a folder has no port and hardly
+# two dots
 _ADDRESS = re.compile(
     r"(?:[^/\s]*@)?(?:localhost|(?:[\w-]+\.){2,}\w+(?::[0-9]+)?|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?"
 )
@@ -50,7 +47,7 @@ class Store:
 
     @contextmanager
     def as_default(self) -> Iterator[None]:
-        """Make this the store that MLflow itself uses, for the few calls that take no client."""
+        """Make this MLflow's own store, for the few calls that take no client."""
         before = os.environ.get("MLFLOW_TRACKING_URI")
         os.environ["MLFLOW_TRACKING_URI"] = self.uri
         try:
@@ -63,11 +60,11 @@ class Store:
 
 
 def store_uri(root: Path) -> str:
-    """The store's address: the user's, with a relative SQLite file taken from `root`, or the default.
+    """Return the store's address: the user's, with a relative SQLite file resolved against `root`, or the default.
 
     Raises:
-        TrackingError: the user's lacks its scheme, has one that MLflow does not know, or is a folder, which MLflow 3 does not
-            write to.
+        TrackingError: the user's address has no scheme, one that MLflow does not know, or is a folder, which MLflow 3 does
+            not write to.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
     if _ADDRESS.fullmatch(uri):
@@ -93,11 +90,11 @@ def store_uri(root: Path) -> str:
 
 
 def open_store(experiment: str) -> Store:
-    """Open the store, and create what is missing of it.
+    """Open the store, and create it and its experiment if they are missing.
 
     Raises:
-        StoreUnreachableError: it does not answer.
-        TrackingError: it cannot be read or written, or its experiment was deleted.
+        StoreUnreachableError: the store does not answer.
+        TrackingError: the store cannot be read or written, or the experiment was deleted.
     """
     root = repository_root()
     uri = store_uri(root)
@@ -105,7 +102,7 @@ def open_store(experiment: str) -> Store:
         found = client.get_experiment_by_name(experiment)
         identity = found.experiment_id if found else _create_experiment(client, experiment, _artifacts(uri, root))
         if not identity:
-            raise ConnectionError("something else than MLflow speaks there")
+            raise ConnectionError("the server is not MLflow's")
     if found and found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow's experiment {experiment!r} in {public(uri)} was deleted; bring it back with `mlflow experiments "
@@ -116,9 +113,8 @@ def open_store(experiment: str) -> Store:
 
 @contextmanager
 def opened(uri: str) -> Iterator["MlflowClient"]:
-    """A client of the store at `uri`, for use after the block too; in it no other process opens the same SQLite file.
-
-    It fails as MLflow and its libraries do.
+    """Return a client of the store at `uri`. No other process opens the same SQLite file during the block; the client can be
+    used after it. Raises what MLflow and its libraries raise.
     """
     settle_environment()
     from mlflow import MlflowClient
@@ -130,7 +126,7 @@ def opened(uri: str) -> Iterator["MlflowClient"]:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite store, None for any other."""
+    """Return the file of a SQLite store, None for any other."""
     name = uri.removeprefix("sqlite:///").partition("?")[0]
     return Path(unquote(name)) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
 
@@ -155,7 +151,7 @@ def _alone(uri: str) -> AbstractContextManager[object]:
 
 
 def _check_database(uri: str) -> None:
-    """Ask the database once: MLflow would ask ten times, for two minutes, with a page of warnings."""
+    """Ask the database once. MLflow would ask ten times, for two minutes, with a page of warnings."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(uri)

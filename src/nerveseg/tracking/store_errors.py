@@ -1,4 +1,4 @@
-"""What a store of MLflow's that fails means, in one sentence: does it not answer, or does it refuse?"""
+"""Failures of the MLflow store in one sentence: it does not answer, or it refuses."""
 
 import errno
 import logging
@@ -10,14 +10,16 @@ from contextlib import contextmanager
 
 from nerveseg.errors import StoreUnreachableError, TrackingError
 
-_NOT_NOW = {401, 408, 429}  # HTTP statuses of a request that may do when it is sent again
-_NO_JSON = "not in a valid JSON format"  # MLflow of an answer by something else, such as the login page of a network
+_NOT_NOW = {401, 408, 429}  # HTTP statuses of requests that may succeed later
+_NO_JSON = (
+    "not in a valid JSON format"  # MLflow's words if something else answered, such as the login page of a network
+)
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
 _OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
 
-# Defaults; what the user has set stays. MLflow's own would keep asking a server that is down for minutes;
-# with one retry, which comes at once, it takes a tenth of a second.
+# Defaults for variables that the user has not set. By its own, MLflow keeps asking a server that is down for minutes; with
+# one retry, which comes at once, a tenth of a second.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -31,7 +33,7 @@ _ENVIRONMENT = {
 
 @contextmanager
 def failing_clearly(uri: str) -> Iterator[None]:
-    """Tell what the store at `uri` did in one sentence, as a TrackingError."""
+    """Raise failures of the store at `uri` as a TrackingError in one sentence."""
     settle_environment()
     try:
         yield
@@ -41,7 +43,7 @@ def failing_clearly(uri: str) -> Iterator[None]:
 
 
 def store_errors() -> tuple[type[Exception], ...]:
-    """What a store, or the library that speaks with it, raises; of artifacts in S3 boto3's."""
+    """Return what a store or its libraries raise, with boto3's for artifacts in S3."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -55,7 +57,7 @@ def store_errors() -> tuple[type[Exception], ...]:
 
 
 def reason_of(error: BaseException) -> str:
-    """One line without a password, of what lies under the error: "Connection refused", below three layers of libraries."""
+    """Return the root cause in one line without passwords, such as "Connection refused"."""
     cause = error
     while deeper := cause.__cause__ or cause.__context__:
         cause = deeper
@@ -63,12 +65,12 @@ def reason_of(error: BaseException) -> str:
 
 
 def public(text: str) -> str:
-    """The text without the passwords in its addresses."""
+    """Return the text without the passwords in its addresses."""
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether it is of no use to send the same again: what the store refuses, and what cannot be read or written here."""
+    """Return whether sending the same again is useless: the store refuses it, or a file here cannot be read."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
@@ -78,7 +80,7 @@ def is_final(error: BaseException) -> bool:
 
 
 def _is_silent(uri: str, error: Exception) -> bool:
-    """Whether the store does not answer, which may pass, rather than answering no."""
+    """Return whether the store does not answer, which may pass, rather than refuses."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import DBAPIError
 
@@ -97,26 +99,24 @@ def _explain(uri: str, error: BaseException) -> str:
     if getattr(error, "error_code", "") == "UNAUTHENTICATED":
         return (
             f"MLflow's server {public(uri)} does not know this login; set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD to an account on it, "
-            "or go on without MLflow: tracking.enabled: false in params.yaml"
+            "MLFLOW_TRACKING_PASSWORD to an account on it, or turn tracking off: tracking.enabled: false in params.yaml"
         )
     if "MLFLOW_TRACKING_URI" in os.environ:
         remedy = "start the server or correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
     elif any(told in reason_of(error) for told in _NO_DATABASE):
         remedy = "move that file away so that a new one is made"
     else:
-        remedy = "end what holds the file, or make it and its folder writable"
+        remedy = "end the program that holds the file, or make the file and its folder writable"
     return (
         f"MLflow's store {public(uri)} cannot be used ({reason_of(error)}); {remedy}, "
-        "or go on without MLflow: tracking.enabled: false in params.yaml"
+        "or turn tracking off: tracking.enabled: false in params.yaml"
     )
 
 
 def settle_environment() -> None:
-    """Before MLflow is imported, which reads some of it then."""
+    """Set defaults for MLflow, which reads some of them when it is imported."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each try of a server that is down
-    logging.getLogger("mlflow.store.db.utils").setLevel(
-        logging.CRITICAL
-    )  # a traceback for each try of a locked database
+    # They print a line or a traceback each time that a server is down or a database locked.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

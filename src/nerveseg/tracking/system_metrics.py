@@ -1,19 +1,20 @@
-"""What a stage costs the machine while it runs: MLflow's own measures of processor, memory, disk, network and GPU."""
+"""What a stage uses of the machine while it runs: MLflow's measures of processor, memory, disk, network and GPU."""
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 
-SECONDS = 10.0  # between two points, as MLflow has it
+SECONDS = 10.0  # between two points, as in MLflow
 
 
 class SystemMetrics(threading.Thread):
-    """Measures until it is stopped, and once more then.
+    """Measure until stopped, and once more then.
 
-    MLflow's own thread asks the store at each point whether the run goes on, and ends with a warning where it is down.
+    MLflow's own thread asks the store at each point whether the run goes on, and stops with a warning if it is down.
 
     Args:
         tell: takes the measures by MLflow's names for them.
@@ -51,8 +52,6 @@ def _monitors() -> "list[BaseMetricsMonitor]":
     from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
     monitors: list[BaseMetricsMonitor] = [each() for each in (CPUMonitor, DiskMonitor, NetworkMonitor)]
-    try:
+    with suppress(ImportError, RuntimeError):  # no GPU, or not the library that asks it
         monitors.append(GPUMonitor())
-    except (ImportError, RuntimeError):  # no GPU, or not the library that asks it
-        return monitors
     return monitors

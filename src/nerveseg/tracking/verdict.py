@@ -1,7 +1,7 @@
-"""What the stages of one execution know of a store that does not answer, so that each of them need not find out.
+"""What the stages of one execution know about a store that does not answer, so that not each of them has to find out.
 
-A file of `.nerveseg/store/` for each execution says how often in a row the store failed and when it is to be asked again. Which
-warnings were given is kept beside it: an execution gives each once.
+`.nerveseg/store/` has a file for each execution: how often in a row the store failed, and when to ask it again. Files beside
+it say which warnings were given, so that an execution gives each once.
 """
 
 import hashlib
@@ -14,17 +14,15 @@ from pathlib import Path
 from nerveseg.files.atomic import write_json
 from nerveseg.repository import repository_root
 
-PATIENCE = (30.0, 60.0, 120.0, 300.0)  # seconds between the end of a try that failed and the next
-SLOW = 3.0  # seconds; a try that took longer is not worth another one when a stage ends
+PATIENCE = (30.0, 60.0, 120.0, 300.0)  # seconds between the end of a failed try and the next
+SLOW = 3.0  # seconds; a try that took longer is not repeated when a stage ends
 _FOLDER = Path(".nerveseg/store")
 _KEPT = 7 * 86400.0  # seconds
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`failures` in a row, none where the store may be asked; when to ask it again, in seconds since 1970; how long the last try
-    took.
-    """
+    """Number of failures in a row, when to ask the store again in seconds since 1970, and how long the last try took."""
 
     failures: int = 0
     again: float = 0.0
@@ -39,11 +37,11 @@ class Verdict:
 
     @property
     def wait(self) -> float:
-        """Seconds until the store is to be asked again; the clock may have been set meanwhile."""
+        """Seconds until the store may be asked again, at most the longest patience: the clock may have been set."""
         return min(max(self.again - time.time(), 0.0), PATIENCE[-1])
 
     def failed(self, execution: str, took: float) -> "Verdict":
-        """The one after another failure."""
+        """Return and keep the verdict after another failure."""
         patience = PATIENCE[min(self.failures, len(PATIENCE) - 1)]
         verdict = Verdict(self.failures + 1, time.time() + patience, took)
         with suppress(OSError):
@@ -53,21 +51,19 @@ class Verdict:
 
 
 def forget(execution: str) -> None:
-    """The store answers."""
+    """Remove the verdict, since the store answers."""
     with suppress(OSError):
         _path(execution, "verdict.json").unlink(missing_ok=True)
 
 
 def first_to_say(execution: str, what: str) -> bool:
-    """Whether no stage of this execution has said that yet."""
+    """Return whether no stage of this execution has given this warning yet."""
     path = _path(execution, f"said-{what}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(exist_ok=False)
-    except FileExistsError:
-        return False
     except OSError:
-        return True
+        return not path.is_file()
     return True
 
 
