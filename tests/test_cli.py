@@ -391,10 +391,7 @@ def test_a_command_in_a_folder_that_was_deleted_says_so(tmp_path, monkeypatch, c
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert (
-        nerveseg("check", "frames")
-        == "error: the current folder was deleted; go into one that is there and type it again"
-    )
+    assert nerveseg("check", "frames") == "error: the current folder was deleted; change to another one and try again"
 
 
 @pytest.mark.parametrize("limit", ["nan", "1e400", "0", "-1", "large"])

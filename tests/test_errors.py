@@ -37,7 +37,7 @@ def ended(body: str, **options):
         ("OSError(24, 'x')", 1, "too many files are open"),
         ("OSError(36, 'x', 'a')", 1, "a: the name is too long"),
         ("OSError(27, 'x', 'a')", 1, "a: the file is larger than the file system"),
-        ("BrokenPipeError(32, 'x')", 1, "a process or a server that was spoken with has ended"),  # not the output's
+        ("BrokenPipeError(32, 'x')", 1, "a process or a server that this one used has ended"),  # not the output's
         ("NotADirectoryError(20, 'x', 'a/b')", 1, "a/b: a part of this path is a file"),
     ],
 )

@@ -1,8 +1,7 @@
 """nerveseg: outlining nerves in ultrasound frames, every number traceable to data, code and parameters.
 
-Importing the package settles which Keras TensorFlow shows (Keras 2, package `tf-keras`) before TensorFlow
-loads, and keeps settings of the user's home and shell from changing results: this is the one place for both. It also keeps
-OpenVINO from reporting on its user.
+Importing the package chooses Keras 2 (package `tf-keras`) before TensorFlow loads, and stops settings of the user's home and
+shell from changing results. It also turns off OpenVINO's telemetry.
 """
 
 import os
@@ -13,20 +12,18 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in 
         "TensorFlow was imported before nerveseg, with Keras 3; nerveseg needs Keras 2 (tf-keras). "
         "Import nerveseg first, or set TF_USE_LEGACY_KERAS=1 in the environment."
     )
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # would tell its maker what is done with it
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # telemetry
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["SM_FRAMEWORK"] = "tf.keras"
-os.environ["KERAS_HOME"] = (
-    os.devnull
-)  # where no keras.json can lie; weights of encoders are kept in ~/.keras all the same
+os.environ["KERAS_HOME"] = os.devnull  # no keras.json can be there; weights of encoders are still kept in ~/.keras
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# They choose other kernels, with other results, or end the process where TensorFlow does not know their value.
+# They choose other kernels, with other results, or end the process if TensorFlow does not know their value.
 for _name in ("TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_XLA_FLAGS", "XLA_FLAGS"):
     os.environ.pop(_name, None)
 # They let OpenCV refuse frames; `imaging` has limits of its own.
 for _name in ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_IO_MAX_IMAGE_WIDTH", "OPENCV_IO_MAX_IMAGE_HEIGHT"):
     os.environ.pop(_name, None)
-if "ipykernel" not in sys.modules:  # a notebook gives what it starts a backend that only its own process has
+if "ipykernel" not in sys.modules:  # a notebook passes on a backend that only its own process has
     os.environ["MPLBACKEND"] = "agg"
 if "tf_keras" in sys.modules:  # which has read keras.json already
     _backend = sys.modules["tf_keras"].backend

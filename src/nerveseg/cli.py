@@ -1,4 +1,4 @@
-"""The `nerveseg` command: what one does with a data set or a trained model outside of the pipeline."""
+"""The `nerveseg` command: work with a data set or a trained model outside of the pipeline."""
 
 import sys
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from nerveseg import commands
 from nerveseg.errors import told_plainly
 from nerveseg.invocation import Parser, Typed, megabytes, port
 
-EXPORTED = Path("models/exported")  # no text: argparse would take it for what was typed in the current folder
+EXPORTED = Path("models/exported")  # argparse would resolve a string against the current folder
 
 
 def command_line(typed: Typed) -> Parser:
-    """Return the parser of every command; the documents are made from it, too."""
+    """Return the parser of all commands, from which the documents are made, too."""
     parser = Parser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     parser.add_argument("--version", action="version", version=f"nerveseg {version('nerveseg')}")
     parser.set_defaults(run=None)

@@ -1,4 +1,4 @@
-"""What each `nerveseg` command does; `cli` reads how it was called. Each returns the exit code."""
+"""The `nerveseg` commands, which `cli` parses. Each returns the exit code."""
 
 import json
 import sys
@@ -12,8 +12,8 @@ from nerveseg.text.wording import counted
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
-    """Check every file of a folder as `preprocess` would, and print what is there; 1 where a file cannot be used, one
-    frame stands under several subjects, it is unclear which values are nerve, or no frame is left, else 0.
+    """Check every file of a folder as `preprocess` would, and print the findings; 1 if a file cannot be used, a frame belongs
+    to several subjects, it is unclear which values are nerve, or there is no frame, else 0.
     """
     from nerveseg.preprocessing.audit import take_inventory
     from nerveseg.preprocessing.audit_text import summary, text
@@ -27,8 +27,8 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
 
 
 def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[float] | None, *, kaggle: bool) -> int:
-    """Segment images and loops (`write_predictions`) with the model in a folder, of a config file in one, or of an MLflow
-    URI; 1 where a file could not be read, else 0.
+    """Segment images and loops with a model, named by its folder, its config file, or an MLflow URI; 1 if a file cannot be
+    read, else 0.
     """
     from nerveseg.file_prediction.prediction_files import check_outputs, write_predictions
     from nerveseg.file_prediction.sources import sources_in
@@ -65,10 +65,10 @@ def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[fl
 
 
 def folds(names: Sequence[str], ensemble: Path | None) -> int:
-    """Print what the DVC experiments of this commit, or those of these names, say together; or write their ensemble.
+    """Print the scores of this commit's DVC experiments, or of the named ones, as a group; or write their ensemble.
 
     Raises:
-        ModelError: not all folds have run, and the experiments to use are not named.
+        ModelError: not all folds have run, and no experiments are named.
     """
     from nerveseg.experiments.cross_validation import (
         TEST,
@@ -88,7 +88,7 @@ def folds(names: Sequence[str], ensemble: Path | None) -> int:
         return 0
     if not names and (missing := missing_folds(groups[0])):
         raise ModelError(
-            f"folds {', '.join(map(str, missing))} have no finished run; wait until `dvc queue status` shows none that runs, "
+            f"folds {', '.join(map(str, missing))} have no finished run; wait until `dvc queue status` shows none running, "
             "or name the experiments to use"
         )
     members = write_ensemble(groups, ensemble)
@@ -98,17 +98,17 @@ def folds(names: Sequence[str], ensemble: Path | None) -> int:
         print(f"next: dvc add {ensemble} && dvc exp run {named}-S evaluate.ensemble={ensemble}")
     else:
         print(
-            "each member learnt from other members' test subjects: it can predict, but not be scored on this data set"
+            "its members were trained on each other's test subjects: it can predict, but not be scored on this data set"
         )
     return 0
 
 
 def gate(base: str, *, md: bool) -> int:
-    """Judge the model that ships here against that of a commit or of MLflow's (`evaluation.gate`) and print the table; 1
-    where it fails, else 0.
+    """Compare the model that ships here with that of a commit or a registered one, and print the table; 1 if the gate fails,
+    else 0.
 
     Raises:
-        ComparisonError: one of them has no cases, or they are of other test frames.
+        ComparisonError: one of them has no cases, or they were scored on different test frames.
     """
     from nerveseg.registry.gate import judge
     from nerveseg.registry.gate_table import as_markdown, as_text
@@ -122,7 +122,7 @@ def gate(base: str, *, md: bool) -> int:
 
 
 def promote(version: int | None) -> int:
-    """Make the challenger, or this version, of the registered model the champion, where it passes the gate; 1 where not."""
+    """Make the challenger, or this version, of the registered model the champion if it passes the gate; 1 if not, else 0."""
     from nerveseg.registry.project_params import load_project_params
     from nerveseg.registry.promotion import promote as promoted
 
@@ -140,7 +140,7 @@ def serve(model: str, port: int, limit: float) -> int:
 
 
 def watch(source: str, model: str, port: int, levels: Sequence[float] | None) -> int:
-    """Outline live frames on a page of this machine until the source ends or Ctrl-C, and print how many were shown and dropped."""
+    """Outline live frames on a local page until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.imaging.grey_range import GreyRange
     from nerveseg.live_view.live import Watch
     from nerveseg.live_view.live_frames import frames_of
@@ -165,7 +165,7 @@ def watch(source: str, model: str, port: int, levels: Sequence[float] | None) ->
 
 
 def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
-    """Run a sweep to its end; 1 where no trial of it has a score, 130 where it was interrupted, else 0."""
+    """Run a sweep to its end; 1 if no trial has a score, 130 if it was interrupted, else 0."""
     from nerveseg.experiments.sweep import sweep as run_sweep
 
     return run_sweep(name, trials, values, score)

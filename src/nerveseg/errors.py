@@ -1,4 +1,4 @@
-"""Mistakes of a user, told in one sentence instead of a traceback.
+"""Errors that a user sees as one sentence instead of a traceback.
 
 Each message names the file or key, what was found, what was expected and what to do.
 """
@@ -17,11 +17,11 @@ from nerveseg.text.foreign_text import on_one_line, safe_terminal
 
 
 class NervesegError(Exception):
-    """Base of every error that a user can mend; stages and the command line print it without a traceback."""
+    """Base of all errors that a user can fix; stages and the command line print them without a traceback."""
 
 
 class ParamsError(NervesegError):
-    """`params.yaml` is missing, unreadable, or holds unknown keys or impossible values, each of which is told in a line."""
+    """`params.yaml` is missing, unreadable, or has unknown keys or impossible values; each is a line of the message."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -32,7 +32,7 @@ class DatasetError(NervesegError):
 
 
 class BadFileError(DatasetError):
-    """One file cannot be used: `reason` is what was found against what was expected, `remedy` what its owner can do."""
+    """One file cannot be used: `reason` says what was found and expected, `remedy` what its owner can do."""
 
     def __init__(self, path: object, reason: str, remedy: str) -> None:
         super().__init__(f"{path}: {reason}; {remedy}")
@@ -43,7 +43,7 @@ class BadFileError(DatasetError):
 
 
 class RepositoryError(NervesegError):
-    """Git cannot say what it was asked: it is missing, refuses, or there is no such thing in the repository."""
+    """Git is missing, refuses, or does not find what it is asked for."""
 
 
 class NoRepositoryError(RepositoryError):
@@ -55,19 +55,19 @@ class BusyError(NervesegError):
 
 
 class DisturbedError(NervesegError):
-    """What a stage reads changed while it ran, so that DVC would credit its outputs to what they are not made of."""
+    """A stage's inputs changed while it ran, so DVC would record outputs that do not belong to them."""
 
 
 class ComparisonError(NervesegError):
-    """Two models were not scored on the same test frames, or one not at all: which is better cannot be said."""
+    """Two models cannot be compared: they were scored on different test frames, or one was not scored."""
 
 
 class ModelError(NervesegError):
-    """A model cannot be built, loaded or trained as asked."""
+    """A model cannot be built, loaded or trained."""
 
 
 class TrackingError(NervesegError):
-    """The MLflow store cannot be used as asked."""
+    """The MLflow store cannot be used."""
 
 
 class StoreUnreachableError(TrackingError):
@@ -75,11 +75,11 @@ class StoreUnreachableError(TrackingError):
 
 
 class ServingError(NervesegError):
-    """A model cannot be served as asked."""
+    """A model cannot be served."""
 
 
 class Terminated(KeyboardInterrupt):
-    """This process is to end, by SIGTERM; `str` says why. Whoever handles Ctrl-C handles it alike."""
+    """SIGTERM ends this process; `str` says why. Code that handles Ctrl-C handles it, too."""
 
 
 _OF_THE_MACHINE = {
@@ -98,13 +98,13 @@ _OF_THE_MACHINE = {
 
 @contextmanager
 def told_plainly() -> Iterator[None]:
-    """End the process with the message alone where a user's mistake or the machine stopped the work.
+    """End the process with only a message if a user's mistake or the machine stopped the work.
 
     The exit code is 1; 130 after Ctrl-C, 143 after SIGTERM, 141 and no message if the reader of the output has closed it
     (`| head`). Characters that the terminal's encoding lacks are printed as escapes, and so are commands to the terminal.
     """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this process, as some schedulers do
+        if getattr(sys, name) is None:  # closed by the parent process, as some schedulers do
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for good
         elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -126,8 +126,8 @@ def told_plainly() -> Iterator[None]:
 
 
 def _reader_is_gone() -> bool:
-    """Whether the output is a pipe that nobody reads any more."""
-    with suppress(OSError, ValueError):  # no file behind it
+    """Return whether the output is a pipe that nobody reads any more."""
+    with suppress(OSError, ValueError):  # it has no file
         watched = select.poll()
         watched.register(sys.stdout.fileno(), 0)
         return bool(watched.poll(0))
@@ -137,19 +137,19 @@ def _reader_is_gone() -> bool:
 def _end(code: int, told: str) -> NoReturn:
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):  # Python flushes it once more at its end, which must not fail again
+    except (OSError, ValueError):  # Python flushes it again at exit, which must not fail
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if code == 1:
         sys.exit(f"error: {told}")
     if told:
-        with suppress(OSError):  # the terminal may be gone as well
+        with suppress(OSError):  # the terminal may be gone
             print(f"error: {told}", file=sys.stderr)
     sys.exit(code)
 
 
 def _code_and_words(error: BaseException) -> tuple[int, str]:
-    """No words where the fault is ours."""
+    """Return the exit code and the message; an empty one if the fault is ours."""
     match error:
         case NervesegError():
             return 1, "\n".join(map(on_one_line, error.args if isinstance(error, ParamsError) else [error]))
@@ -158,10 +158,10 @@ def _code_and_words(error: BaseException) -> tuple[int, str]:
         case KeyboardInterrupt():
             return 130, "interrupted"
         case BrokenPipeError():
-            return 1, "a process or a server that was spoken with has ended; run it again"
+            return 1, "a process or a server that this one used has ended; run it again"
         case MemoryError():
             return 1, "memory ran out; close other programs, or lower the batch size or the number of workers"
-    full = os.strerror(errno.ENOSPC) in str(error)  # some libraries say it in words only
+    full = os.strerror(errno.ENOSPC) in str(error)  # some libraries give no number
     told = _OF_THE_MACHINE.get(getattr(error, "errno", None) or (errno.ENOSPC if full else 0), "")
     file = getattr(error, "filename", None)
     return 1, on_one_line(f"{file}: {told}" if told and file else told)

@@ -1,4 +1,4 @@
-"""Where and how `nerveseg` was called: from a folder inside the repository, with a command misspelled."""
+"""How `nerveseg` was called: from a folder inside the repository, or with a misspelled command."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ LARGEST_PORT = 65_535
 
 
 class Parser(argparse.ArgumentParser):
-    """Suggests the command that a wrong one may have meant."""
+    """Suggest the right command for a misspelled one."""
 
     def error(self, message: str) -> NoReturn:
         if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def megabytes(text: str) -> float:
-    """A size above 0 that a machine can have."""
+    """Return a size that a machine can have."""
     try:
         size = float(text)
     except ValueError:
@@ -51,36 +51,36 @@ def port(text: str) -> int:
 
 
 class Typed:
-    """What the user typed, seen from the root of the repository around the folder where they typed it.
+    """Resolve what the user typed in a folder of a repository against the repository's root.
 
-    Where there is one, making this goes there.
+    Creating one changes the working directory to that root, if there is one.
 
     Raises:
-        DatasetError: the current folder is no more.
+        DatasetError: the current folder was deleted.
     """
 
     def __init__(self) -> None:
         try:
             self._here = here = Path.cwd()
         except FileNotFoundError:
-            raise DatasetError("the current folder was deleted; go into one that is there and type it again") from None
+            raise DatasetError("the current folder was deleted; change to another one and try again") from None
         around = (folder for folder in [here, *here.parents] if (folder / "params.yaml").is_file())
         self._root = next((folder for folder in around if folder == here or (folder / "dvc.yaml").is_file()), here)
         os.chdir(self._root)
 
     def path(self, text: str) -> Path:
-        if not text:  # pathlib takes it for the current folder, a shell makes it of a variable that is not set
+        if not text:  # a shell's unset variable, which pathlib takes for the current folder
             raise argparse.ArgumentTypeError("the path is empty; name a file or a folder ('.' is this folder)")
         path = Path(text)
         if self._root == self._here or path.is_absolute():
             return path
-        absolute = Path(os.path.abspath(self._here / path))  # noqa: PTH100 - resolve() would follow links, as DVC's are
+        absolute = Path(os.path.abspath(self._here / path))  # noqa: PTH100 - resolve() would follow DVC's links
         return absolute.relative_to(self._root) if absolute.is_relative_to(self._root) else absolute
 
     def model(self, text: str) -> str:
-        """The path of a folder, or a URI."""
+        """Return the path of a folder, or a URI."""
         return text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) else str(self.path(text))
 
     def source(self, text: str) -> str:
-        """The path of frames, an address, or the number of a device."""
+        """Return the path of frames, an address, or the number of a device."""
         return text if text.isdigit() or "://" in text else str(self.path(text))

@@ -1,7 +1,7 @@
-"""The user's repository: where its root is, and what Git says about it.
+"""The user's repository: its root, and what Git says about it.
 
-`git` gives the same answer whatever the user has configured (colours, external diffs, prefixes, pagers, hooks), in
-whatever language, and also inside a Git hook, where Git points GIT_DIR and GIT_INDEX_FILE at its own business.
+The output of `git` depends neither on the user's configuration (colours, external diffs, prefixes, pagers, hooks) nor on
+their language, nor on GIT_DIR and GIT_INDEX_FILE, which Git sets in hooks.
 """
 
 import os
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from nerveseg.errors import NoRepositoryError, RepositoryError
 
-# What survives of the user's GIT_* variables: where Git itself and its safe.directory are configured.
-_KEPT = {
+# The user's GIT_* variables that are kept: where Git itself and its safe.directory are configured.
+_KEPT = [
     "GIT_CONFIG_GLOBAL",
     "GIT_CONFIG_SYSTEM",
     "GIT_CONFIG_NOSYSTEM",
     "GIT_EXEC_PATH",
     "GIT_DISCOVERY_ACROSS_FILESYSTEM",
-}
+]
 _SETTINGS = (
     "core.quotePath=false",
     "core.abbrev=auto",
@@ -31,8 +31,8 @@ _SETTINGS = (
     "diff.suppressBlankEmpty=false",
 )
 _OPTIONS = ("--no-pager", *(word for setting in _SETTINGS for word in ("-c", setting)))
-# The form that `git apply` takes everywhere, also for binary files. `diff-index` reads no setting of how people like to see
-# a diff, and the options shut out what its attributes may ask for.
+# What `git apply` takes everywhere, also for binary files. `diff-index` ignores settings of how diffs are shown, and the
+# options override attributes.
 _PATCH = (
     *("diff-index", "--patch", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--no-renames", "--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--submodule=short"),
@@ -40,7 +40,7 @@ _PATCH = (
 
 
 def repository_root() -> Path:
-    """The root of the user's repository, also where a stage runs in DVC's copy of it."""
+    """Return the root of the user's repository, even if a stage runs in DVC's copy of it."""
     # DVC points DVC_ROOT at the parent repository, not at the copy under .dvc/tmp/exps (dvc 3.67, queue/base.py).
     if dvc_root := os.environ.get("DVC_ROOT"):
         return Path(dvc_root).resolve()
@@ -57,16 +57,16 @@ def repository_root() -> Path:
 
 
 def git(*arguments: str, index: Path | None = None) -> str:
-    """What a command of Git's prints, without the line break at its end.
+    """Run Git and return its output without the final line break.
 
-    Bytes that are no UTF-8 come as surrogates, so that `.encode("utf-8", "surrogateescape")` gives them back.
+    Bytes that are no UTF-8 are surrogates; `.encode("utf-8", "surrogateescape")` restores them.
 
     Args:
         arguments: of `git`.
         index: a file to use instead of the user's index.
 
     Raises:
-        RepositoryError: Git fails, or is not there.
+        RepositoryError: Git fails, or is not installed.
     """
     environment = _environment() | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:
@@ -82,19 +82,19 @@ def git(*arguments: str, index: Path | None = None) -> str:
     if done.returncode:
         told = done.stderr.decode("utf-8", "replace")
         if "not a git repository" in told:
-            raise NoRepositoryError(f"{Path.cwd()} is in no Git repository; go into one, or make one with `git init`")
+            raise NoRepositoryError(f"{Path.cwd()} is in no Git repository; change to one, or make one with `git init`")
         raise RepositoryError(_reason(told, arguments))
     return done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
 def changes(paths: Sequence[str], *, new_files: bool) -> bytes:
-    """Changes of these files and folders against the commit, as a patch that `git apply` takes in any clone of it.
+    """Return the uncommitted changes of these files and folders, as a patch that `git apply` takes in any clone.
 
     Git's own index stays as it is.
 
     Args:
-        paths: from the working directory; those that neither are there nor were are left out.
-        new_files: whether files that Git does not follow, and does not ignore, are part of it.
+        paths: relative to the working directory; those that exist neither here nor in the commit are left out.
+        new_files: whether to include files that Git neither tracks nor ignores.
 
     Raises:
         RepositoryError: there is no commit, or Git fails.
@@ -116,7 +116,7 @@ def changes(paths: Sequence[str], *, new_files: bool) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    """Of a Git that speaks English and takes no lock that the user could run into."""
+    """Return the environment of a Git that speaks English and takes no lock that could disturb the user."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
@@ -125,7 +125,7 @@ def _reason(told: str, arguments: tuple[str, ...]) -> str:
     if "dubious ownership" in told:
         folder = told.partition("'")[2].partition("'")[0]
         return (
-            f"Git refuses to read {folder}, which belongs to another user; if you trust it, type "
+            f"Git refuses to read {folder}, which belongs to another user; if you trust it, run "
             f"`git config --global --add safe.directory {folder}`"
         )
     return f"`git {arguments[0]}` failed: {next(iter(told.splitlines()), 'it gives no reason')}"

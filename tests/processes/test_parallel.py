@@ -63,7 +63,7 @@ def test_workers_of_a_dask_cluster_give_the_same_results_in_the_same_order(sched
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setenv(SCHEDULER_VARIABLE, "tcp://127.0.0.1:9")
-    with pytest.raises(NervesegError, match="where no scheduler answers"):
+    with pytest.raises(NervesegError, match="no scheduler answers there"):
         list(in_order(where, [1]))
 
 

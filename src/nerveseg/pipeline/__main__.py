@@ -1,6 +1,6 @@
-"""`python -m nerveseg.pipeline STAGE`: runs the script of a stage and mirrors to MLflow what it says and writes.
+"""`python -m nerveseg.pipeline STAGE`: run the script of a stage, and copy what it reports and writes to MLflow.
 
-The script knows nothing of MLflow. What befalls MLflow costs it nothing but where `tracking.required` is set.
+The script does not know MLflow. A failure of MLflow does not stop it unless `tracking.required` is set.
 """
 
 import sys
@@ -22,13 +22,13 @@ def run_stage(stage: str, params: ProjectParams) -> None:
     """Run a stage to its end.
 
     Raises:
-        SystemExit: with the exit code of its script, where that failed.
+        SystemExit: with the exit code of its script, if that failed.
         TrackingError: as `stage_run`; the script is ended then.
     """
     with Child(stage) as child:
         messages = child.messages()
         first = next(messages, {}) if stage in TRAININGS else {}
-        if first.get("training", "") is None:  # a worker: its chief tells
+        if first.get("training", "") is None:  # a worker, whose chief reports
             child.end()
             return
         record = Path(first["training"]) if first else None
@@ -45,7 +45,7 @@ def run_stage(stage: str, params: ProjectParams) -> None:
 
 
 def _nothing(_run: StageRun, _params: ProjectParams) -> None:
-    """A stage that writes nothing for MLflow."""
+    """Mirror a stage that writes nothing for MLflow."""
 
 
 def main() -> None:
@@ -56,10 +56,10 @@ def main() -> None:
 
 
 def _stage(typed: Sequence[str]) -> str:
-    """The stage that was asked for.
+    """Return the requested stage.
 
     Raises:
-        SystemExit: not one was, or there is none of that name.
+        SystemExit: there is not one argument, or no such stage.
     """
     known = sorted(path.stem for path in Path("stages").glob("*.py"))
     if len(typed) == 1 and typed[0] in known:

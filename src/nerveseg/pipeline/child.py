@@ -1,4 +1,4 @@
-"""A stage's script as a child process, and what it says of itself."""
+"""A stage's script as a child process, and the progress that it reports."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from typing import Any, Self
 from nerveseg.errors import Terminated
 from nerveseg.processes.progress import LISTENER
 
-_LOOK = 0.5  # seconds after which a child that has ended without closing its end of the pipe is seen to have ended
+_LOOK = 0.5  # seconds between checks whether the child has ended without closing its end of the pipe
 
 
 class Child:
-    """`stages/STAGE.py`, running. What ends this process early ends it too: it minds the first SIGINT or SIGTERM alone, and so
-    may get one from the terminal and another from here.
+    """`stages/STAGE.py`, running. Whatever ends this process early ends the child, too. The child minds only the first SIGINT
+    or SIGTERM, so it may get one from the terminal and another from here.
     """
 
     def __init__(self, stage: str) -> None:
@@ -45,7 +45,7 @@ class Child:
             self._process.wait()
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """What it says, until it has ended."""
+        """Yield the child's messages until it has ended."""
         while True:
             while b"\n" in self._rest:
                 line, _, self._rest = self._rest.partition(b"\n")
@@ -60,10 +60,11 @@ class Child:
                 return
 
     def end(self) -> None:
-        """Wait for its end.
+        """Wait for the child's end.
 
         Raises:
-            SystemExit: with its exit code, where it failed; it has said why. Of a child that was killed this says so.
+            SystemExit: with the child's exit code, if it failed. The child has printed why, unless it was killed; then this
+                says so.
         """
         code = self._process.wait()
         if code < 0:

@@ -1,7 +1,7 @@
-"""`python -m nerveseg.pipeline.code_deps`: writes the code that each stage depends on into `dvc.yaml`.
+"""`python -m nerveseg.pipeline.code_deps`: write the code that each stage depends on into `dvc.yaml`.
 
-A stage depends on its script and on every package that it reaches through imports, as a whole. Modules at the top of
-`nerveseg` count one by one.
+A stage depends on its script and on each package that it reaches through imports, as a whole. Modules at the top of
+`nerveseg` count separately.
 """
 
 import ast
@@ -13,7 +13,7 @@ PACKAGE = Path("src/nerveseg")
 
 
 def code_of(stage: str, root: Path = Path()) -> list[str]:
-    """The paths, relative to the repository's root, in order."""
+    """Return the sorted paths of a stage's code, relative to the repository's root."""
     script = Path(f"stages/{stage}.py")
     seen: set[Path] = set()
     waiting = [script]
@@ -28,7 +28,7 @@ def code_of(stage: str, root: Path = Path()) -> list[str]:
 
 
 def with_code_deps(text: str, root: Path = Path()) -> str:
-    """`dvc.yaml` with the code deps of each stage as they are now; its other deps stay."""
+    """Return the text of `dvc.yaml` with the current code deps of each stage; its other deps stay."""
     lines, stage, in_deps = [], "", False
     for line in text.splitlines():
         if found := re.match(r"  (\w+):$", line):
@@ -55,7 +55,7 @@ def _imported(path: Path, root: Path) -> Iterator[Path]:
 
 
 def _files_of(name: str, root: Path) -> Iterator[Path]:
-    """A module's file, and the `__init__` of each package above it."""
+    """Yield a module's file, and the `__init__` of each package above it."""
     parts = name.split(".")[1:]
     for depth in range(len(parts) + 1):
         for found in (

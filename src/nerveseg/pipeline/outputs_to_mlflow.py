@@ -1,4 +1,4 @@
-"""What the stages write, as MLflow gets it: data set, facts, scores, tables, the report, and the model that ships."""
+"""Copy what the stages write to MLflow: data set, facts, scores, tables, report, and the model that ships."""
 
 import json
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Work on many files in processes, by joblib; the results come in the order of the work, whoever was first.
+"""Process many files in parallel by joblib; results come in the order of the files.
 
-Where the environment names a Dask scheduler (`DASK_SCHEDULER_ADDRESS`), its workers do the work; they must see the same
-files at the same paths. Else as many processes as the machine lends cores; a few files are read in this process.
+If `DASK_SCHEDULER_ADDRESS` names a Dask scheduler, its workers do the work; they must see the same files at the same paths.
+Else one process for each core does it; a few files are processed in this process.
 """
 
 import os
@@ -19,23 +19,23 @@ from nerveseg.processes.parent import end_with_the_parent
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
-CHUNK = 32  # items that travel together: sending one by one costs as much as reading it
-WINDOW = 32  # chunks under way or waiting to be taken: without a bound, results pile up where taking them is slower
-FEW = 16 * CHUNK  # fewer items than this are done before processes have started and caught up
+CHUNK = 32  # items that are sent together: sending each by itself costs as much as reading it
+WINDOW = 32  # chunks in work or waiting to be taken: without a limit, results pile up if taking them is slower
+FEW = 16 * CHUNK  # items that are done before processes have started
 
 
 def in_order(
     function: Callable[[Item], Sequence[Result]], items: Sequence[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """The results of `function` for each item, joined, in the order of `items`.
+    """Yield the results of `function` for all items, in the order of `items`.
 
     Args:
-        function: picklable, at the top level of a module; gives any number of results for an item.
-        items: what to work on.
-        workers: processes on this machine; None: one for each core. 1: this process.
+        function: picklable, at the top level of a module; returns any number of results for an item.
+        items: arguments of `function`.
+        workers: processes on this machine; None for one per core, 1 for this process.
 
     Raises:
-        NervesegError: a Dask scheduler is named but cannot be reached, or the package is missing.
+        NervesegError: a Dask scheduler is named but cannot be reached, or Dask is not installed.
     """
     address = os.environ.get(SCHEDULER_VARIABLE)
     workers = cpu_count() if workers is None else workers
@@ -56,7 +56,7 @@ def in_order(
 
 
 def processes(workers: int, **options: Any) -> Parallel:
-    """Processes of joblib's that end with this one, also where it is killed: what they write has no owner then."""
+    """Return joblib processes that end with this one, even if it is killed."""
     return Parallel(n_jobs=workers, initializer=end_with_the_parent, **options)
 
 
@@ -69,9 +69,11 @@ def _dask(address: str) -> Any:
         from distributed import Client
     except ImportError:
         raise NervesegError(
-            f"{SCHEDULER_VARIABLE} is {address}, but Dask is not installed: pip install -e '.[dask]'"
+            f"{SCHEDULER_VARIABLE} is {address}, but Dask is not installed; pip install -e '.[dask]'"
         ) from None
     try:
         return Client(address, timeout="20s", set_as_default=True)
     except OSError as error:
-        raise NervesegError(f"{SCHEDULER_VARIABLE} is {address}, where no scheduler answers ({error})") from None
+        raise NervesegError(
+            f"{SCHEDULER_VARIABLE} is {address}, but no scheduler answers there ({error}); start it, or unset the variable"
+        ) from None

@@ -1,7 +1,7 @@
-"""What all stages share: how their processes end, and that what they read stays as it was.
+"""What all stages share: how their processes end, and a check that their inputs did not change.
 
-DVC hashes the dependencies of a stage after its command. What changed meanwhile would be credited with outputs that were
-made of what was there before, in dvc.lock, in the run cache and in all that is made of them.
+DVC hashes the dependencies of a stage after its command. If an input changes meanwhile, dvc.lock and the run cache would
+record outputs that were not made from it.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ from nerveseg.params.file import Params, checked_params, read_params
 from nerveseg.processes.parent import end_cleanly, end_with_the_parent, end_with_the_pipeline
 from nerveseg.processes.progress import LISTENER
 
-_REMEDY = "put it back, or run `dvc repro` again for the outputs of what is there now"
+_REMEDY = "restore it, or run `dvc repro` again for outputs of the present state"
 
 
 @dataclass(frozen=True)
 class _File:
-    """Equal where the content is: a `touch` changes nothing."""
+    """Equal if the content is: a `touch` changes nothing."""
 
     digest: str
     size: int = field(compare=False)
@@ -43,7 +43,7 @@ class _File:
 
 @contextmanager
 def stage_process() -> Iterator[None]:
-    """Run a stage's script: it ends with the pipeline and with who runs it, cleans up when it is ended, and tells mistakes plainly."""
+    """Run a stage's script: end with the pipeline and the parent, clean up when stopped, and print mistakes in one sentence."""
     with told_plainly():
         end_cleanly()
         end_with_the_pipeline()
@@ -54,10 +54,10 @@ def stage_process() -> Iterator[None]:
 
 @contextmanager
 def undisturbed(stage: str, params: Params) -> Iterator[None]:
-    """Compare, at the end of the block, what dvc.yaml declares for the stage with what was there at its beginning.
+    """Check at the end of the block that what dvc.yaml declares for the stage is as it was at the beginning.
 
-    `params` are those that the stage has read. A checkpoint must be removed after this block only: a training finds
-    it again where params and code are put back.
+    `params` are those that the stage has read. Remove a checkpoint only after this block: the training needs it once params
+    and code are restored.
 
     Raises:
         DisturbedError: a parameter, a file of code or an input has changed.
@@ -79,7 +79,7 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
 
 
 def _declared(stage: str) -> dict[str, list[str]]:
-    """Of the stage in dvc.yaml; nothing where there is none, since nothing is credited then."""
+    """Return the stage's entry in dvc.yaml, or nothing if there is none."""
     file = Path("dvc.yaml")
     if not file.exists():
         return {}
@@ -88,7 +88,7 @@ def _declared(stage: str) -> dict[str, list[str]]:
 
 
 def _sections(declared: dict[str, list[str]]) -> dict[str, Any]:
-    """The parameters by their dotted names."""
+    """Return the declared parameters by dotted name."""
     if not declared:
         return {}
     names = declared.get("params", [])
@@ -97,7 +97,7 @@ def _sections(declared: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def _fingerprints(declared: dict[str, list[str]], before: dict[str, _File]) -> dict[str, _File]:
-    """Of every file of code and data; one that has kept its size and time since `before` is not read again."""
+    """Return those of all files of code and data; a file with the size and time it had in `before` is not read again."""
     every = flatten(read_params(), reducer="dot") if declared else {}
     found: dict[str, _File] = {}
     for dependency in declared.get("deps", []):
