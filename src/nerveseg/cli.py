@@ -1,7 +1,7 @@
 """The `nerveseg` command: work with a data set or a trained model outside of the pipeline."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,18 +19,22 @@ def command_line(typed: Typed) -> Parser:
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(metavar="COMMAND")
 
-    def command(name: str, purpose: str) -> Parser:
-        return subparsers.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+    def command(run: Callable[..., int], purpose: str) -> Parser:
+        added: Parser = subparsers.add_parser(
+            run.__name__, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
+        )
+        added.set_defaults(run=run)
+        return added
 
-    checking = command("check", "check a folder of frames and masks, and report what would be used")
+    checking = command(commands.check, "check a folder of frames and masks, and report what would be used")
     checking.add_argument("directory", type=typed.path, help="folder of frames and masks")
-    checking.add_argument("--json", action="store_true", help="print all findings as JSON")
+    checking.add_argument("--json", dest="as_json", action="store_true", help="print all findings as JSON")
     checking.add_argument(
         "--clear-names",
         action="store_true",
         help="print the paths of DICOM files instead of digests; do not share them",
     )
-    predicting = command("predict", "segment images, DICOM loops, videos, or folders of them")
+    predicting = command(commands.predict, "segment images, DICOM loops, videos, or folders of them")
     predicting.add_argument("paths", type=typed.path, nargs="+", help="images, DICOM files, videos, or folders of them")
     predicting.add_argument(
         "--out", type=typed.path, required=True, help="folder for masks, overlays, films of loops, and predictions.csv"
@@ -43,7 +47,7 @@ def command_line(typed: Typed) -> Parser:
         "(default: models/exported)",
     )
     predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
-    folding = command("folds", "print mean and spread of the scores over the folds and seeds of DVC experiments")
+    folding = command(commands.folds, "print mean and spread of the scores over the folds and seeds of DVC experiments")
     folding.add_argument(
         "experiments",
         nargs="*",
@@ -56,7 +60,9 @@ def command_line(typed: Typed) -> Parser:
         metavar="DIR",
         help="write an ensemble of their models into this folder instead of printing the table",
     )
-    gating = command("gate", "compare the scores with those of a commit or a registered model, and fail if they fell")
+    gating = command(
+        commands.gate, "compare the scores with those of a commit or a registered model, and fail if they fell"
+    )
     gating.add_argument(
         "--base",
         required=True,
@@ -64,10 +70,10 @@ def command_line(typed: Typed) -> Parser:
         help="commit, branch, tag, or registered model (models:/nerveseg@champion) to compare with",
     )
     gating.add_argument("--md", action="store_true", help="print Markdown for a pull request")
-    promoting = command("promote", "make a registered model the champion if it passes the gate")
+    promoting = command(commands.promote, "make a registered model the champion if it passes the gate")
     promoting.add_argument("--version", type=int, metavar="N", help="version to promote (default: the challenger)")
-    syncing = command("sync", "send to MLflow what was kept on disk while it could not be reached")
-    serving = command("serve", "segment frames that are sent over HTTP, on this machine alone")
+    command(commands.sync, "send to MLflow what was kept on disk while it could not be reached")
+    serving = command(commands.serve, "segment frames that are sent over HTTP, on this machine alone")
     serving.add_argument(
         "--model",
         type=typed.model,
@@ -78,7 +84,7 @@ def command_line(typed: Typed) -> Parser:
     serving.add_argument(
         "--limit", type=megabytes, default=20.0, metavar="MB", help="size of the largest request (default: %(default)g)"
     )
-    sweeping = command("sweep", "search for better params with Optuna; each trial is a DVC experiment")
+    sweeping = command(commands.sweep, "search for better params with Optuna; each trial is a DVC experiment")
     sweeping.add_argument("name", help="name of the sweep; its experiments are called NAME-0, NAME-1, ...")
     sweeping.add_argument(
         "--trials", type=int, required=True, metavar="N", help="number of trials, including those that have run already"
@@ -96,7 +102,7 @@ def command_line(typed: Typed) -> Parser:
         default="val_dice",
         help="score to maximise: %(default)s (the default), a score of the refiners on val, or a key of metrics/metrics.json",
     )
-    watching = command("watch", "outline live frames on a web page of this machine")
+    watching = command(commands.watch, "outline live frames on a web page of this machine")
     watching.add_argument(
         "source",
         type=typed.source,
@@ -110,34 +116,15 @@ def command_line(typed: Typed) -> Parser:
             help="grey levels that are black and white in 16-bit and floating-point files (default: those of the model's "
             "data set, else decided from the files)",
         )  # fmt: skip
-    checking.set_defaults(
-        run=lambda given: commands.check(given.directory, as_json=given.json, clear_names=given.clear_names)
-    )
-    predicting.set_defaults(
-        run=lambda given: commands.predict(
-            given.paths, given.out, str(given.model), given.grey_range, kaggle=given.kaggle
-        )
-    )
-    folding.set_defaults(run=lambda given: commands.folds(given.experiments, given.ensemble))
-    gating.set_defaults(run=lambda given: commands.gate(given.base, md=given.md))
-    promoting.set_defaults(run=lambda given: commands.promote(given.version))
-    serving.set_defaults(run=lambda given: commands.serve(given.model, given.port, given.limit))
-    watching.set_defaults(
-        run=lambda given: commands.watch(given.source, str(given.model), given.port, given.grey_range)
-    )
-    sweeping.set_defaults(run=lambda given: commands.sweep(given.name, given.trials, given.values, given.score))
-    syncing.set_defaults(run=lambda _: commands.sync())
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     with told_plainly():
         parser = command_line(Typed())
-        given = parser.parse_args(arguments)
-        if given.run is None:
-            parser.print_help()
-            sys.exit(0)
-        sys.exit(given.run(given))
+        given = vars(parser.parse_args(arguments))
+        run = given.pop("run")
+        sys.exit(run(**given) if run else parser.print_help())
 
 
 if __name__ == "__main__":

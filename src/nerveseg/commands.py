@@ -10,6 +10,9 @@ from nerveseg.repository import repository_root
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted
 
+# The packages that an interrupted prediction depends on.
+_COMPUTES = ("imaging", "dataset", "inference", "refinement", "saved_models", "training", "unet", "file_prediction")
+
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     """Check every file of a folder as `preprocess` would, and print the findings; 1 if a file cannot be used, a frame belongs
@@ -26,7 +29,9 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     return 1 if inventory.bad or inventory.leaks or inventory.unclear or inventory.manifest.empty else 0
 
 
-def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[float] | None, *, kaggle: bool) -> int:
+def predict(
+    paths: Sequence[Path], out: Path, model: str | Path, grey_range: Sequence[float] | None, *, kaggle: bool
+) -> int:
     """Segment images and loops with a model, named by its folder, its config file, or an MLflow URI; 1 if a file cannot be
     read, else 0.
     """
@@ -38,33 +43,17 @@ def predict(paths: Sequence[Path], output: Path, model: str, levels: Sequence[fl
     from nerveseg.saved_models.loading import load_predictor
 
     sources = sources_in(paths)
-    check_outputs(sources, output, kaggle=kaggle)
-    with predictor_folder(model) as folder:
-        predictor, identity = (
-            load_predictor(folder),
-            digest_of(
-                {},
-                [folder],
-                (
-                    "imaging",
-                    "dataset",
-                    "inference",
-                    "refinement",
-                    "saved_models",
-                    "training",
-                    "unet",
-                    "file_prediction",
-                ),
-            ),
-        )
-    grey_range = GreyRange.said(levels) if levels else predictor.grey_range
-    done, failed = write_predictions(sources, output, predictor, identity, grey_range, kaggle=kaggle)
+    check_outputs(sources, out, kaggle=kaggle)
+    with predictor_folder(str(model)) as folder:
+        predictor, identity = load_predictor(folder), digest_of({}, [folder], _COMPUTES)
+    scale = GreyRange.said(grey_range) if grey_range else predictor.grey_range
+    done, failed = write_predictions(sources, out, predictor, identity, scale, kaggle=kaggle)
     skipped = f", {counted(failed, 'file')} skipped" if failed else ""
-    print(f"{counted(done, 'frame')} segmented into {output}{skipped}", *sources.told(), sep="\n")
+    print(f"{counted(done, 'frame')} segmented into {out}{skipped}", *sources.told(), sep="\n")
     return 1 if failed else 0
 
 
-def folds(names: Sequence[str], ensemble: Path | None) -> int:
+def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
     """Print the scores of this commit's DVC experiments, or of the named ones, as a group; or write their ensemble.
 
     Raises:
@@ -79,14 +68,14 @@ def folds(names: Sequence[str], ensemble: Path | None) -> int:
         write_ensemble,
     )
 
-    runs, left_out = experiment_runs(names)
+    runs, left_out = experiment_runs(experiments)
     groups = groups_of(runs)
     for name, reason in left_out.items():
         print(f"left out: {on_one_line(name)} {on_one_line(reason)}", file=sys.stderr)
     if ensemble is None:
         print(report(groups))
         return 0
-    if not names and (missing := missing_folds(groups[0])):
+    if not experiments and (missing := missing_folds(groups[0])):
         raise ModelError(
             f"folds {', '.join(map(str, missing))} have no finished run; wait until `dvc queue status` shows none running, "
             "or name the experiments to use"
@@ -139,7 +128,7 @@ def serve(model: str, port: int, limit: float) -> int:
     return 0
 
 
-def watch(source: str, model: str, port: int, levels: Sequence[float] | None) -> int:
+def watch(source: str, model: str | Path, port: int, grey_range: Sequence[float] | None) -> int:
     """Outline live frames on a local page until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.imaging.grey_range import GreyRange
     from nerveseg.live_view.live import Watch
@@ -148,9 +137,9 @@ def watch(source: str, model: str, port: int, levels: Sequence[float] | None) ->
     from nerveseg.registry.download import predictor_folder
     from nerveseg.saved_models.loading import load_predictor
 
-    with predictor_folder(model) as folder:
+    with predictor_folder(str(model)) as folder:
         predictor = load_predictor(folder)
-    watching = Watch(predictor, frames_of(source, GreyRange.said(levels) if levels else predictor.grey_range))
+    watching = Watch(predictor, frames_of(source, GreyRange.said(grey_range) if grey_range else predictor.grey_range))
     with page(watching, port) as address:
         print(f"{source} is outlined at {address} (Ctrl-C ends it)", flush=True)
         try:
