@@ -123,8 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with told_plainly():
         parser = command_line(Typed())
         given = vars(parser.parse_args(arguments))
-        run = given.pop("run")
-        sys.exit(run(**given) if run else parser.print_help())
+        if (run := given.pop("run")) is None:
+            parser.print_help()
+            sys.exit(0)
+        sys.exit(run(**given))
 
 
 if __name__ == "__main__":

@@ -163,12 +163,12 @@ def sweep(name: str, trials: int, values: Sequence[str], score: str) -> int:
 def sync() -> int:
     """Send what MLflow's store missed while it was down, and what was set aside; 1 if something is set aside again, else 0."""
     from nerveseg.registry.project_params import load_project_params
-    from nerveseg.tracking.journal import FOLDER, in_work, journals, set_aside
+    from nerveseg.tracking.journal import FOLDER, aside, in_work, journals
     from nerveseg.tracking.outbox import refusals
     from nerveseg.tracking.outbox import sync as deliver
 
     experiment = load_project_params().tracking.experiment  # first: outside of a repository nothing would seem to wait
-    if not journals() and not set_aside():
+    if not journals() and not aside():
         print(f"nothing waits in {FOLDER}")
         return 0
     arrived, refused = deliver(experiment)

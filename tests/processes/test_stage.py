@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nerveseg.errors import DisturbedError
+from nerveseg.errors import DisturbedError, ParamsError
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import undisturbed
 from paths import ROOT
@@ -154,6 +154,12 @@ def test_a_stage_fails_where_what_it_read_changed_meanwhile(declared, file, old,
         edit(declared / file, old, new)
     assert str(refusal.value).startswith(told)
     assert "run `dvc repro` again" in str(refusal.value)
+
+
+def test_a_dvc_yaml_that_cannot_be_read_is_one_line(declared):
+    (declared / "dvc.yaml").write_text("stages: {s: [")
+    with pytest.raises(ParamsError, match=r"dvc\.yaml is not valid YAML: line 1"), undisturbed("s", load_params()):
+        pytest.fail("the stage began")
 
 
 def test_files_that_come_and_go_are_changes(declared):

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from flatten_dict import flatten
 
 from nerveseg.errors import DisturbedError, told_plainly
@@ -80,11 +79,17 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
 
 def _declared(stage: str) -> dict[str, list[str]]:
     """Return the stage's entry in dvc.yaml, or nothing if there is none."""
-    file = Path("dvc.yaml")
-    if not file.exists():
-        return {}
-    stages: dict[str, dict[str, list[str]]] = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
-    return stages.get(stage, {})
+    declared: dict[str, list[str]] = stages_in_dvc_yaml().get(stage, {})
+    return declared
+
+
+def stages_in_dvc_yaml() -> dict[str, Any]:
+    """Return the entries of `dvc.yaml` by stage; empty if there is no such file.
+
+    Raises:
+        ParamsError: it is not valid YAML.
+    """
+    return read_params("dvc.yaml").get("stages") or {} if Path("dvc.yaml").exists() else {}
 
 
 def _sections(declared: dict[str, list[str]]) -> dict[str, Any]:

@@ -138,14 +138,14 @@ class Journal:
 
     def set_aside(self, reasons: Counter[str]) -> Counter[str]:
         """Move the journal to those set aside; return the reasons, and one more if it cannot be moved."""
-        aside = self.folder.parent / ASIDE / self.folder.name
+        place = self.folder.parent / ASIDE / self.folder.name
         try:
-            aside.parent.mkdir(exist_ok=True)
-            self.folder.rename(aside)
+            place.parent.mkdir(exist_ok=True)
+            self.folder.rename(place)
         except OSError as error:
             return reasons + Counter([f"{FOLDER / ASIDE} cannot take it ({error.strerror or error})"])
         with suppress(OSError):
-            write_text(aside / _REASONS, json.dumps(reasons, indent=2) + "\n")
+            write_text(place / _REASONS, json.dumps(reasons, indent=2) + "\n")
         return reasons
 
     def _keep_refused(self) -> None:
@@ -170,7 +170,7 @@ def journals() -> list[Journal]:
 def bring_back() -> Counter[str]:
     """Move journals that were set aside back to the others; return why some cannot be moved, counted."""
     reasons = Counter[str]()
-    for folder in sorted((repository_root() / FOLDER / ASIDE).glob("[0-9]*-*")):
+    for folder in aside():
         try:
             (folder / _REASONS).unlink(missing_ok=True)
             folder.rename(folder.parents[1] / folder.name)
@@ -189,6 +189,6 @@ def in_work() -> int:
     return count
 
 
-def set_aside() -> int:
-    """Return how many journals are set aside."""
-    return len(list((repository_root() / FOLDER / ASIDE).glob("[0-9]*-*")))
+def aside() -> list[Path]:
+    """Return the folders of the journals that are set aside, oldest first."""
+    return sorted((repository_root() / FOLDER / ASIDE).glob("[0-9]*-*"))

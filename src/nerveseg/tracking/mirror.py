@@ -17,7 +17,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import psutil  # type: ignore[import-untyped]
 from flatten_dict import flatten
 
 from nerveseg.errors import NoRepositoryError, RepositoryError
+from nerveseg.files.atomic import write_json
 from nerveseg.tracking import run_page
 from nerveseg.tracking.execution import execution, execution_name, origin, process_name
 from nerveseg.tracking.messages import KEY_TAG, Message
@@ -82,7 +83,7 @@ class _MlflowRun(StageRun):
     def _remember(self) -> None:
         if self._record:
             try:
-                self._state.write(self._record)
+                write_json(self._record, asdict(self._state))
             except OSError as error:
                 self._outbox.keeps_failing(error)
 

@@ -21,7 +21,7 @@ import nerveseg
 from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.delivery import ANSWER, OPENING, deliver_waiting, patience_for, within
-from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, bring_back, set_aside
+from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, aside, bring_back
 from nerveseg.tracking.messages import NO_FILES, Message, Sender
 from nerveseg.tracking.store import open_store, store_uri
 from nerveseg.tracking.store_errors import failing_clearly, public, reason_of, store_errors
@@ -193,7 +193,7 @@ class Outbox:
 def refusals(reasons: Counter[str]) -> str:
     """Return reasons why something was set aside, and where it is."""
     listed = "; ".join(f"{reason} ({count} times)" if count > 1 else reason for reason, count in reasons.items())
-    place = FOLDER / ASIDE if set_aside() else FOLDER
+    place = FOLDER / ASIDE if aside() else FOLDER
     return f"{listed}; it is kept in {place}, and `nerveseg sync` tries it again"
 
 

@@ -3,13 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from nerveseg.files.atomic import write_json
 from nerveseg.tracking.execution import process_name
 
 
@@ -34,9 +33,6 @@ class Unfinished:
             return None if found.carries != carries or _is_running(found.process) else found
         except (OSError, ValueError, TypeError, AttributeError):
             return None
-
-    def write(self, path: Path) -> None:
-        write_json(path, asdict(self))
 
 
 def digest_of_run(params: Mapping[str, Any], commit: str) -> str:

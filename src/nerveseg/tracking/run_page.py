@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from nerveseg.processes.stage import stages_in_dvc_yaml
 from nerveseg.repository import changes
 from nerveseg.text.foreign_text import in_markdown, on_one_line
 
@@ -29,9 +28,7 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
     """Return the states of the stages of `dvc.yaml`, in its order, when DVC starts one of them: the stages that it depends
     on and that did not report came from the cache. Empty if DVC does not run this stage.
     """
-    if "DVC_STAGE" not in os.environ or not (file := Path("dvc.yaml")).is_file():
-        return {}
-    stages = yaml.safe_load(file.read_text(encoding="utf-8")).get("stages", {})
+    stages = stages_in_dvc_yaml() if "DVC_STAGE" in os.environ else {}
     if stage not in stages:
         return {}
     behind: set[str] = set()

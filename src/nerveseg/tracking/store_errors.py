@@ -61,6 +61,8 @@ def reason_of(error: BaseException) -> str:
     cause = error
     while deeper := cause.__cause__ or cause.__context__:
         cause = deeper
+    if isinstance(cause, OSError) and cause.strerror:
+        return public(f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror)
     return public(next(iter(str(cause).splitlines()), "") or type(cause).__name__)[:300]
 
 
