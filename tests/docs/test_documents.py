@@ -290,7 +290,7 @@ def printed() -> str:
         ("refiner.md", "the one trained without a critic"),
         ("refiner.md", "which gained over the U-Net"),
         ("serving.md", "/invocations (Ctrl-C ends it)"),
-        ("experiments.md", "below the median of the earlier trials"),
+        ("experiments.md", "below the median of earlier trials"),
         ("experiments.md", "next: dvc exp apply "),
         ("experiments.md", "stopped early"),
     ],
