@@ -12,3 +12,4 @@ Mask = NDArray[np.bool_]
 Spacing = tuple[float, float]  # height and width of a pixel
 Size = tuple[int, ...]  # (height, width), as `shape` gives it
 cv2.setNumThreads(1)  # stages work on frames in parallel; OpenCV's own threads would only compete
+cv2.setLogLevel(0)  # our messages report damaged files
