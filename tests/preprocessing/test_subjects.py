@@ -153,6 +153,13 @@ def test_an_empty_salt_is_no_secret(tmp_path, monkeypatch, content):
     assert salt_of(tmp_path) == salt_of(tmp_path)
 
 
+def test_a_pipe_in_place_of_the_salt_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("NERVESEG_SALT", raising=False)
+    os.mkfifo(tmp_path / ".nerveseg-salt")
+    with pytest.raises(DatasetError, match=r"nerveseg-salt cannot be read or created \(it is no regular file\); set"):
+        salt_of(tmp_path)
+
+
 def test_a_link_into_the_cache_of_dvc_is_read(tmp_path):
     cached = tmp_path / "cache" / "files" / "md5" / "0a" / ("b" * 30)
     cached.parent.mkdir(parents=True)

@@ -5,6 +5,7 @@ without the salt, nobody can find a patient by trying all numbers of a hospital.
 """
 
 import contextlib
+import errno
 import hashlib
 import hmac
 import io
@@ -200,6 +201,8 @@ def salt_of(directory: Path) -> bytes:
                 draft.flush()
                 with contextlib.suppress(FileExistsError):  # another process was faster
                     os.link(draft.name, path)
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "it is no regular file")  # noqa: TRY301 - a pipe would never end
         kept = path.read_bytes()
     except OSError as error:
         what = f"{path} cannot be read or created ({error.strerror})"
