@@ -1,13 +1,12 @@
 """Which Keras there is, and that no setting of a home or a shell changes what is computed."""
 
 import os
-import subprocess
 import sys
 
 import pytest
 
 from paths import ROOT
-from processes import attempt
+from processes import attempt, run
 
 pytestmark = pytest.mark.slow
 
@@ -71,9 +70,8 @@ def test_neither_a_keras_json_nor_a_shell_decides_anything(shell, tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(config)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOME": str(tmp_path), **variables}
-    done = subprocess.run([sys.executable, "-c", STATE], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert [line for line in done.stdout.splitlines() if "ramework" not in line] == EXPECTED
+    told = run(sys.executable, "-c", STATE, env=environment)
+    assert [line for line in told.splitlines() if "ramework" not in line] == EXPECTED
 
 
 def test_a_keras_that_was_loaded_before_is_put_right(tmp_path):
@@ -82,13 +80,10 @@ def test_a_keras_that_was_loaded_before_is_put_right(tmp_path):
     script = "import tf_keras; assert tf_keras.backend.image_data_format() == 'channels_first'" + STATE
     environment = {**os.environ, "HOME": str(tmp_path), "TF_USE_LEGACY_KERAS": "true"}
     environment.pop("KERAS_HOME", None)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert EXPECTED[0] in done.stdout
+    assert EXPECTED[0] in run(sys.executable, "-c", script, env=environment)
 
 
 def test_a_notebook_keeps_its_own_way_to_show_pictures():
     script = "import sys; sys.modules['ipykernel'] = sys; import os, nerveseg; print(os.environ['MPLBACKEND'])"
     environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == environment["MPLBACKEND"]
+    assert run(sys.executable, "-c", script, env=environment) == environment["MPLBACKEND"]

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -164,7 +163,7 @@ def test_a_repository_of_another_user_is_told_with_what_to_type(of_another_user,
         cases_of("HEAD")
     assert remedy in str(refused.value)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
-    subprocess.run(["sh", "-c", remedy], check=True)
+    run("sh", "-c", remedy)
     assert git("rev-parse", "HEAD")
 
 

@@ -13,7 +13,7 @@ from nerveseg.pipeline.__main__ import run_stage
 from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.journal import FOLDER, journals
 from paths import ROOT
-from processes import PATIENCE, eventually, started
+from processes import PATIENCE, attempt, eventually, run, started
 from tracked_repository import client_of, runs_of, scores_of
 
 pytestmark = pytest.mark.slow
@@ -90,11 +90,11 @@ def test_epochs_are_in_mlflow_while_the_script_still_runs(repo):
 def test_a_training_that_goes_on_continues_its_run_with_each_epoch_once(repo):
     epochs = SAYS + "import sys\nprogress.training(Path('r.json').absolute())\n"
     stage(repo, "train_gan", epochs + "[progress.epoch(n, {'loss': 1 / n}) for n in (1, 2, 3)]; sys.exit(143)")
-    subprocess.run([*RUNNER, "train_gan"], check=False, timeout=PATIENCE)
+    attempt(*RUNNER, "train_gan")
     parent, stages = stages_of(repo)
     assert [each.info.status for each in (parent, stages["train_gan"])] == ["KILLED"] * 2
     stage(repo, "train_gan", epochs + "[progress.epoch(n, {'loss': 1 / n}) for n in (3, 4)]")
-    subprocess.run([*RUNNER, "train_gan"], check=True, timeout=PATIENCE)
+    run(*RUNNER, "train_gan")
     _, stages = stages_of(repo)
     points = client_of(repo).get_metric_history(stages["train_gan"].info.run_id, "loss")
     assert [point.step for point in points] == [1, 2, 3, 4]
@@ -169,14 +169,14 @@ def test_a_store_that_is_set_up_wrongly_ends_the_script_at_once(repo, monkeypatc
 
 def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo):
     stage(repo, "export", SAYS + "progress.facts({'layers': 20})\nimport sys\nassert 'mlflow' not in sys.modules")
-    subprocess.run([sys.executable, "stages/export.py"], check=True, timeout=PATIENCE)
+    run(sys.executable, "stages/export.py")
     assert not (repo / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("typed", [[], ["augmnt"], ["augment", "evaluate"]])
 def test_a_stage_that_is_not_there_is_refused_with_those_that_are(repo, typed):
     stage(repo, "augment", "")
-    done = subprocess.run([*RUNNER, *typed], capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = attempt(*RUNNER, *typed)
     assert done.returncode == 1
     assert done.stderr.startswith("error: `python -m nerveseg.pipeline` was given")
     assert "give it one stage: augment" in done.stderr

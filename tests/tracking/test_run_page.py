@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.journal import journals
 from nerveseg.tracking.mirror import stage_run
 from nerveseg.tracking.run_page import overall, stage_states
-from processes import PATIENCE, eventually, run
+from processes import attempt, eventually, run
 from tracked_repository import client_of, initialised_with_dvc, runs_of, scores_of
 
 pytestmark = pytest.mark.slow
@@ -129,8 +128,7 @@ def test_a_training_that_was_killed_goes_on_in_its_run_with_each_epoch_once(repo
     (repo / "train.py").write_text(TRAINING)
 
     def train(first: int, last: int, end: int) -> int:
-        command = [sys.executable, "train.py", str(first), str(last), str(end)]
-        return subprocess.run(command, check=False, timeout=PATIENCE).returncode
+        return attempt(sys.executable, "train.py", first, last, int(end)).returncode
 
     assert train(1, 3, signal.SIGKILL) == -signal.SIGKILL
     eventually(lambda: runs_of(repo) and "train_unet" in runs_of(repo)[0][1] and not journals())
@@ -148,7 +146,7 @@ def test_a_training_that_was_killed_goes_on_in_its_run_with_each_epoch_once(repo
 
 def test_a_training_goes_on_in_the_run_of_its_own_params_only(repo):
     (repo / "train.py").write_text(TRAINING)
-    subprocess.run([sys.executable, "train.py", "1", "3", str(int(signal.SIGKILL))], check=False, timeout=PATIENCE)
+    attempt(sys.executable, "train.py", 1, 3, int(signal.SIGKILL))
     params = repo / "params.yaml"
     params.write_text(params.read_text().replace("bootstrap: 1000", "bootstrap: 999"))
     run(sys.executable, "train.py", "4", "5", "0")
