@@ -11,18 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nerveseg.augmentation.ultrasound_effects import (
-    Pixels,
-    amplify,
-    blur,
-    defocus,
-    gain,
-    lateral_gain,
-    reverberation,
-    shadow,
-    speckle,
-    time_gain,
-)
+from nerveseg.augmentation import ultrasound_effects as effects
 from nerveseg.imaging.arrays import Frame
 from nerveseg.params.data import AugmentParams
 
@@ -105,17 +94,17 @@ class Draw:
 
     def _intensity(self, frame: Frame) -> Frame:
         pixels = cv2.LUT(frame, _LEVELS ** np.float32(self.gamma))
-        for effect in (reverberation, blur, defocus, shadow):
-            if drawn := getattr(self, effect.__name__):
-                pixels = effect(pixels, *drawn)
-        pixels = amplify(pixels, self._decibels(pixels.shape))
-        return cv2.convertScaleAbs(gain(pixels, self.gain), alpha=255.0)
+        for name in ("reverberation", "blur", "defocus", "shadow"):
+            if drawn := getattr(self, name):
+                pixels = getattr(effects, name)(pixels, *drawn)
+        pixels = effects.amplify(pixels, self._decibels(pixels.shape))
+        return cv2.convertScaleAbs(effects.gain(pixels, self.gain), alpha=255.0)
 
-    def _decibels(self, shape: tuple[int, int]) -> Pixels:
+    def _decibels(self, shape: tuple[int, int]) -> effects.Pixels:
         """Return all changes of the echo's amplitude as one map."""
-        decibels = time_gain(shape[0], self.time_gain) + lateral_gain(shape[1], self.lateral_gain)
+        decibels = effects.time_gain(shape[0], self.time_gain) + effects.lateral_gain(shape[1], self.lateral_gain)
         if self.speckle:
-            decibels += speckle(shape, self.speckle, np.random.default_rng(self.noise_seed))
+            decibels += effects.speckle(shape, self.speckle, np.random.default_rng(self.noise_seed))
         return decibels
 
 

@@ -6,7 +6,6 @@ of nearest up-sampling (`core/kernels/image/resize_nearest_neighbor_op.cc`) and 
 """
 
 import operator
-from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
@@ -27,9 +26,10 @@ class UpSampling2D(tf.keras.layers.UpSampling2D):
             def summed(gradient: tf.Tensor) -> tf.Tensor:
                 channels = gradient.shape[-1]
                 by_row = tf.reshape(gradient, (-1, height, rows, width * columns * channels))
-                of_rows = _sum(by_row[:, :, row] for row in range(rows))
+                # In this order, which `tf.add_n` does not guarantee.
+                of_rows = reduce(operator.add, (by_row[:, :, row] for row in range(rows)))
                 by_column = tf.reshape(of_rows, (-1, height, width, columns * channels))
-                return _sum(tf.split(by_column, columns, axis=-1))
+                return reduce(operator.add, tf.split(by_column, columns, axis=-1))
 
             return super(UpSampling2D, self).call(pixels), summed
 
@@ -61,8 +61,3 @@ def deterministic(network: tf.keras.Model) -> tf.keras.Model:
     for layer in network.layers:
         same.get_layer(layer.name).set_weights(layer.get_weights())
     return same
-
-
-def _sum(terms: Iterable[tf.Tensor]) -> tf.Tensor:
-    """Add in the order of the terms, which `tf.add_n` does not guarantee."""
-    return reduce(operator.add, terms)

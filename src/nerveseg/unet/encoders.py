@@ -1,7 +1,6 @@
 """Encoders of `segmentation_models` (resnet34, efficientnetb0, ...) under one of its decoders, for grey frames."""
 
 from collections.abc import Callable
-from urllib.error import URLError
 
 import numpy as np
 import tensorflow as tf
@@ -37,11 +36,12 @@ def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: b
             encoder, input_shape=(height, width, 3), classes=1, activation="linear",
             encoder_weights=params.encoder_weights if pretrained else None,
         )  # fmt: skip
-    except (URLError, OSError) as error:
-        raise _no_weights(encoder, error) from None
     except Exception as error:
-        if "URL fetch failure" in str(error):  # how tf-keras reports a download that failed
-            raise _no_weights(encoder, error) from None
+        if isinstance(error, OSError) or "URL fetch failure" in str(error):  # tf-keras's message of a failed download
+            raise ModelError(
+                f"unet.encoder_weights is imagenet, but the weights of {encoder} could not be downloaded ({error}); connect "
+                "to the network once (they are kept in ~/.keras/models), or set unet.encoder_weights to null"
+            ) from None
         raise
     network = deterministic(theirs)
     colours = layers.Concatenate(name="to_colours")([normalised] * 3)
@@ -72,10 +72,3 @@ def _as_imagenet(preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]
     offset = preprocess(np.full((1, 1, 1, 3), 118.0, np.float32)).ravel()
     scale = preprocess(np.full((1, 1, 1, 3), 118.0 + 58.0, np.float32)).ravel() - offset
     return layers.Rescaling(scale.tolist(), offset.tolist(), name="as_imagenet")
-
-
-def _no_weights(encoder: str, error: Exception) -> ModelError:
-    return ModelError(
-        f"unet.encoder_weights is imagenet, but the weights of {encoder} could not be downloaded ({error}); connect to "
-        "the network once (they are kept in ~/.keras/models), or set unet.encoder_weights to null"
-    )

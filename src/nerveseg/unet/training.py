@@ -61,7 +61,7 @@ class SupervisedTraining:
                 layer.momentum **= strategy.num_replicas_in_sync
         self._ghost_batches = params.ghost_batches // strategy.num_replicas_in_sync
         self.step = tf.function(self._step)
-        self._values = tf.function(self._read)
+        self._values = tf.function(lambda: {name: [*map(tf.identity, of)] for name, of in self._state().items()})
         shape = (None, *self.averaged.input_shape[1:])
         self._score = tf.function(self._scores, input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)])
 
@@ -183,9 +183,6 @@ class SupervisedTraining:
     def _snapshot(self) -> dict[str, State]:
         """Return the values of `_state`. All workers must call this together, since some values are means over workers."""
         return {name: [value.numpy() for value in values] for name, values in self._values().items()}
-
-    def _read(self) -> dict[str, list[tf.Tensor]]:
-        return {name: [tf.identity(variable) for variable in variables] for name, variables in self._state().items()}
 
     def _state(self) -> dict[str, Sequence[tf.Variable]]:
         return {"network": self.network.weights, "optimiser": self.optimiser.variables, "average": self._averages}
