@@ -301,6 +301,7 @@ def test_training_a_refiner_leaves_the_deeper_levels_of_its_copy_alone_and_its_j
     assert 0 < sum(kernel.ref() in names for kernel in kernels) < len(kernels)
 
 
+@pytest.mark.slow
 def test_what_a_refiner_has_learnt_comes_back_and_else_its_file_is_named(tmp_path):
     refiner, given = refined_unet()
     for variable in learnt(refiner):

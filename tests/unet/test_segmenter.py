@@ -14,6 +14,8 @@ from nerveseg.refinement.refined_segmenter import RefinedSegmenter, load_trainin
 from nerveseg.unet.segmenter import Segmenter
 from nerveseg.unet.warm_start import network_to_train
 
+pytestmark = pytest.mark.slow
+
 
 def test_frames_of_any_size_come_back_as_masks_of_that_size():
     for frame, prediction in zip(FRAMES, segmenter().predict(FRAMES), strict=True):
