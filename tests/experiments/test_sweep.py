@@ -180,7 +180,7 @@ def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_
         os.killpg(process.pid, signal.SIGKILL)
     second.wait()
     monkeypatch.setenv("BAD_PACE", "0")
-    assert "in 3 trials, of which 1 have ended" in finish("killed", "--trials", "3")
+    assert "in 3 trials, 1 of which have ended" in finish("killed", "--trials", "3")
     rates = starts(repo)
     assert len(rates) == 4
     assert rates[1] == rates[2]  # what was stopped began again, with its values
