@@ -125,7 +125,7 @@ def test_a_checkpoint_of_other_params_or_data_is_not_taken_up(fresh, tmp_path, c
     process = start_training(work)
     process.join(2 * (fresh.until_first + fresh.from_first) + 60)
     assert process.exitcode == 0, (work / "output.txt").read_text()
-    assert "going on" not in (work / "output.txt").read_text()
+    assert "resuming after epoch" not in (work / "output.txt").read_text()
 
 
 def test_a_training_whose_params_change_meanwhile_fails_and_goes_on_where_they_are_put_back(fresh, tmp_path):
@@ -143,5 +143,5 @@ def test_a_training_whose_params_change_meanwhile_fails_and_goes_on_where_they_a
     (work / "params.yaml").write_text(asked)
     process = start_training(work)
     process.join()
-    assert "going on" in (work / "output.txt").read_text()
+    assert "resuming after epoch" in (work / "output.txt").read_text()
     assert outputs(work) == fresh.outputs
