@@ -189,6 +189,7 @@ def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch, tmp_pa
     monkeypatch.setattr("os.path.expanduser", lambda path: path.replace("~", str(tmp_path)))
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr("urllib.request._opener", None)  # it keeps the proxies of its first use for the whole process
     params = UNET.model_copy(update={"encoder": "resnet18", "encoder_weights": "imagenet"})
     with pytest.raises(
         ModelError, match=r"weights of resnet18 could not be downloaded .* or set unet\.encoder_weights"
