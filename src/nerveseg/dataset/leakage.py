@@ -18,7 +18,7 @@ from nerveseg.text.wording import some
 _LENGTH = 16  # hexadecimal digits, 64 bits: with the look, 5,635 frames take 470 kB in a model's folder
 # Bits of 256 in which a copy may differ. Compressed, resized and brightened copies differed in 16 at most, frames of different
 # simulated subjects in 93 at least. Frames of different real subjects that differed in 20 or fewer had sketches that correlate by 0.99.
-_ALIKE = 18
+ALIKE = 18
 _SHOWN = 10  # subjects in a message
 
 
@@ -64,10 +64,11 @@ def _keys(manifest: pd.DataFrame) -> "pd.Series[str]":
 
 def _like(looks: list[str], others: list[str]) -> NDArray[np.bool_]:
     """Return which looks differ from one of the others in few bits."""
-    ours, theirs = (2.0 * _bits(one) - 1.0 for one in (looks, others))
-    return np.array([(theirs @ one).max(initial=-np.inf) >= 256 - 2 * _ALIKE for one in ours], np.bool_)
+    ours, theirs = (2.0 * bits_of(one) - 1.0 for one in (looks, others))
+    return np.array([(theirs @ one).max(initial=-np.inf) >= 256 - 2 * ALIKE for one in ours], np.bool_)
 
 
-def _bits(looks: list[str]) -> NDArray[np.float32]:
+def bits_of(looks: list[str]) -> NDArray[np.float32]:
+    """Return the 256 bits of each look as a row of zeros and ones."""
     packed = np.frombuffer(bytes.fromhex("".join(looks)), np.uint8)
     return np.unpackbits(packed).reshape(-1, 256).astype(np.float32)

@@ -1,6 +1,5 @@
 """The audit of a data set: every frame that is used, every file that is not, and what is odd about them."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from nerveseg.errors import DatasetError
 from nerveseg.imaging.arrays import Size
 from nerveseg.imaging.dicom import salt_of
 from nerveseg.imaging.grey_range import DIM, GreyRange, decided
@@ -18,10 +16,11 @@ from nerveseg.params.data import DataParams
 from nerveseg.preprocessing.annotated_frames import Reading
 from nerveseg.preprocessing.layouts import DICOM, Layout, Quarantined, recognise
 from nerveseg.preprocessing.listing import UNREAD_SUBJECTS
-from nerveseg.preprocessing.near_duplicates import conflicts, duplicates
+from nerveseg.preprocessing.near_duplicates import conflicts, duplicates, near_copies
 from nerveseg.preprocessing.persons import Persons, same_persons
 from nerveseg.preprocessing.prepared_frames import Prepared, extremes_of, prepare
 from nerveseg.preprocessing.splits import LEAST_SUBJECTS
+from nerveseg.preprocessing.subject_doubts import doubts
 from nerveseg.preprocessing.subjects import SubjectRules
 from nerveseg.processes.parallel import in_order
 from nerveseg.text.wording import counted
@@ -37,8 +36,8 @@ class Inventory:
 
     `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`), and `frames` the same frames without their
     pixels. The column `split` is '' until `assign_splits`, and stays so for frames that are left out. `copies` are groups of
-    rows with equal pixels, `persons` says which subjects were found to be one, `unknown` counts frames without a known
-    subject, and `unmatched` are the frames of `subjects.csv` that are not there.
+    rows with equal pixels, `near` are pairs of rows of different subjects with hardly different ones, `persons` says which subjects were found to be one, `unknown` counts frames without a known
+    subject, `doubts` are warnings about the others, and `unmatched` are the frames of `subjects.csv` that are not there.
     """
 
     reading: Reading
@@ -49,9 +48,11 @@ class Inventory:
     remarks: pd.DataFrame
     conflicts: pd.DataFrame
     copies: list[list[int]]
+    near: list[tuple[int, int]]
     mask_values: ValuesInUse
     persons: Persons
     unknown: int
+    doubts: list[str]
     unmatched: list[str]
 
     def __str__(self) -> str:
@@ -108,6 +109,7 @@ class Inventory:
                 "stay in one split or, if params part them, the copy outside test is left out; remove a copy, or give both "
                 "one subject in subjects.csv"
             )
+        warnings += self.doubts
         if len(self.conflicts):
             first = self.conflicts.iloc[0]
             warnings.append(
@@ -178,12 +180,22 @@ def take_inventory(
     progress.close()
     found = list(frames.values())
     manifest = pd.DataFrame(map(_row, found, subjects), columns=MANIFEST_COLUMNS)
-    persons = same_persons(subjects, [frame.patient for frame in found], set(rules.listed.values()), salt)
+    owned = set(rules.listed.values())
+    persons = same_persons(subjects, [frame.patient for frame in found], owned, salt)
     manifest["subject"] = manifest["subject"].replace(persons.same)
     copies = duplicates(manifest)
     remarks = [(frame.name, frame.remark) for frame in found if frame.remark]
     for group in copies:
         remarks += [(found[row].name, f"the same pixels as {found[group[0]].name}") for row in group[1:]]
+    sketches = [frame.sketch for frame in found]
+    near = near_copies(manifest, sketches)
+    for other, one in {other: one for one, other in reversed(near) if found[one].pixels != found[other].pixels}.items():
+        remarks.append((found[other].name, f"nearly the same pixels as {found[one].name}"))
+    folder_of = {source.name: layout.names(source.folder(directory)) for source in layout.sources}
+    named_in = [
+        None if frame.patient or subject in owned else folder_of[frame.source]
+        for frame, subject in zip(found, manifest["subject"], strict=True)
+    ]
     known = {source.name for source in layout.sources} | {frame.key for frame in found}
     return Inventory(
         reading=reading,
@@ -192,11 +204,13 @@ def take_inventory(
         manifest=manifest,
         quarantined=quarantined,
         remarks=pd.DataFrame(remarks, columns=["frame", "remark"]),
-        conflicts=conflicts(manifest, [frame.sketch for frame in found], copies),
+        conflicts=conflicts(manifest, sketches, copies),
         copies=copies,
+        near=near,
         mask_values=mask_values,
         persons=persons,
         unknown=unknown,
+        doubts=doubts(manifest, near, named_in),
         unmatched=[layout.names(frame) for frame in rules.without_frame(known)],
     )
 
@@ -204,30 +218,3 @@ def take_inventory(
 def _row(frame: Prepared, subject: str) -> tuple[object, ...]:
     area = frame.mask_area
     return frame.name, subject, "", *frame.size, area > 0, area, frame.digest, frame.pixels, frame.look
-
-
-def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
-    """Stop if the data set is not what its owner believes.
-
-    Raises:
-        DatasetError: the masks do not show where nerves are, or no frame or too few of the images can be used.
-    """
-    directory, bad = inventory.reading.directory, inventory.bad
-    reasons = Counter(item.reason for item in bad).most_common(3)
-    often = "; ".join(f"{reason} ({count})" for reason, count in reasons)
-    if inventory.manifest.empty:
-        files = len(inventory.quarantined)
-        raise DatasetError(
-            f"{directory}: "
-            + (f"none of {counted(files, 'file')} can be used" if files else "the folder is empty")
-            + (f": {often}" if often else "; expected frames S_N.tif with masks S_N_mask.tif, or images/ with masks/")
-            + (f"; `nerveseg check {directory}` lists them" if files else "")
-        )
-    if inventory.unclear:
-        raise DatasetError(f"{directory}: {inventory.unclear}")
-    share = len(bad) / (len(bad) + sum(len(frame.files) for frame in inventory.frames))  # each frame of a loop counts
-    if share > greatest_share:
-        raise DatasetError(
-            f"{directory}: {counted(len(bad), 'image')} ({share:.0%}) cannot be used, more than data.max_quarantined "
-            f"({greatest_share:.0%}): {often}; `nerveseg check {directory}` lists them"
-        )

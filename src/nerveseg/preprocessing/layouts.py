@@ -40,6 +40,11 @@ class Source:
     frame: Path
     masks: tuple[Path, ...]
 
+    def folder(self, directory: Path) -> PurePath:
+        """Return the folder of the frame below the data set's, without one that is called like `images`."""
+        parts = self.frame.parent.relative_to(directory).parts
+        return PurePath(*(part for part in parts if part.casefold() not in FRAME_FOLDERS))
+
 
 @dataclass(frozen=True)
 class Quarantined:

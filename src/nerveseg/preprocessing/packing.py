@@ -6,6 +6,7 @@ are read a second time, for the originals in their records.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -27,10 +28,11 @@ from nerveseg.imaging.frame_files import read_frames
 from nerveseg.imaging.simulated import is_simulated
 from nerveseg.params.data import DataParams, PreprocessParams, SplitParams
 from nerveseg.preprocessing.annotated_frames import hash_of
-from nerveseg.preprocessing.audit import Inventory, refuse_too_many, take_inventory
+from nerveseg.preprocessing.audit import Inventory, take_inventory
 from nerveseg.preprocessing.layouts import Quarantined
 from nerveseg.preprocessing.prepared_frames import Prepared
 from nerveseg.preprocessing.splits import SPLITS, split_subjects
+from nerveseg.text.wording import counted
 
 SPOOL = ".frames.tfrecord"
 KEPT_FIRST = {"test": 0, "val": 1, "train": 2}  # which copies of a frame stay if they are in several parts of the split
@@ -63,6 +65,33 @@ def prepare_dataset(
     return inventory, info
 
 
+def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
+    """Stop if the data set is not what its owner believes.
+
+    Raises:
+        DatasetError: the masks do not show where nerves are, or no frame or too few of the images can be used.
+    """
+    directory, bad = inventory.reading.directory, inventory.bad
+    reasons = Counter(item.reason for item in bad).most_common(3)
+    often = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+    if inventory.manifest.empty:
+        files = len(inventory.quarantined)
+        raise DatasetError(
+            f"{directory}: "
+            + (f"none of {counted(files, 'file')} can be used" if files else "the folder is empty")
+            + (f": {often}" if often else "; expected frames S_N.tif with masks S_N_mask.tif, or images/ with masks/")
+            + (f"; `nerveseg check {directory}` lists them" if files else "")
+        )
+    if inventory.unclear:
+        raise DatasetError(f"{directory}: {inventory.unclear}")
+    share = len(bad) / (len(bad) + sum(len(frame.files) for frame in inventory.frames))  # each frame of a loop counts
+    if share > greatest_share:
+        raise DatasetError(
+            f"{directory}: {counted(len(bad), 'image')} ({share:.0%}) cannot be used, more than data.max_quarantined "
+            f"({greatest_share:.0%}): {often}; `nerveseg check {directory}` lists them"
+        )
+
+
 def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_conflicts: bool) -> Inventory:
     """Give each subject its split; quarantine the rows that must not be used there, which get none.
 
@@ -72,19 +101,19 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
     manifest = inventory.manifest.copy()
     prevalence = manifest.groupby("subject", sort=False)["has_nerve"].mean()
     subjects = manifest["subject"].tolist()
-    linked = {
-        pair for rows in inventory.copies for pair in combinations(dict.fromkeys(subjects[row] for row in rows), 2)
-    }
+    shared = [*inventory.copies, *inventory.near]
+    linked = {pair for rows in shared for pair in combinations(dict.fromkeys(subjects[row] for row in rows), 2)}
     shares = {str(subject): float(share) for subject, share in prevalence.items()}
     manifest["split"] = manifest["subject"].map(split_subjects(shares, params, seed, sorted(linked)))
     parts = manifest["split"].tolist()
     dropped: dict[int, tuple[str, str]] = {}
-    for rows in inventory.copies:
+    for rows in shared:
         first = min(rows, key=lambda row: (KEPT_FIRST[parts[row]], row))
         for row in rows:
             if parts[row] != parts[first]:
-                reason = f"the same pixels as {manifest['frame'].iloc[first]}, a frame of {parts[first]}"
-                dropped[row] = (reason, "find out whose frame it is, and remove the other")
+                same = "" if len({inventory.frames[one].pixels for one in (row, first)}) == 1 else "nearly "
+                reason = f"{same}the same pixels as {manifest['frame'].iloc[first]}, a frame of {parts[first]}"
+                dropped.setdefault(row, (reason, "find out whose frame it is, and remove the other"))
     if drop_conflicts:
         row_of = {name: row for row, name in enumerate(manifest["frame"])}
         for conflict in inventory.conflicts.itertuples():

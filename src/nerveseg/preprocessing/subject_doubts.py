@@ -1,0 +1,69 @@
+"""Signs that the subjects of a data set are not its people, each told as a warning: nothing here changes a subject.
+
+Frames that are nearly equal, names that differ only in spelling, and series that are numbered alike in a folder for each person.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from nerveseg.text.wording import counted, some
+
+SHOWN = 3
+
+
+def doubts(manifest: pd.DataFrame, near: Sequence[tuple[int, int]], folders: Sequence[str | None]) -> list[str]:
+    """Return a warning for each kind of sign.
+
+    Args:
+        manifest: a row for each frame, with `frame`, `subject` and `pixels`.
+        near: pairs of rows, from `near_copies`.
+        folders: of each frame whose name gave its subject, the folder around its file; None for other frames.
+    """
+    known = manifest.loc[manifest["subject"] != manifest["frame"], "subject"]
+    return [*_near(manifest, near), *_spelt_alike(known.unique()), *_in_folders(manifest["subject"], folders)]
+
+
+def _near(manifest: pd.DataFrame, near: Sequence[tuple[int, int]]) -> Iterable[str]:
+    frames, pixels = manifest["frame"].tolist(), manifest["pixels"].tolist()
+    if pairs := [pair for pair in near if pixels[pair[0]] != pixels[pair[1]]]:
+        yield (
+            f"{counted(len({row for pair in pairs for row in pair}), 'frame')} under more than one subject with nearly the same "
+            f"pixels ({' and '.join(frames[row] for row in pairs[0])}), as compressed, resized or brightened copies have; these "
+            "subjects stay in one split or, if params part them, the copy outside test is left out; remove a copy, or give both "
+            "one subject in subjects.csv"
+        )
+
+
+def _spelt_alike(subjects: Iterable[str]) -> Iterable[str]:
+    spellings: dict[str, list[str]] = {}
+    for subject in subjects:
+        spellings.setdefault(_plain(subject), []).append(subject if subject.isascii() else ascii(subject))
+    if groups := [" and ".join(names) for names in spellings.values() if len(names) > 1]:
+        yield (
+            f"names of subjects differ only in spelling ({some(groups, SHOWN)}), and count as different people: if they are one "
+            "person, give all their frames one name in subjects.csv"
+        )
+
+
+def _plain(subject: str) -> str:
+    """Return the same for spellings that differ in case, width, accents' encoding, invisible characters, or a number's zeros."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", subject).casefold())
+    text = " ".join("".join(letter for letter in text if unicodedata.category(letter) != "Cf").split())
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", text))
+
+
+def _in_folders(subjects: "pd.Series[str]", folders: Sequence[str | None]) -> Iterable[str]:
+    """Kaggle's names leave out the folder, so equal numbers in several folders are one subject."""
+    places: dict[str, dict[str, None]] = {}
+    for subject, folder in zip(subjects, folders, strict=True):
+        if folder is not None:
+            places.setdefault(subject, {})[folder] = None
+    spread = [list(found) for found in places.values() if len(found) > 1]
+    if len(spread) > 1 and 2 * len(spread) > len(places):
+        yield (
+            f"{len(spread):,} of {counted(len(places), 'subject')} have frames in several folders ({some(spread[0], SHOWN)}): if "
+            "each folder is a person, name the folder as the subject of its frames in subjects.csv"
+        )
