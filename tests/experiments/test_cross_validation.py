@@ -140,6 +140,13 @@ def test_an_ensemble_replaces_nothing_but_an_ensemble(work, output):
     assert sorted(path.name for path in work.iterdir()) == before
 
 
+@pytest.mark.parametrize("output", ["models/gan", "models/gan/ensemble"])
+def test_an_ensemble_is_not_written_where_the_pipeline_would_delete_it(work, output):
+    message = told("fold-0", "fold-1", "--ensemble", output)
+    assert "the pipeline replaces models/gan with all files in it; name a new folder" in message
+    assert not (work / "models" / "gan" / "ensemble").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_told(work):
     message = told("fold-0", "fold-1", "--ensemble", "params.yaml/inside")
     assert "params.yaml/inside cannot be written (File exists); name another folder" in message

@@ -365,6 +365,15 @@ def digests(root):
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+def test_nothing_is_written_where_the_pipeline_would_delete_it(folder, tmp_path, monkeypatch):
+    root = folder({"x.png": FRAME})
+    (tmp_path / "dvc.yaml").write_text("stages: {predict: {outs: [data/predictions]}}")
+    monkeypatch.chdir(tmp_path)
+    told = refusal(root, "--out", "data/predictions/mine", model=tmp_path / "none")
+    assert "the pipeline replaces data/predictions with all files in it; choose another folder for --out" in told
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     "taken",
     ["x_mask.png", "x_overlay.png", "cine.gif", "cine_2_mask.png", "predictions.csv", "p/y_mask.png", "submission.csv"],

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from nerveseg.errors import DisturbedError, ParamsError
 from nerveseg.params.file import load_params
-from nerveseg.processes.stage import undisturbed
+from nerveseg.processes.stage import output_around, undisturbed
 from paths import ROOT
 from processes import PATIENCE, attempt, started
 
@@ -154,6 +155,46 @@ def test_a_stage_fails_where_what_it_read_changed_meanwhile(declared, file, old,
         edit(declared / file, old, new)
     assert str(refusal.value).startswith(told)
     assert "run `dvc repro` again" in str(refusal.value)
+
+
+PIPELINE = "stages: {phantom: {outs: [data/phantom]}, s: {deps: ['${data.dir}'], outs: [data/processed]}, last: {outs: [{models/m: {}}]}}"
+
+
+@pytest.mark.parametrize(
+    "target", ["data/processed", "data/processed/mine", "data", "models/m/mine", "data/phantom/mine"]
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_stage_refuses_an_input_that_a_stage_would_delete(declared, target, linked):
+    (declared / "dvc.yaml").write_text(PIPELINE)
+    (declared / target).mkdir(parents=True, exist_ok=True)
+    (declared / "link").symlink_to(target)
+    folder = "link" if linked else target
+    edit(declared / "params.yaml", "dir: data/phantom", f"dir: {folder}")
+    with pytest.raises(ParamsError, match=f"^data.dir is {folder}, but stage .* replaces .* data/raw"):  # noqa: SIM117
+        with undisturbed("s", load_params()):
+            pytest.fail("the stage began")
+
+
+@pytest.mark.parametrize("folder", ["data/phantom", "./data/phantom/", "data/raw/mine", "data/processed-2"])
+def test_a_stage_reads_what_an_earlier_one_wrote_and_what_lies_elsewhere(declared, folder):
+    (declared / "dvc.yaml").write_text(PIPELINE)
+    (declared / folder).mkdir(parents=True, exist_ok=True)
+    edit(declared / "params.yaml", "dir: data/phantom", f"dir: {folder}")
+    with undisturbed("s", load_params()):
+        pass
+
+
+def test_a_path_in_an_output_of_the_pipeline_is_known(declared):
+    (declared / "dvc.yaml").write_text(PIPELINE)
+    paths = ["data/processed", "data/x/../processed/new/masks", "models/m", "models/ensemble", "data", "masks"]
+    assert [output_around(Path(path)) for path in paths] == [
+        "data/processed",
+        "data/processed",
+        "models/m",
+        None,
+        None,
+        None,
+    ]
 
 
 def test_a_dvc_yaml_that_cannot_be_read_is_one_line(declared):

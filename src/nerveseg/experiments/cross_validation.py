@@ -19,6 +19,7 @@ from flatten_dict import flatten
 
 from nerveseg.errors import DatasetError, ModelError
 from nerveseg.files.atomic import fresh_folder
+from nerveseg.processes.stage import output_around
 
 PARAMS, LOCK, METRICS, MODEL = "params.yaml", "dvc.lock", "metrics/metrics.json", "models/gan"
 TURNED = ("split.fold", "seed")  # may differ within a group
@@ -100,12 +101,16 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
 
     Raises:
         ModelError: there is more than one group, the group has one run, a model is neither in the cache nor in the remote,
-            or the folder cannot be written or holds something else.
+            or the folder cannot be written, holds something else, or would be deleted by the pipeline.
     """
     from nerveseg.inference.model_folder import ENSEMBLE_NAME
     from nerveseg.refinement.refined_segmenter import load_training
     from nerveseg.saved_models.ensemble import Ensemble
 
+    if lost := output_around(output):
+        raise ModelError(
+            f"the pipeline replaces {lost} with all files in it; name a new folder, for example models/ensemble"
+        )
     output = output.resolve()
     if output.exists() and not (output / ENSEMBLE_NAME).is_file():
         raise ModelError(f"{output} exists and holds no ensemble; name a new folder, for example models/ensemble")

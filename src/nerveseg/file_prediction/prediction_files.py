@@ -33,6 +33,7 @@ from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.video import open_video, read_video
 from nerveseg.inference.predictor import Predictor
 from nerveseg.preprocessing.listing import VIDEO, kind_of
+from nerveseg.processes.stage import output_around
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted, some
 
@@ -48,9 +49,11 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
     """Refuse, before any network runs, what would fail at the end or destroy a file.
 
     Raises:
-        DatasetError: a file exists that `predict` did not write or that was changed since, or `kaggle` asks for a submission of
-            files that are no numbered images.
+        DatasetError: a file exists that `predict` did not write or that was changed since, the pipeline would delete the folder,
+            or `kaggle` asks for a submission of files that are no numbered images.
     """
+    if lost := output_around(output):
+        raise DatasetError(f"the pipeline replaces {lost} with all files in it; choose another folder for --out")
     if kaggle:
         _check_numbers(sources.found)
     names = [name for source in sources.found for name in source.files] + [TABLE] + [SUBMISSION] * kaggle

@@ -1,4 +1,4 @@
-"""What all stages share: how their processes end, and a check that their inputs did not change.
+"""What all stages share: how their processes end, and checks that their inputs did not change and are not replaced.
 
 DVC hashes the dependencies of a stage after its command. If an input changes meanwhile, dvc.lock and the run cache would
 record outputs that were not made from it.
@@ -15,11 +15,12 @@ from typing import Any
 
 from flatten_dict import flatten
 
-from nerveseg.errors import DisturbedError, told_plainly
+from nerveseg.errors import DisturbedError, ParamsError, told_plainly
 from nerveseg.params.file import Params, checked_params, read_params
 from nerveseg.processes.parent import end_cleanly, end_with_the_parent, end_with_the_pipeline
 from nerveseg.processes.progress import LISTENER
 
+_NAME = re.compile(r"\$\{(.+?)\}")  # how dvc.yaml refers to a parameter
 _REMEDY = "restore it, or run `dvc repro` again for outputs of the present state"
 
 
@@ -60,8 +61,10 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
 
     Raises:
         DisturbedError: a parameter, a file of code or an input has changed.
+        ParamsError: a parameter names a folder whose files this or a later stage would delete.
     """
     declared = _declared(stage)
+    _check_safe(stage, declared)
     sections, before = _sections(declared), _fingerprints(declared, {})
     if declared and checked_params(read_params(), "params.yaml") != params:
         raise DisturbedError(f"params.yaml changed while {stage} started; run it again")
@@ -92,6 +95,50 @@ def stages_in_dvc_yaml() -> dict[str, Any]:
     return read_params("dvc.yaml").get("stages") or {} if Path("dvc.yaml").exists() else {}
 
 
+def output_around(path: Path) -> str | None:
+    """Return the output of the pipeline that a path is or lies in, whose files are deleted when its stage runs again."""
+    return next((out for outs in _outputs().values() for out in outs if _lies_in(path, Path(out))), None)
+
+
+def _outputs() -> dict[str, list[str]]:
+    """Return the folders that each stage writes, in the order of the stages."""
+    stages = stages_in_dvc_yaml().items()
+    return {
+        name: [out if isinstance(out, str) else next(iter(out)) for out in of.get("outs", [])] for name, of in stages
+    }
+
+
+def _check_safe(stage: str, declared: dict[str, list[str]]) -> None:
+    earlier = True
+    for name, outs in _outputs().items():
+        earlier &= name != stage
+        for key, folder in _named_by_params(declared):
+            for out in map(Path, outs):
+                same = _lies_in(folder, out) and _lies_in(out, folder)
+                if (_lies_in(folder, out) or _lies_in(out, folder)) and not (same and earlier):
+                    raise ParamsError(
+                        f"{key} is {folder}, but stage {name} replaces {out} with all files in it; move the files elsewhere, for "
+                        "example below data/raw, and name that folder"
+                    )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Return whether a path is a folder or below it, by any link or spelling."""
+    path, folder = path.resolve(), folder.resolve()
+    there = os.path.exists(folder)  # noqa: PTH110 - Path.exists raises where this returns False
+    return any(
+        part == folder or (there and os.path.exists(part) and part.samefile(folder))  # noqa: PTH110
+        for part in (path, *path.parents)
+    )
+
+
+def _named_by_params(declared: dict[str, list[str]]) -> list[tuple[str, Path]]:
+    """Return the dependencies that parameters name, with the parameters."""
+    every = flatten(read_params(), reducer="dot") if declared else {}
+    keys = [found[1] for dep in declared.get("deps", []) if (found := _NAME.fullmatch(dep))]
+    return [(key, Path(str(every.get(key)))) for key in keys]
+
+
 def _sections(declared: dict[str, list[str]]) -> dict[str, Any]:
     """Return the declared parameters by dotted name."""
     if not declared:
@@ -106,7 +153,7 @@ def _fingerprints(declared: dict[str, list[str]], before: dict[str, _File]) -> d
     every = flatten(read_params(), reducer="dot") if declared else {}
     found: dict[str, _File] = {}
     for dependency in declared.get("deps", []):
-        path = Path(re.sub(r"\$\{(.+?)\}", lambda name: str(every.get(name[1])), dependency))
+        path = Path(_NAME.sub(lambda name: str(every.get(name[1])), dependency))
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and not file.name.startswith(".") and file.parent.name != "__pycache__":
                 found[str(file)] = _File.of(file, before.get(str(file)))
