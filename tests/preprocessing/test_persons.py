@@ -1,6 +1,7 @@
 import re
 
 import numpy as np
+import pydicom
 import pytest
 
 from nerveseg.dataset.info import shards
@@ -41,6 +42,16 @@ def groups(inventory):
     return sorted(sorted(rows) for rows in manifest.groupby("subject")["frame"].agg(list))
 
 
+def also(patient, *others, issuer=None):
+    """The older form without issuers or, with one, the sequence."""
+    if issuer is None:
+        return who(patient) | {"OtherPatientIDs": list(others) if len(others) != 1 else others[0]}
+    items = [pydicom.Dataset() for _ in others]
+    for item, number in zip(items, others, strict=True):
+        item.PatientID, item.IssuerOfPatientID = number, issuer
+    return who(patient) | {"OtherPatientIDsSequence": items}
+
+
 ONE = {
     "a number with and without its issuer": ({"a": who("77", "H1"), "b": who("77")}, ""),
     "a number in another spelling": ({"a": who("MRN 77"), "b": who("mrn  77", "H1")}, ""),
@@ -53,6 +64,11 @@ ONE = {
     "a name with and without its empty parts, and in two scripts": (
         {"a": who("", "", "DOE^J", "19700101"), "b": who("", "", "Doe^J^^^", "19700101"), "c": who("", "", "doe^j=X^Y", "19700101")}, "",
     ),
+    "another number in the older form": ({"a": also("77", "78"), "b": who("78", "H1")}, ""),
+    "several other numbers": ({"a": who("79"), "b": also("77", "78", "79")}, ""),
+    "another number in the sequence": ({"a": also("77", "MRN 78", issuer="H2"), "b": who("mrn 78", "H2")}, ""),
+    "another number that stands in no file's place": ({"a": also("77", "80", issuer=""), "b": also("78", "80")}, ""),
+    "another number in the table": ({"a": also("77", "78"), "b": None}, "b,78\n"),
     "a chain": ({"a": who("77", "H1"), "b": who("77"), "c": None}, "c,77\n"),
 }  # fmt: skip
 
@@ -63,7 +79,7 @@ def test_one_person_under_several_identities_is_one_subject_and_that_is_told(tak
     inventory = taken(files, table)
     assert groups(inventory) == [sorted(files)]
     if "table" in kind:
-        assert set(inventory.manifest["subject"]) <= {"Anna", "77"}
+        assert set(inventory.manifest["subject"]) <= {"Anna", "77", "78"}
     if "empty parts" not in kind:  # these are equal from the start
         assert any("the identity of another one" in told for told in inventory.warnings)
 
@@ -71,6 +87,8 @@ def test_one_person_under_several_identities_is_one_subject_and_that_is_told(tak
 SEVERAL = {
     "two numbers": ({"a": who("77"), "b": who("78")}, ""),
     "one number of two issuers": ({"a": who("77", "H1"), "b": who("77", "H2")}, ""),
+    "another number of another issuer": ({"a": also("77", "78", issuer="H2"), "b": who("78", "H1")}, ""),
+    "other numbers that are empty": ({"a": also("77", ""), "b": also("78", "", issuer="")}, ""),
     "a patient whom the owner parts": ({"a": who("77"), "b": who("77")}, "a,left\nb,right\n"),
     "anonymised files whom the owner parts": ({"a": who("ANON"), "b": who("ANON"), "c": who("78")}, "a,1\nb,2\n"),
 }

@@ -13,6 +13,7 @@ import os
 import secrets
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,7 +32,7 @@ SALT_VARIABLE = "NERVESEG_SALT"
 SALT_FILE = ".nerveseg-salt"
 IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 _TAGS = [
-    *IDENTITY, "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
+    *IDENTITY, "OtherPatientIDs", "OtherPatientIDsSequence", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "BurnedInAnnotation", "PixelSpacing", "SequenceOfUltrasoundRegions", "FrameTime", "CineRate",
     "RecommendedDisplayFrameRate",
 ]  # fmt: skip
@@ -56,7 +57,8 @@ class Header:
 
     `bits` is the number of bits of a grey level, `signed` whether levels may be below 0, `burned_in` whether text is burned
     into the pixels, `spacing` height and width of a pixel in millimetres, `frame_time` the milliseconds between frames; these
-    two are None if the file does not say them or contradicts itself. `repr` leaves out `identity`, so that no message shows it.
+    two are None if the file does not say them or contradicts itself. `identity` are the values of `IDENTITY`, `others` the
+    patient's other numbers, each with its issuer. `repr` leaves out both, so that no message shows them.
     """
 
     frames: int
@@ -68,6 +70,7 @@ class Header:
     spacing: Spacing | None
     frame_time: float | None
     identity: tuple[str, ...]
+    others: tuple[tuple[str, str], ...]
 
     @property
     def says_white(self) -> bool:
@@ -102,6 +105,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
                 samples = 2  # two pixels share a colour
             compressed = found.file_meta.TransferSyntaxUID.is_compressed
             identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
+            others = tuple(_other_numbers(found))
             signed = bool(found.get("PixelRepresentation"))
             burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
             spacing, frame_time = _spacing(found), _frame_time(found)
@@ -118,19 +122,20 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         raise BadFileError(path, f"{behind:,} bytes of pixels, but its header announces {announced:,}", "copy it again")
     if not 1 <= bits <= 16:
         raise BadFileError(path, f"{bits} bits a pixel, expected 8 to 16", "export it with 8 bits")
-    return Header(frames, rows, columns, bits, signed, burned_in, spacing, frame_time, identity)
+    return Header(frames, rows, columns, bits, signed, burned_in, spacing, frame_time, identity, others)
 
 
 class Patient(NamedTuple):
     """Digests of the patient, equal in all files of one patient.
 
-    `subject` stands for the patient, `number` for the number without its issuer, `person` for name and date of birth. The
-    last two are '' if the file does not say them.
+    `subject` stands for the patient, `number` for the number without its issuer, `person` for name and date of birth. These
+    two are '' if the file does not say them. `others` stand for the patient under other numbers.
     """
 
     subject: str
     number: str
     person: str
+    others: tuple[str, ...]
 
 
 def patient_of(header: Header, salt: bytes) -> Patient | None:
@@ -147,6 +152,9 @@ def patient_of(header: Header, salt: bytes) -> Patient | None:
         f"p{_digest(chr(31).join(who), salt)}",
         keyed_subject(number, salt) if number else "",
         f"p{_digest(person, salt)}" if name and birth else "",
+        tuple(
+            f"p{_digest(_plain(other) + chr(31) + _plain(of), salt)}" for other, of in header.others if other.strip()
+        ),
     )
 
 
@@ -157,6 +165,14 @@ def keyed_subject(name: str, salt: bytes) -> str:
 
 def _plain(value: str) -> str:
     return " ".join(value.casefold().split())
+
+
+def _other_numbers(found: "pydicom.Dataset") -> Iterator[tuple[str, str]]:
+    """Yield the patient's other numbers and their issuers, from the sequence and from its older form."""
+    for item in found.get("OtherPatientIDsSequence") or []:
+        yield str(item.get("PatientID") or ""), str(item.get("IssuerOfPatientID") or "")
+    older = found.get("OtherPatientIDs") or []
+    yield from ((str(number), "") for number in ([older] if isinstance(older, str) else older))
 
 
 def _spacing(found: "pydicom.Dataset") -> Spacing | None:

@@ -1,6 +1,6 @@
 """One person under several names: which subjects of a data set share an identity.
 
-A patient's number may come with its issuer in one file and without in another. It may stand in `subjects.csv` or in a
+A patient's number may come with its issuer in one file and without in another, or as another number of the patient. It may stand in `subjects.csv` or in a
 file's name beside DICOM files that hold it. Where it is missing, name and date of birth may be given. Subjects that share
 such an identity are one. The owner has the last word: an identity under several subjects of `subjects.csv` joins none of
 them. Equal names and dates of birth under several numbers join nobody, since anonymised files often share them. The
@@ -106,7 +106,7 @@ def _identities(subject: str, patient: Patient | None, salt: bytes) -> Iterator[
     yield subject
     yield keyed_subject(subject, salt)  # what it would be as a patient's number
     if patient:
-        yield patient.subject
+        yield from (patient.subject, *patient.others)
 
 
 def _join(kept: dict[str, str], subjects: Collection[str], listed: Collection[str]) -> list[str]:
