@@ -94,6 +94,8 @@ def test_params_cannot_be_changed_after_reading():
         ("lr", float("nan"), "lr is nan; input should be a finite number"),
         ("preprocess.width", 100, "preprocess.width is 100; input should be a multiple of 32"),
         ("postprocess.score", "iou", "postprocess.score is 'iou'; input should be 'challenge' or 'dice_nerve'"),
+        ("split.test_subjects", 1, "split.test_subjects is 1; give a list in brackets, such as [1]"),
+        ("split.val_subjects", "A", "split.val_subjects is 'A'; give a list in brackets, such as ['A']"),
         ("unet.encoder", "resnet35", "encoder is 'resnet35'; it must be one of plain, densenet121"),
         ("split.fold", 3, "fold is 3 and folds is 0"),
         ("degradation.blur", [1, 2, 3, 3, 4], "is [1.0, 2.0, 3.0, 3.0, 4.0]; each severity must be stronger"),

@@ -42,13 +42,54 @@ def test_kaggle_s_layout_may_lie_in_folders_below(folder):
 
 
 @pytest.mark.parametrize("frames", ["images", "imgs", "frames", "Images"])
-@pytest.mark.parametrize("masks", ["masks", "labels", "annotations"])
+@pytest.mark.parametrize("masks", ["masks", "labels", "annotations", "segmentations"])
 @pytest.mark.parametrize("suffix", ["", "_mask", "_MASK_1"])
 def test_two_folders_are_paired_by_stem(folder, frames, masks, suffix):
     root = folder(f"{frames}/p1_a.png", f"{masks}/p1_a{suffix}.png")
     layout = recognise(root)
     assert layout.name == "images and masks"
     assert pairs(layout, root) == {"p1_a": (f"{frames}/p1_a.png", f"{masks}/p1_a{suffix}.png")}
+
+
+def test_the_two_folders_of_nnu_net_are_paired_without_the_number_of_the_channel(folder):
+    root = folder("imagesTr/us_001_0000.png", "labelsTr/us_001.png", "imagesTs/us_002_0000.png", "labelsTs/us_002.png")
+    assert pairs(recognise(root), root) == {
+        f"us_00{n}": (f"images{part}/us_00{n}_0000.png", f"labels{part}/us_00{n}.png")
+        for n, part in ((1, "Tr"), (2, "Ts"))
+    }
+
+
+@pytest.mark.parametrize("form", [0, 1])
+def test_a_frame_and_its_mask_whose_accents_are_stored_in_two_ways_are_a_pair(folder, form):
+    names = ("M\xfcller_1", "Mu\u0308ller_1") if form else ("Mu\u0308ller_1", "M\xfcller_1")
+    root = folder(f"{names[0]}.png", f"{names[1]}_mask.png", f"images/x{names[0]}.png", f"masks/x{names[1]}.png")
+    layout = recognise(root)
+    assert [*pairs(layout, root)] == ["M\xfcller_1", "xM\xfcller_1"]
+    assert layout.quarantined == []
+
+
+def test_frames_whose_names_differ_only_in_how_accents_are_stored_are_refused_and_told_so(folder):
+    names = ("\xe9_1", "e\u0301_1")
+    layout = recognise(folder(*(f"{name}{kind}.png" for name in names for kind in ("", "_mask"))))
+    assert layout.sources == []
+    told = {item.reason.removeprefix("its name differs from ") for item in layout.quarantined}
+    assert told == {
+        f"{name}{kind}.png only in case or in how its accents are stored" for name in names for kind in ("", "_mask")
+    }
+
+
+@pytest.mark.parametrize("mask", ["1_1_mask_nerve", "1_1_mask (1)", "1_1_seg-left", "1_1.label.2", "1_1_gt"])
+def test_what_is_called_like_the_mask_of_a_frame_beside_it_is_told_as_that(folder, mask):
+    told = {item.file: item for item in recognise(folder("1_1.png", f"{mask}.png")).quarantined}
+    assert told[f"{mask}.png"].reason == "by its name it might be a mask of 1_1.png"
+    assert told["1_1.png"].remedy.startswith("add 1_1_mask")
+
+
+def test_a_mask_with_another_suffix_than_mask_in_a_folder_of_masks_is_told_with_its_frame(folder):
+    told = {item.file: item for item in recognise(folder("images/p1_1.png", "masks/p1_1_seg.png")).quarantined}
+    assert told["masks/p1_1_seg.png"].remedy == (
+        "if it is the mask of images/p1_1.png, give it that frame's name with _mask at the end"
+    )
 
 
 def test_kaggle_s_pairs_in_a_folder_called_images_are_pairs(folder):

@@ -140,6 +140,8 @@ def _explain(problem: Any, kind: type[Section]) -> str:
         return f"{key} is missing; add it (see the committed params.yaml)"
     if problem["type"] == "value_error":
         return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
+    if problem["type"] == "tuple_type":
+        return f"{key} is {problem['input']!r}; give a list in brackets, such as [{problem['input']!r:.40}]"
     return f"{key} is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 

@@ -20,7 +20,7 @@ from nerveseg.preprocessing.near_duplicates import conflicts, duplicates, near_c
 from nerveseg.preprocessing.persons import Persons, same_persons
 from nerveseg.preprocessing.prepared_frames import Prepared, extremes_of, prepare
 from nerveseg.preprocessing.splits import LEAST_SUBJECTS
-from nerveseg.preprocessing.subject_doubts import doubts
+from nerveseg.preprocessing.subject_doubts import doubts, folder_around
 from nerveseg.preprocessing.subjects import SubjectRules
 from nerveseg.processes.parallel import in_order
 from nerveseg.text.wording import counted
@@ -191,7 +191,9 @@ def take_inventory(
     near = near_copies(manifest, sketches)
     for other, one in {other: one for one, other in reversed(near) if found[one].pixels != found[other].pixels}.items():
         remarks.append((found[other].name, f"nearly the same pixels as {found[one].name}"))
-    folder_of = {source.name: layout.names(source.folder(directory)) for source in layout.sources}
+    folder_of = {
+        source.name: layout.names(folder_around(source.frame.relative_to(directory))) for source in layout.sources
+    }
     named_in = [
         None if frame.patient or subject in owned else folder_of[frame.source]
         for frame, subject in zip(found, manifest["subject"], strict=True)

@@ -11,6 +11,7 @@ A frame's name is its path without suffix and without the folder `images`. In Ka
 """
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ from pathlib import Path, PurePath
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.preprocessing.listing import Names, Refused, listing_of, no_image, stem_of, suffix_of
 
-FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"})
-MASK_FOLDERS = frozenset({"masks", "mask", "labels", "label", "annotations", "annotation"})
+NNUNET_FOLDERS, CHANNEL = frozenset({"imagestr", "imagests"}), "_0000"  # nnU-Net numbers the channels of an image
+FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"}) | NNUNET_FOLDERS
+MASK_FOLDERS = frozenset(
+    {"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "labelstr", "labelsts"}
+)
 MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE | re.DOTALL)
 # Other usual names of masks. Frames have such names, too, so such a file is taken for neither.
 LIKE_A_MASK = re.compile(
-    r"(.+)[-_ .](?:masks?|seg|segmentation|labels?|annotation|gt)(?:[-_ ]?\d+)?"
+    r"(.+)[-_ .](?:masks?|seg|segmentation|labels?|annotation|gt)(?:\d+|[-_ .(].*)?"
     r"|(?:masks?|seg|segmentation|labels?|annotation|gt)[-_ .](.+)", re.IGNORECASE | re.DOTALL,
 )  # fmt: skip
 KAGGLE_NAME = re.compile(r"\d+_\d+")
@@ -39,11 +43,6 @@ class Source:
     name: str
     frame: Path
     masks: tuple[Path, ...]
-
-    def folder(self, directory: Path) -> PurePath:
-        """Return the folder of the frame below the data set's, without one that is called like `images`."""
-        parts = self.frame.parent.relative_to(directory).parts
-        return PurePath(*(part for part in parts if part.casefold() not in FRAME_FOLDERS))
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def roles_of(images: Sequence[PurePath]) -> Roles:
         by_folder += 1 if told_by_folder else -1
     for key in list(masks):  # x_mask_3.png beside x_mask_3_mask.png is a frame, unless there is an x.png
         for path in [] if key in frames else list(masks[key]):
-            if (own := str(path.parent / stem_of(path))) in masks and own != key:
+            if (own := _composed(path.parent / stem_of(path))) in masks and own != key:
                 masks[key].remove(path)
                 frames[own].append(path)
         if not masks[key]:
@@ -155,9 +154,15 @@ def _role(path: PurePath) -> tuple[bool, str, bool]:
     for place in reversed(range(len(folders))):
         if folders[place].casefold() in FRAME_FOLDERS | MASK_FOLDERS:
             is_mask = folders.pop(place).casefold() in MASK_FOLDERS
-            return is_mask, str(PurePath(*folders, stem_of(path))), True
+            stem = stem_of(path).removesuffix(CHANNEL if path.parts[place].casefold() in NNUNET_FOLDERS else "")
+            return is_mask, _composed(PurePath(*folders, stem)), True
     match = MASK_NAME.fullmatch(stem_of(path))
-    return match is not None, str(PurePath(*folders, match["frame"] if match else stem_of(path))), False
+    return match is not None, _composed(PurePath(*folders, match["frame"] if match else stem_of(path))), False
+
+
+def _composed(path: PurePath) -> str:
+    """Return the same for both ways to store `ü`: macOS stores two characters, and copies to other systems mix them."""
+    return unicodedata.normalize("NFC", str(path))
 
 
 def _doubtful(frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]]) -> dict[PurePath, PurePath]:
@@ -177,13 +182,14 @@ def _frame_of(key: str) -> str:
 
 
 def _told_apart(images: list[PurePath], refused: list[Refused], names: Names) -> list[PurePath]:
-    """Return the images whose names differ in more than case. Others would be one file on macOS and Windows."""
+    """Return the images whose names differ in more than case or the storage of accents. Others would be one file on macOS."""
     alike: dict[str, list[PurePath]] = defaultdict(list)
     for path in images:
-        alike[str(path).casefold()].append(path)
+        alike[_composed(path).casefold()].append(path)
     for group in alike.values():
         for one in group if len(group) > 1 else ():
-            reason = f"its name differs from {', '.join(names(other) for other in group if other != one)} only in case"
+            how = "case" if len({*map(_composed, group)}) == len(group) else "case or in how its accents are stored"
+            reason = f"its name differs from {', '.join(names(other) for other in group if other != one)} only in {how}"
             refused.append(Refused(one, reason, "rename or remove one of them"))
     return [group[0] for group in alike.values() if len(group) == 1]
 
@@ -211,9 +217,10 @@ def _paired(
             reason, remedy = f"its partner {names(partner)} cannot be used", f"mend {names(partner)}"
             refused += [Refused(path, reason, remedy) for path in frames[key] + masks[key]]
         elif masks[key]:
-            refused += [
-                Refused(path, "its frame is missing", "add the frame or remove the mask") for path in masks[key]
-            ]
+            remedy = "add the frame or remove the mask"
+            if like := frames.get(_frame_of(key)):
+                remedy = f"if it is the mask of {names(like[0])}, give it that frame's name with _mask at the end"
+            refused += [Refused(path, "its frame is missing", remedy) for path in masks[key]]
         else:
             path = frames[key][0]
             add = f"{stem_of(path)}_mask" if names.salt is None else "a file of the same name with _mask"

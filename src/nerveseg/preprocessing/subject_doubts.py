@@ -6,9 +6,11 @@ Frames that are nearly equal, names that differ only in spelling, and series tha
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 import pandas as pd
 
+from nerveseg.preprocessing.layouts import FRAME_FOLDERS
 from nerveseg.text.wording import counted, some
 
 SHOWN = 3
@@ -24,6 +26,11 @@ def doubts(manifest: pd.DataFrame, near: Sequence[tuple[int, int]], folders: Seq
     """
     known = manifest.loc[manifest["subject"] != manifest["frame"], "subject"]
     return [*_near(manifest, near), *_spelt_alike(known.unique()), *_in_folders(manifest["subject"], folders)]
+
+
+def folder_around(frame: PurePath) -> PurePath:
+    """Return the folder of a frame, without those that are called like `images`."""
+    return PurePath(*(part for part in frame.parent.parts if part.casefold() not in FRAME_FOLDERS))
 
 
 def _near(manifest: pd.DataFrame, near: Sequence[tuple[int, int]]) -> Iterable[str]:
