@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,7 @@ from nerveseg.files.user_folder import RECORD
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.unet.segmenter import Segmenter
 from odd_files import dicom, picture
+from processes import attempt
 from run_lengths import decode_rle
 
 
@@ -414,3 +417,11 @@ def test_an_address_that_no_model_is_read_from_is_told_as_it_was_typed(kaggle_fo
     message = nerveseg(*command.replace("FRAMES", frames).split(), "--model", model)
     assert message.startswith(f"error: {model} is an address that no model is read from; name a folder")
     assert "models:/NAME@ALIAS" in message
+
+
+def test_no_setting_of_tqdm_ends_a_command():
+    settings = dict.fromkeys(("TQDM_NCOLS", "TQDM_MININTERVAL", "TQDM_FILE", "TQDM_TOTAL"), "abc")
+    code = "import nerveseg, tqdm; print(list(tqdm.tqdm([1], desc='checking')))"
+    done = attempt(sys.executable, "-c", code, env=os.environ | settings)
+    assert (done.returncode, done.stdout) == (0, "[1]\n")
+    assert "checking" in done.stderr

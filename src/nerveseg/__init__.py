@@ -23,6 +23,9 @@ for _name in ("TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMI
 # They let OpenCV refuse frames; `imaging` has limits of its own.
 for _name in ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_IO_MAX_IMAGE_WIDTH", "OPENCV_IO_MAX_IMAGE_HEIGHT"):
     os.environ.pop(_name, None)
+# They end the process where tqdm cannot read their value. Whether it draws bars is the user's choice.
+for _name in [_name for _name in os.environ if _name.startswith("TQDM_") and _name != "TQDM_DISABLE"]:
+    os.environ.pop(_name)
 if "ipykernel" not in sys.modules:  # a notebook passes on a backend that only its own process has
     os.environ["MPLBACKEND"] = "agg"
 if "tf_keras" in sys.modules:  # which has read keras.json already
