@@ -21,6 +21,7 @@ NEAR = 0.97  # correlation of two sketches from which frames show the same plane
 ALIKE_SHARE = 1 / 7
 BARELY = 0.2  # Dice of two masks below which they outline different things
 ROWS_AT_ONCE = 512
+PRODUCTS_AT_ONCE = 2**22
 CONFLICT_COLUMNS = ["subject", "frame", "other", "similarity", "dice", "reason"]
 
 
@@ -40,15 +41,22 @@ def near_copies(manifest: pd.DataFrame, sketches: Sequence[bytes]) -> list[tuple
     subjects, ones = pd.factorize(manifest["subject"])[0], bits.sum(axis=1)
     known = (manifest["subject"] != manifest["frame"]).to_numpy()
     pairs: list[tuple[int, int, int]] = []
+    at_once = 1 + PRODUCTS_AT_ONCE // len(bits)
     with threadpool_limits(1, user_api="blas"):
-        for start in range(0, len(bits), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            either = ones[rows, np.newaxis] + ones - (both := bits[rows] @ bits.T)
-            apart = either - both
-            alike = (apart <= np.minimum(ALIKE, ALIKE_SHARE * either)) & (means[rows] @ means.T >= NEAR)
-            parted = (subjects[rows, np.newaxis] != subjects) & (known[rows, np.newaxis] | known)
-            found = np.nonzero(alike & parted)
-            pairs += [(int(apart[i, j]), start + int(i), int(j)) for i, j in zip(*found, strict=True) if start + i < j]
+        for start in range(0, len(bits), at_once):
+            rows, rest = slice(start, start + at_once), slice(start, None)
+            both = bits[rows] @ bits[rest].T
+            apart = ones[rows, np.newaxis] + ones[rest] - 2 * both
+            alike = apart <= np.minimum(ALIKE, ALIKE_SHARE * (apart + both))
+            alike &= (subjects[rows, np.newaxis] != subjects[rest]) & (known[rows, np.newaxis] | known[rest])
+            i, j = np.nonzero(np.triu(alike))
+            near = np.einsum("ij,ij->i", means[start + i], means[start + j]) >= NEAR
+            pairs += zip(
+                apart[i, j][near].astype(int).tolist(),
+                (start + i[near]).tolist(),
+                (start + j[near]).tolist(),
+                strict=True,
+            )
     return [(one, other) for _, one, other in sorted(pairs)]
 
 
