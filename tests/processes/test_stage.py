@@ -170,7 +170,7 @@ def test_a_stage_refuses_an_input_that_a_stage_would_delete(declared, target, li
     (declared / "link").symlink_to(target)
     folder = "link" if linked else target
     edit(declared / "params.yaml", "dir: data/phantom", f"dir: {folder}")
-    with pytest.raises(ParamsError, match=f"^data.dir is {folder}, but stage .* replaces .* data/raw"):  # noqa: SIM117
+    with pytest.raises(ParamsError, match=f"^data.dir is {folder}, but stage .* replaces .* move the files elsewhere"):  # noqa: SIM117
         with undisturbed("s", load_params()):
             pytest.fail("the stage began")
 

@@ -117,8 +117,8 @@ def _check_safe(stage: str, declared: dict[str, list[str]]) -> None:
                 same = _lies_in(folder, out) and _lies_in(out, folder)
                 if (_lies_in(folder, out) or _lies_in(out, folder)) and not (same and earlier):
                     raise ParamsError(
-                        f"{key} is {folder}, but stage {name} replaces {out} with all files in it; move the files elsewhere, for "
-                        "example below data/raw, and name that folder"
+                        f"{key} is {folder}, but stage {name} replaces {out} with all files in it; move the files elsewhere and "
+                        "name that folder"
                     )
 
 
