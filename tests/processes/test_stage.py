@@ -197,6 +197,15 @@ def test_a_path_in_an_output_of_the_pipeline_is_known(declared):
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "stages: {", "[1]", "stages: [a]", "stages: {s: null}", "stages: {s: {outs: [{}]}}", "stages: {s: {outs: 7}}"],
+)
+def test_a_dvc_yaml_of_another_project_names_no_output_and_stops_nobody(workspace, text):
+    (workspace / "dvc.yaml").write_text(text)
+    assert output_around(Path("masks")) is None
+
+
 def test_a_dvc_yaml_that_cannot_be_read_is_one_line(declared):
     (declared / "dvc.yaml").write_text("stages: {s: [")
     with pytest.raises(ParamsError, match=r"dvc\.yaml is not valid YAML: line 1"), undisturbed("s", load_params()):

@@ -97,7 +97,11 @@ def stages_in_dvc_yaml() -> dict[str, Any]:
 
 def output_around(path: Path) -> str | None:
     """Return the output of the pipeline that a path is or lies in, whose files are deleted when its stage runs again."""
-    return next((out for outs in _outputs().values() for out in outs if _lies_in(path, Path(out))), None)
+    try:
+        outputs = [out for outs in _outputs().values() for out in outs]
+    except (ParamsError, AttributeError, StopIteration, TypeError):  # the dvc.yaml of another project
+        return None
+    return next((out for out in outputs if _lies_in(path, Path(out))), None)
 
 
 def _outputs() -> dict[str, list[str]]:
