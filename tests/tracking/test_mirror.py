@@ -1,5 +1,6 @@
 """Against a real MLflow: a SQLite store in the test's own repository, and DVC where DVC is what matters."""
 
+import re
 import subprocess
 import sys
 import time
@@ -265,6 +266,8 @@ def test_an_address_without_its_scheme_is_told_to_lack_it(repo, params, monkeypa
         ("https:localhost", "https:"),
         ("postgres://me:secret@host/db", "postgres://"),
         ("ftp://host/mlruns", "ftp://"),
+        ("sqlite://", "sqlite://"),
+        ("databricks-uc", "databricks-uc"),
     ],
 )
 def test_an_address_that_mlflow_cannot_know_is_told_by_how_it_begins(repo, params, monkeypatch, uri, scheme):
@@ -275,6 +278,39 @@ def test_an_address_that_mlflow_cannot_know_is_told_by_how_it_begins(repo, param
     ):
         pass
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("http://me:secret@127.0.0.1:99999", "no address (Port out of range"),
+        ("http://[::1", "no address (Invalid IPv6 URL)"),
+        ("postgresql+psycopg2://me:secret@host:port/db", "no address (Port could not be cast"),
+        ("http://:5000", "No host supplied); correct MLFLOW_TRACKING_URI"),
+        ("mysql+absent_driver://me:secret@host/db", "mysql.absent_driver); correct MLFLOW_TRACKING_URI"),
+        ("mysql://me:secret@host/db", "`pip install mysqlclient` or correct MLFLOW_TRACKING_URI"),
+        ("databricks", "no login to Databricks was found); log in with `databricks auth login` or correct"),
+        ("sqlite:///", "needs a file without options, for example sqlite:///mlflow.db"),
+        ("sqlite:///:memory:", "needs a file without options"),
+        ("sqlite:///a.db?mode=memory", "needs a file without options"),
+        ("sqlite:///.", "needs a file without options"),
+    ],
+)
+def test_an_address_that_can_never_answer_is_an_error_at_the_start(repo, params, monkeypatch, uri, told):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)  # not installed
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(repo / "absent"))
+    with pytest.raises(TrackingError, match=re.escape(told)) as error, stage_run("evaluate", params):
+        pytest.fail("the stage began")
+    assert not isinstance(error.value, StoreUnreachableError)
+    assert "secret" not in str(error.value)
+
+
+def test_a_postgresql_address_without_a_driver_gets_the_one_that_is_installed(repo, params, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://me:a/b@127.0.0.1:{free_port()}/runs")
+    required = params.model_copy(update={"tracking": params.tracking.model_copy(update={"required": True})})
+    with pytest.raises(StoreUnreachableError, match="Connection refused"), stage_run("evaluate", required):
+        pass
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "file:mlruns", "mlruns"])

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -33,8 +33,8 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}  # shows runs with
 _ADDRESS = re.compile(
     r"(?:[^/\s]*@)?(?:localhost|(?:[\w-]+\.){2,}\w+(?::[0-9]+)?|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?"
 )
-_SCHEME = re.compile(r"(?!file:)[\w.+-]+:/+|https?:")
-_KNOWN = re.compile(r"(?:https?|(?:postgresql|mysql|mssql)(?:\+\w+)?)://[^/\s]|sqlite(?:\+\w+)?://|databricks")
+_SCHEME = re.compile(r"(?!file:)[\w.+-]+:/+|https?:|databricks\S*")
+_KNOWN = re.compile(r"(?:https?|(?:postgresql|mysql|mssql)(?:\+\w+)?)://[^/\s]|sqlite:///|databricks(?:://\S+)?$")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ class Store:
 def store_uri(root: Path) -> str:
     """Return the store's address: the user's, with a relative SQLite file resolved against `root`, or the default.
 
+    PostgreSQL is read with the driver of the `server` extra if the address names none.
+
     Raises:
-        TrackingError: the user's address has no scheme, one that MLflow does not know, or is a folder, which MLflow 3 does
-            not write to.
+        TrackingError: the user's address has no scheme, one that MLflow does not know, an impossible host or port, or is a
+            folder, which MLflow 3 does not write to, or a database in memory.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
     if _ADDRESS.fullmatch(uri):
@@ -78,15 +80,26 @@ def store_uri(root: Path) -> str:
             f"MLFLOW_TRACKING_URI begins with {scheme[0]!r}; set it to the address of a server, as http://host:5000 or "
             "https://host, or of a database: sqlite:///<file>, postgresql://, mysql:// or mssql://"
         )
-    if "://" not in uri.removeprefix("file:") and not uri.startswith("databricks"):
+    if "://" not in uri.removeprefix("file:") and uri != "databricks":
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {uri!r}, a folder, which MLflow 3 no longer writes to; unset it to use mlflow.db "
             "at the repository's root, or set it to sqlite:///<file> or the address of a server"
         )
-    if uri.startswith("sqlite:///") and (name := uri.removeprefix("sqlite:///")) not in ("", ":memory:"):
+    if uri.startswith("sqlite:///"):
+        name = uri.removeprefix("sqlite:///")
+        if name == ":memory:" or "?" in name or os.path.isdir(root / unquote(name)):  # noqa: PTH112 - Path's raises
+            raise TrackingError(
+                f"MLFLOW_TRACKING_URI is {uri!r}; SQLite needs a file without options, for example sqlite:///mlflow.db"
+            )
         base = "" if Path(name).is_absolute() else str(root).replace("%", "%25").replace("?", "%3F") + "/"
         return f"sqlite:///{base}{name}"
-    return uri
+    try:  # after a password, which may hold anything; databricks://scope:prefix has no port
+        _ = uri.startswith("databricks") or urlsplit("//" + uri.partition("://")[2].rpartition("@")[2]).port
+    except ValueError as error:
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI is {public(uri)!r}, which is no address ({error}); correct it, for example to http://host:5000"
+        ) from None
+    return re.sub("^postgresql://", "postgresql+psycopg2://", uri)
 
 
 def open_store(experiment: str) -> Store:
@@ -127,8 +140,7 @@ def opened(uri: str) -> Iterator["MlflowClient"]:
 
 def sqlite_file(uri: str) -> Path | None:
     """Return the file of a SQLite store, None for any other."""
-    name = uri.removeprefix("sqlite:///").partition("?")[0]
-    return Path(unquote(name)) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
+    return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
 
 
 def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> str:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
 from nerveseg.errors import StoreUnreachableError, TrackingError
 
@@ -14,8 +15,10 @@ _NOT_NOW = {401, 408, 429}  # HTTP statuses of requests that may succeed later
 _NO_JSON = (
     "not in a valid JSON format"  # MLflow's words if something else answered, such as the login page of a network
 )
+_NO_LOGIN = "Databricks credential configuration failed"
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
 _OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # those of modules that are called otherwise
 _SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
 
 # Defaults for variables that the user has not set. By its own, MLflow keeps asking a server that is down for minutes; with
@@ -38,8 +41,10 @@ def failing_clearly(uri: str) -> Iterator[None]:
     try:
         yield
     except store_errors() as error:
-        kind = StoreUnreachableError if _is_silent(uri, error) else TrackingError
-        raise kind(_explain(uri, error)) from error
+        kind, remedy = (
+            (StoreUnreachableError, "start the server or ") if _is_silent(uri, error) else (TrackingError, "")
+        )
+        raise kind(_explain(uri, error, remedy)) from error
 
 
 def store_errors() -> tuple[type[Exception], ...]:
@@ -63,7 +68,7 @@ def reason_of(error: BaseException) -> str:
         cause = deeper
     if isinstance(cause, OSError) and cause.strerror:
         return public(f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror)
-    return public(next(iter(str(cause).splitlines()), "") or type(cause).__name__)[:300]
+    return shorten(public(next(iter(str(cause).splitlines()), "") or type(cause).__name__), 300, placeholder=" ...")
 
 
 def public(text: str) -> str:
@@ -83,9 +88,11 @@ def is_final(error: BaseException) -> bool:
 
 def _is_silent(uri: str, error: Exception) -> bool:
     """Return whether the store does not answer, which may pass, rather than refuses."""
-    from mlflow.exceptions import MlflowException
+    from mlflow.exceptions import InvalidUrlException, MlflowException
     from sqlalchemy.exc import DBAPIError
 
+    if isinstance(error, InvalidUrlException) or _NO_LOGIN in str(error):
+        return False
     if isinstance(error, MlflowException):
         deeper = error.__cause__ or error.__context__
         if isinstance(deeper, DBAPIError):
@@ -97,20 +104,25 @@ def _is_silent(uri: str, error: Exception) -> bool:
     return isinstance(error, OSError)
 
 
-def _explain(uri: str, error: BaseException) -> str:
+def _explain(uri: str, error: BaseException, remedy: str) -> str:
     if getattr(error, "error_code", "") == "UNAUTHENTICATED":
         return (
             f"MLflow's server {public(uri)} does not know this login; set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD to an account on it, or turn tracking off: tracking.enabled: false in params.yaml"
         )
+    reason = "no login to Databricks was found" if _NO_LOGIN in str(error) else reason_of(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        remedy = f"`pip install {_PACKAGES.get(error.name, error.name)}` or "
+    if _NO_LOGIN in str(error):
+        remedy = "log in with `databricks auth login` or "
     if "MLFLOW_TRACKING_URI" in os.environ:
-        remedy = "start the server or correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
-    elif any(told in reason_of(error) for told in _NO_DATABASE):
+        remedy += "correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
+    elif any(told in reason for told in _NO_DATABASE):
         remedy = "move that file away so that a new one is made"
     else:
         remedy = "end the program that holds the file, or make the file and its folder writable"
     return (
-        f"MLflow's store {public(uri)} cannot be used ({reason_of(error)}); {remedy}, "
+        f"MLflow's store {public(uri)} cannot be used ({reason}); {remedy}, "
         "or turn tracking off: tracking.enabled: false in params.yaml"
     )
 
