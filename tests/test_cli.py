@@ -15,6 +15,7 @@ from command_line import interrupt, nerveseg, stopping_after
 from drawn_frames import kaggle_frames, simulated_frame, write_pair
 from drawn_models import segmenter
 from nerveseg.files.user_folder import RECORD
+from nerveseg.invocation import Typed
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.unet.segmenter import Segmenter
 from odd_files import dicom, picture
@@ -401,6 +402,30 @@ def test_a_command_in_a_folder_that_was_deleted_says_so(tmp_path, monkeypatch, c
 def test_serve_takes_no_limit_that_no_request_can_have(capsys, limit):
     assert nerveseg("serve", "--model", "models:/nerveseg/1", f"--limit={limit}") == 2
     assert f"argument --limit: {limit} is no size in MB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "source"),
+    [
+        ("0", 0),
+        ("12", Path("12")),
+        ("./12", Path("12")),
+        ("./0", Path("0")),
+        ("20261130", Path("20261130")),
+        ("100", Path("100")),
+        ("9" * 5000, Path("9" * 5000)),
+        ("²", Path("²")),
+    ],
+)
+def test_watch_takes_a_small_number_for_a_device_unless_a_file_is_called_so(tmp_path, monkeypatch, typed, source):
+    (tmp_path / "12").touch()
+    monkeypatch.chdir(tmp_path)
+    assert Typed().source(typed) == source
+
+
+def test_watch_says_that_it_reads_no_address(capsys):
+    assert nerveseg("watch", "rtsp://127.0.0.1/x") == 2
+    assert "rtsp://127.0.0.1/x is an address, which is not read; name a video, a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["serve", "watch loop.mp4"])

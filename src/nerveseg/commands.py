@@ -128,7 +128,7 @@ def serve(model: str, port: int, limit: float) -> int:
     return 0
 
 
-def watch(source: str, model: str | Path, port: int, grey_range: Sequence[float] | None) -> int:
+def watch(source: Path | int, model: str | Path, port: int, grey_range: Sequence[float] | None) -> int:
     """Outline live frames on a local page until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.imaging.grey_range import GreyRange
     from nerveseg.live_view.live import Watch

@@ -81,6 +81,12 @@ class Typed:
         """Return the path of a folder, or a URI."""
         return text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) else str(self.path(text))
 
-    def source(self, text: str) -> str:
-        """Return the path of frames, an address, or the number of a device."""
-        return text if text.isdigit() or "://" in text else str(self.path(text))
+    def source(self, text: str) -> Path | int:
+        """Return the path of frames, or the number of a device if no file or folder is called so."""
+        path = self.path(text)
+        if "://" in text and not path.exists():
+            raise argparse.ArgumentTypeError(
+                f"{text} is an address, which is not read; name a video, a folder, or the number of a capture device, such as 0"
+            )
+        # From 100 on, OpenCV takes hundreds for another library that opens the device.
+        return int(text) if re.fullmatch("[0-9]{1,2}", text) and not path.exists() else path

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -139,7 +140,7 @@ def video(path, frames, rate):
 def test_a_video_comes_at_its_own_speed(tmp_path):
     path = video(tmp_path / "loop.avi", [FRAME] * 10, 20)
     began = time.monotonic()
-    found = list(frames_of(str(path)))
+    found = list(frames_of(path))
     assert 0.4 < time.monotonic() - began < 20
     assert [(frame.shape, frame.dtype) for frame in found] == [((48, 80), np.uint8)] * 10
     assert np.abs(found[0].astype(int) - FRAME).mean() < 6
@@ -149,7 +150,7 @@ def test_a_cine_loop_of_dicom_comes_at_its_own_speed(tmp_path):
     path = tmp_path / "loop.dcm"
     path.write_bytes(dicom(np.stack([FRAME, FRAME[::-1]]), FrameTime="300"))
     began = time.monotonic()
-    found = list(frames_of(str(path)))
+    found = list(frames_of(path))
     assert 0.3 <= time.monotonic() - began < 20
     assert np.array_equal(found, [FRAME, FRAME[::-1]])
 
@@ -160,7 +161,7 @@ def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_o
     monkeypatch.setattr("nerveseg.live_view.live_frames.WRITTEN_IN", 3.0)
     for number in (1, 2, 10):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full_like(FRAME, number))
-    frames = frames_of(str(tmp_path))
+    frames = frames_of(tmp_path)
     assert next(frames)[0, 0] == 10
     whole = cv2.imencode(".png", np.full_like(FRAME, 11))[1].tobytes()
     (tmp_path / "11.png").write_bytes(whole[:30])
@@ -180,7 +181,7 @@ def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_sk
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.linspace(0, white, 64).reshape(8, 8).astype(np.uint16))
 
     write(1, 4000)
-    frames = frames_of(str(tmp_path))
+    frames = frames_of(tmp_path)
     assert next(frames).max() == round(255 * 4000 / 4095)
     write(2, 2000)
     assert next(frames).max() == round(255 * 2000 / 4095)
@@ -195,14 +196,16 @@ def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_sk
 @pytest.mark.parametrize(
     ("source", "error", "told"),
     [
-        ("none.mp4", DatasetError, "none.mp4 was not found; name a video, a folder, or the number"),
-        ("7", DatasetError, "capture device 7 cannot be opened"),
-        ("broken.mp4", BadFileError, "no video that can be read here"),
+        (Path("none.mp4"), DatasetError, "none.mp4 was not found; name a video, a folder, or the number"),
+        (7, DatasetError, "capture device 7 cannot be opened"),
+        (Path("broken.mp4"), BadFileError, "no video that can be read here"),
+        (Path("1_1.png"), BadFileError, "an image, expected a video, a cine loop or a folder; use `nerveseg predict`"),
     ],
 )
 def test_a_source_that_is_none_is_told(tmp_path, monkeypatch, source, error, told):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
+    cv2.imwrite("1_1.png", FRAME)
     with pytest.raises(error, match=told):
         frames_of(source)
 
@@ -315,7 +318,7 @@ def test_a_folder_that_goes_away_ends_the_watch_in_one_sentence(tmp_path):
     folder = tmp_path / "grow"
     folder.mkdir()
     cv2.imwrite(str(folder / "1.png"), FRAME)
-    frames = frames_of(str(folder))
+    frames = frames_of(folder)
     assert next(frames).shape == FRAME.shape
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(
@@ -329,7 +332,7 @@ def test_a_file_s_name_is_no_command_to_the_terminal(tmp_path, capsys, monkeypat
     (tmp_path / "1\x1b[31mred\n.png").write_bytes(b"no image")
     cv2.imwrite(str(tmp_path / "2.png"), FRAME)
     cv2.imwrite(str(tmp_path / "0.png"), FRAME)
-    frames = frames_of(str(tmp_path))
+    frames = frames_of(tmp_path)
     next(frames)
     (tmp_path / "3\x1b[31mred\n.png").write_bytes(b"no image")
     threading.Timer(0.3, cv2.imwrite, [str(tmp_path / "4.png"), FRAME]).start()

@@ -26,7 +26,7 @@ LOOK = 0.02  # seconds between two looks at a folder
 WRITTEN_IN = 2.0  # seconds that a file may take to be written
 
 
-def frames_of(source: str, grey_range: GreyRange | None = None) -> Iterator[Frame]:
+def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterator[Frame]:
     """Return the frames of a file, of a folder from its newest one on, or of a capture device by its number.
 
     Files that do not say their black and white are read with `grey_range`; what it leaves open, the first such file decides.
@@ -34,16 +34,19 @@ def frames_of(source: str, grey_range: GreyRange | None = None) -> Iterator[Fram
     Raises:
         DatasetError: there is no such source, or it cannot be read.
     """
-    if source.isdecimal():
-        return _of_device(int(source))
-    path = Path(source)
-    if path.is_dir():
-        return _of_folder(path, grey_range)
-    if not path.is_file():
+    if isinstance(source, int):
+        return _of_device(source)
+    if source.is_dir():
+        return _of_folder(source, grey_range)
+    if not source.is_file():
         raise DatasetError(
             f"{source} was not found; name a video, a folder, or the number of a capture device, such as 0"
         )
-    return _of_loop(path, grey_range) if is_dicom(path) else _of_video(path)
+    if kind_of(source) == IMAGE:
+        raise BadFileError(
+            source, "an image, expected a video, a cine loop or a folder", "use `nerveseg predict` for it"
+        )
+    return _of_loop(source, grey_range) if is_dicom(source) else _of_video(source)
 
 
 def _of_device(number: int) -> Iterator[Frame]:
