@@ -457,7 +457,7 @@ def test_what_was_set_aside_and_cannot_be_moved_back_is_named_and_holds_nothing_
     assert set(stages) == {"train_unet", "evaluate"}
 
 
-@pytest.mark.parametrize("count", ["", "x", "-1", "99999999999999999999x"])
+@pytest.mark.parametrize("count", ["", "x", "-1", "9999", "99999999999999999999x"])
 def test_a_count_that_was_lost_does_no_harm(repo, two_waiting, count):
     (two_waiting[0] / "sent").write_text(count)
     assert synced() == 0

@@ -110,9 +110,11 @@ class Journal:
 
     @property
     def sent(self) -> int:
-        """Number of delivered messages; 0 if the count is lost, since delivering a message twice changes nothing."""
+        """Number of delivered messages; 0 if the count is lost or beyond the messages, since delivering one twice changes nothing."""
         try:
-            return int((self.folder / "sent").read_text(encoding="utf-8"))
+            count = int((self.folder / "sent").read_text(encoding="utf-8"))
+            with self._file.open("rb") as journal:
+                return count if count <= sum(1 for _ in journal) else 0
         except (OSError, ValueError):
             return 0
 
