@@ -217,6 +217,17 @@ def test_a_damaged_export_says_how_to_make_it_again(export_of_a_refiner, tmp_pat
         load_predictor(tmp_path / "exported")
 
 
+def test_a_model_with_a_weight_that_is_no_number_is_not_exported_and_predicts_nothing(exported):
+    model = segmenter()
+    weights = model.unet.get_weights()
+    weights[-1].flat[0] = np.nan  # of the last layer: no ReLU follows
+    model.unet.set_weights(weights)
+    with pytest.raises(ModelError, match=r"some of its weights are NaN\); train the model again"):
+        exported(model)
+    with pytest.raises(ModelError, match="the model's output is NaN or infinite; restore its files with `dvc pull`"):
+        model.predict(FRAMES)
+
+
 def test_nothing_tells_the_makers_of_the_runtime_what_is_done_with_it():
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); import nerveseg.saved_models.openvino_export\n"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nerveseg.dataset.letterbox import Letterbox
+from nerveseg.errors import ModelError
 from nerveseg.imaging.arrays import Frame, Mask, Size
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, Probability, confidence
@@ -76,7 +77,15 @@ class Predictor:
         return each_said(in_batches(self._run, inputs))
 
     def prediction(self, said: Estimate, size: Size) -> Prediction:
-        """Return the estimate of a letterboxed frame as a prediction of the original frame of `size`."""
+        """Return the estimate of a letterboxed frame as a prediction of the original frame of `size`.
+
+        Raises:
+            ModelError: it is not finite.
+        """
+        if not (np.isfinite(said.probability).all() and np.isfinite(said.presence)):
+            raise ModelError(
+                "the model's output is NaN or infinite; restore its files with `dvc pull`, or train it again"
+            )
         found = over(size, said, self.size)
         mask = self.cutoffs.mask(found)
         return Prediction(found.probability, mask, found.presence, confidence(found, mask))

@@ -169,10 +169,14 @@ def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvi
     """Compile a network, or the one in a file, for this processor.
 
     Raises:
-        ModelError: the file cannot be read.
+        ModelError: the file cannot be read, or its weights are not all numbers, which ReLU layers would hide.
     """
     try:
-        return core.compile_model(network, "CPU", _COMPILED_FOR)
+        model = core.read_model(network) if isinstance(network, Path) else network
+        if not any(op.get_type_name() == "Constant" and np.isnan(op.data).any() for op in model.get_ops()):
+            return core.compile_model(model, "CPU", _COMPILED_FOR)
+        name = network if isinstance(network, Path) else "the exported network"
+        raise ModelError(f"{name} cannot be loaded (some of its weights are NaN); train the model again")
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(f"{network} cannot be loaded ({reason}); {_REMEDY}") from None
