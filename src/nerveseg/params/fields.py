@@ -68,8 +68,9 @@ Threshold = Annotated[
     Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)], _either("`expected` or a number between 0 and 1")
 ]
 Label = Annotated[
-    Annotated[int, Field(ge=1, le=65535)] | Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")],
-    _either("a number from 1 to 65535, or a colour such as '#ff0000'"),
+    Annotated[int, Field(ge=1, le=65535)]
+    | Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), AfterValidator(str.lower)],
+    _either("a number from 1 to 65535, or a colour of six digits such as '#ff0000'"),
 ]
 
 

@@ -9,7 +9,7 @@ which `dvc exp run -S lr=1e-5` writes, is a number.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -27,7 +27,19 @@ OBSERVERS = ("gate", "tracking")  # sections that no stage reads
 
 
 class _AsTyped(yaml.SafeLoader):
-    """Reads only usual spellings of numbers, booleans and null; all else is text, which the key's type converts."""
+    """Reads only usual spellings of numbers, booleans and null; all else is text, which the key's type converts.
+
+    A key that a section has twice is refused.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        keys: list[Any] = []
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value in keys:
+                problem = f"{key.value} stands in its section twice; remove one of them"
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            keys.append(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _AsTyped.yaml_implicit_resolvers = {}
@@ -87,8 +99,10 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
         ParamsError: the file is missing, or not a YAML mapping.
     """
     path = Path(path)
+    text = ""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_AsTyped)  # noqa: S506 - a SafeLoader
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_AsTyped)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise ParamsError(
             f"{path} was not found; run from the repository's root, or restore it with `git checkout {path.name}`"
@@ -96,7 +110,8 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
     except OSError as error:
         raise ParamsError(f"{path} cannot be read ({error.strerror}); check what it is and its permissions") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # not all are YAML's own
-        raise ParamsError(f"{path} is not valid YAML: {_yaml_fault(error)}") from None
+        quotes = "; put colours in quotes: '#ff0000'" if re.search(r"[\[,]\s*#[0-9a-fA-F]{3}", text) else ""
+        raise ParamsError(f"{path} is not valid YAML: {_yaml_fault(error)}{quotes}") from None
     if not isinstance(content, dict):
         found = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise ParamsError(f"{path} {found}, expected a mapping of sections to values")
@@ -142,6 +157,8 @@ def _explain(problem: Any, kind: type[Section]) -> str:
         return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
     if problem["type"] == "tuple_type":
         return f"{key} is {problem['input']!r}; give a list in brackets, such as [{problem['input']!r:.40}]"
+    if problem["type"] == "string_type" and isinstance(problem["input"], int | float):
+        return f"{key} is {problem['input']} to YAML; put it in quotes"
     return f"{key} is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
