@@ -191,6 +191,12 @@ def test_the_table_for_a_terminal_has_a_line_for_each_part_and_says_what_failed(
     assert as_text(verdict(cases(), cases()), "main").splitlines()[-1].startswith("passed against main: ")
 
 
+def test_a_change_of_almost_nothing_has_no_minus():
+    told = as_text(verdict(cases(), changed(cases(), cases()["has_nerve"], -1e-6)), "main")
+    assert "+0.0000" in told
+    assert "-0.0000" not in told
+
+
 def test_a_part_without_an_interval_says_why():
     one = cases()[cases()["subject"] == "4"].iloc[:1]
     lines = as_text(verdict(one, one), "main").splitlines()
@@ -300,10 +306,12 @@ def test_the_command_tells_a_file_that_is_no_table(repository):
     path = repository / "metrics" / "cases.csv"
     path.write_text("")
     assert "metrics/cases.csv is not a table of cases (" in refusal("main")
-    path.write_text("frame,subject\n1_1,1\n")
+    path.write_text("model,frame,subject\nunet,1_1,1\n")
     assert "metrics/cases.csv has no row of `exported`" in refusal("main")
+    path.write_text("model;frame;subject\nexported;1_1;1\n")
+    assert "metrics/cases.csv has no column `model`, or no commas between its columns" in refusal("main")
     path.write_bytes(b"frame,subject\n\xff\xfe,1\n")
-    assert "metrics/cases.csv is not a table of cases (" in refusal("main")
+    assert "metrics/cases.csv is not a table of cases (its text is not UTF-8)" in refusal("main")
 
 
 @pytest.mark.parametrize(

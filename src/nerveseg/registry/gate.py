@@ -130,5 +130,5 @@ def _interval(of: pd.DataFrame, stratum: str, resamples: int, seed: int) -> Inte
 def _reason(row: dict[Hashable, Any]) -> str:
     names = {ALL: row["part"], SUBJECT: f"dice of subject {row['part']}", "size": f"dice of {row['part']} nerves"}
     what = names.get(row["stratum"], f"dice of frames with {row['part']}")
-    interval = "" if pd.isna(row["low"]) else f" (95 % {row['low']:+.4f} to {row['high']:+.4f})"
+    interval = "" if pd.isna(row["low"]) else f" (95 % {row['low']:+z.4f} to {row['high']:+z.4f})"
     return f"{what} fell by {-row['change']:.4f}{interval}, more than {row['margin']:g}"

@@ -35,10 +35,10 @@ def conclusion(verdict: Verdict, base: str) -> str:
     if not verdict.passed:
         return f"failed against {base}: {'; '.join(verdict.reasons)}"
     fell = verdict.table[verdict.table["change"] < -verdict.table["margin"]].sort_values("change")
-    passed = f"passed against {base}: dice_nerve changed by {verdict.change:+.4f}"
+    passed = f"passed against {base}: dice_nerve changed by {verdict.change:+z.4f}"
     if fell.empty:
         return f"{passed}, and nothing fell beyond its margin"
-    named = [f"{row['part']} ({row['change']:+.4f})" for row in fell.to_dict("records")]
+    named = [f"{row['part']} ({row['change']:+z.4f})" for row in fell.to_dict("records")]
     return (
         f"{passed}; {'subject' if len(named) == 1 else 'subjects'} {some(named, _NAMED)} fell beyond the margin, but over "
         "too few frames to be certain"
@@ -56,8 +56,8 @@ def _cells(table: pd.DataFrame, shown: Callable[[str], str]) -> pd.DataFrame:
         [
             [
                 row["stratum"], shown(row["part"]), row["frames"], row["subjects"],
-                *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+.4f}",
-                f"none: {row['no_interval']}" if row["no_interval"] else f"{row['low']:+.4f} to {row['high']:+.4f}",
+                *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+z.4f}",
+                f"none: {row['no_interval']}" if row["no_interval"] else f"{row['low']:+z.4f} to {row['high']:+z.4f}",
                 f"failed, margin {row['margin']:g}" if row["failed"] else "",
             ]
             for row in table.to_dict("records")

@@ -67,8 +67,11 @@ def _shipped(content: bytes, source: str) -> pd.DataFrame:
     try:
         table = read_csv(io.StringIO(content.decode()))
     except ValueError as error:  # pandas' own errors, and bytes that are not text
-        raise refused(f"is not a table of cases ({str(error).strip()})") from None
-    if "model" not in table or not (ships := table["model"] == SHIPPED).any():
+        reason = "its text is not UTF-8" if isinstance(error, UnicodeError) else str(error).strip()
+        raise refused(f"is not a table of cases ({reason})") from None
+    if "model" not in table:
+        raise refused("has no column `model`, or no commas between its columns")
+    if not (ships := table["model"] == SHIPPED).any():
         raise refused(f"has no row of `{SHIPPED}`, the model that ships")
     found = table[ships]
     for column, highest in _HIGHEST.items():

@@ -197,7 +197,9 @@ def _of_size(core: "openvino.Core", path: Path, size: Size) -> "openvino.Compile
         shapes = [f"{port.partial_shape} {port.element_type.to_string()}" for port in ports]
         if (found := dict(zip(names, shapes, strict=True))) != expected:
             shown, wanted = (", ".join(map(" ".join, each.items())) for each in (found, expected))
-            raise ModelError(f"{path} does not fit {EXPORTED_NAME}: it {verb} {shown}, expected {wanted}; {_REMEDY}")
+            raise ModelError(
+                f"{path} does not fit {EXPORTED_NAME}: it {verb} {shown or 'nothing'}, expected {wanted}; {_REMEDY}"
+            )
     return network
 
 
