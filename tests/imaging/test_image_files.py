@@ -134,3 +134,36 @@ def test_a_channel_that_does_not_say_what_it_is_gets_a_remark(tmp_path):
     frames, remark = read_frames(path)
     assert np.array_equal(frames[0], FRAME)
     assert remark == "a further channel, left out since it does not say what it is"
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "P", "1"])
+def test_a_png_in_which_a_single_bit_was_flipped_is_damaged(tmp_path, mode):
+    path = tmp_path / "frame.png"
+    image = Image.fromarray(FRAME)
+    (Image.fromarray(FRAME.astype(np.uint16)) if mode == "I;16" else image.convert(mode)).save(path)
+    content, start = path.read_bytes(), path.read_bytes().find(b"IDAT") + len("IDAT")
+    for place in np.linspace(start, len(content) - 14, 12, dtype=int):  # up to the checksum, before the end
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(BadFileError, match="damaged or cut short"):
+            only_page(path)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
+@pytest.mark.parametrize("missing", ["dataoffsets", "databytecounts"])
+def test_a_tiff_that_leaves_out_a_strip_is_refused(tmp_path, compression, missing):
+    path = tmp_path / "sparse.tif"
+    tifffile.imwrite(path, FRAME, rowsperstrip=10, compression=compression)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tag = file.pages[0].tags[273 if missing == "dataoffsets" else 279]
+        tag.overwrite([*tag.value[:2], 0, *tag.value[3:]])
+    with pytest.raises(BadFileError, match=r"leaves out part of its pixels \(sparse\); export it with all of them"):
+        only_page(path)
+
+
+@pytest.mark.parametrize("alpha", ["unassalpha", "assocalpha"])
+def test_grey_levels_and_alpha_in_planes_are_told_for_what_they_are(tmp_path, alpha):
+    path = tmp_path / "planes.tif"
+    planes = np.stack([FRAME, np.full_like(FRAME, 255)])
+    tifffile.imwrite(path, planes, photometric="minisblack", planarconfig="separate", extrasamples=[alpha])
+    with pytest.raises(BadFileError, match="uncompressed grey levels and alpha in planes; export it without alpha"):
+        only_page(path)

@@ -96,7 +96,7 @@ QUARANTINED = {
     "a truncated TIFF": (pair(FRAME[:-900]), "damaged or cut short"),
     "a truncated LZW TIFF": (pair(encoded(picture(), compression="tiff_lzw")[:-60]), "damaged|no image"),
     "a truncated PNG": (pair(encoded(picture(), "PNG")[:-60], suffix="png"), "damaged or cut short"),
-    "a PNG without its end": (pair(encoded(picture(), "PNG")[:-12], suffix="png"), "ends too early|cut short"),
+    "a PNG without its end": (pair(encoded(picture(), "PNG")[:-12], suffix="png"), "cut short"),
     "a truncated JPEG": (pair(encoded(picture(), "JPEG")[:-200], suffix="jpg"), "damaged or cut short"),
     "a truncated BMP": (pair(encoded(picture(), "BMP")[:-200], suffix="bmp"), "damaged or cut short"),
     "a truncated mask": (pair(mask=MASK[:-900]), "damaged or cut short"),
