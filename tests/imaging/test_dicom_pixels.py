@@ -98,3 +98,61 @@ def test_a_highest_bit_beyond_those_that_are_stored_is_refused(tmp_path, high):
     path.write_bytes(dicom(GREY, HighBit=high))
     with pytest.raises(BadFileError, match="its pixels cannot be decoded"):
         read_frames(path)
+
+
+def groups(*items):
+    """What an enhanced file says frame by frame: windows (centre, width), or slopes."""
+    found = []
+    for values in items:
+        group, of_group = pydicom.Dataset(), pydicom.Dataset()
+        if isinstance(values, tuple):
+            of_group.WindowCenter, of_group.WindowWidth = values
+            group.FrameVOILUTSequence = [of_group]
+        elif values is not None:
+            of_group.RescaleSlope, of_group.RescaleIntercept = values, 0
+            group.PixelValueTransformationSequence = [of_group]
+        found.append(group)
+    return found
+
+
+@pytest.mark.parametrize("where", ["in the file", "shared", "of each frame"])
+def test_a_window_is_applied_wherever_an_enhanced_file_holds_it(tmp_path, where):
+    path, twelve = tmp_path / "loop.dcm", {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
+    window = {
+        "in the file": {"WindowCenter": 1024, "WindowWidth": 2048},
+        "shared": {"SharedFunctionalGroupsSequence": groups((1024, 2048))},
+        "of each frame": {"PerFrameFunctionalGroupsSequence": groups((1024, 2048), (1024, 2048))},
+    }[where]
+    path.write_bytes(dicom(GREY.astype(np.uint16) * 8, **twelve, **window))
+    found, remark = read_frames(path)
+    assert np.abs(found.astype(int) - GREY).max() <= 1
+    assert remark == "shown through its window, centre 1024, width 2048"
+
+
+@pytest.mark.parametrize("kinds", [((100, 50), (100, 60)), ((100, 50), None), (1, 2), (1, None)])
+def test_frames_that_differ_in_window_or_slope_are_refused(tmp_path, kinds):
+    path = tmp_path / "loop.dcm"
+    path.write_bytes(dicom(GREY, PerFrameFunctionalGroupsSequence=groups(*kinds)))
+    with pytest.raises(BadFileError, match="frames that differ in window or slope; export its frames with one window"):
+        read_frames(path)
+
+
+@pytest.mark.parametrize(
+    ("width", "function"), [(-5, "LINEAR"), (0.5, "LINEAR"), (-5, "LINEAR_EXACT"), (-5, "SIGMOID")]
+)
+def test_a_window_too_narrow_to_show_anything_is_refused(tmp_path, width, function):
+    path = tmp_path / "frame.dcm"
+    path.write_bytes(dicom(GREY, WindowCenter=100, WindowWidth=width, VOILUTFunction=function))
+    with pytest.raises(BadFileError, match="its palette, LUT or window cannot be applied"):
+        read_frames(path)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_does_not_set_the_scale(tmp_path, photometric):
+    path, levels = tmp_path / "frame.dcm", GREY[:1].astype(np.uint16) * 16
+    levels[0, :4] = 65535
+    levels[0, 4, 0], levels[0, 4, 1] = 0, 4080
+    path.write_bytes(dicom(levels, PixelPaddingValue=65535, PhotometricInterpretation=photometric))
+    (frame,), remark = read_frames(path)
+    assert "taken as 12" in remark
+    assert (frame[:4] == frame[4, 1 if photometric == "MONOCHROME1" else 0]).all()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.dicom import Header, read_header
+from nerveseg.imaging.dicom_segments import labels_of
 from nerveseg.imaging.grey_range import LUMA, Stored
 from nerveseg.imaging.image_files import bytes_of
 
@@ -33,6 +34,8 @@ def read_loop(path: Path) -> Stored:
         BadFileError: as for `read_header`, or the pixels cannot be decoded, or are neither grey levels nor colours.
     """
     found, pixels, bits = _decoded(path)
+    if "SegmentSequence" in found:
+        raise BadFileError(path, "a DICOM segmentation, expected a frame", "name it as the mask of its frame")
     signed = pixels.dtype.kind == "i"
     black_white = None if signed or bits == 16 else (0.0, 2.0**bits - 1)
     try:
@@ -40,25 +43,37 @@ def read_loop(path: Path) -> Stored:
             return Stored(pixels, black_white)
         if found.PhotometricInterpretation == PALETTE:
             return _coloured(pixels, found)
+        if black_white is None:
+            pixels = _without_padding(pixels, found)
         return _shown(Stored(pixels, black_white), found, bits)
     except Exception as error:  # noqa: BLE001 - damaged tables break pydicom in many ways
         what = f"its palette, LUT or window cannot be applied ({type(error).__name__})"
         raise BadFileError(path, what, REMEDY) from None
 
 
-def read_labels(path: Path) -> NDArray[np.uint16]:
-    """Read the stored levels of a grey DICOM file, (N, H, W), inverted if the highest is shown black.
+def read_labels(path: Path, frames: int = 1) -> tuple[NDArray[np.uint16], str]:
+    """Read the stored levels of a grey DICOM file, (N, H, W), inverted if the highest is shown black, and a remark or ''.
+
+    Of a segmentation, the levels are the numbers of its segments, and `frames` says how many frames it segments.
 
     Raises:
-        BadFileError: as for `read_loop`, or the file is in colour or holds levels below 0.
+        BadFileError: as for `read_loop`, or the file is in colour, holds levels below 0, or is an unclear segmentation.
     """
     found, pixels, bits = _decoded(path)
     if pixels.ndim == 4:
         raise BadFileError(path, "a mask in colour as DICOM", "export masks as PNG or TIFF")
     if pixels.min() < 0:
         raise BadFileError(path, "labels below 0", "export masks as PNG or TIFF")
+    if "SegmentSequence" in found:
+        try:
+            return labels_of(path, found, pixels, frames)
+        except BadFileError:
+            raise
+        except Exception as error:  # noqa: BLE001 - damaged sequences break pydicom in many ways
+            what = f"a DICOM segmentation whose segments cannot be read ({type(error).__name__})"
+            raise BadFileError(path, what, "export masks as PNG or TIFF") from None
     labels = pixels.astype(np.uint16)
-    return np.uint16(2**bits - 1) - labels if found.PhotometricInterpretation == DARK_IS_HIGH else labels
+    return (np.uint16(2**bits - 1) - labels if found.PhotometricInterpretation == DARK_IS_HIGH else labels), ""
 
 
 def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
@@ -72,6 +87,9 @@ def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
         try:
             found = pydicom.dcmread(io.BytesIO(content))
             kind = str(found.PhotometricInterpretation)
+            _take_from_groups(path, found)
+        except BadFileError:
+            raise
         except Exception as error:  # noqa: BLE001 - a damaged file breaks pydicom in many ways
             raise BadFileError(path, f"no readable DICOM image ({type(error).__name__})", "export it again") from None
     if kind not in (*COLOURS, DARK_IS_HIGH, "MONOCHROME2", PALETTE):
@@ -149,6 +167,15 @@ def _coloured(pixels: NDArray[Any], found: "pydicom.Dataset") -> Stored:
     return Stored(levels[pixels], (0.0, 255.0), remarks=("palette colours, taken by their luminance",))
 
 
+def _without_padding(pixels: NDArray[Any], found: "pydicom.Dataset") -> NDArray[Any]:
+    """Return padding above all other levels, which would set the scale, as black."""
+    padding = pixels == found.get("PixelPaddingValue")
+    levels = pixels[~padding]
+    if not padding.any() or not levels.size or pixels.max() == levels.max():
+        return pixels
+    return np.where(padding, levels.max() if found.PhotometricInterpretation == DARK_IS_HIGH else levels.min(), pixels)
+
+
 def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
     """Apply Modality LUT and VOI LUT or window. A slope alone changes nothing unless it is negative."""
     from pydicom.pixels import apply_modality_lut, apply_voi
@@ -160,7 +187,7 @@ def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
     signed = stored.values.dtype.kind == "i"
     lowest = -(2 ** (bits - 1)) if signed else 0
     levels = np.arange(lowest, lowest + 2**bits)
-    values, remark = apply_modality_lut(levels, _ranked(found)), ""
+    values, remark = apply_modality_lut(levels, found), ""
     window = _window(found)
     if tables := found.get("VOILUTSequence"):
         share = apply_voi(values.astype(np.int64), found) / (2.0 ** int(tables[0].LUTDescriptor[2]) - 1)
@@ -171,7 +198,7 @@ def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
     elif tables := found.get("ModalityLUTSequence"):
         share, remark = values / (2.0 ** int(tables[0].LUTDescriptor[2]) - 1), "its Modality LUT applied"
     else:
-        return replace(stored, inverted=inverted != (float(_ranked(found).RescaleSlope) < 0))
+        return replace(stored, inverted=inverted != (float(found.RescaleSlope) < 0))
     share = np.clip(share, 0.0, 1.0)
     if stored.black_white and np.abs(share - levels / stored.black_white[1]).max() <= 1.5 / 255:
         return stored  # a window over all levels, as many machines write
@@ -179,35 +206,36 @@ def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
     return Stored(np.roll(table, lowest)[stored.values], (0.0, 255.0), inverted, (remark,))
 
 
+def _take_from_groups(path: Path, found: "pydicom.Dataset") -> None:
+    """Give an enhanced file, as a whole, the slope and window of its frames."""
+    shared, frames = (list(found.get(f"{kind}FunctionalGroupsSequence") or []) for kind in ("Shared", "PerFrame"))
+    for name, key in (("PixelValueTransformationSequence", "RescaleSlope"), ("FrameVOILUTSequence", "WindowWidth")):
+        of_frames = [next(iter(frame.get(name) or []), None) for frame in frames]
+        if any(one != of_frames[0] for one in of_frames):
+            raise BadFileError(path, "frames that differ in window or slope", "export its frames with one window")
+        items = [next(iter(group.get(name) or []), None) for group in shared] + of_frames[:1]
+        if (item := next(filter(None, items), None)) and not found.get(key):
+            found.update(item)
+
+
 def _changes_levels(found: "pydicom.Dataset") -> bool:
     names = ("ModalityLUTSequence", "VOILUTSequence")
-    slope = _ranked(found).get("RescaleSlope")
+    slope = found.get("RescaleSlope")
     return any(found.get(name) for name in names) or _window(found) is not None or (slope is not None and slope < 0)
-
-
-def _ranked(found: "pydicom.Dataset") -> "pydicom.Dataset":
-    """Return what holds slope and intercept: the file, or in an enhanced file what its frames share."""
-    return found if "RescaleSlope" in found else _shared(found, "PixelValueTransformationSequence") or found
 
 
 def _window(found: "pydicom.Dataset") -> tuple[str, float, float] | None:
     """Return function, centre and width of the first window."""
-    place = found if found.get("WindowWidth") else _shared(found, "FrameVOILUTSequence")
-    if place is None or place.get("WindowWidth") in (None, "") or place.get("WindowCenter") in (None, ""):
+    if not found.get("WindowWidth") or found.get("WindowCenter") in (None, ""):
         return None
-    centre, width = (np.ravel(np.asarray(place[key].value, np.float64))[0] for key in ("WindowCenter", "WindowWidth"))
-    return str(place.get("VOILUTFunction") or "LINEAR"), float(centre), float(width)
-
-
-def _shared(found: "pydicom.Dataset", name: str) -> "pydicom.Dataset | None":
-    for group in found.get("SharedFunctionalGroupsSequence") or []:
-        for item in group.get(name) or []:
-            return item
-    return None
+    centre, width = (np.ravel(np.asarray(found[key].value, np.float64))[0] for key in ("WindowCenter", "WindowWidth"))
+    return str(found.get("VOILUTFunction") or "LINEAR"), float(centre), float(width)
 
 
 def _windowed(values: NDArray[Any], function: str, centre: float, width: float) -> NDArray[np.float64]:
     """Return shares of white (PS3.3, sections C.11.2.1.2 and C.11.2.1.3)."""
+    if width < (1.0 if function == "LINEAR" else 0.0):
+        raise ValueError(width)
     if function == "LINEAR":
         return (values - (centre - 0.5)) / max(width - 1.0, 1e-6) + 0.5
     if function == "LINEAR_EXACT":

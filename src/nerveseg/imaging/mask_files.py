@@ -8,6 +8,7 @@ Ambiguous masks are refused.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,18 @@ MOST_COVERED = 0.5  # share of the frame; no nerve fills more
 _STEPS = {";2": 85, ";4": 17}  # factors by which Pillow multiplies grey levels of 2 and 4 bits
 
 
-def read_masks(path: Path, labels: Sequence[Value]) -> list[ReadMask]:
+def read_masks(path: Path, labels: Sequence[Value], frames: int = 1) -> list[ReadMask]:
     """Read the masks of a file: one, or one for each frame of a loop.
+
+    A DICOM segmentation may leave out empty masks: `frames` says how many frames the loop has.
 
     Raises:
         BadFileError: the file cannot be read, or its values are no labels.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return [from_numbers(values, labels, path) for values in read_labels(path)]
+        found, told = read_labels(path, frames)
+        masks = [from_numbers(values, labels, path) for values in found]
+        return [replace(mask, remark=told) for mask in masks] if told else masks
     return [_read(page, labels, path) for page in pages(path)]
 
 

@@ -87,7 +87,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
         if source.frame.suffix.lower() not in IMAGE_SUFFIXES:
             header = read_header(source.frame)
         frames, told = read_frames(source.frame, reading.grey_range)
-        masks = _union(source, reading)
+        masks = _union(source, reading, len(frames))
         _check_sizes(source, frames, [found.mask for found in masks], reading)
     except BadFileError as error:
         yield from _quarantined(source, error, reading)
@@ -112,9 +112,9 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
             )
 
 
-def _union(source: Source, reading: Reading) -> list[ReadMask]:
+def _union(source: Source, reading: Reading, frames: int) -> list[ReadMask]:
     """Return a mask for each frame of a source: the union of its masks, with the remarks of all."""
-    files = [read_masks(path, reading.labels) for path in source.masks]
+    files = [read_masks(path, reading.labels, frames) for path in source.masks]
     for path, found in zip(source.masks, files, strict=True):
         if [one.mask.shape for one in found] != [one.mask.shape for one in files[0]]:
             raise BadFileError(
