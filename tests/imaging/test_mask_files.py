@@ -479,3 +479,31 @@ def test_a_second_mask_in_a_channel_without_a_name_is_not_left_out_in_silence(ne
     two = np.stack([blob(), np.roll(blob(), 9)], axis=-1)
     with pytest.raises(BadFileError, match="a further channel that may be the mask"):
         nerve(of_tifffile(two, photometric="minisblack", planarconfig="contig"), name="m.tif")
+
+
+def beside(colour, other, radius, mode="L"):
+    """A small disc at some distance from a large one, of which it has a hundredth of the area or less."""
+    image = Image.new(mode, (320, 240))
+    draw = ImageDraw.Draw(image)
+    draw.circle((170, 120), 60, other)
+    draw.circle((40, 40), radius, colour)
+    return image
+
+
+@pytest.mark.parametrize("quality", [75, 85, 95])
+@pytest.mark.parametrize("radius", [4, 5, 6])
+@pytest.mark.parametrize("colour", [70, 100, 140, 180, "red", "green", "blue"])
+def test_a_structure_however_small_does_not_vanish_in_lossy_compression(nerve, colour, radius, quality):
+    mode, large = ("L", 255) if isinstance(colour, int) else ("RGB", "yellow")
+    with pytest.raises(BadFileError, match=r"two structures|several colours"):
+        nerve(encoded(beside(colour, large, radius, mode), "JPEG", quality=quality), name="m.jpg")
+
+
+@pytest.mark.parametrize("quality", [75, 85, 95])
+@pytest.mark.parametrize("radius", [3, 4, 6])
+@pytest.mark.parametrize("colour", [255, "red", "yellow", "magenta"])
+def test_a_small_part_of_a_binary_mask_stays_a_part_of_it(nerve, colour, radius, quality):
+    image = beside(colour, colour, radius, "L" if colour == 255 else "RGB")
+    mask = np.array(nerve(encoded(image, "JPEG", quality=quality), name="m.jpg"))
+    assert mask[40, 40]
+    assert mask[120, 170]

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
-from nerveseg.imaging.mask_values import DIM, EXPORT_APART, FEW, MOST_LABELS, ReadMask, Value, flat, from_numbers
+from nerveseg.imaging.mask_values import (
+    DIM,
+    EXPORT_APART,
+    EXTREMES,
+    FEW,
+    MOST_LABELS,
+    ReadMask,
+    Value,
+    flat,
+    from_numbers,
+    insides,
+)  # fmt: skip
 from nerveseg.imaging.page import Page
 
 BLACK = "#000000"
@@ -170,8 +181,10 @@ def _differ_in_colour(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
     marked = brightest >= max(1, brightest.max() / 2)
     inside = marked & flat(colours.astype(np.float32))
     drawn = colours[inside if np.count_nonzero(inside) > FEW else marked].astype(np.int64)
-    far = np.abs(drawn - np.median(drawn, axis=0)).max(axis=1) > (_NEAR if inside.any() else 3 * _NEAR)
-    return bool(np.count_nonzero(far) > FEW // 4)
+    common = np.median(drawn, axis=0)
+    far = np.abs(drawn - common).max(axis=1) > (_NEAR if inside.any() else 3 * _NEAR)
+    areas = [np.median(colours[each], axis=0) for each in insides(brightest > EXTREMES * brightest.max())]
+    return bool(np.count_nonzero(far) > FEW // 4) or any(np.abs(each - common).max() > 3 * _NEAR for each in areas)
 
 
 def _areas(code: NDArray[Any]) -> dict[Value, int]:

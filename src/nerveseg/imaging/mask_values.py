@@ -5,7 +5,7 @@ compression and smoothing leave of a binary mask. The latter lie along its outli
 be either is refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,8 +164,19 @@ def flat(levels: NDArray[np.float32]) -> Mask:
     return found
 
 
+def insides(drawn: Mask) -> Iterator[Mask]:
+    """Yield the pixels of each separate area without its outline, if they are enough to tell its value."""
+    inside = cv2.erode(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    areas = cv2.connectedComponents(drawn.astype(np.uint8))[1]
+    for number in np.flatnonzero(np.bincount(areas[inside]) > FEW):
+        yield inside & (areas == number)
+
+
 def _level_between(values: NDArray[Any], low: float) -> int | None:
     """Return the level of an area that is neither background nor as bright as the brightest area, if there is one."""
+    levels = [float(np.quantile(values[inside], 0.9)) for inside in insides(values > low)]
+    if levels and min(levels) < (1.0 - EXTREMES) * max(levels):
+        return int(min(levels))
     inside = values[flat(values.astype(np.float32)) & (values > low)]
     if not inside.size:
         return None
