@@ -156,3 +156,11 @@ def test_padding_does_not_set_the_scale(tmp_path, photometric):
     (frame,), remark = read_frames(path)
     assert "taken as 12" in remark
     assert (frame[:4] == frame[4, 1 if photometric == "MONOCHROME1" else 0]).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_another_image_that_is_called_a_dicom_is_told_by_its_kind(tmp_path, kind):
+    path = tmp_path / "frame.dcm"
+    Image.fromarray(GREY[0]).save(path, kind)
+    with pytest.raises(BadFileError, match=rf"a {kind}, no DICOM file; rename it so that it ends in \.{kind.lower()}"):
+        read_frames(path)

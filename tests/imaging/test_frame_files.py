@@ -1,9 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from nerveseg.errors import DatasetError
-from nerveseg.imaging.frame_files import read_frame, write_image
+from nerveseg.imaging.frame_files import read_frame, read_frames, write_image
+from nerveseg.imaging.grey_range import GreyRange
 from odd_files import dicom
 
 RAMP = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (30, 1))
@@ -66,3 +68,18 @@ def test_a_truncated_tiff_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"gone\.tif: it cannot be read \(No such file"):
         read_frame(tmp_path / "gone.tif")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "levels", "told"),
+    [
+        (np.uint16, None, "16 bits a pixel, taken as 8: black at 0, white at 255"),
+        (np.uint32, None, "32 bits a pixel, taken as 8: black at 0, white at 255"),
+        (np.int32, None, "32 bits a pixel, taken as 8: black at 0, white at 255"),
+        (np.uint16, (0, 300), "16 bits a pixel: black at 0, white at 300"),
+    ],
+)
+def test_a_remark_says_how_many_bits_are_stored_and_taken(tmp_path, dtype, levels, told):
+    path = tmp_path / "frame.tif"
+    tifffile.imwrite(path, np.arange(200).reshape(10, 20).astype(dtype))
+    assert read_frames(path, GreyRange.said(levels) if levels else None)[1] == told

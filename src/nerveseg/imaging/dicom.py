@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.imaging.arrays import Spacing
 from nerveseg.imaging.image_files import MAX_PIXELS, bytes_of
+from nerveseg.imaging.unreadable_kinds import FIRST_BYTES
 
 if TYPE_CHECKING:
     import pydicom
@@ -90,6 +91,8 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     import pydicom
 
     content = bytes_of(path) if content is None else content
+    if kind := next((kind for mark, kind in FIRST_BYTES.items() if content.startswith(mark)), None):
+        raise BadFileError(path, f"a {kind}, no DICOM file", f"rename it so that it ends in .{kind.lower()}")
     if DEFLATED in content:  # pydicom would inflate it to any size first
         raise BadFileError(path, "a DICOM file deflated as a whole", "export it uncompressed")
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import TiffImagePlugin
 
-DAMAGED = {
+FIRST_BYTES = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
     b"II+\0": "TIFF",
@@ -49,7 +49,7 @@ def what_else(content: bytes) -> tuple[str, str]:
         what = "a BigTIFF with the highest byte first, expected one with the lowest first"
         return what, "export it as an ordinary TIFF"
     start = content[:START]
-    if kind := next((kind for mark, kind in DAMAGED.items() if start.startswith(mark)), None):
+    if kind := next((kind for mark, kind in FIRST_BYTES.items() if start.startswith(mark)), None):
         return (kind == "TIFF" and _pixels_of_tiff(content)) or (f"the damaged start of a {kind}", AGAIN)
     for pattern, what, remedy in KINDS:
         if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
