@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -152,3 +153,22 @@ def test_reading_leaves_the_originals_untouched(found, tmp_path):
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
     list(load(Source("a", tmp_path / "a.tif", (tmp_path / "a_mask.tif",)), Reading(tmp_path, (), b"")))
     assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("white", [1, 128, 255])
+def test_a_frame_that_is_a_copy_of_its_mask_is_refused(found, white):
+    items = found(a__tif=encoded(blob(value=white)), a_mask__tif=encoded(blob()))
+    assert items[0].reason == "the frame is a copy of its mask"
+
+
+def test_a_dark_frame_without_a_nerve_is_no_copy_of_its_mask(found):
+    (item,) = found(a__tif=encoded(picture() // 4), a_mask__tif=encoded(blob(value=0)))
+    assert (item.mask.sum(), item.remark) == (0, "")
+
+
+@pytest.mark.parametrize("width", [0, 1, 2])
+def test_a_mask_that_is_only_an_outline_is_remarked(found, width):
+    area = blob().repeat(4, axis=0).repeat(4, axis=1)
+    hollow = area - cv2.erode(area, np.ones((3, 3), np.uint8), iterations=width) if width else area
+    (item,) = found(a__tif=encoded(picture(size=area.shape)), a_mask__tif=encoded(hollow))
+    assert item.remark == ("its mask marks an outline, not the area inside: fill it" if width else "")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from nerveseg.imaging.mask_values import ReadMask, Value, from_numbers
 from nerveseg.imaging.page import Page
 
 MOST_COVERED = 0.5  # share of the frame; no nerve fills more
+_HOLLOW = 2.0  # by how much an outline's area exceeds its pixels
 _STEPS = {";2": 85, ";4": 17}  # factors by which Pillow multiplies grey levels of 2 and 4 bits
 
 
@@ -52,6 +54,13 @@ def check_mask(mask: Mask, path: Path) -> None:
     if share > MOST_COVERED:
         remedy = "check whether it is inverted or of another structure; data.nerve_labels says which values are nerve"
         raise BadFileError(path, f"it covers {share:.0%} of the frame, more than a nerve can", remedy)
+
+
+def is_outline(mask: Mask) -> bool:
+    """Whether a mask marks only the outline of an area."""
+    outer, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), outer, -1, 1, cv2.FILLED)
+    return bool(np.count_nonzero(filled) > _HOLLOW * np.count_nonzero(mask))
 
 
 def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:

@@ -19,7 +19,7 @@ from nerveseg.imaging.dicom import Patient, patient_of, read_header
 from nerveseg.imaging.frame_files import check_frame, read_frames
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
-from nerveseg.imaging.mask_files import check_mask, read_masks
+from nerveseg.imaging.mask_files import check_mask, is_outline, read_masks
 from nerveseg.imaging.mask_values import ReadMask, Value
 from nerveseg.preprocessing.layouts import Quarantined, Source
 from nerveseg.preprocessing.listing import Names
@@ -102,11 +102,14 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
             check_frame(frame, source.frame)
             if reading.labels or len(found.areas) == 1:  # of several, the inventory asks which are nerve
                 check_mask(found.mask, source.masks[0])
+            if np.array_equal(frame > frame.min(), found.mask):
+                raise BadFileError(source.frame, "the frame is a copy of its mask", "export the frame itself")  # noqa: TRY301
         except BadFileError as error:
             yield from _quarantined(source, error, reading, part)
         else:
             files = tuple(file + part for file in shown)
-            remark = "; ".join(filter(None, [told, found.remark, burned_in]))
+            hollow = "its mask marks an outline, not the area inside: fill it" * is_outline(found.mask)
+            remark = "; ".join(filter(None, [told, found.remark, burned_in, hollow]))
             yield AnnotatedFrame(
                 source.name + suffix, name + suffix, files, patient, spacing, frame, found.mask, found.areas, remark
             )
