@@ -107,7 +107,7 @@ def test_dicom_that_is_named_by_uid_is_read_and_keeps_its_whole_name(folder):
     root = folder({"1.2.840.1.1.3": STILL, "1.2.840.1.1.4": STILL, "plain.dcm": STILL, "1.2.840.1.9": b"no DICOM"})
     assert names(root) == ["1.2.840.1.1.3", "1.2.840.1.1.4", "plain"]
     (left,) = sources_in([root]).left_out
-    assert left.path.name == "1.2.840.1.9"
+    assert left.file.name == "1.2.840.1.9"
 
 
 @pytest.mark.parametrize("name", ["clip_masked_1_3.png", "mask.png", "no_masks.png", "a_mask_b.png", "mask_1.png"])
@@ -120,7 +120,7 @@ def test_masks_are_left_out_of_a_folder_and_of_what_a_shell_wrote_out_and_taken_
     for paths in ([root], sorted(root.iterdir())):
         found = sources_in(paths)
         assert [source.name for source in found.found] == ["x", "y"]
-        assert sorted(item.path.name for item in found.left_out) == ["x_mask.png", "y_mask_1.png", "y_mask_2.png"]
+        assert sorted(item.file.name for item in found.left_out) == ["x_mask.png", "y_mask_1.png", "y_mask_2.png"]
         (told,) = found.told()
         assert told.startswith("left out as a mask: 3 files (")
     assert [source.name for source in sources_in([root / "x_mask.png"]).found] == ["x_mask"]

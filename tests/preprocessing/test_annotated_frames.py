@@ -4,8 +4,8 @@ import pytest
 
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, Reading, load
-from nerveseg.preprocessing.layouts import Quarantined, Source
-from nerveseg.preprocessing.listing import Names
+from nerveseg.preprocessing.layouts import Source
+from nerveseg.preprocessing.listing import Names, Refused
 from odd_files import blob, dicom, encoded, paged, picture
 
 LOOP = np.stack([picture(seed) for seed in range(3)])
@@ -72,7 +72,7 @@ def test_a_bad_frame_of_a_loop_is_quarantined_and_the_others_are_used(found):
     frames[1] = 0
     items = found(loop__dcm=dicom(frames), loop_mask__tif=paged(list(BLOBS)))
     assert [item.name for item in items if isinstance(item, AnnotatedFrame)] == ["9_1_1", "9_1_3"]
-    bad = [item for item in items if isinstance(item, Quarantined)]
+    bad = [item for item in items if isinstance(item, Refused)]
     assert [item.file for item in bad] == ["loop.dcm, frame 2", "loop_mask.tif, frame 2"]
 
 

@@ -21,7 +21,7 @@ SECRETS = ("doe", "jane", "4711", "1970", "müller")
 
 def refused(folder):
     listing = listing_of(folder)
-    return {str(item.path): item.reason for item in listing.refused}
+    return {str(item.file): item.reason for item in listing.refused}
 
 
 def test_a_link_to_itself_is_refused(tmp_path):

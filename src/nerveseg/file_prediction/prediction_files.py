@@ -118,7 +118,7 @@ def _predict_all(
 ) -> tuple[list[Row], int]:
     """Return the rows of all frames that were segmented, and the number of files that failed."""
     for item in sources.unusable:
-        print(f"skipped: {on_one_line(f'{item.path}: {item.reason}; {item.remedy}')}", file=sys.stderr)
+        print(f"skipped: {on_one_line(f'{item.file}: {item.reason}; {item.remedy}')}", file=sys.stderr)
     remarks = defaultdict[str, list[Path]](list)
     with Writing(journal) as writing, tqdm(sources.found, desc="predicting", unit="file") as progress:
         for source in progress:

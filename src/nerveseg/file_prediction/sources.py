@@ -65,7 +65,7 @@ class Sources:
         """Return a line for each reason to leave files out, and one for doubtful frames."""
         groups = defaultdict[str, list[str]](list)
         for item in self.left_out:
-            groups[item.reason].append(str(item.path))
+            groups[item.reason].append(str(item.file))
         left = groups.items()
         lines = [f"left out as {why}: {counted(len(names), 'file')} ({some(names, 3)})" for why, names in left]
         parents = ((source.path, PurePath(_place(source.path)).parent.name) for source in self.found)
@@ -108,7 +108,7 @@ def _place(path: Path) -> str:
 def _in_folder(folder: Path, refused: list[Refused]) -> Iterator[tuple[Path, str]]:
     listing = listing_of(folder)
     roles = roles_of(listing.images)
-    refused += [replace(item, path=folder / item.path) for item in listing.refused]
+    refused += [replace(item, file=folder / item.file) for item in listing.refused]
     refused += [_mask(folder / path) for paths in roles.masks.values() for path in paths]
     refused += [_mask(folder / path, DOUBTFUL) for path in roles.doubtful]
     frames = [path for paths in roles.frames.values() for path in paths] + listing.videos

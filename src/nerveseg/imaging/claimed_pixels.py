@@ -20,16 +20,13 @@ def claimed_pixels(content: bytes) -> int:
     Raises:
         BadFileError: the file holds several frames, or its size cannot be known without decoding it.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            if content[128:132] == b"DICM":
-                return _of_dicom(content)
-            return _of_image(content, FORMATS)
-        except BadFileError:
-            raise
-        except Exception:  # noqa: BLE001 - damaged headers break Pillow and pydicom in many ways, and reading reports it
-            return 0
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return _of_dicom(content) if content[128:132] == b"DICM" else _of_image(content, FORMATS)
+    except BadFileError:
+        raise
+    except Exception:  # noqa: BLE001 - damaged headers break Pillow and pydicom in many ways, and reading reports it
+        return 0
 
 
 def _of_image(content: bytes, formats: tuple[str, ...]) -> int:

@@ -12,7 +12,6 @@ import io
 import os
 import secrets
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.imaging.arrays import Spacing
-from nerveseg.imaging.image_files import MAX_PIXELS, bytes_of
+from nerveseg.imaging.image_files import MAX_PIXELS, bytes_of, refused_if_damaged
 from nerveseg.imaging.unreadable_kinds import FIRST_BYTES
 
 if TYPE_CHECKING:
@@ -44,11 +43,8 @@ TISSUE, CENTIMETRES = 1, 3  # spatial format and physical unit of an ultrasound 
 def is_dicom(path: Path) -> bool:
     """Whether a file starts as DICOM files do (PS3.10, section 7.1)."""
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
+        return bytes_of(path, 132)[128:] == b"DICM"
+    except BadFileError:
         return False
 
 
@@ -95,26 +91,21 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         raise BadFileError(path, f"a {kind}, no DICOM file", f"rename it so that it ends in .{kind.lower()}")
     if DEFLATED in content:  # pydicom would inflate it to any size first
         raise BadFileError(path, "a DICOM file deflated as a whole", "export it uncompressed")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            file = io.BytesIO(content)
-            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-            behind = len(content) - file.tell()  # pydicom stops before the pixels
-            frames, rows, columns = int(found.get("NumberOfFrames") or 1), int(found.Rows), int(found.Columns)
-            samples, allocated = int(found.get("SamplesPerPixel") or 1), int(found.get("BitsAllocated") or 8)
-            bits = int(found.get("BitsStored") or allocated)
-            if found.get("PhotometricInterpretation") in HALVED_COLOUR:
-                samples = 2  # two pixels share a colour
-            compressed = found.file_meta.TransferSyntaxUID.is_compressed
-            identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
-            others = tuple(_other_numbers(found))
-            signed = bool(found.get("PixelRepresentation"))
-            burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
-            spacing, frame_time = _spacing(found), _frame_time(found)
-    except Exception as error:  # noqa: BLE001 - a damaged header breaks pydicom in many ways
-        what = f"no readable DICOM image ({type(error).__name__})"
-        raise BadFileError(path, what, "export it again from the machine or PACS") from None
+    with refused_if_damaged(path, "no readable DICOM image", "export it again from the machine or PACS"):
+        file = io.BytesIO(content)
+        found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+        behind = len(content) - file.tell()  # pydicom stops before the pixels
+        frames, rows, columns = int(found.get("NumberOfFrames") or 1), int(found.Rows), int(found.Columns)
+        samples, allocated = int(found.get("SamplesPerPixel") or 1), int(found.get("BitsAllocated") or 8)
+        bits = int(found.get("BitsStored") or allocated)
+        if found.get("PhotometricInterpretation") in HALVED_COLOUR:
+            samples = 2  # two pixels share a colour
+        compressed = found.file_meta.TransferSyntaxUID.is_compressed
+        identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
+        others = tuple(_other_numbers(found))
+        signed = bool(found.get("PixelRepresentation"))
+        burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
+        spacing, frame_time = _spacing(found), _frame_time(found)
     if min(frames, rows, columns) < 1:
         raise BadFileError(path, f"a loop of {frames} frames of {columns}x{rows} pixels", "export it again")
     if rows * columns > MAX_PIXELS or frames * rows * columns > MAX_LOOP_PIXELS:
@@ -152,18 +143,16 @@ def patient_of(header: Header, salt: bytes) -> Patient | None:
     if not any(who):
         return None
     return Patient(
-        f"p{_digest(chr(31).join(who), salt)}",
+        _digest(chr(31).join(who), salt),
         keyed_subject(number, salt) if number else "",
-        f"p{_digest(person, salt)}" if name and birth else "",
-        tuple(
-            f"p{_digest(_plain(other) + chr(31) + _plain(of), salt)}" for other, of in header.others if other.strip()
-        ),
+        _digest(person, salt) if name and birth else "",
+        tuple(_digest(_plain(other) + chr(31) + _plain(of), salt) for other, of in header.others if other.strip()),
     )
 
 
 def keyed_subject(name: str, salt: bytes) -> str:
     """Return the digest of a subject that the name of a file gives, since that may be the patient's number."""
-    return f"p{_digest(_plain(name) + chr(31), salt)}"
+    return _digest(_plain(name) + chr(31), salt)
 
 
 def _plain(value: str) -> str:
@@ -200,7 +189,7 @@ def _frame_time(found: "pydicom.Dataset") -> float | None:
 
 
 def _digest(text: str, salt: bytes) -> str:
-    return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()[:12]
+    return "p" + hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def salt_of(directory: Path) -> bytes:

@@ -5,7 +5,7 @@ JPEG-LS. Other kinds are refused by name.
 """
 
 import io
-import warnings
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from nerveseg.errors import BadFileError
 from nerveseg.imaging.dicom import Header, read_header
 from nerveseg.imaging.dicom_segments import labels_of
 from nerveseg.imaging.grey_range import LUMA, Stored
-from nerveseg.imaging.image_files import bytes_of
+from nerveseg.imaging.image_files import bytes_of, refused_if_damaged
 
 if TYPE_CHECKING:
     import pydicom
@@ -38,7 +38,7 @@ def read_loop(path: Path) -> Stored:
         raise BadFileError(path, "a DICOM segmentation, expected a frame", "name it as the mask of its frame")
     signed = pixels.dtype.kind == "i"
     black_white = None if signed or bits == 16 else (0.0, 2.0**bits - 1)
-    try:
+    with refused_if_damaged(path, "its palette, LUT or window cannot be applied", REMEDY):
         if pixels.ndim == 4:
             return Stored(pixels, black_white)
         if found.PhotometricInterpretation == PALETTE:
@@ -46,9 +46,6 @@ def read_loop(path: Path) -> Stored:
         if black_white is None:
             pixels = _without_padding(pixels, found)
         return _shown(Stored(pixels, black_white), found, bits)
-    except Exception as error:  # noqa: BLE001 - damaged tables break pydicom in many ways
-        what = f"its palette, LUT or window cannot be applied ({type(error).__name__})"
-        raise BadFileError(path, what, REMEDY) from None
 
 
 def read_labels(path: Path, frames: int = 1) -> tuple[NDArray[np.uint16], str]:
@@ -65,13 +62,9 @@ def read_labels(path: Path, frames: int = 1) -> tuple[NDArray[np.uint16], str]:
     if pixels.min() < 0:
         raise BadFileError(path, "labels below 0", "export masks as PNG or TIFF")
     if "SegmentSequence" in found:
-        try:
+        what = "a DICOM segmentation whose segments cannot be read"
+        with refused_if_damaged(path, what, "export masks as PNG or TIFF"):
             return labels_of(path, found, pixels, frames)
-        except BadFileError:
-            raise
-        except Exception as error:  # noqa: BLE001 - damaged sequences break pydicom in many ways
-            what = f"a DICOM segmentation whose segments cannot be read ({type(error).__name__})"
-            raise BadFileError(path, what, "export masks as PNG or TIFF") from None
     labels = pixels.astype(np.uint16)
     return (np.uint16(2**bits - 1) - labels if found.PhotometricInterpretation == DARK_IS_HIGH else labels), ""
 
@@ -82,16 +75,10 @@ def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
 
     content = bytes_of(path)
     header = read_header(path, content)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = pydicom.dcmread(io.BytesIO(content))
-            kind = str(found.PhotometricInterpretation)
-            _take_from_groups(path, found)
-        except BadFileError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a damaged file breaks pydicom in many ways
-            raise BadFileError(path, f"no readable DICOM image ({type(error).__name__})", "export it again") from None
+    with refused_if_damaged(path, "no readable DICOM image", "export it again"):
+        found = pydicom.dcmread(io.BytesIO(content))
+        kind = str(found.PhotometricInterpretation)
+        _take_from_groups(path, found)
     if kind not in (*COLOURS, DARK_IS_HIGH, "MONOCHROME2", PALETTE):
         raise BadFileError(path, f"its photometric interpretation is {kind[:20]!r}, which is not read", REMEDY)
     pixels = _by_pydicom(path, found, header)
@@ -111,26 +98,23 @@ def _by_pydicom(path: Path, found: "pydicom.Dataset", header: Header) -> NDArray
     """Decode the pixels; None if pydicom cannot."""
     from pydicom.pixels import get_decoder
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            syntax = found.file_meta.TransferSyntaxUID
-            if syntax.is_compressed and not get_decoder(syntax).is_available:
-                return None
-            high = int(found.get("HighBit", header.bits - 1))
-            if syntax.is_compressed or high == header.bits - 1:
-                return found.pixel_array
-            found.pixel_array_options(correct_unused_bits=False)
-            pixels = found.pixel_array
-            lowest, above = high + 1 - header.bits, 8 * pixels.dtype.itemsize - 1 - high
-            if min(lowest, above) < 0:
-                raise ValueError(high)  # noqa: TRY301
-            return (pixels << above) >> (above + lowest)  # bits outside these may hold anything
-        except NotImplementedError:  # an unknown compression
+    with (
+        refused_if_damaged(path, "its pixels cannot be decoded", "export it uncompressed"),
+        suppress(NotImplementedError),  # an unknown compression
+    ):
+        syntax = found.file_meta.TransferSyntaxUID
+        if syntax.is_compressed and not get_decoder(syntax).is_available:
             return None
-        except Exception as error:  # noqa: BLE001 - damaged pixels break pydicom and its decoders in many ways
-            what = f"its pixels cannot be decoded ({type(error).__name__})"
-            raise BadFileError(path, what, "export it uncompressed") from None
+        high = int(found.get("HighBit", header.bits - 1))
+        if syntax.is_compressed or high == header.bits - 1:
+            return found.pixel_array
+        found.pixel_array_options(correct_unused_bits=False)
+        pixels = found.pixel_array
+        lowest, above = high + 1 - header.bits, 8 * pixels.dtype.itemsize - 1 - high
+        if min(lowest, above) < 0:
+            raise ValueError(high)
+        return (pixels << above) >> (above + lowest)  # bits outside these may hold anything
+    return None
 
 
 def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", header: Header) -> NDArray[Any]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Frame, Mask
@@ -86,16 +85,6 @@ def fault_of(frame: Frame) -> tuple[str, str] | None:
     return None
 
 
-def check_frame(frame: Frame, path: Path) -> None:
-    """Refuse a frame that shows nothing.
-
-    Raises:
-        BadFileError: as `fault_of` says.
-    """
-    if fault := fault_of(frame):
-        raise BadFileError(path, *fault)
-
-
 def write_image(path: Path, pixels: Frame | Mask) -> None:
     """Write a frame, or a mask as 0 and 255, in the format that the suffix names.
 
@@ -124,9 +113,14 @@ def _stored(path: Path) -> Stored:
 
 def _of_page(page: Page, path: Path) -> Stored:
     image = page.image
-    turned = page.orientation != UPRIGHT
-    remarks = (f"turned as its file says (orientation {page.orientation})",) * turned + _on_alpha(image)
-    remarks += ("a further channel, left out since it does not say what it is",) * page.unnamed_channel
+    opaque = "transparency" not in image.info
+    if image.getbands()[-1] in ("A", "a"):  # nobody knows what is meant below transparent pixels
+        opaque = np.asarray(image)[..., -1].min() == 255
+    remarks = (
+        *(f"turned as its file says (orientation {page.orientation})",) * (page.orientation != UPRIGHT),
+        *("transparent pixels, taken as if they were not",) * (not opaque),
+        *("a further channel, left out since it does not say what it is",) * page.unnamed_channel,
+    )
     if page.wide is not None:
         return Stored(page.wide[np.newaxis], remarks=remarks)
     if image.mode.startswith(("I", "F")):
@@ -139,11 +133,3 @@ def _of_page(page: Page, path: Path) -> Stored:
     except ValueError:
         raise BadFileError(path, f"colours of the kind {image.mode}", "export it in grey or RGB") from None
     return Stored(grey[np.newaxis], EIGHT_BITS, remarks=remarks)
-
-
-def _on_alpha(image: Image.Image) -> tuple[str, ...]:
-    """Return a remark if pixels are transparent: nobody knows what is meant below them."""
-    opaque = "transparency" not in image.info
-    if image.getbands()[-1] in ("A", "a"):
-        opaque = np.asarray(image)[..., -1].min() == 255
-    return () if opaque else ("transparent pixels, taken as if they were not",)

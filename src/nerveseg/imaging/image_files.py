@@ -11,6 +11,7 @@ import stat
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -54,6 +55,22 @@ def bytes_of(path: Path, most: int | None = None) -> bytes:
     return content
 
 
+@contextmanager
+def refused_if_damaged(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Refuse the file if the block fails in any way, since damaged files break libraries in many. Their warnings are dropped.
+
+    Raises:
+        BadFileError: as the block raises it, or with `what` was found and the `remedy`.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except BadFileError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any of the decoders' own
+        raise BadFileError(path, f"{what} ({type(error).__name__})", remedy) from None
+
+
 def pages(path: Path) -> Iterator[Page]:
     """Decode the images of a file, one after the other. Only a TIFF may hold several.
 
@@ -61,8 +78,7 @@ def pages(path: Path) -> Iterator[Page]:
         BadFileError: it is no image, is damaged, cut short or empty, hides further images, or would not fit in memory.
     """
     content = bytes_of(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # errors say what is wrong
+    with warnings.catch_warnings(action="ignore"):  # errors say what is wrong
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             _check_size(path, image)
@@ -89,12 +105,10 @@ def pages(path: Path) -> Iterator[Page]:
 def is_plain(path: Path) -> bool:
     """Whether a file's header says that its pixels have 8 bits. True also if it cannot be read, which `pages` reports."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if not path.is_file():
             return True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                return not image.mode.startswith(("I", "F")) and not is_wide(image)
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+            return not image.mode.startswith(("I", "F")) and not is_wide(image)
     except Exception:  # noqa: BLE001 - damaged headers break Pillow in many ways
         return True
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Frame, Mask, Size, Spacing
 from nerveseg.imaging.dicom import Patient, patient_of, read_header
-from nerveseg.imaging.frame_files import check_frame, read_frames
+from nerveseg.imaging.frame_files import fault_of, read_frames
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.imaging.mask_files import check_mask, is_outline, read_masks
 from nerveseg.imaging.mask_values import ReadMask, Value
-from nerveseg.preprocessing.layouts import Quarantined, Source
-from nerveseg.preprocessing.listing import Names
+from nerveseg.preprocessing.layouts import Source
+from nerveseg.preprocessing.listing import Names, Refused
 from nerveseg.text.wording import counted
 
 
@@ -47,23 +47,31 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class AnnotatedFrame:
-    """One usable frame with its mask, both (H, W).
+class FrameFacts:
+    """What is known of a usable frame besides its pixels.
 
-    `key` is its name in the data set, which no output may show. `name` and `files`, of frame and masks, may be shown. `patient`
-    is the person examined, if the file says who it is. `spacing` is height and width of a pixel in millimetres, if known.
-    `areas` has the pixels of each value in its masks, nerve or not. `remark` says what was done to frame or mask, if anything.
+    `source` is the source's name and `key` its own in the data set; no output may show them. `name` and `files`, of frame and
+    masks, may be shown. `patient` is the person examined, if the file says who it is. `spacing` is height and width of a pixel
+    in millimetres, if known. `areas` has the pixels of each value in its masks, nerve or not. `remark` says what was done to
+    frame or mask, if anything.
     """
 
+    source: str = field(repr=False)
     key: str = field(repr=False)
     name: str
     files: tuple[str, ...]
     patient: Patient | None
     spacing: Spacing | None
-    frame: Frame
-    mask: Mask
     areas: dict[Value, int]
     remark: str
+
+
+@dataclass(frozen=True)
+class AnnotatedFrame(FrameFacts):
+    """One usable frame with its mask, both (H, W)."""
+
+    frame: Frame
+    mask: Mask
 
     def digests(self) -> tuple[str, str]:
         """Return SHA-256 of the frame, and of frame and mask together."""
@@ -80,7 +88,7 @@ def hash_of(frame: Frame) -> "hashlib._Hash":
     return found
 
 
-def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quarantined]:
+def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Refused]:
     """Yield the frames of one source, usable or quarantined. If the source as a whole cannot be used, yield its files."""
     header = None
     try:
@@ -99,7 +107,8 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
     for number, (frame, found) in enumerate(zip(frames, masks, strict=True), start=1):
         suffix, part = (f"_{number}", f", frame {number}") if len(frames) > 1 else ("", "")
         try:
-            check_frame(frame, source.frame)
+            if fault := fault_of(frame):
+                raise BadFileError(source.frame, *fault)  # noqa: TRY301
             if reading.labels or len(found.areas) == 1:  # of several, the inventory asks which are nerve
                 check_mask(found.mask, source.masks[0])
             if np.array_equal(frame > frame.min(), found.mask):
@@ -110,8 +119,9 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Quaranti
             files = tuple(file + part for file in shown)
             hollow = "its mask marks an outline, not the area inside: fill it" * is_outline(found.mask)
             remark = "; ".join(filter(None, [told, found.remark, burned_in, hollow]))
+            key, shown_as = source.name + suffix, name + suffix
             yield AnnotatedFrame(
-                source.name + suffix, name + suffix, files, patient, spacing, frame, found.mask, found.areas, remark
+                source.name, key, shown_as, files, patient, spacing, found.areas, remark, frame, found.mask
             )
 
 
@@ -152,15 +162,15 @@ def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], r
             raise BadFileError(source.frame, found, "export both at one size")
 
 
-def _quarantined(source: Source, error: BadFileError, reading: Reading, part: str = "") -> Iterator[Quarantined]:
+def _quarantined(source: Source, error: BadFileError, reading: Reading, part: str = "") -> Iterator[Refused]:
     """Yield the file at fault, and its partners, which are of no use without it."""
     culprit = Path(str(error.path))
     for path in (source.frame, *source.masks):
         if path == culprit:
-            yield Quarantined(reading.name(path) + part, error.reason, error.remedy)
+            yield Refused(reading.name(path) + part, error.reason, error.remedy)
         else:
             name = reading.name(culprit)
-            yield Quarantined(reading.name(path) + part, f"its partner {name} cannot be used", f"mend {name}")
+            yield Refused(reading.name(path) + part, f"its partner {name} cannot be used", f"mend {name}")
 
 
 def _described(masks: list[ReadMask]) -> str:

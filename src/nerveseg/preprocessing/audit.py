@@ -10,15 +10,16 @@ from tqdm import tqdm
 
 from nerveseg.imaging.arrays import Size
 from nerveseg.imaging.dicom import salt_of
+from nerveseg.imaging.frame_files import extremes
 from nerveseg.imaging.grey_range import DIM, GreyRange, decided
 from nerveseg.imaging.mask_values import ValuesInUse
 from nerveseg.params.data import DataParams
 from nerveseg.preprocessing.annotated_frames import Reading
-from nerveseg.preprocessing.layouts import DICOM, Layout, Quarantined, recognise
-from nerveseg.preprocessing.listing import UNREAD_SUBJECTS
+from nerveseg.preprocessing.layouts import DICOM, Layout, recognise
+from nerveseg.preprocessing.listing import UNREAD_SUBJECTS, Refused
 from nerveseg.preprocessing.near_duplicates import conflicts, duplicates, near_copies
 from nerveseg.preprocessing.persons import Persons, same_persons
-from nerveseg.preprocessing.prepared_frames import Prepared, extremes_of, prepare
+from nerveseg.preprocessing.prepared_frames import Prepared, prepare
 from nerveseg.preprocessing.splits import LEAST_SUBJECTS
 from nerveseg.preprocessing.subject_doubts import doubts, folder_around
 from nerveseg.preprocessing.subjects import SubjectRules
@@ -44,7 +45,7 @@ class Inventory:
     layout: Layout
     frames: list[Prepared]
     manifest: pd.DataFrame
-    quarantined: list[Quarantined]
+    quarantined: list[Refused]
     remarks: pd.DataFrame
     conflicts: pd.DataFrame
     copies: list[list[int]]
@@ -60,7 +61,7 @@ class Inventory:
         return f"{self.layout.name} layout, {counted(len(self.manifest), 'pair')}, {counted(subjects, 'subject')}"
 
     @property
-    def bad(self) -> list[Quarantined]:
+    def bad(self) -> list[Refused]:
         """The files that claim to be frames or masks."""
         return [item for item in self.quarantined if not item.foreign]
 
@@ -156,7 +157,8 @@ def take_inventory(
     rules = SubjectRules.read(directory, data.subject_pattern, layout.names.salt)
     salt = layout.names.salt or (salt_of(home) if layout.name == DICOM else b"")
     said = GreyRange.said(data.grey_range)
-    grey_range = said if said.given else decided(in_order(extremes_of, layout.sources, workers))
+    files = [source.frame for source in layout.sources]
+    grey_range = said if said.given else decided(in_order(extremes, files, workers))
     reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm, grey_range)
     quarantined, frames, subjects = list(layout.quarantined), dict[str, Prepared](), list[str]()
     mask_values, unknown = ValuesInUse(), 0
@@ -164,11 +166,11 @@ def take_inventory(
     for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):
         progress.update()
         for item in items:
-            if isinstance(item, Quarantined):
+            if isinstance(item, Refused):
                 quarantined.append(item)
             elif item.name in frames:
                 reason = f"another frame is called {item.name}"
-                quarantined += [Quarantined(file, reason, "rename one of them") for file in item.files]
+                quarantined += [Refused(file, reason, "rename one of them") for file in item.files]
             else:
                 subject = rules.subject(item.source, item.key, item.patient and item.patient.subject)
                 unknown += subject is None

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from nerveseg.preprocessing.audit import Inventory
-from nerveseg.preprocessing.layouts import Quarantined, natural_key
+from nerveseg.preprocessing.layouts import natural_key
+from nerveseg.preprocessing.listing import Refused
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted, some
 
@@ -82,7 +83,7 @@ def _subject_lines(subjects: pd.DataFrame, frames: set[str]) -> list[str]:
     return [*lines, ""]
 
 
-def _files(what: str, items: list[Quarantined]) -> list[str]:
+def _files(what: str, items: list[Refused]) -> list[str]:
     lines = [f"{counted(len(items), 'file')} {what}"]
     lines += [f"  {on_one_line(f'{item.file}: {item.reason}; {item.remedy}')}" for item in items[:SHOWN]]
     if len(items) > SHOWN:
@@ -107,5 +108,5 @@ def _area(manifest: pd.DataFrame) -> float | None:
     return float(shares.median()) if len(shares) else None
 
 
-def _plain(item: Quarantined) -> dict[str, str]:
-    return {"file": item.file, "reason": item.reason, "remedy": item.remedy}
+def _plain(item: Refused) -> dict[str, str]:
+    return {"file": str(item.file), "reason": item.reason, "remedy": item.remedy}

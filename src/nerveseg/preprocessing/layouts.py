@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
@@ -46,19 +46,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Quarantined:
-    """A file that is not used, as reports call it: why, and what its owner can do.
-
-    `foreign`: it never claimed to be a frame or a mask.
-    """
-
-    file: str
-    reason: str
-    remedy: str
-    foreign: bool = False
-
-
-@dataclass(frozen=True)
 class Layout:
     """What was found: the layout's name (`DICOM` if any frame is one), the sources in natural order, the files that are
     not used, and how reports call files.
@@ -66,7 +53,7 @@ class Layout:
 
     name: str
     sources: list[Source]
-    quarantined: list[Quarantined]
+    quarantined: list[Refused]
     names: Names
 
 
@@ -98,7 +85,8 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     names = Names(salt() if salt and listing.dicom else None)
     refused = list(listing.refused)
     images = _told_apart(listing.images, refused, names)
-    claims = [item.path for item in refused if not item.foreign or item == no_image(item.path)]
+    paths = [(PurePath(item.file), item) for item in refused]
+    claims = [path for path, item in paths if not item.foreign or item == no_image(path)]
     unusable = _by_key(claims + listing.videos)
     for path in listing.videos:
         remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
@@ -112,8 +100,8 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     sources = [
         Source(name, directory / frame, tuple(directory / mask for mask in masks)) for name, frame, masks in pairs
     ]
-    quarantined = [Quarantined(names(item.path), item.reason, item.remedy, item.foreign) for item in refused]
-    quarantined.sort(key=lambda item: natural_key(item.file))
+    quarantined = [replace(item, file=names(item.file)) for item in refused]
+    quarantined.sort(key=lambda item: natural_key(str(item.file)))
     return Layout(_kind(sources, by_folder=roles.by_folder), sources, quarantined, names)
 
 

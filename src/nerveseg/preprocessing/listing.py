@@ -55,9 +55,12 @@ class Names:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that is not used: why, and what its owner can do. `foreign`: it never claimed to be a frame or a mask."""
+    """A file that is not used: its path below the folder or, in reports, its name; why, and what its owner can do.
 
-    path: PurePath
+    `foreign`: it never claimed to be a frame or a mask.
+    """
+
+    file: PurePath | str
     reason: str
     remedy: str
     foreign: bool = False

@@ -29,7 +29,7 @@ from nerveseg.imaging.simulated import is_simulated
 from nerveseg.params.data import DataParams, PreprocessParams, SplitParams
 from nerveseg.preprocessing.annotated_frames import hash_of
 from nerveseg.preprocessing.audit import Inventory, take_inventory
-from nerveseg.preprocessing.layouts import Quarantined
+from nerveseg.preprocessing.listing import Refused
 from nerveseg.preprocessing.prepared_frames import Prepared
 from nerveseg.preprocessing.splits import SPLITS, split_subjects
 from nerveseg.text.wording import counted
@@ -123,7 +123,7 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
                 dropped.setdefault(row, (reason, "label one of them again, or set data.drop_conflicts to false"))
     quarantined = list(inventory.quarantined)
     for row, (reason, remedy) in sorted(dropped.items()):
-        quarantined += [Quarantined(file, reason, remedy) for file in inventory.frames[row].files]
+        quarantined += [Refused(file, reason, remedy) for file in inventory.frames[row].files]
     manifest.loc[list(dropped), "split"] = ""
     for part in SPLITS:
         if not manifest.loc[manifest["split"] == part, "has_nerve"].any():
