@@ -13,12 +13,11 @@ from nerveseg.augmentation.ultrasound_effects import (
     blur,
     defocus,
     gain,
-    lateral_gain,
+    gain_curve,
     reverberation,
     shadow,
     speckle,
     thermal_noise,
-    time_gain,
 )
 
 FLAT = np.full((96, 128), 0.4, np.float32)
@@ -27,8 +26,8 @@ TEXTURE[:, :9] = 0.0  # padding
 COEFFICIENTS = (2.0, -1.5, 0.5)
 EFFECTS = {  # each at a strength that shows
     "speckle": lambda frame: amplify(frame, speckle(frame.shape, RAYLEIGH_DB, np.random.default_rng(0))),
-    "time gain": lambda frame: amplify(frame, time_gain(frame.shape[0], COEFFICIENTS)),
-    "lateral gain": lambda frame: amplify(frame, lateral_gain(frame.shape[1], COEFFICIENTS)),
+    "time gain": lambda frame: amplify(frame, gain_curve(len(frame), COEFFICIENTS)[:, None]),
+    "lateral gain": lambda frame: amplify(frame, gain_curve(frame.shape[1], COEFFICIENTS)),
     "reverberation": lambda frame: reverberation(frame, 0.15, 6.0),
     "defocus": lambda frame: defocus(frame, 0.3, 0.04),
     "blur": lambda frame: blur(frame, 1.0),
@@ -38,8 +37,8 @@ EFFECTS = {  # each at a strength that shows
 }
 IDENTITIES = {
     "speckle": lambda frame: amplify(frame, speckle(frame.shape, 0.0, np.random.default_rng(0))),
-    "time gain": lambda frame: amplify(frame, time_gain(frame.shape[0], (0.0, 0.0, 0.0))),
-    "lateral gain": lambda frame: amplify(frame, lateral_gain(frame.shape[1], (0.0, 0.0, 0.0))),
+    "time gain": lambda frame: amplify(frame, gain_curve(len(frame), (0.0, 0.0, 0.0))[:, None]),
+    "lateral gain": lambda frame: amplify(frame, gain_curve(frame.shape[1], (0.0, 0.0, 0.0))),
     "reverberation": lambda frame: reverberation(frame, 0.15, np.inf),
     "defocus": lambda frame: defocus(frame, 0.3, 0.0),
     "gain": lambda frame: gain(frame, 1.0),
@@ -136,17 +135,17 @@ def test_amplification_is_a_sum_on_log_compressed_grey():
 
 
 def test_a_time_gain_varies_over_depth_only_and_a_lateral_gain_over_the_width_only():
-    deep = amplify(FLAT, time_gain(96, COEFFICIENTS))
+    deep = amplify(FLAT, gain_curve(96, COEFFICIENTS)[:, None])
     assert np.ptp(deep, axis=1).max() == 0.0
     assert np.ptp(deep[:, 0]) > 2.0 / DISPLAY_RANGE_DB
-    wide = amplify(FLAT, lateral_gain(128, COEFFICIENTS))
+    wide = amplify(FLAT, gain_curve(128, COEFFICIENTS))
     assert np.ptp(wide, axis=0).max() == 0.0
     assert np.ptp(wide[0]) > 2.0 / DISPLAY_RANGE_DB
 
 
 @given(coefficients=st.lists(st.floats(-10, 10), min_size=1, max_size=5), height=st.integers(16, 500))
 def test_a_gain_curve_is_smooth_bounded_by_its_coefficients_and_of_mean_zero(coefficients, height):
-    curve = time_gain(height, coefficients)[:, 0]
+    curve = gain_curve(height, coefficients)
     greatest = sum(map(abs, coefficients))
     assert np.abs(curve).max() <= greatest + 1e-4
     assert abs(curve.mean()) <= 1e-4 * (1 + greatest)

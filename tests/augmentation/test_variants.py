@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from nerveseg.augmentation.ultrasound_effects import lateral_gain, time_gain
+from nerveseg.augmentation.ultrasound_effects import gain_curve
 from nerveseg.augmentation.variants import Draw, variant
 from nerveseg.params.file import load_params
 from paths import ROOT
@@ -95,8 +95,8 @@ def test_draws_stay_in_the_ranges_of_the_params(seed):
     assert abs(draw.gain - 1) <= EVERYTHING.gain
     assert abs(np.log(draw.gamma)) <= EVERYTHING.gamma + 1e-9
     assert 0 <= draw.speckle <= EVERYTHING.speckle
-    assert 0 < np.abs(time_gain(96, draw.time_gain)).max() <= EVERYTHING.time_gain
-    assert 0 < np.abs(lateral_gain(128, draw.lateral_gain)).max() <= EVERYTHING.lateral_gain
+    assert 0 < np.abs(gain_curve(96, draw.time_gain)).max() <= EVERYTHING.time_gain
+    assert 0 < np.abs(gain_curve(128, draw.lateral_gain)).max() <= EVERYTHING.lateral_gain
     assert None not in {draw.reverberation, draw.shadow, draw.blur, draw.defocus}
 
 

@@ -55,36 +55,23 @@ def speckle(shape: tuple[int, ...], std: float, rng: np.random.Generator) -> Pix
     return decibels[rows:-rows, columns:-columns]
 
 
-def time_gain(height: int, coefficients: Sequence[float]) -> Pixels:
-    """Return a time-gain curve, (height, 1) in dB for `amplify`: smooth over depth, of mean 0.
+def gain_curve(samples: int, coefficients: Sequence[float]) -> Pixels:
+    """Return a gain in dB, (samples,), smooth and of mean 0, from the coefficients of cosines of half a period, a whole one, ...
 
-    An operator sets such a curve against the attenuation of tissue, with one slider per depth, and may set it wrongly. Singla
-    et al. (2022, "Speckle and Shadows", MIDL) train on changed curves.
-
-    Args:
-        height: rows of the frame.
-        coefficients: in dB, of the cosines of half a period, a whole one, ... over the depth.
+    Over depth it is a time-gain curve, which an operator sets against the attenuation of tissue, with one slider per depth, and
+    may set wrongly. Singla et al. (2022, "Speckle and Shadows", MIDL) train on changed curves. Across the beams it is the
+    lateral gain of scanners with a second row of sliders, or a probe that touches the skin unevenly.
     """
-    return _cosines(height, coefficients)[:, np.newaxis]
-
-
-def lateral_gain(width: int, coefficients: Sequence[float]) -> Pixels:
-    """Return a curve like that of `time_gain` across the beams, (1, width): the lateral gain of scanners with a second row of
-    sliders, or a probe that touches the skin unevenly.
-    """
-    return _cosines(width, coefficients)[np.newaxis, :]
+    curve: Pixels = np.asarray(coefficients, np.float32) @ _cosines(samples, len(coefficients))
+    return curve
 
 
 def reverberation(frame: Pixels, depth: float, loss: float) -> Pixels:
     """Repeat an interface of the near field at two, three, ... times its depth, as sound does between it and the probe.
 
-    Each repetition loses `loss` dB (Tirindelli et al. 2021, "Rethinking ultrasound augmentation", MICCAI, train on such
-    echoes). Powers add up, since the phases of real and false echoes are unrelated.
-
-    Args:
-        frame: the frame.
-        depth: of the interface, as a share of the frame's height; the brightest row near it is taken.
-        loss: of each further echo, in dB.
+    It is the brightest row near `depth`, a share of the frame's height. Each repetition loses `loss` dB (Tirindelli et al.
+    2021, "Rethinking ultrasound augmentation", MICCAI, train on such echoes). Powers add up, since the phases of real and
+    false echoes are unrelated.
     """
     height = len(frame)
     half = max(1, round(0.04 * height))  # rows of the interface above and below, since it may be slanted
@@ -106,15 +93,10 @@ def reverberation(frame: Pixels, depth: float, loss: float) -> Pixels:
 
 def defocus(frame: Pixels, focus: float, spread: float) -> Pixels:
     """Widen the beam away from its focus: Gaussian across, with a standard deviation of `spread` pixels per pixel of depth
-    between row and focus.
+    between row and focus. `focus` is a share of the frame's height; the phantom's simulated scanner has a `spread` of 0.018.
 
     A Gaussian beam's width is the hypotenuse of its waist and this growth; the frame has the waist already. Rows are mixed
     from three widths so that the variance is exact.
-
-    Args:
-        frame: the frame.
-        focus: its depth, as a share of the frame's height.
-        spread: of the beam, dimensionless; the phantom's simulated scanner has 0.018.
     """
     height = len(frame)
     widths = spread * np.abs((np.arange(height, dtype=np.float32) + 0.5) - np.float32(focus * height))
@@ -158,15 +140,9 @@ def gain(frame: Pixels, factor: float) -> Pixels:
 def shadow(frame: Pixels, centre: float, width: float, top: float, depth: float) -> Pixels:
     """Cast an acoustic shadow, as below a strong reflector: a dark stripe with soft edges, down to the bottom.
 
-    Smistad et al. (2018, "Highlighting nerves and blood vessels for ultrasound-guided axillary nerve block procedures using
-    neural networks", J. Med. Imaging) train on Gaussian shadows.
-
-    Args:
-        frame: the frame.
-        centre: of the stripe, as a share of the frame's width.
-        width: of the stripe, as a share of the frame's width.
-        top: where it begins, as a share of the frame's height.
-        depth: share of the brightness that it takes, 0..1.
+    `centre` and `width` of the stripe are shares of the frame's width, `top`, where it begins, is one of its height, and
+    `depth` is the share of the brightness that it takes. Smistad et al. (2018, "Highlighting nerves and blood vessels for
+    ultrasound-guided axillary nerve block procedures using neural networks", J. Med. Imaging) train on Gaussian shadows.
     """
     height, columns = frame.shape
     x = (np.arange(columns, dtype=np.float32) + 0.5) / columns
@@ -178,15 +154,10 @@ def shadow(frame: Pixels, centre: float, width: float, top: float, depth: float)
 
 
 @cache
-def _cosine_basis(samples: int, terms: int) -> Pixels:
+def _cosines(samples: int, terms: int) -> Pixels:
     phase = (np.arange(samples, dtype=np.float32) + 0.5) * np.float32(np.pi / samples)
     basis: Pixels = np.cos(np.arange(1, terms + 1, dtype=np.float32)[:, np.newaxis] * phase)
     return basis
-
-
-def _cosines(samples: int, coefficients: Sequence[float]) -> Pixels:
-    curve: Pixels = np.asarray(coefficients, np.float32) @ _cosine_basis(samples, len(coefficients))
-    return curve
 
 
 def _across(frame: Pixels, sigma: float) -> Pixels:

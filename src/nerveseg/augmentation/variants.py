@@ -102,7 +102,8 @@ class Draw:
 
     def _decibels(self, shape: tuple[int, int]) -> effects.Pixels:
         """Return all changes of the echo's amplitude as one map."""
-        decibels = effects.time_gain(shape[0], self.time_gain) + effects.lateral_gain(shape[1], self.lateral_gain)
+        over_depth = effects.gain_curve(shape[0], self.time_gain)[:, np.newaxis]
+        decibels = over_depth + effects.gain_curve(shape[1], self.lateral_gain)
         if self.speckle:
             decibels += effects.speckle(shape, self.speckle, np.random.default_rng(self.noise_seed))
         return decibels

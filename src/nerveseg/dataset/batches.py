@@ -15,8 +15,7 @@ READ_AHEAD = 4  # batches
 def batches(paths: Sequence[Path], info: DatasetInfo, batch_size: int) -> tf.data.Dataset:
     """Return batches to score, in the order of the records. The last one may be smaller.
 
-    Returns:
-        A dataset of (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
+    A batch is (frames, masks), float32 (N, H, W, 1): grey levels 0..255, and shares of nerve 0..1.
     """
     return _parsed(tf.data.TFRecordDataset([str(path) for path in paths]).batch(batch_size), info)
 
@@ -29,20 +28,11 @@ def whole_batches(
     epochs: range,
     shares: tuple[int, Sequence[int]] = (1, (0,)),
 ) -> tf.data.Dataset:
-    """Return batches of equal size to train on, for some epochs.
+    """Return batches like those of `batches`, but of equal size, to train on in some epochs, whose numbers begin at 0.
 
-    An epoch has every record of a round once, in an order of its own, and repeats some to fill the last batch.
-
-    Args:
-        rounds: files that epochs cycle through, each with every train frame once.
-        info: of the data set.
-        batch_size: a multiple of the first of `shares`.
-        seed: with the number of the epoch, decides the order.
-        epochs: their numbers, from 0.
-        shares: the number of equal parts of each batch, and which of these to return, one after the other.
-
-    Returns:
-        A dataset like that of `batches`; N is the batch size over the number of shares.
+    Epochs cycle through `rounds`, files with every train frame once. An epoch has each record of its round, in an order that
+    `seed` and its number decide, and repeats some to fill the last batch. `shares` are the number of equal parts of a batch,
+    a divisor of `batch_size`, and which parts to return, one after the other: N is the size of a part.
     """
     frames, (parts, given) = info.frames["train"], shares
     paths = [str(rounds[epoch % len(rounds)]) for epoch in epochs]

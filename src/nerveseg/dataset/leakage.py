@@ -28,15 +28,10 @@ def learnt_frames(manifest: pd.DataFrame) -> frozenset[str]:
 
 
 def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) -> str:
-    """Refuse to score a model on frames that it has learnt from.
+    """Return a remark if test frames look like some that a model has learnt from; else ''.
 
-    Args:
-        learnt: keys of the frames that the model has learnt from.
-        manifest: of the data to score it on: `subject`, `frame`, `split`, `pixels` and `look`.
-        name: of the model.
-
-    Returns:
-        A remark if test frames look like some that it has learnt from; else ''.
+    `learnt` are the keys of those frames; `manifest` is of the data to score the model on: `subject`, `frame`, `split`, `pixels`
+    and `look`.
 
     Raises:
         ModelError: it has learnt from test frames.

@@ -15,10 +15,7 @@ _COMPUTE_WITH = ("tensorflow", "openvino")
 def digest_of(params: Mapping[str, Any], inputs: Sequence[Path], packages: Sequence[str]) -> str:
     """Return a hexadecimal digest of parameters, files, code, and the versions of the libraries that compute.
 
-    Args:
-        params: JSON values.
-        inputs: files and folders, of which the bytes count.
-        packages: of nerveseg, by name, such as `unet`.
+    `params` are JSON values, `inputs` files and folders of which the bytes count, `packages` those of nerveseg, such as `unet`.
     """
     libraries = [version(name) for name in _COMPUTE_WITH]
     digest = hashlib.sha256(json.dumps([params, libraries], sort_keys=True).encode())

@@ -59,14 +59,9 @@ def read_frame(path: Path, grey_range: GreyRange | None = None) -> Frame:
 
 
 def read_frames(path: Path, grey_range: GreyRange | None = None) -> tuple[NDArray[np.uint8], str]:
-    """Read a frame, or the frames of a DICOM loop.
+    """Return a frame, or those of a DICOM loop, uint8 (N, H, W), and a remark on how levels were taken; '' if as stored.
 
-    Args:
-        path: the file.
-        grey_range: of its source, from `grey_range_of`; None if the file is a source by itself.
-
-    Returns:
-        The frames, uint8 (N, H, W), and a remark on how their levels were taken, '' if they were taken as stored.
+    `grey_range` is that of the file's source, from `grey_range_of`; None if the file is a source by itself.
 
     Raises:
         BadFileError: the file cannot be read or decoded, or it is not known which level is white.

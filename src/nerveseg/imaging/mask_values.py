@@ -103,13 +103,9 @@ def _numbers_first(value: Value) -> tuple[bool, Value]:
 
 
 def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, compressed: bool = False) -> ReadMask:
-    """Return the mask that is stored as numbers (H, W). Without `labels`, all but zero is marked.
+    """Return the mask that is stored as whole numbers from 0, (H, W). Without `labels`, all but zero is marked.
 
-    Args:
-        values: whole numbers from 0.
-        labels: the numbers that are nerve.
-        path: of the mask, for messages.
-        compressed: whether lossy compression may have changed the values.
+    `compressed`: lossy compression may have changed the values.
 
     Raises:
         BadFileError: the numbers are neither labels nor a binary mask.

@@ -139,16 +139,11 @@ def take_inventory(
     *,
     clear_names: bool = False,
 ) -> Inventory:
-    """Read and check everything in `directory`, in the same order for any number of workers.
+    """Read and check everything in `directory`, in the same order for any number of workers (None: one for each core).
 
-    Args:
-        directory: the data set.
-        data: how to read its files.
-        home: where the secret behind the subjects of DICOM files is kept (`nerveseg.imaging.dicom.salt_of`).
-        target: size (height, width) of the network's input.
-        keep: called with each usable frame and its subject.
-        workers: number of processes; None: one for each core.
-        clear_names: call files by their paths even if DICOM is among them, for the owner's eyes only.
+    The secret behind the subjects of DICOM files is kept in `home` (`nerveseg.imaging.dicom.salt_of`). `target` is the size
+    (height, width) of the network's input. `keep` is called with each usable frame and its subject. `clear_names` calls files
+    by their paths even if DICOM is among them, for the owner's eyes only.
 
     Raises:
         DatasetError: the folder is missing, or its `subjects.csv` damaged.

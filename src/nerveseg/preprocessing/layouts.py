@@ -74,9 +74,7 @@ class Roles:
 def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layout:
     """Tell the frames of a data set's folder from their masks.
 
-    Args:
-        directory: the data set.
-        salt: returns the secret behind the names of files if DICOM is among them; None: names in clear.
+    `salt` returns the secret behind the names of files if DICOM is among them; without it, names are in clear.
 
     Raises:
         DatasetError: the folder is missing.

@@ -180,13 +180,9 @@ def _holds_image(path: Path) -> bool:
 
 
 def refusal_of(place: Path, path: PurePath, kind: str, records: Records) -> Refused | None:
-    """Return why a file cannot be a frame or a mask, whatever it holds.
+    """Return why the file at `place`, called `path`, cannot be a frame or a mask, whatever it holds.
 
-    Args:
-        place: where it is.
-        path: how to call it.
-        kind: from `kind_of`.
-        records: of the files that `predict` wrote.
+    `kind` is from `kind_of`; `records` are of the files that `predict` wrote.
     """
     if NO_TEXT.search(str(path)):
         return Refused(

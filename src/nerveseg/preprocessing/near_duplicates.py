@@ -5,7 +5,7 @@ Sketches (`nerveseg.preprocessing.sketches`) are compared by normalised correlat
 overlap. If they also look alike, they are copies of one frame, whatever their subjects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -63,14 +63,9 @@ def near_copies(manifest: pd.DataFrame, sketches: Sequence[bytes]) -> list[tuple
 def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes], copies: Sequence[Sequence[int]] = ()) -> pd.DataFrame:
     """Return pairs whose labels contradict each other: near twins of one subject, or copies under any.
 
-    Args:
-        manifest: a row for each frame, with `frame` and `subject`.
-        sketches: of the same frames.
-        copies: groups of rows with equal pixels.
-
-    Returns:
-        Columns `CONFLICT_COLUMNS`, in the order of the frames, then of the copies. `subject` is that of `frame`. If one frame of
-        a pair has no nerve, it is `frame`.
+    `manifest` has a row for each frame, with `frame` and `subject`; `copies` are groups of rows with equal pixels. The result has
+    the columns `CONFLICT_COLUMNS`, in the order of the frames, then of the copies. `subject` is that of `frame`. If one frame of
+    a pair has no nerve, it is `frame`.
     """
     across = [rows for rows in copies if len(set(manifest["subject"].iloc[list(rows)])) > 1]
     groups = [*manifest.groupby("subject", sort=False).indices.values(), *map(np.asarray, across)]
@@ -81,28 +76,28 @@ def conflicts(manifest: pd.DataFrame, sketches: Sequence[bytes], copies: Sequenc
             for pair in _within(manifest["frame"].to_numpy()[rows], [sketches[row] for row in rows])
         ]
     subjects = dict(zip(manifest["frame"], manifest["subject"], strict=True))
-    rows = [{"subject": subjects[str(pair["frame"])], **pair} for pair in found]
-    return pd.DataFrame(rows, columns=CONFLICT_COLUMNS).drop_duplicates(["frame", "other"], ignore_index=True)
+    table = pd.DataFrame([(subjects[pair[0]], *pair) for pair in found], columns=CONFLICT_COLUMNS)
+    return table.drop_duplicates(["frame", "other"], ignore_index=True)
 
 
-def _within(names: NDArray[np.object_], sketches: list[bytes]) -> list[dict[str, object]]:
+def _within(names: NDArray[np.object_], sketches: list[bytes]) -> Iterator[tuple[str, str, float, float, str]]:
+    """Yield the columns of each pair but the subject."""
     means = _directions(sketches)
     masks = np.stack(
         [np.unpackbits(np.frombuffer(sketch[BLOCKS[0] * BLOCKS[1] :], np.uint8)) for sketch in sketches]
     ).astype(np.float32)
     areas = masks.sum(axis=1)
-    pairs: list[dict[str, object]] = []
     for start in range(0, len(names), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         similar = means[rows] @ means.T
         overlap = masks[rows] @ masks.T
         totals = areas[rows, np.newaxis] + areas
         dice = np.divide(2 * overlap, totals, out=np.ones_like(overlap), where=totals > 0)
-        for i, j in zip(*np.nonzero((similar >= NEAR) & (dice < BARELY)), strict=True):
-            one, other = start + int(i), int(j)
-            if one < other:
-                pairs.append(_pair(names, areas, one, other, float(similar[i, j]), float(dice[i, j])))
-    return pairs
+        for i, j in np.argwhere((similar >= NEAR) & (dice < BARELY)):
+            if start + i < j:
+                frame, other = (j, start + i) if areas[j] == 0 else (start + i, j)
+                reason = "a nerve in one of them only" if areas[frame] == 0 else "masks that hardly overlap"
+                yield names[frame], names[other], round(float(similar[i, j]), 4), round(float(dice[i, j]), 4), reason
 
 
 def _directions(sketches: Sequence[bytes]) -> NDArray[np.float32]:
@@ -112,13 +107,3 @@ def _directions(sketches: Sequence[bytes]) -> NDArray[np.float32]:
     means -= means.mean(axis=1, keepdims=True)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
     return means
-
-
-def _pair(
-    names: NDArray[np.object_], areas: NDArray[np.float32], one: int, other: int, similarity: float, dice: float
-) -> dict[str, object]:
-    if areas[other] == 0:
-        one, other = other, one
-    reason = "a nerve in one of them only" if areas[one] == 0 else "masks that hardly overlap"
-    values = (names[one], names[other], round(similarity, 4), round(dice, 4), reason)
-    return dict(zip(CONFLICT_COLUMNS[1:], values, strict=True))

@@ -44,8 +44,7 @@ def prepare_dataset(
 ) -> tuple[Inventory, DatasetInfo]:  # fmt: skip
     """Write shards, `dataset.json`, tables and the list of files into `output`, from the frames in `data.dir`.
 
-    Returns:
-        The inventory, its subjects assigned to splits, and the content of `dataset.json`.
+    Return the inventory, its subjects assigned to splits, and the content of `dataset.json`.
 
     Raises:
         DatasetError: too much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
@@ -126,21 +125,16 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
         quarantined += [Refused(file, reason, remedy) for file in inventory.frames[row].files]
     manifest.loc[list(dropped), "split"] = ""
     for part in SPLITS:
-        if not manifest.loc[manifest["split"] == part, "has_nerve"].any():
-            raise DatasetError(f"{inventory.reading.directory}: {_why_empty(part, manifest)}")
+        shows = manifest.loc[manifest["split"] == part, "has_nerve"]
+        if not shows.any():
+            empty = (
+                f"every frame of the {part} subjects is left out, as a copy of one in another part or as a contradiction; find "
+                "out whose frames they are"
+            )
+            what = empty if shows.empty else f"no frame of the {part} subjects shows a nerve; add such frames"
+            remedy = "or choose the subjects in the split section of params.yaml"
+            raise DatasetError(f"{inventory.reading.directory}: {what}, {remedy}")
     return replace(inventory, manifest=manifest, quarantined=quarantined)
-
-
-def _why_empty(part: str, manifest: pd.DataFrame) -> str:
-    if not (manifest["split"] == part).any():
-        return (
-            f"every frame of the {part} subjects is left out, as a copy of one in another part or as a contradiction; find "
-            "out whose frames they are, or choose the subjects in the split section of params.yaml"
-        )
-    return (
-        f"no frame of the {part} subjects shows a nerve; add such frames, or choose the subjects in the split section of "
-        "params.yaml"
-    )
 
 
 def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: PreprocessParams) -> DatasetInfo:

@@ -32,14 +32,9 @@ class Persons:
         warnings = []
         if self.same:
             pairs = ", ".join(f"{name} as {kept}" for name, kept in list(self.same.items())[:3])
-            does = (
-                "shares the identity of another one and counts"
-                if len(self.same) == 1
-                else "share the identity of another one and count"
-            )
             warnings.append(
-                f"{counted(len(self.same), 'subject')} {does} as that ({pairs}); to part them, give their frames subjects "
-                "of their own in subjects.csv"
+                f"{counted(len(self.same), 'subject')} with the identity of another one, counted as that ({pairs}); to part "
+                "them, give their frames subjects of their own in subjects.csv"
             )
         if self.alike:
             warnings.append(
@@ -57,13 +52,9 @@ class Persons:
 def same_persons(
     subjects: Sequence[str], patients: Sequence[Patient | None], listed: Collection[str], salt: bytes
 ) -> Persons:
-    """Find the subjects that are one person.
+    """Find the subjects that are one person, from each frame's subject and the patient whom its file names, if any.
 
-    Args:
-        subjects: of each frame.
-        patients: whom its file names; None if it names nobody.
-        listed: the subjects in `subjects.csv`.
-        salt: the secret behind the digests.
+    `listed` are the subjects in `subjects.csv`, `salt` is the secret behind the digests.
     """
     if not any(patients):
         return Persons({}, [], [])

@@ -29,16 +29,11 @@ Group = tuple[str, ...]  # subjects that must not be parted
 def split_subjects(
     prevalence: Mapping[str, float], params: SplitParams, seed: int, linked: Iterable[tuple[str, str]] = ()
 ) -> dict[str, str]:
-    """Assign each subject to a split.
+    """Assign each subject to "train", "val" or "test".
 
-    Args:
-        prevalence: of each subject, 0..1, in the order of the data set.
-        params: fractions of the subjects, or explicit lists, which win over the fractions and over `linked`.
-        seed: decides the order of subjects of equal prevalence, and the samples' offsets.
-        linked: pairs of subjects that share a frame.
-
-    Returns:
-        subject -> "train", "val" or "test".
+    `prevalence` is that of each subject, 0..1, in the order of the data set. Explicit lists in `params` win over its fractions
+    and over `linked`, pairs of subjects that share a frame. `seed` decides the order of subjects of equal prevalence, and the
+    samples' offsets.
 
     Raises:
         DatasetError: a listed subject does not exist, or a split would stay empty.

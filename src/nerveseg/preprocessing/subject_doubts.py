@@ -19,10 +19,8 @@ SHOWN = 3
 def doubts(manifest: pd.DataFrame, near: Sequence[tuple[int, int]], folders: Sequence[str | None]) -> list[str]:
     """Return a warning for each kind of sign.
 
-    Args:
-        manifest: a row for each frame, with `frame`, `subject` and `pixels`.
-        near: pairs of rows, from `near_copies`.
-        folders: of each frame whose name gave its subject, the folder around its file; None for other frames.
+    `manifest` has a row for each frame, with `frame`, `subject` and `pixels`; `near` are pairs of rows, from `near_copies`;
+    `folders` has the folder around the file of each frame whose name gave its subject, None for other frames.
     """
     known = manifest.loc[manifest["subject"] != manifest["frame"], "subject"]
     return [*_near(manifest, near), *_spelt_alike(known.unique()), *_in_folders(manifest["subject"], folders)]

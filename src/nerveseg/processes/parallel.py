@@ -29,10 +29,8 @@ def in_order(
 ) -> Iterator[Result]:
     """Yield the results of `function` for all items, in the order of `items`.
 
-    Args:
-        function: picklable, at the top level of a module; returns any number of results for an item.
-        items: arguments of `function`.
-        workers: processes on this machine; None for one per core, 1 for this process.
+    `function` stands at the top level of a module, and returns any number of results for an item. `workers` are processes on
+    this machine; None for one per core, 1 for this process.
 
     Raises:
         NervesegError: a Dask scheduler is named but cannot be reached, or Dask is not installed.
