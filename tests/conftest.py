@@ -10,7 +10,7 @@ import pytest
 
 import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
 from drawn_frames import kaggle_frames
-from forked import POPEN
+from forked import forking
 from mlflow_tables import copy_tables, tables_made_once
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.params.file import Params
@@ -85,7 +85,7 @@ def tables(suite_folder) -> Path:
 def quick_store(tables, monkeypatch) -> None:
     """The tables of a new MLflow store are copied, and the process that delivers beside a stage is forked."""
     copy_tables(monkeypatch, tables)
-    monkeypatch.setattr(outbox, "subprocess", POPEN)
+    monkeypatch.setattr(outbox, "subprocess", forking(tables))
 
 
 @pytest.fixture

@@ -335,7 +335,7 @@ def test_a_server_that_does_not_answer_is_an_error_at_once_where_it_is_required(
     assert "start the server" in message
     assert "tracking.enabled: false" in message
     assert "secret" not in message
-    assert not (repo / ".nerveseg").exists()
+    assert journals() == []
 
 
 def test_a_file_that_is_no_database_is_named(repo, params):

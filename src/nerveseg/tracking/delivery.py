@@ -22,7 +22,7 @@ from nerveseg.repository import repository_root
 from nerveseg.tracking.journal import Journal, damaged, journals
 from nerveseg.tracking.messages import NO_FILES, Sender
 from nerveseg.tracking.store import open_store, store_uri
-from nerveseg.tracking.store_errors import is_final, reason_of, store_errors
+from nerveseg.tracking.store_errors import failing_clearly, is_final, reason_of, store_errors
 from nerveseg.tracking.verdict import SLOW, Verdict, forget
 
 ANSWER = 5.0  # seconds that a stage waits for an answer, when it begins and when it ends
@@ -40,17 +40,17 @@ class _Overdue(BaseException):
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Raise StoreUnreachableError if the block takes longer; a server that trickles bytes would block for ever."""
+    """Raise TimeoutError if the block takes longer; a server that trickles bytes would block for ever."""
 
     def ring(*_: object) -> None:
-        raise _Overdue
+        raise _Overdue(f"no answer within {seconds:.0f} s")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
-    except _Overdue:
-        raise StoreUnreachableError(f"no answer within {seconds:.0f} s") from None
+    except _Overdue as error:
+        raise TimeoutError(str(error)) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -80,8 +80,6 @@ def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
             if not is_final(error):
                 raise StoreUnreachableError(reason_of(error)) from error
             journal.refuse(number, reason_of(error))
-        except StoreUnreachableError:
-            raise
         except Exception as error:  # noqa: BLE001 - a damaged message may raise anything
             lacks = f"it has no {error}" if isinstance(error, KeyError) else reason_of(error)
             journal.refuse(number, damaged(f"a message of the kind {message.kind!r} cannot be sent ({lacks}): it"))
@@ -135,20 +133,21 @@ def follow(journal: Journal, experiment: str, execution: str, ended: threading.E
     while True:
         if ended.wait(verdict.wait) and verdict.wait and verdict.took > SLOW:
             return
-        import mlflow  # noqa: F401 - takes seconds on a busy machine, which are not the store's
-
         over = ended.is_set()
         try:
-            patience = patience_for(store_uri(repository_root()))
-            step({"patience": patience})
-            with within(max(patience, _REQUEST)):
+            import mlflow  # noqa: F401 - takes seconds on a busy machine, which are not the store's
+
+            uri = store_uri(repository_root())
+            step({"patience": patience_for(uri)})
+            with failing_clearly(uri), within(max(patience_for(uri), _REQUEST)):
                 sender = Sender(open_store(experiment))
+            say({"answers": True})
             _deliver_while_it_grows(journal, sender, execution, ended, step)
         except Exception as error:  # MLflow raises anything if another server answers
             if isinstance(error, TrackingError) and not isinstance(error, StoreUnreachableError):
                 raise
             verdict = Verdict.read(execution).failed(execution, time.monotonic() - began)
-            say({"silent": reason_of(error)})
+            say({"silent": reason_of(error), "error": str(error) if isinstance(error, TrackingError) else ""})
             if over:
                 return
             journal = _again(journal)

@@ -24,9 +24,10 @@ from nerveseg.tracking.delivery import ANSWER, OPENING, deliver_waiting, patienc
 from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, aside, bring_back
 from nerveseg.tracking.messages import NO_FILES, Message, Sender
 from nerveseg.tracking.store import open_store, store_uri
-from nerveseg.tracking.store_errors import failing_clearly, public, reason_of, store_errors
+from nerveseg.tracking.store_errors import failing_clearly, public, settle_environment, store_errors
 from nerveseg.tracking.verdict import SLOW, Verdict, first_to_say, forget
 
+_NO_ANSWER = f"no answer within {ANSWER:.0f} s"
 _STARTING = 60.0  # seconds until the process beside the stage reports; it imports MLflow
 _LOG = logging.getLogger(__name__)
 
@@ -48,13 +49,17 @@ class Outbox:
     """
 
     def __init__(self, experiment: str, name: str, execution: str, *, required: bool) -> None:
+        settle_environment()
         self._name, self._execution = name, execution
         self._uri = public(store_uri(repository_root()))
         self._one_at_a_time = threading.RLock()  # system metrics come from their own thread
         self._folders = self._written = self._sent = 0
         self._said: set[str] = set()
         self._until = time.monotonic() + _STARTING
-        self._silent = self._ask(experiment, required=required)
+        if required:
+            forget(execution)
+        self._silent = Verdict.read(execution).wait > 0
+        self._answered, self._answer = threading.Event(), {"silent": _NO_ANSWER}
         self._journal: Journal | None = None
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -64,6 +69,9 @@ class Outbox:
             self._listener.start()
         except OSError as error:
             self.keeps_failing(error)
+        if self._process and not self._silent:
+            self._await_answer(required=required)
+        self._answered.set()
 
     def send(self, message: Message, fill: Fill | None = None) -> None:
         """Put a message into the journal.
@@ -101,7 +109,7 @@ class Outbox:
                     break
                 time.sleep(0.02)
             if self._process.poll() is None and not self._silent and self._sent == 0:
-                self._warn_silent(f"no answer within {ANSWER:.0f} s")
+                self._warn_silent(_NO_ANSWER)
             elif self._process.poll() is not None:
                 self._listener.join()
         if self._journal:
@@ -124,36 +132,29 @@ class Outbox:
             "make room there, or make it writable",
         )
 
-    def _ask(self, experiment: str, *, required: bool) -> bool:
-        """Return whether the store does not answer. A thread asks, since a store that trickles bytes cannot be timed out."""
-        if Verdict.read(self._execution).wait and not required:
-            return True
-        import mlflow  # noqa: F401 - a second, that is not the store's
+    def _await_answer(self, *, required: bool) -> None:
+        while not self._answered.wait(0.05) and time.monotonic() < self._until:
+            pass
+        if not self._answered.is_set():
+            Verdict.read(self._execution).failed(self._execution, ANSWER)
+            self._answered.set()
+        if "wrong" in self._answer:
+            self._discard()
+            raise TrackingError(self._answer["wrong"])
+        if reason := self._answer.get("silent"):
+            if required:
+                self._discard()
+                told = f"MLflow's store {self._uri} cannot be used ({reason})"
+                raise StoreUnreachableError(self._answer.get("error") or told)
+            self._silent = True
+            self._warn_silent(reason)
 
-        found: list[TrackingError | None] = []
-
-        def ask() -> None:
-            try:
-                open_store(experiment)
-                found.append(None)
-            except TrackingError as error:
-                found.append(error)
-            except Exception as error:  # noqa: BLE001 - MLflow raises anything if another server answers
-                found.append(StoreUnreachableError(f"MLflow's store {self._uri} cannot be used ({reason_of(error)})"))
-
-        began, thread = time.monotonic(), threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(patience_for(self._uri))
-        reason = f"no answer within {ANSWER:.0f} s"
-        error = found[0] if found else StoreUnreachableError(f"MLflow's store {self._uri} cannot be used ({reason})")
-        if error is None:
-            forget(self._execution)
-            return False
-        if required or not isinstance(error, StoreUnreachableError):
-            raise error
-        Verdict.read(self._execution).failed(self._execution, time.monotonic() - began)
-        self._warn_silent(reason_of(error) if found else reason)
-        return True
+    def _discard(self) -> None:
+        if self._process and self._journal:
+            self._process.kill()
+            self._process.wait()
+            self._journal.hand_over()
+            self._journal.finish()
 
     def _warn_silent(self, reason: str) -> None:
         self.warn(
@@ -181,13 +182,17 @@ class Outbox:
             self._until = time.monotonic() + said.get("patience", patience_for(self._uri))
             if sent := said.get("sent"):
                 self._sent, self._silent = sent, False
-            if "silent" in said:
-                self._silent = True
-                self._warn_silent(said["silent"])
             if refused := said.get("refused"):
                 self.warn("refused", f"MLflow did not get everything: {refusals(Counter(refused))}")
-            if "wrong" in said:
+            if not self._answered.is_set() and said.keys() & {"answers", "silent", "wrong"}:
+                self._answer = said
+                self._answered.set()
+            elif "silent" in said:
+                self._silent = True
+                self._warn_silent(said["silent"])
+            elif "wrong" in said:
                 self.warn("wrong", said["wrong"])
+        self._answered.set()
 
 
 def refusals(reasons: Counter[str]) -> str:
