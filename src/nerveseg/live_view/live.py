@@ -52,11 +52,7 @@ class Watch:
         self._times: deque[tuple[float, float]] = deque(maxlen=RECENT)
 
     def run(self) -> State:
-        """Return the state at the end.
-
-        Raises:
-            Exception: what the source raised.
-        """
+        """Return the state at the end; raise what the source raised."""
         threading.Thread(target=self._read, name="source", daemon=True).start()
         while (taken := self._take()) is not None:
             self._segment(*taken)

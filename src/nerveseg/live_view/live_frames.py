@@ -29,10 +29,8 @@ WRITTEN_IN = 2.0  # seconds that a file may take to be written
 def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterator[Frame]:
     """Return the frames of a file, of a folder from its newest one on, or of a capture device by its number.
 
-    Files that do not say their black and white are read with `grey_range`; what it leaves open, the first such file decides.
-
-    Raises:
-        DatasetError: there is no such source, or it cannot be read.
+    Files that do not say their black and white are read with `grey_range`; what it leaves open, the first such file
+    decides. Raise DatasetError if there is no such source, or if it cannot be read.
     """
     if isinstance(source, int):
         return _of_device(source)

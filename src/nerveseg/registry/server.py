@@ -1,43 +1,31 @@
 """`nerveseg serve`: a registered model behind a port of this machine.
 
-This module limits connections: how many there may be, and how long one may take to send the head of a request.
 `nerveseg.registry.server_app` answers requests, with the model (`nerveseg.registry.pyfunc_model`).
 """
 
-import asyncio
-import socket
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import cast
 
 from nerveseg.errors import ModelError
-from nerveseg.local_server import HOST, opening
+from nerveseg.local_server import HOST, limited_server, listening
 from nerveseg.registry.download import MODEL, downloaded, is_uri, local_path
 from nerveseg.registry.server_app import MEGABYTE, Application, Predict
 from nerveseg.text.foreign_text import on_one_line
 
 CONNECTIONS = 64
-HEADER_SECONDS = 10.0
-HEADER_BYTES = 2**14
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 def serve(model: str, port: int, limit: float) -> None:
-    """Serve a registered model, by its MLflow URI or folder, until the process is stopped; `limit` is in megabytes a request.
-
-    Raises:
-        ModelError: the model does not exist, or cannot be loaded.
-        ServingError: the port cannot be used.
+    """Serve a registered model, by its MLflow URI or folder, until the process is stopped; `limit` is in megabytes a
+    request. Raise ModelError if it does not exist or cannot be loaded, ServingError if the port cannot be used.
     """
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with opening(port):
-            listener.bind((HOST, port))
+    with listening(port) as listener:
         app = Application(_loaded(model), round(limit * MEGABYTE))
         print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
         with suppress(KeyboardInterrupt):  # uvicorn has closed its connections by then
-            _run(app, listener)
+            limited_server(app, CONNECTIONS, "warning").run([listener])
 
 
 def _loaded(model: str) -> Predict:
@@ -64,48 +52,3 @@ def _folder(model: str) -> Path:
             "that MLflow wrote"
         )
     return folder
-
-
-def _run(app: Application, listener: socket.socket) -> None:
-    import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class Impatient(H11Protocol):
-        """Closes connections beyond `CONNECTIONS`, and those that do not send the head of a request in time."""
-
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-            super().connection_made(transport)
-            if len(self.connections) > CONNECTIONS:
-                transport.write(_FULL)
-                transport.close()
-            self._wait_for_head()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._wait_for_head()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            self._stop_waiting()
-
-        def _wait_for_head(self) -> None:
-            """Wait for the first request, or the rest of a later one; between requests uvicorn itself waits."""
-            if self.cycle is not None and (
-                not self.cycle.response_complete or self.timeout_keep_alive_task is not None
-            ):
-                self._stop_waiting()
-            elif self._deadline is None:
-                self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
-
-        def _stop_waiting(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-    config = uvicorn.Config(
-        app, http=Impatient, ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
-        proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
-    )  # fmt: skip
-    uvicorn.Server(config).run([listener])

@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
 from nerveseg.local_server import is_local
 from nerveseg.registry.server_requests import EXPECTED, PIXELS, Refusal, Request, check_type, parsed
 
@@ -58,11 +61,8 @@ class _Budget:
 
 
 class Application:
-    """Answers with a model.
-
-    Args:
-        predict: `predict` of the model that MLflow loaded; it refuses a request with an exception that has a `message`.
-        limit: of a body, in bytes.
+    """Answers with `predict` of the model that MLflow loaded, which refuses a request with an exception that has a
+    `message`. `limit` is that of a body, in bytes.
     """
 
     def __init__(self, predict: Predict, limit: int) -> None:
@@ -80,7 +80,7 @@ class Application:
             more = message.get("more_body", False)
             return message
 
-        headers = {"content-type": "application/json", "x-content-type-options": "nosniff"}
+        headers = {"x-content-type-options": "nosniff"}
         status = HTTPStatus.OK
         try:
             content = await self._answer(scope, received)
@@ -97,17 +97,14 @@ class Application:
             return
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             headers["retry-after"] = "1"
-        headers["content-length"] = str(len(content))
-        coded = [(name.encode(), value.encode()) for name, value in headers.items()]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await send({"type": "http.response.start", "status": status, "headers": coded})
-                await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+                await Response(content, status, headers, "application/json")(scope, receive, send)
         except TimeoutError:
             _LOG.warning("an answer was not fetched within %g s", ANSWER_SECONDS)
 
     async def _answer(self, scope: "Scope", receive: "Receive") -> bytes | None:
-        headers: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = Headers(scope=scope)
         if not is_local(headers.get("host", "")):
             raise Refusal(HTTPStatus.FORBIDDEN, "call it by 127.0.0.1 or localhost")
         if scope["path"] in ("/ping", "/health") and scope["method"] in ("GET", "HEAD"):
