@@ -57,16 +57,10 @@ def repository_root() -> Path:
 
 
 def git(*arguments: str, index: Path | None = None) -> str:
-    """Run Git and return its output without the final line break.
+    """Run Git, with another file than the user's `index` if one is given; return its output without the final line
+    break. Raise RepositoryError if it fails or is not installed.
 
     Bytes that are no UTF-8 are surrogates; `.encode("utf-8", "surrogateescape")` restores them.
-
-    Args:
-        arguments: of `git`.
-        index: a file to use instead of the user's index.
-
-    Raises:
-        RepositoryError: Git fails, or is not installed.
     """
     environment = _environment() | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:
@@ -87,17 +81,17 @@ def git(*arguments: str, index: Path | None = None) -> str:
     return done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
+def committed(commit: str, path: Path | str) -> str:
+    """Return the text of a file in a commit, relative to the working directory; RepositoryError if there is none."""
+    return git("cat-file", "blob", f"{commit}:./{path}")
+
+
 def changes(paths: Sequence[str], *, new_files: bool) -> bytes:
     """Return the uncommitted changes of these files and folders, as a patch that `git apply` takes in any clone.
 
-    Git's own index stays as it is.
-
-    Args:
-        paths: relative to the working directory; those that exist neither here nor in the commit are left out.
-        new_files: whether to include files that Git neither tracks nor ignores.
-
-    Raises:
-        RepositoryError: there is no commit, or Git fails.
+    Paths are relative to the working directory; those that exist neither here nor in the commit are left out.
+    `new_files` includes files that Git neither tracks nor ignores. Git's own index stays as it is. Raise
+    RepositoryError if there is no commit, or if Git fails.
     """
     index = repository_root() / ".nerveseg" / f"index.{os.getpid()}"
     index.parent.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,11 @@ import pandas as pd
 import yaml
 from flatten_dict import flatten
 
-from nerveseg.errors import DatasetError, ModelError
+from nerveseg.errors import DatasetError, ModelError, RepositoryError
+from nerveseg.experiments.dvc_experiments import experiments
 from nerveseg.files.atomic import fresh_folder
 from nerveseg.processes.stage import output_around
+from nerveseg.repository import committed
 
 PARAMS, LOCK, METRICS, MODEL = "params.yaml", "dvc.lock", "metrics/metrics.json", "models/gan"
 TURNED = ("split.fold", "seed")  # may differ within a group
@@ -43,12 +45,10 @@ class Run:
 
 
 def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str]]:
-    """Return the experiments of the current commit, or the named ones, ordered by fold; and why others are left out, by name.
-
-    Raises:
-        DatasetError: this is no DVC repository, there is no experiment to use, or a named one cannot be used.
+    """Return the experiments of the current commit, or the named ones, ordered by fold; and why others are left out, by
+    name. Raise DatasetError if this is no DVC repository, there is no experiment to use, or a named one cannot be used.
     """
-    known = _listed()
+    known = experiments()
     if unknown := [name for name in names if name not in known]:
         raise DatasetError(
             f"no experiment of this commit is called {', '.join(unknown)}; `dvc exp list` shows {', '.join(known) or 'none'}"
@@ -94,14 +94,11 @@ def report(groups: Sequence[Sequence[Run]]) -> str:
 
 
 def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
-    """Write an ensemble of a group's refined U-Nets into the folder `output`, which may hold an earlier one.
+    """Write an ensemble of a group's refined U-Nets into the folder `output`, which may hold an earlier one, and return
+    the runs that are its members.
 
-    Returns:
-        The runs that are its members.
-
-    Raises:
-        ModelError: there is more than one group, the group has one run, a model is neither in the cache nor in the remote,
-            or the folder cannot be written, holds something else, or would be deleted by the pipeline.
+    Raise ModelError if there is more than one group, the group has one run, a model is neither in the cache nor in the
+    remote, or the folder cannot be written, holds something else, or would be deleted by the pipeline.
     """
     from nerveseg.inference.model_folder import ENSEMBLE_NAME
     from nerveseg.refinement.refined_segmenter import load_training
@@ -150,34 +147,16 @@ def _foreign(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_symlink() or (not path.is_dir() and path not in ours))
 
 
-def _listed() -> dict[str, str]:
-    """Return the commits of all experiments of the current commit, by name."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.scm import SCMError
-
-    try:
-        with Repo() as repo:
-            return dict(experiment for of_commit in repo.experiments.ls().values() for experiment in of_commit)
-    except (DvcException, SCMError) as error:
-        raise DatasetError(
-            f"the experiments cannot be listed ({error}); run from a DVC repository with a commit"
-        ) from None
-
-
 def _read(name: str, commit: str) -> Run | str:
     """Return the run of an experiment, or why it cannot be used."""
-    from dvc.api import DVCFileSystem
-
-    files = DVCFileSystem(rev=commit)
     try:
-        params = flatten(yaml.safe_load(files.read_text(PARAMS)), reducer="dot")
-        lock, metrics = yaml.safe_load(files.read_text(LOCK)), json.loads(files.read_text(METRICS))
+        params = flatten(yaml.safe_load(committed(commit, PARAMS)), reducer="dot")
+        lock, metrics = yaml.safe_load(committed(commit, LOCK)), json.loads(committed(commit, METRICS))
         scores = {f"{model}.{score}": metrics[model][score] for model in MODELS for score in SCORES}
         fold, seed = (params[key] for key in TURNED)
         run = Run(name, commit, params, (fold, seed), metrics["counts"]["frames"], scores)
         whole = _is_whole(lock["stages"], params)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (RepositoryError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         lacks = f"no {error}" if isinstance(error, KeyError) else str(error)
         return f"has no usable {PARAMS}, {LOCK} and {METRICS} ({lacks})"
     return run if whole else f"did not run the whole pipeline: its {LOCK} and {PARAMS} differ"

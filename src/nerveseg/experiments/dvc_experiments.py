@@ -1,4 +1,4 @@
-"""A sweep's experiments and the code that they run, read from Git, which takes milliseconds."""
+"""DVC's experiments and the code that they run, read from Git, which takes milliseconds."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,10 +11,8 @@ _READ_BY_THE_PIPELINE = ("params.yaml", "dvc.yaml", "src", "stages", "data", "mo
 
 
 def code() -> dict[str, str]:
-    """Return what a trial depends on beside its parameters: the commit, and a digest of the changes to it.
-
-    Raises:
-        DatasetError: there is no commit.
+    """Return what a trial depends on beside its parameters: the commit, and a digest of the changes to it. Raise
+    DatasetError if there is no commit.
     """
     with _in_a_repository():
         patch = changes(_READ_BY_THE_PIPELINE, new_files=False)
@@ -22,7 +20,7 @@ def code() -> dict[str, str]:
         return {"commit": git("rev-parse", "HEAD"), "changes": digest}
 
 
-def experiments(pattern: str) -> dict[str, str]:
+def experiments(pattern: str = "*") -> dict[str, str]:
     """Return the commits of those experiments of the current commit whose names match, by name."""
     with _in_a_repository():
         head = git("rev-parse", "HEAD")
@@ -36,4 +34,4 @@ def _in_a_repository() -> Iterator[None]:
     try:
         yield
     except RepositoryError as error:
-        raise DatasetError(f"a sweep needs a DVC repository with a commit ({error})") from None
+        raise DatasetError(f"experiments need a DVC repository with a commit ({error})") from None

@@ -6,6 +6,7 @@ All trials of a sweep have the same commit and the same changes to it, so that t
 """
 
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,9 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from nerveseg.errors import DatasetError, ParamsError
+from nerveseg.errors import DatasetError, ParamsError, TrackingError
 from nerveseg.experiments.dvc_experiments import code, experiments
 from nerveseg.experiments.sweep_history import SweepHistory
-from nerveseg.experiments.sweep_request import check, shown_values
 from nerveseg.experiments.sweep_score import Score, score_named
 from nerveseg.experiments.sweep_space import Space, read_space
 from nerveseg.experiments.sweep_study import (
@@ -39,22 +39,19 @@ FOLDER = Path(".nerveseg/sweeps")
 POLL = 2.0  # seconds between two checks of a running trial
 INTERRUPTED = 130  # exit code after Ctrl-C
 SHOWN = 5  # trials in the table of the best
+_NAME = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
-    """Run the sweep, or resume it, until it has this many trials, and print the best.
+    """Run the sweep, or resume it, until it has this many trials, and print the best. Return 0; 1 if no trial has a
+    score; 130 after Ctrl-C.
 
-    Returns:
-        0; 1 if no trial has a score; 130 after Ctrl-C.
-
-    Raises:
-        ParamsError: a value, the score or the name cannot be used, the sweep of that name has other settings or is running,
-            or the code changed while it ran.
-        TrackingError: tracking is off, or its store cannot be used.
-        DatasetError: this is no repository with a commit.
+    Raise ParamsError if a value, the score or the name cannot be used, the sweep of that name has other settings or is
+    running, or the code changed while it ran; TrackingError if tracking is off or its store cannot be used;
+    DatasetError if this is no repository with a commit.
     """
     space, aim = read_space(given), score_named(score)
-    check(name, trials, space)
+    _check(name, trials, space)
     identity = {"values": sorted(given), "score": score, **code()}
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell makes background processes ignore SIGINT
         signal.signal(number, signal.default_int_handler)
@@ -65,6 +62,24 @@ def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
             return _Sweep.of(name, space, aim, identity, folder).run(trials)
     except Timeout:
         raise ParamsError(f"the sweep {name} is running already; wait for it, or choose another name") from None
+
+
+def _check(name: str, trials: int, space: Space) -> None:
+    if not _NAME.fullmatch(name) or name.endswith(".lock"):
+        raise ParamsError(
+            f"{name!r} cannot name experiments; use letters and digits, with single '-', '_' or '.' between"
+        )
+    if trials < 1:
+        raise ParamsError(f"--trials is {trials}; at least one is needed")
+    if trials > space.combinations:
+        raise ParamsError(
+            f"--trials is {trials}, but these values have only {space.combinations:g} combinations; run them all with "
+            "`dvc exp run --queue -S ...`, or give ranges"
+        )
+    if not space.params.tracking.enabled:
+        raise TrackingError(
+            "a sweep stops bad trials by their curves in MLflow, but tracking is off; set tracking.enabled: true in params.yaml"
+        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,6 @@ class _Sweep:
             )
 
     def _run_next(self) -> None:
-
         if code() != self.code:
             raise ParamsError(
                 f"the commit, the parameters or the code changed while the sweep {self.name} ran, so its trials would not "
@@ -128,7 +142,7 @@ class _Sweep:
             )
         trial = next_trial(self.study, self.space.params.seed)
         tried = self.space.suggest(trial)
-        print(f"{self._experiment(trial)}: {shown_values(tried)} ... ", end="", flush=True)
+        print(f"{self._experiment(trial)}: {_shown(tried)} ... ", end="", flush=True)
         if (epoch := self._train(trial, tried)) is not None:
             self.study.tell(trial, state=TrialState.PRUNED)
             print(f"stopped after epoch {epoch}: below the median of earlier trials", flush=True)
@@ -212,6 +226,11 @@ class _Sweep:
 
     def _log_of(self, trial: Trial) -> Path:
         return self.logs / f"{trial.number}.log"
+
+
+def _shown(tried: Mapping[str, str]) -> str:
+    decimal = re.compile(r"\d+\.\d+(e-?\d+)?").fullmatch
+    return ", ".join(f"{key} {float(text):.4g}" if decimal(text) else f"{key} {text}" for key, text in tried.items())
 
 
 def _by_trial(column: "pd.Series[float]") -> dict[int, float]:

@@ -30,10 +30,8 @@ _LOG = logging.getLogger(__name__)
 
 
 class SweepHistory:
-    """The run of one sweep: the one with the id `run` if it still exists, else a new one.
-
-    Raises:
-        TrackingError: the store cannot be used.
+    """The run of one sweep: the one with the id `run` if it still exists, else a new one. TrackingError if the store
+    fails.
     """
 
     def __init__(self, store: Store, name: str, params: Mapping[str, str], run: str | None) -> None:

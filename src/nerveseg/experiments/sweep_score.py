@@ -16,7 +16,7 @@ from flatten_dict import flatten
 from nerveseg.errors import DatasetError, ParamsError, RepositoryError
 from nerveseg.files.atomic import read_csv
 from nerveseg.measures.scores import SCORES
-from nerveseg.repository import git
+from nerveseg.repository import committed
 
 METRICS = "metrics/metrics.json"
 ON_VAL = {
@@ -44,14 +44,10 @@ class Score:
         return score is not None and score.lower_is_better
 
     def of(self, commit: str) -> float:
-        """Return the score of a commit.
-
-        Raises:
-            DatasetError: the commit has none.
-        """
+        """Return the score of a commit; DatasetError if it has none."""
         path = ON_VAL.get(self.name, METRICS)
         try:
-            content = git("cat-file", "blob", f"{commit}:./{path}")
+            content = committed(commit, path)
         except RepositoryError as error:
             raise DatasetError(f"commit {commit[:7]} has no {path} ({error})") from None
         try:
@@ -67,11 +63,7 @@ class Score:
 
 
 def score_named(name: str) -> Score:
-    """Return the score of that name.
-
-    Raises:
-        ParamsError: neither `ON_VAL` nor the present `metrics.json` has it.
-    """
+    """Return the score of that name; ParamsError if neither `ON_VAL` nor the present `metrics.json` has it."""
     known = [*ON_VAL, *_keys_here()]
     if name in known or ("." in name and len(known) == len(ON_VAL)):
         return Score(name)

@@ -34,6 +34,10 @@ class Choice:
     texts: tuple[str, ...]
     values: tuple[Any, ...]
 
+    @property
+    def size(self) -> float:
+        return len(self.texts)
+
     def __str__(self) -> str:
         return ", ".join(self.texts)
 
@@ -53,6 +57,14 @@ class Range:
     def values(self) -> tuple[float, ...]:
         return (self.low, self.high)
 
+    @property
+    def integers(self) -> Sequence[int]:
+        return range(self.low, self.high + 1) if isinstance(self.low, int) and isinstance(self.high, int) else ()
+
+    @property
+    def size(self) -> float:
+        return self.high - self.low + 1 if self.integers else math.inf
+
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}, {'log-uniform' if self.log else 'uniform'}"
 
@@ -68,7 +80,7 @@ class Space:
     @property
     def combinations(self) -> float:
         """Number of different trials; infinite with a range of decimals."""
-        return math.prod(map(_size, self.varied.values()))
+        return math.prod(values.size for values in self.varied.values())
 
     def suggest(self, trial: "Trial") -> dict[str, str]:
         """Return the values of a trial, as text for `-S`; the same for each call with one trial."""
@@ -76,19 +88,16 @@ class Space:
         for key, values in self.varied.items():
             if isinstance(values, Choice):
                 tried[key] = str(trial.suggest_categorical(key, values.texts))
-            elif isinstance(values.low, int) and isinstance(values.high, int):
-                tried[key] = str(trial.suggest_int(key, values.low, values.high, log=values.log))
+            elif values.integers:
+                tried[key] = str(trial.suggest_int(key, int(values.low), int(values.high), log=values.log))
             else:
                 tried[key] = repr(trial.suggest_float(key, values.low, values.high, log=values.log))
         return tried
 
 
 def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
-    """Return the space of several `key=values`.
-
-    Raises:
-        ParamsError: one cannot be parsed, has an unknown key or a value that the params refuse, or no key has more than one
-            value.
+    """Return the space of several `key=values`. Raise ParamsError if one cannot be parsed, has an unknown key or a
+    value that the params refuse, or if no key has more than one value.
     """
     content = read_params(path)
     parsed = dict(_parsed(given))
@@ -106,9 +115,9 @@ def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
     params = _checked(base, first)
     for key, values in varied.items():
         if isinstance(values, Range):
-            varied[key] = _of_the_keys_type(key, values, params)
-            for value in _inside(varied[key]):
-                _checked(base, {**first, key: value})
+            varied[key] = typed = _of_the_keys_type(key, values, params)
+            for value in typed.integers[:_MOST_CHECKED]:
+                _checked(base, first | {key: value})
     return Space({key: choice.texts[0] for key, choice in fixed.items()}, varied, unvaried)
 
 
@@ -185,18 +194,6 @@ def _of_the_keys_type(key: str, values: Range, params: ProjectParams) -> Range:
     if isinstance(value, float):
         return Range(float(values.low), float(values.high))
     return values  # the params accepted both ends as integers
-
-
-def _inside(values: Choice | Range) -> Sequence[int]:
-    if isinstance(values, Range) and isinstance(values.low, int) and isinstance(values.high, int):
-        return range(values.low, values.high + 1)[:_MOST_CHECKED]
-    return ()
-
-
-def _size(values: Choice | Range) -> float:
-    if isinstance(values, Choice):
-        return len(values.texts)
-    return values.high - values.low + 1 if isinstance(values.low, int) else math.inf
 
 
 def _checked(base: Mapping[str, Any], tried: Mapping[str, Any]) -> ProjectParams:

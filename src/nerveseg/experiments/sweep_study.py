@@ -27,12 +27,10 @@ _IDENTITY = "identity"
 
 
 def open_study(file: Path, *, minimise: bool, warmup: int, identity: Mapping[str, Any]) -> Study:
-    """Open the study in `file`, or create it. A trial runs for `warmup` epochs, and then as long as the best point of its
-    curve is above the median of earlier trials' at the same epoch. Unlike successive halving, this needs no plan of how
-    many trials or epochs there will be.
+    """Open the study in `file`, or create it; ParamsError if it was made with another `identity`.
 
-    Raises:
-        ParamsError: the study was made with another `identity`.
+    A trial runs for `warmup` epochs, and then as long as the best point of its curve is above the median of earlier
+    trials' at the same epoch. Unlike successive halving, this needs no plan of how many trials or epochs there will be.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -55,7 +53,6 @@ def open_study(file: Path, *, minimise: bool, warmup: int, identity: Mapping[str
 
 
 def next_trial(study: Study, seed: int) -> Trial:
-    """Return the interrupted trial, or a new one."""
     known = study.get_trials(deepcopy=False)
     interrupted = [trial for trial in known if trial.state is TrialState.RUNNING]
     number = interrupted[0].number if interrupted else len(known)

@@ -14,14 +14,10 @@ from nerveseg.errors import ComparisonError, RepositoryError
 from nerveseg.evaluation.model_names import SHIPPED
 from nerveseg.files.atomic import read_csv
 from nerveseg.registry.download import CASES, downloaded, is_uri
-from nerveseg.repository import git
+from nerveseg.repository import committed, git
 
 PATH = Path("metrics/cases.csv")
-_HIGHEST = {
-    "dice": 1.0,
-    "truth_area": sys.float_info.max,
-    "frame_area": sys.float_info.max,
-}  # of the numbers in a column
+_HIGHEST = {"dice": 1.0, "truth_area": sys.float_info.max, "frame_area": sys.float_info.max}  # numbers of a column
 
 
 def cases_here() -> pd.DataFrame:
@@ -32,11 +28,9 @@ def cases_here() -> pd.DataFrame:
 
 
 def cases_of(base: str) -> pd.DataFrame:
-    """Read the cases of a commit, a branch, a tag, or a model of MLflow's such as `models:/nerveseg@champion`.
-
-    Raises:
-        ComparisonError: it is none of these, or has no cases.
-        ModelError: the model, or the store with it, does not exist.
+    """Read the cases of a commit, a branch, a tag, or a model of MLflow's such as `models:/nerveseg@champion`. Raise
+    ComparisonError if it is none of these or has no cases, ModelError if the model, or the store with it, does not
+    exist.
     """
     if not base.strip():
         raise ComparisonError("the base to compare with is empty; name a commit, a branch, a tag or a registered model")
@@ -52,7 +46,7 @@ def cases_of(base: str) -> pd.DataFrame:
             f"others). {error}"
         ) from None
     try:
-        content = git("cat-file", "blob", f"{base}:./{PATH}")
+        content = committed(base, PATH)
     except RepositoryError:
         raise ComparisonError(
             f"{base} has no {PATH}; run `dvc repro` there and commit it, or name a commit that has it"
