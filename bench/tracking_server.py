@@ -46,7 +46,7 @@ def one_stage(environment: Mapping[str, str], epochs: int) -> tuple[float, list[
 
     with tempfile.TemporaryDirectory() as folder:
         params = settle(folder, environment, "one")
-        with stage_run("train_unet", params):  # imports MLflow and creates the database
+        with stage_run("train_unet", params):  # creates the database
             pass
         began, seconds = time.perf_counter(), []
         with stage_run("train_unet", params) as run:

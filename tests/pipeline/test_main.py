@@ -107,6 +107,19 @@ def test_a_worker_that_is_not_the_chief_mirrors_nothing(repo):
     assert journals() == []
 
 
+def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo):
+    (repo / "params.yaml").write_text((repo / "params.yaml").read_text().replace("enabled: true", "enabled: false"))
+    stage(
+        repo,
+        "train_gan",
+        SAYS + "progress.training(Path('r.json'))\nfor n in range(5000): progress.epoch(n, {'loss': 1})",
+    )
+    run_it = "import sys; from nerveseg.pipeline.__main__ import main; main(); assert 'mlflow' not in sys.modules"
+    run(sys.executable, "-c", run_it, "train_gan")
+    assert not list(repo.glob("ml*"))
+    assert journals() == []
+
+
 @pytest.mark.parametrize(("code", "status"), [(1, "FAILED"), (130, "KILLED"), (143, "KILLED")])
 def test_the_exit_code_of_a_script_is_passed_on_and_tells_how_its_run_ended(repo, code, status):
     stage(repo, "augment", f"import sys; sys.exit({code})")

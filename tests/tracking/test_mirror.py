@@ -158,7 +158,7 @@ def test_a_stage_that_raises_leaves_its_status_and_the_exception_goes_on(repo, p
 
 
 @pytest.mark.parametrize(
-    "during", ["execution_name", "run_page.reproduction", "_MlflowRun._remember", "SystemMetrics.stop"]
+    "during", ["execution_name", "run_page.reproduction", "StageRun._remember", "SystemMetrics.stop"]
 )
 def test_a_stage_that_is_ended_while_its_run_begins_or_ends_leaves_no_run_that_seems_to_go_on(
     repo, params, monkeypatch, during
@@ -199,13 +199,6 @@ def test_stages_that_start_at_once_create_one_store_and_none_is_locked_out(repo)
         [(_, stage)] = stages.items()
         assert parent.info.status == stage.info.status == "FINISHED"
         assert len(client_of(repo).get_metric_history(stage.info.run_id, "loss")) == 15
-
-
-def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo):
-    params_file = repo / "params.yaml"
-    params_file.write_text(params_file.read_text().replace("enabled: true", "enabled: false"))
-    run(sys.executable, "-c", STAGE + "assert 'mlflow' not in sys.modules", "first")
-    assert not list(repo.glob("ml*"))
 
 
 def test_importing_the_module_imports_no_mlflow_and_no_tensorflow():

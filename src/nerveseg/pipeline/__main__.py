@@ -13,39 +13,34 @@ from nerveseg.pipeline.outputs_to_mlflow import AFTER, AS_IT_TRAINS
 from nerveseg.processes.parent import end_cleanly, end_with_the_pipeline
 from nerveseg.registry.project_params import ProjectParams, load_project_params
 from nerveseg.tracking.mirror import stage_run
-from nerveseg.tracking.stage_report import StageRun
 
 TRAININGS = ("train_unet", "train_gan")
 
 
 def run_stage(stage: str, params: ProjectParams) -> None:
-    """Run a stage to its end.
-
-    Raises:
-        SystemExit: with the exit code of its script, if that failed.
-        TrackingError: as `stage_run`; the script is ended then.
+    """Run a stage to its end. Raise SystemExit with the exit code of its script if that failed, and TrackingError as
+    `stage_run` does, after ending the script.
     """
     with Child(stage) as child:
         messages = child.messages()
         first = next(messages, {}) if stage in TRAININGS else {}
-        if first.get("training", "") is None:  # a worker, whose chief reports
+        if not params.tracking.enabled or first.get("training", "") is None:  # a worker, whose chief reports
+            for _ in messages:
+                pass
             child.end()
             return
         record = Path(first["training"]) if first else None
         with stage_run(stage, params, record) as run:
-            if first:
-                AS_IT_TRAINS.get(stage, _nothing)(run, params)
+            if first and (mirror := AS_IT_TRAINS.get(stage)):
+                mirror(run, params)
             for message in messages:
                 if "epoch" in message:
                     run.log_epoch(message["epoch"], message["values"])
                 elif "facts" in message:
                     run.log_facts(message["facts"])
             child.end()
-            AFTER.get(stage, _nothing)(run, params)
-
-
-def _nothing(_run: StageRun, _params: ProjectParams) -> None:
-    """Mirror a stage that writes nothing for MLflow."""
+            if mirror := AFTER.get(stage):
+                mirror(run, params)
 
 
 def main() -> None:
@@ -56,11 +51,7 @@ def main() -> None:
 
 
 def _stage(typed: Sequence[str]) -> str:
-    """Return the requested stage.
-
-    Raises:
-        SystemExit: there is not one argument, or no such stage.
-    """
+    """Return the requested stage; SystemExit if there is not one argument, or no such stage."""
     known = sorted(path.stem for path in Path("stages").glob("*.py"))
     if len(typed) == 1 and typed[0] in known:
         return typed[0]

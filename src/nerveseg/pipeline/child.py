@@ -60,11 +60,8 @@ class Child:
                 return
 
     def end(self) -> None:
-        """Wait for the child's end.
-
-        Raises:
-            SystemExit: with the child's exit code, if it failed. The child has printed why, unless it was killed; then this
-                says so.
+        """Wait for the child's end. Raise SystemExit with its exit code if it failed. The child has printed why, unless
+        it was killed; then this says so.
         """
         code = self._process.wait()
         if code < 0:

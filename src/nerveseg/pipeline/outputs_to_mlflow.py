@@ -10,7 +10,7 @@ from nerveseg.dataset.info import DatasetInfo
 from nerveseg.files.atomic import read_csv
 from nerveseg.registry.project_params import ProjectParams
 from nerveseg.registry.registration import register
-from nerveseg.tracking.stage_report import StageRun
+from nerveseg.tracking.mirror import StageRun
 
 PROCESSED, METRICS, REPORTS = (Path(name) for name in ("data/processed", "metrics", "reports"))
 
@@ -21,10 +21,6 @@ def _dataset(context: str, run: StageRun, _params: ProjectParams) -> None:
     run.log_dataset(Path(info.source).name, info.digest[:32], info.source, context, manifest)
 
 
-def _preprocess(run: StageRun, params: ProjectParams) -> None:
-    _dataset("preprocessing", run, params)
-
-
 def _evaluate(run: StageRun, params: ProjectParams) -> None:
     metrics: dict[str, Any] = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
     run.log_scores(metrics)
@@ -33,10 +29,10 @@ def _evaluate(run: StageRun, params: ProjectParams) -> None:
     register(run, metrics, params)
 
 
-def _visualize(run: StageRun, _params: ProjectParams) -> None:
-    run.log_report(REPORTS)
-
-
 Mirror = Callable[[StageRun, ProjectParams], None]
 AS_IT_TRAINS: dict[str, Mirror] = {"train_unet": partial(_dataset, "training")}
-AFTER: dict[str, Mirror] = {"preprocess": _preprocess, "evaluate": _evaluate, "visualize": _visualize}
+AFTER: dict[str, Mirror] = {
+    "preprocess": partial(_dataset, "preprocessing"),
+    "evaluate": _evaluate,
+    "visualize": lambda run, _: run.log_report(REPORTS),
+}

@@ -33,21 +33,15 @@ def is_uri(model: str) -> bool:
 
 @contextmanager
 def predictor_folder(model: str) -> Iterator[Path]:
-    """Give the folder of a predictor: `model` is that folder, a config file in it, or an MLflow URI.
-
-    Raises:
-        ModelError: there is none, or the block could not use it.
+    """Give the folder of a predictor: `model` is that folder, a config file in it, or an MLflow URI. Raise ModelError
+    if there is none, or if the block could not use it.
     """
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(local_path(model))) as folder:
         yield folder
 
 
 def local_path(model: str) -> Path:
-    """Return the path of a model that is not an MLflow URI.
-
-    Raises:
-        ModelError: it is an address of another kind.
-    """
+    """Return the path of a model that is not an MLflow URI; ModelError for an address of another kind."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", model) and not Path(model).exists():
         raise ModelError(
             f"{model} is an address that no model is read from; name a folder, such as models/exported, or one of {_FORMS}"
@@ -57,10 +51,8 @@ def local_path(model: str) -> Path:
 
 @contextmanager
 def downloaded(uri: str, part: str = PREDICTOR) -> Iterator[Path]:
-    """Fetch a part of a logged or registered model into a temporary folder.
-
-    Raises:
-        ModelError: the store, the model or the part does not exist, or the block could not use it.
+    """Fetch a part of a logged or registered model into a temporary folder. Raise ModelError if the store, the model or
+    the part does not exist, or if the block could not use it.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = _download(uri, temporary, part)
@@ -115,7 +107,6 @@ def store_of(uri: str) -> str:
 
 
 def _location(client: "MlflowClient", uri: str, wanted: re.Match[str]) -> str:
-    """Return where the files of a model are."""
     from mlflow.exceptions import MlflowException
 
     name = wanted["name"]

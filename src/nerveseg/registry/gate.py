@@ -19,7 +19,7 @@ from pydantic import Field
 
 from nerveseg.errors import ComparisonError
 from nerveseg.evaluation.subgroups import parts_of
-from nerveseg.measures.intervals import ALL_EQUAL, Interval, subject_interval
+from nerveseg.measures.intervals import ALL_EQUAL, subject_interval
 from nerveseg.params.fields import Section
 from nerveseg.text.wording import some
 
@@ -58,23 +58,20 @@ class Verdict:
 def judge(base: pd.DataFrame, now: pd.DataFrame, margins: GateParams, resamples: int, seed: int) -> Verdict:
     """Compare the cases of a new model, `now`, with those of the model in place, `base`.
 
-    Both have the columns `frame`, `subject`, `has_nerve`, `truth_area` and `dice`, `now` also `frame_area`.
-
-    Raises:
-        ComparisonError: the frames differ, or none shows a nerve.
+    Both have the columns `frame`, `subject`, `has_nerve`, `truth_area` and `dice`, `now` also `frame_area`. Raise
+    ComparisonError if the frames differ, or if none shows a nerve.
     """
     pairs = _paired(base, now)
     rows = []
     for stratum, part, margin, of in _comparisons(pairs, margins):
-        low, high, missing = _interval(of, stratum, resamples, seed)
+        drawn = of.assign(subject=of["frame"]) if stratum == SUBJECT else of
+        low, high, missing = subject_interval(drawn, "change", resamples, seed)
         change = of["change"].mean()
         certain = change if missing == ALL_EQUAL else high
         fell = (certain if stratum == SUBJECT else change) < -margin - _ROUNDING
         means = {"base": of["dice_base"].mean(), "now": of["dice"].mean(), "change": change, "low": low, "high": high}
         counts = {"frames": len(of), "subjects": of["subject"].nunique()}
-        why = (
-            missing.replace("subject", "frame") if stratum == SUBJECT else missing
-        )  # a subject's interval is over frames
+        why = missing.replace("subject", "frame") if stratum == SUBJECT else missing
         decision = {"margin": margin, "failed": bool(fell), "no_interval": why}
         rows.append({"stratum": stratum, "part": part, **counts, **means, **decision})
     table = pd.DataFrame(rows)
@@ -120,11 +117,6 @@ def _paired(base: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     if not after["has_nerve"].any():
         raise ComparisonError("no test frame shows a nerve, so dice_nerve is undefined; test on frames that do")
     return after.assign(dice_base=before["dice"], change=after["dice"] - before["dice"]).reset_index()
-
-
-def _interval(of: pd.DataFrame, stratum: str, resamples: int, seed: int) -> Interval:
-    drawn = of["frame"] if stratum == SUBJECT else of["subject"]
-    return subject_interval(of.assign(subject=drawn), "change", resamples, seed)
 
 
 def _reason(row: dict[Hashable, Any]) -> str:

@@ -16,13 +16,8 @@ from nerveseg.text.wording import counted
 
 
 def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params: Params) -> str:
-    """Return the card in Markdown.
-
-    Args:
-        model: its key in `metrics`.
-        metrics: the content of `metrics/metrics.json`.
-        info: the data set.
-        params: those of the training.
+    """Return the card in Markdown. `model` is a key of `metrics`, the content of `metrics/metrics.json`; `params` are
+    of its training.
     """
     counts, bounds = metrics["counts"], metrics["intervals"][model]
     what = "the user's own frames"
@@ -37,8 +32,10 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
         rows.append(f"| {score.name} | {own} | {interval} | {' | '.join(others)} |")
     kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
     warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
-    degraded, few = metrics["degraded"], caution(counts["subjects"])
-    return f"""{_headline(metrics[model], bounds)}
+    degraded = ", ".join(f"{arm} {_told(of.get('dice_nerve'))}" for arm, of in metrics["degraded"].items())
+    few = caution(counts["subjects"])
+    dice_nerve, dice = (_told(metrics[model][key]) for key in ("dice_nerve", "dice"))
+    return f"""Dice of frames with a nerve {dice_nerve} {Interval.of(bounds, "dice_nerve").beside()}, of all frames {dice}
 
 {kind[0].upper()}{kind[1:]}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.{warning}
 
@@ -56,7 +53,7 @@ Tested on {counted(counts["frames"], "frame")} of {counted(counts["subjects"], "
 
 It outlines a nerve in {metrics[model]["frames_outlined"]} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are means over the {counts["frames_outlined_by_all"]} that all models of this run outline.{few and f" {few}"}
 
-On degraded frames (severity 3), Dice of frames with a nerve: {_degraded(degraded)}.
+On degraded frames (severity 3), Dice of frames with a nerve: {degraded}.
 
 `control` and `adversarial` are the U-Net with a refiner that was trained without and with a critic. `unet_untuned` uses a threshold of 0.5.
 
@@ -77,15 +74,5 @@ Code, and weights made of simulated frames: Apache-2.0. The licence of weights m
 """
 
 
-def _headline(scores: Mapping[str, Any], bounds: Mapping[str, Any]) -> str:
-    """Return the line that the registry shows for a version."""
-    between = Interval.of(bounds, "dice_nerve").beside()
-    return f"Dice of frames with a nerve {_told(scores['dice_nerve'])} {between}, of all frames {_told(scores['dice'])}"
-
-
 def _told(value: float | None, digits: int = 3) -> str:
     return "n/a" if value is None else f"{value:.{digits}f}"
-
-
-def _degraded(degraded: Mapping[str, Mapping[str, float | None]]) -> str:
-    return ", ".join(f"{arm} {_told(scores.get('dice_nerve'))}" for arm, scores in degraded.items())

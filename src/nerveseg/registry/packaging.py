@@ -1,7 +1,4 @@
-"""The folder that is registered with MLflow: the whole predictor, its cases for the gate, and a card for readers.
-
-MLflow is imported inside functions: it takes a second.
-"""
+"""The folder that is registered with MLflow: the whole predictor, its cases for the gate, and a card for readers."""
 
 import base64
 import io

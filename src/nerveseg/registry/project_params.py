@@ -12,9 +12,5 @@ class ProjectParams(TrackedParams):
 
 
 def load_project_params(path: Path | str = "params.yaml") -> ProjectParams:
-    """Read and check every parameter, so that a wrong one fails before any work starts.
-
-    Raises:
-        ParamsError: as `load_params`.
-    """
+    """Read and check every parameter, so that a wrong one raises ParamsError before any work starts."""
     return checked(ProjectParams, read_params(path), str(path))

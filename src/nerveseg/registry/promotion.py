@@ -40,10 +40,8 @@ class Promotion:
 def promote(params: ProjectParams, version: int | None = None) -> Promotion:
     """Make a version of `tracking.model_name`, by default the challenger, the champion if it passes the gate.
 
-    Raises:
-        ModelError: the store, the model or the version does not exist, or has no cases.
-        ComparisonError: the version cannot be compared with the champion.
-        TrackingError: the store fails.
+    Raise ModelError if the store, the model or the version does not exist or has no cases, ComparisonError if the
+    version cannot be compared with the champion, and TrackingError if the store fails.
     """
     name = params.tracking.model_name
     store = store_of(f"models:/{name}@{CHALLENGER}")

@@ -14,7 +14,7 @@ from nerveseg.registry.model_card import model_card
 from nerveseg.registry.packaging import save_served
 from nerveseg.registry.project_params import ProjectParams
 from nerveseg.registry.promotion import promote_where_asked
-from nerveseg.tracking.stage_report import StageRun
+from nerveseg.tracking.mirror import StageRun
 
 PROCESSED, EXPORTED, CASES = Path("data/processed"), Path("models/exported"), Path("metrics/cases.csv")
 
@@ -22,8 +22,7 @@ PROCESSED, EXPORTED, CASES = Path("data/processed"), Path("models/exported"), Pa
 def register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
     """Register the model that `evaluate` has scored; `metrics` is the content of metrics/metrics.json.
 
-    Raises:
-        NervesegError: MLflow's store cannot be used. Any other failure is a warning: the scores are written.
+    Raise NervesegError if MLflow's store cannot be used. Any other failure is a warning: the scores are written.
     """
     cases = read_csv(CASES)
     card = model_card(SHIPPED, metrics, DatasetInfo.read(PROCESSED), params)

@@ -57,11 +57,7 @@ def check_type(content_type: str) -> None:
 
 
 def parsed(body: bytes | bytearray) -> Request:
-    """Parse a body.
-
-    Raises:
-        Refusal: it is no request, or has too many pixels.
-    """
+    """Parse a body; Refusal if it is no request, or has too many pixels."""
     try:
         content = from_json(body, allow_inf_nan=False)
     except ValueError:

@@ -62,10 +62,8 @@ def patience_for(uri: str) -> float:
 
 
 def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
-    """Send what is new in a journal, and return how many messages that were.
-
-    Raises:
-        StoreUnreachableError: the store does not answer.
+    """Send what is new in a journal, and return how many messages that were; StoreUnreachableError if it does not
+    answer.
     """
     already, new = journal.sent, 0
     for number, message in journal.unread():
@@ -90,13 +88,8 @@ def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
 
 
 def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None) -> tuple[int, Counter[str]]:
-    """Deliver the journals that no other process writes or delivers, up to the name `before`.
-
-    Returns:
-        How many arrived whole, and why others were set aside, counted.
-
-    Raises:
-        StoreUnreachableError: the store does not answer.
+    """Deliver the journals that no other process writes or delivers, up to the name `before`. Return how many arrived
+    whole, and why others were set aside, counted; raise StoreUnreachableError if the store does not answer.
     """
     arrived, refused = 0, Counter[str]()
     for journal in journals():
@@ -118,10 +111,8 @@ def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None
 
 
 def follow(journal: Journal, experiment: str, execution: str, ended: threading.Event, say: Say) -> None:
-    """Deliver a journal until its stage has ended and everything is sent, or the store does not answer then.
-
-    Raises:
-        TrackingError: the store cannot be used as it is set up.
+    """Deliver a journal until its stage has ended and everything is sent, or the store does not answer then. Raise
+    TrackingError if the store cannot be used as it is set up.
     """
     verdict, began = Verdict.read(execution), time.monotonic()
 
@@ -138,8 +129,9 @@ def follow(journal: Journal, experiment: str, execution: str, ended: threading.E
             import mlflow  # noqa: F401 - takes seconds on a busy machine, which are not the store's
 
             uri = store_uri(repository_root())
-            step({"patience": patience_for(uri)})
-            with failing_clearly(uri), within(max(patience_for(uri), _REQUEST)):
+            patience = patience_for(uri)  # at first that of the stage, which waits for the answer
+            step({"patience": patience})
+            with failing_clearly(uri), within(max(patience, _REQUEST) if verdict.failures else patience):
                 sender = Sender(open_store(experiment))
             say({"answers": True})
             _deliver_while_it_grows(journal, sender, execution, ended, step)
@@ -179,11 +171,7 @@ def _again(journal: Journal) -> Journal:
 
 
 def _size(files: Path) -> int:
-    """Return the bytes of a message's files.
-
-    Raises:
-        OSError: one is gone, or belongs to another user.
-    """
+    """Return the bytes of a message's files; OSError if one is gone or belongs to another user."""
     size = 0
     if files != NO_FILES:
         for path in [files, *files.rglob("*")]:

@@ -63,7 +63,6 @@ class Journal:
         self._delivering.release()
 
     def place_for(self, number: int) -> Path:
-        """Create a folder for the files of a message."""
         folder = self.folder / "files" / str(number)
         folder.mkdir(parents=True)
         return folder

@@ -3,8 +3,7 @@
 One execution of the pipeline (one `dvc repro`, one DVC experiment, or one stage run by hand) is one parent run, named after
 the DVC experiment or the commit; its stages are nested runs. They find their parent by the tag `nerveseg.execution`. A
 resumed training continues its run. MLflow has a copy of `metrics.json`; nothing returns from it into an output. Messages go
-through an `outbox`, so a failure costs a warning and not the stage. MLflow is imported inside functions, since that takes a
-second.
+through an `outbox`, so a failure costs a warning and not the stage.
 """
 
 import json
@@ -35,7 +34,6 @@ from nerveseg.tracking.messages import KEY_TAG, Message
 from nerveseg.tracking.outbox import Fill, Outbox
 from nerveseg.tracking.resumed_run import Unfinished, digest_of_run
 from nerveseg.tracking.settings import TrackedParams
-from nerveseg.tracking.stage_report import StageRun
 from nerveseg.tracking.system_metrics import SystemMetrics
 
 EXECUTION_TAG = "nerveseg.execution"
@@ -43,14 +41,15 @@ _ENDED = (130, 137, 143)  # exit codes after SIGINT, SIGKILL and SIGTERM
 _LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
 
 
-class _MlflowRun(StageRun):
+class StageRun:
     def __init__(self, outbox: Outbox, stage: str, params: TrackedParams, record: Path | None) -> None:
         self._outbox, self._stage, self._model_name = outbox, stage, params.tracking.model_name
         self._promotes = params.tracking.promote
         self._scores: dict[str, float] = {}
         self._tags = origin()
         content = params.model_dump(mode="json")
-        flat = {key: _as_text(value) for key, value in flatten(content, reducer="dot").items()}
+        texts = flatten(content, reducer="dot").items()
+        flat = {key: (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_VALUE] for key, value in texts}
         carries, self._record = digest_of_run(flat, self._tags.get("git.commit", "")), record
         before = Unfinished.read(record, carries) if record else None
         self._parent = execution()
@@ -124,6 +123,7 @@ class _MlflowRun(StageRun):
         self._tell("told", self._parent, order=list(self._stages), time=_now())
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Add one point to each curve."""
         if epoch <= self._state.epoch:  # the stage was killed between the end of this epoch and its checkpoint
             return
         curves = {key: value for key, value in values.items() if key != "epoch"}  # it is the axis
@@ -132,23 +132,28 @@ class _MlflowRun(StageRun):
         self._remember()
 
     def log_facts(self, facts: Mapping[str, Any]) -> None:
+        """Report numbers on the stage's run alone, since another stage may use the same names."""
         self._tell("metrics", self._run, values=dict(_flatten_numbers(facts)), time=_now(), step=0)
 
     def log_scores(self, scores: Mapping[str, Any]) -> None:
+        """Report the numbers of `metrics.json` on the stage's run and its parent; nested keys are joined by dots."""
         numbers = dict(_flatten_numbers(scores))
         self._scores.update(numbers)
         for run in (self._run, self._parent):
             self._tell("metrics", run, values=numbers, time=_now(), step=0)
 
     def log_artifact(self, path: Path | str, folder: str = "") -> None:
+        """Keep a file, or a folder with its name, below `folder`."""
         path = Path(path)
         into = (Path(folder) / path.name).as_posix() if path.is_dir() else folder
         self._tell("artifact", self._run, partial(_copy, path), folder=into)
 
     def log_report(self, path: Path) -> None:
+        """Keep a file or a folder for readers, on the parent's page below `reports`."""
         self._tell("artifact", self._parent, partial(_copy, path), folder="reports")
 
     def log_dataset(self, name: str, digest: str, source: str, context: str, manifest: pd.DataFrame) -> None:
+        """Name the data behind this run. `digest` has at most 36 characters (DVC's `md5` has), `context` is a split."""
         from mlflow.data.pandas_dataset import from_pandas
 
         with warnings.catch_warnings():  # about integer columns, and about a source that could also be a URL
@@ -158,6 +163,11 @@ class _MlflowRun(StageRun):
             self._tell("dataset", run, facts=facts, context=context)
 
     def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:
+        """Register a trained model as the new challenger, and return the version's tag `nerveseg.key`.
+
+        `save` writes a folder in MLflow's format, which does not exist yet. `name` is that of the logged model, `card` its
+        description in the registry, in Markdown.
+        """
         key = uuid.uuid4().hex
 
         def fill(folder: Path) -> Path:
@@ -177,23 +187,14 @@ class _MlflowRun(StageRun):
 def stage_run(stage: str, params: TrackedParams, unfinished: Path | None = None) -> Iterator[StageRun]:
     """Report a stage as a run in MLflow, nested in the run of this execution of the pipeline.
 
-    An exception passes through and leaves both runs run_page.FAILED (run_page.KILLED after Ctrl-C).
-
-    Args:
-        stage: its name in dvc.yaml.
-        params: all of them.
-        unfinished: a file beside the checkpoint of a training, which names the run until the stage has finished. If the
-            training resumes with equal params and commit, it continues that run.
-
-    Raises:
-        TrackingError: the store cannot be used as it is set up, or it does not answer and `tracking.required` is set.
+    An exception passes through and leaves both runs run_page.FAILED (run_page.KILLED after Ctrl-C). `unfinished` is a
+    file beside the checkpoint of a training, which names the run until the stage has finished: a training that resumes
+    with equal params and commit continues that run. Raise TrackingError if the store cannot be used as it is set up, or
+    if it does not answer and `tracking.required` is set.
     """
-    if not params.tracking.enabled:
-        yield StageRun()
-        return
     outbox = Outbox(params.tracking.experiment, stage, execution(), required=params.tracking.required)
     try:
-        run = _MlflowRun(outbox, stage, params, unfinished)
+        run = StageRun(outbox, stage, params, unfinished)
         try:
             run.begin()
             yield run
@@ -233,7 +234,3 @@ def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for key, value in flatten(values, reducer="dot").items():
         if isinstance(value, bool | int | float | np.number):
             yield re.sub(r"[^\w\-./: ]", "_", key), float(value)
-
-
-def _as_text(value: object) -> str:
-    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_VALUE]

@@ -35,17 +35,10 @@ Fill = Callable[[Path], Path]
 
 
 class Outbox:
-    """Take the messages of a stage. No method fails if the store or the disk does.
+    """Take the messages of a stage, called `name`. No method fails if the store or the disk does.
 
-    Args:
-        experiment: MLflow's experiment for the runs.
-        name: of the stage.
-        execution: name of the execution; one of its stages warns for all.
-        required: whether a store that does not answer is an error.
-
-    Raises:
-        TrackingError: the store cannot be used as it is set up.
-        StoreUnreachableError: the store does not answer, and `required` is set.
+    One stage of an `execution` warns for all. Raise TrackingError if the store cannot be used as it is set up, and
+    StoreUnreachableError if it is `required` and does not answer.
     """
 
     def __init__(self, experiment: str, name: str, execution: str, *, required: bool) -> None:
@@ -74,11 +67,8 @@ class Outbox:
         self._answered.set()
 
     def send(self, message: Message, fill: Fill | None = None) -> None:
-        """Put a message into the journal.
-
-        Args:
-            message: without files.
-            fill: writes the message's files into an existing folder, and returns their path.
+        """Put a message without files into the journal; `fill` writes its files into an existing folder and returns
+        their path.
         """
         with self._one_at_a_time:
             if self._journal is None:
@@ -133,7 +123,8 @@ class Outbox:
         )
 
     def _await_answer(self, *, required: bool) -> None:
-        while not self._answered.wait(0.05) and time.monotonic() < self._until:
+        # The process that asks gives up first, unless it waits for the system, as for the address of a host.
+        while not self._answered.wait(0.05) and time.monotonic() < self._until + 1:
             pass
         if not self._answered.is_set():
             Verdict.read(self._execution).failed(self._execution, ANSWER)
@@ -203,13 +194,9 @@ def refusals(reasons: Counter[str]) -> str:
 
 
 def sync(experiment: str) -> tuple[int, Counter[str]]:
-    """Deliver journals that wait on disk, and those that were set aside.
-
-    Returns:
-        Of how many stages everything arrived, and how often something was set aside, by reason.
-
-    Raises:
-        TrackingError: the store cannot be used; what was not delivered is kept.
+    """Deliver journals that wait on disk, and those that were set aside. Return of how many stages everything arrived,
+    and how often something was set aside, by reason. Raise TrackingError if the store cannot be used; what was not
+    delivered is kept.
     """
     with failing_clearly(store_uri(repository_root())):
         with within(OPENING):

@@ -70,10 +70,8 @@ def overall(tags: Mapping[str, str]) -> str:
 
 
 def reproduction(folder: Path) -> bool:
-    """Fill a folder with what it takes to repeat this run, and return whether the code differs from that of the commit.
-
-    Raises:
-        RepositoryError: Git cannot say whether it does.
+    """Fill a folder with what it takes to repeat this run, and return whether the code differs from that of the commit;
+    RepositoryError if Git cannot say.
     """
     files = folder / "files"
     files.mkdir()

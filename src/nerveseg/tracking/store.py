@@ -62,11 +62,9 @@ class Store:
 def store_uri(root: Path) -> str:
     """Return the store's address: the user's, with a relative SQLite file resolved against `root`, or the default.
 
-    PostgreSQL is read with the driver of the `server` extra if the address names none.
-
-    Raises:
-        TrackingError: the user's address has no scheme, one that MLflow does not know, an impossible host or port, or is a
-            folder, which MLflow 3 does not write to, or a database in memory.
+    PostgreSQL is read with the driver of the `server` extra if the address names none. Raise TrackingError if the
+    user's address has no scheme, one that MLflow does not know, an impossible host or port, or is a folder, which
+    MLflow 3 does not write to, or a database in memory.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
     if _ADDRESS.fullmatch(uri):
@@ -103,11 +101,8 @@ def store_uri(root: Path) -> str:
 
 
 def open_store(experiment: str) -> Store:
-    """Open the store, and create it and its experiment if they are missing.
-
-    Raises:
-        StoreUnreachableError: the store does not answer.
-        TrackingError: the store cannot be read or written, or the experiment was deleted.
+    """Open the store, and create it and its experiment if they are missing. Raise StoreUnreachableError if it does not
+    answer, TrackingError if it cannot be read or written or the experiment was deleted.
     """
     root = repository_root()
     uri = store_uri(root)

@@ -12,12 +12,9 @@ SECONDS = 10.0  # between two points, as in MLflow
 
 
 class SystemMetrics(threading.Thread):
-    """Measure until stopped, and once more then.
+    """Measure until stopped, and once more then; `tell` takes the measures by MLflow's names for them.
 
     MLflow's own thread asks the store at each point whether the run goes on, and stops with a warning if it is down.
-
-    Args:
-        tell: takes the measures by MLflow's names for them.
     """
 
     def __init__(self, tell: Callable[[Mapping[str, float]], None]) -> None:
