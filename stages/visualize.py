@@ -15,11 +15,10 @@ from nerveseg.reporting.ablation_summary import shipped, verdict
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.case_selection import chosen
 from nerveseg.reporting.charts import charts
-from nerveseg.reporting.figures.augmentation_preview import augmentation_preview
 from nerveseg.reporting.figures.canvas import LOOKS
 from nerveseg.reporting.figures.captions import FIGURES
-from nerveseg.reporting.figures.degradation_gallery import degradation_gallery
 from nerveseg.reporting.figures.plots import training_curves
+from nerveseg.reporting.figures.previews import augmentation_preview, degradation_gallery
 from nerveseg.reporting.figures.score_figures import draw_cases, draw_scores
 from nerveseg.reporting.page import write_report
 from nerveseg.reporting.predicted_cases import predicted_cases

@@ -55,9 +55,7 @@ def predict(
 
 def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
     """Print the scores of this commit's DVC experiments, or of the named ones, as a group; or write their ensemble.
-
-    Raises:
-        ModelError: not all folds have run, and no experiments are named.
+    Raise ModelError if not all folds have run and no experiments are named.
     """
     from nerveseg.experiments.cross_validation import (
         TEST,
@@ -93,11 +91,8 @@ def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
 
 
 def gate(base: str, *, md: bool) -> int:
-    """Compare the model that ships here with that of a commit or a registered one, and print the table; 1 if the gate fails,
-    else 0.
-
-    Raises:
-        ComparisonError: one of them has no cases, or they were scored on different test frames.
+    """Compare the model that ships here with that of a commit or a registered one, and print the table; 1 if the gate
+    fails, else 0. Raise ComparisonError if one of them has no cases, or if they were scored on different test frames.
     """
     from nerveseg.registry.gate import judge
     from nerveseg.registry.gate_table import as_markdown, as_text
@@ -121,7 +116,6 @@ def promote(version: int | None) -> int:
 
 
 def serve(model: str, port: int, limit: float) -> int:
-    """Serve a registered model until Ctrl-C."""
     from nerveseg.registry.server import serve as serve_with_mlflow
 
     serve_with_mlflow(model, port, limit)

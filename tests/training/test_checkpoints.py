@@ -95,9 +95,9 @@ def test_a_finished_training_clears_what_none_will_continue(folder):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     old = time.time() - (checkpoints.KEPT_DAYS + 1) * 24 * 3600
-    ours = ["train_unet-a.npz", f"train_unet-a.{ended.pid}.part", f"train_unet-b.{ended.pid}.part"]
+    ours = ["train_unet-a.npz", f".train_unet-a.npz.{ended.pid}.part", f".train_unet-b.npz.{ended.pid}.part"]
     stale = ["train_unet-b.npz", "train_unet-b.run.json"]
-    kept = ["train_gan-b.npz", "train_unet-c.npz", f"train_unet-c.{os.getpid()}.part", "unknown"]
+    kept = ["train_gan-b.npz", "train_unet-c.npz", f".train_unet-c.npz.{os.getpid()}.part", "unknown"]
     for name in [*ours, *stale, *kept]:
         (folder / name).touch()
     for name in [*stale, "train_gan-b.npz"]:

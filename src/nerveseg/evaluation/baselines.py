@@ -15,11 +15,8 @@ EMPTY, MEAN_MASK = "baseline_empty", "baseline_mean_mask"
 
 
 def baseline_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> dict[str, list[Mask]]:
-    """Return the masks of each baseline by its name.
-
-    Args:
-        average: from `mean_mask`, at the network's size.
-        truths: the annotated masks, at their own size; at least one is not empty.
+    """Return the masks of each baseline by its name, at the sizes of the annotated ones, `truths`, of which at least
+    one is not empty; `average` is from `mean_mask`, at the network's size.
     """
     return {EMPTY: [np.zeros_like(truth) for truth in truths], MEAN_MASK: _mean_masks(average, truths)}
 
@@ -33,7 +30,8 @@ def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
 def _mean_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> list[Mask]:
     """Cut the average mask at the threshold that suits these very frames best: the most that this baseline can reach."""
-    shown = {shape: _laid_over(average, shape) for shape in {truth.shape for truth in truths}}
+    shapes = {truth.shape for truth in truths}
+    shown = {shape: Letterbox.fit(shape, average.shape).restore(average) for shape in shapes}
 
     def reached(threshold: float) -> float:
         rows = [pixel_measures(truth, shown[truth.shape] >= threshold) for truth in truths]
@@ -41,8 +39,3 @@ def _mean_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> list[Ma
 
     best = max(THRESHOLDS, key=reached)
     return [shown[truth.shape] >= best for truth in truths]
-
-
-def _laid_over(average: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    height, width = shape
-    return Letterbox.fit((height, width), (average.shape[0], average.shape[1])).restore(average)

@@ -19,16 +19,10 @@ DOUBT = 0.05  # the first bin
 
 
 def reliability_table(model: str, estimates: Iterable[Estimate], truths: Iterable[Mask]) -> pd.DataFrame:
-    """Return a row for each bin that holds pixels.
+    """Return a row for each bin that holds pixels; each of `estimates` is at the size of its annotated mask.
 
-    Args:
-        model: its name.
-        estimates: of each frame, at the size of its mask.
-        truths: the annotated masks.
-
-    Returns:
-        Columns `model`, `low` and `high` (bounds of the bin, 0..1), `pixels`, `probability` (their mean) and `nerve` (their share
-        that is annotated).
+    Columns are `model`, `low` and `high` (bounds of the bin, 0..1), `pixels`, `probability` (their mean) and `nerve`
+    (their share that is annotated).
     """
     pixels, probability, nerve = np.zeros(BINS, np.int64), np.zeros(BINS), np.zeros(BINS, np.int64)
     for estimate, truth in zip(estimates, truths, strict=True):

@@ -18,12 +18,8 @@ LEAST_SUBJECTS = 5  # fewer are all on one side of the median by chance in more 
 def changes(exported: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
     """Subtract the Dice of the trained model from that of the exported one, frame by frame.
 
-    Args:
-        exported: columns `subject`, `has_nerve` and `dice`, a row for each frame.
-        trained: likewise, of the same frames in the same order.
-
-    Returns:
-        Columns `subject`, `dice`, and `dice_nerve`, NaN where the frame shows no nerve.
+    Both have the columns `subject`, `has_nerve` and `dice`, and a row for each frame in the same order. Returned are
+    `subject`, `dice`, and `dice_nerve`, NaN where the frame shows no nerve.
     """
     change = exported["dice"].to_numpy() - trained["dice"].to_numpy()
     table = pd.DataFrame({"subject": exported["subject"].to_numpy(), "dice": change})
@@ -51,15 +47,10 @@ def reported(changed: pd.DataFrame, resamples: int, seed: int) -> dict[str, floa
 def on_test(
     cases: pd.DataFrame, source: str, precision: str, allowed: float, resamples: int, seed: int
 ) -> dict[str, float | str | None]:
-    """Return what the export changed (`reported`), and a `warning` if there is one.
+    """Return what the export of the model `source` changed (`reported`), and a `warning` if there is one.
 
-    Args:
-        cases: of `TestSet.cases`, of the model that ships and of its source.
-        source: the model that was exported.
-        precision: the arithmetic of the exported model.
-        allowed: `export.max_difference`.
-        resamples: of the bootstrap.
-        seed: likewise.
+    `cases` are of `TestSet.cases`, of the model that ships and of its source; `precision` is the arithmetic of the
+    exported model, `allowed` is `export.max_difference`.
     """
     exported, trained = (cases[cases["model"] == name] for name in (SHIPPED, source))
     found = reported(changes(exported, trained), resamples, seed)
@@ -68,12 +59,8 @@ def on_test(
 
 
 def warning_on(found: Mapping[str, float | str | None], allowed: float, precision: str) -> str | None:
-    """Return a sentence if the export lost more Dice than allowed, beyond chance; else None.
-
-    Args:
-        found: from `reported`.
-        allowed: `export.max_difference`.
-        precision: the arithmetic of the exported model.
+    """Return a sentence if the export lost more Dice than `export.max_difference` allows, beyond chance; else None.
+    `found` is from `reported`.
     """
     told = []
     for key in HEADLINE:

@@ -49,16 +49,9 @@ def ablation_table(
 ) -> pd.DataFrame:
     """Return a row for each degradation, severity and model.
 
-    Each has the scores, and for each of `WITH_GAIN` the mean difference from `unet` on the same frames (`..._gain`) with its
-    95 % interval over subjects (`Interval.named`).
-
-    Args:
-        test: the frames.
-        look: what the models say. It is called for each degradation and severity.
-        cutoffs: of each model that `look` names; `unet` is among them.
-        params: severities and resamples.
-        strengths: of the severities.
-        seed: of the degradations and of the bootstrap.
+    Each has the scores, and for each of `WITH_GAIN` the mean difference from `unet` on the same frames (`..._gain`)
+    with its 95 % interval over subjects (`Interval.named`). `look` is called for each degradation and severity, and
+    `unet` is among the models that it and `cutoffs` name. `seed` is that of the degradations and of the bootstrap.
     """
     rows = list(_rows(CLEAN, 0, _cases(test, test.frames, look, cutoffs), params.bootstrap, seed))
     pooled: dict[int, list[dict[str, pd.DataFrame]]] = {severity: [] for severity in params.severities}
@@ -87,7 +80,6 @@ def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
 def _cases(
     test: TestSet, frames: NDArray[np.uint8], look: Look, cutoffs: Mapping[str, Cutoffs]
 ) -> dict[str, pd.DataFrame]:
-    """Measure every frame by model."""
     truths = [_packed(truth) for truth in test.truths]
     masks: dict[str, list[_Packed]] = {model: [] for model in (UNTUNED, *cutoffs)}
     for model, estimates in look(frames).items():

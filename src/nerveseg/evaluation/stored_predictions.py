@@ -63,11 +63,7 @@ def finish(folder: Path, info: PredictionsInfo) -> None:
 
 @dataclass(frozen=True)
 class StoredPredictions:
-    """The folder that the stage `predict` wrote.
-
-    Raises:
-        DatasetError: it is missing or damaged.
-    """
+    """The folder that the stage `predict` wrote; DatasetError if it is missing or damaged."""
 
     path: Path
 

@@ -10,17 +10,11 @@ SIZES = ("small", "medium", "large")
 
 
 def strata_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """Return a row for each model and part of the test frames.
+    """Return a row for each model and part of the test frames, from `TestSet.all_cases`.
 
-    Args:
-        cases: of `TestSet.all_cases`.
-        resamples: of the bootstrap over the subjects of a part.
-        seed: likewise.
-
-    Returns:
-        Columns `model`; `stratum`, which is `presence`, `size` or `subject`; `part`, its name there; `frames` and `subjects`; the
-        means of `OF_PARTS`; `frames_outlined_by_all`; and the 95 % interval of Dice (`Interval.named`). Sizes are thirds of the
-        frames with a nerve by its share of the frame.
+    Columns are `model`; `stratum`, which is `presence`, `size` or `subject`; `part`, its name there; `frames` and
+    `subjects`; the means of `OF_PARTS`; `frames_outlined_by_all`; and the 95 % interval of Dice (`Interval.named`), by
+    a bootstrap over the subjects of the part. Sizes are thirds of the frames with a nerve by its share of the frame.
     """
     rows = [
         {"model": model, "stratum": stratum, "part": part, **_scores(of_part, resamples, seed)}

@@ -72,12 +72,8 @@ class TestSet:
         return pd.concat(over_common_frames({str(model): rows for model, rows in tables}, silent={EMPTY}).values())
 
     def metrics(self, cases: pd.DataFrame, reliability: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, Any]:
-        """Return the scores of each model and baseline, the 95 % intervals of `HEADLINE` and the counts.
-
-        Args:
-            cases: of `all_cases`.
-            reliability: of `reliability_table`, of the models.
-            bounds: of `interval_table`.
+        """Return the scores of each model and baseline, the 95 % intervals of `HEADLINE` and the counts, from the
+        tables of `all_cases`, `reliability_table` (of the models) and `interval_table`.
         """
         parts = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
         models = [name for name in parts if name not in {EMPTY, MEAN_MASK}]

@@ -46,11 +46,9 @@ FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
 
 
 def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
-    """Refuse, before any network runs, what would fail at the end or destroy a file.
-
-    Raises:
-        DatasetError: a file exists that `predict` did not write or that was changed since, the pipeline would delete the folder,
-            or `kaggle` asks for a submission of files that are no numbered images.
+    """Refuse, before any network runs, what would fail at the end or destroy a file. Raise DatasetError if a file
+    exists that `predict` did not write or that was changed since, if the pipeline would delete the folder, or if
+    `kaggle` asks for a submission of files that are no numbered images.
     """
     if lost := output_around(output):
         raise DatasetError(f"the pipeline replaces {lost} with all files in it; choose another folder for --out")
@@ -68,27 +66,17 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
 def write_predictions(
     sources: Sources, output: Path, predictor: Predictor, identity: str, grey_range: GreyRange, *, kaggle: bool = False
 ) -> tuple[int, int]:
-    """Segment images and loops into the folder `output`.
+    """Segment images and loops into the folder `output`; return the number of segmented frames and of failed files,
+    which stderr names.
 
-    Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its overlays
-    at its own speed, and its frames are called `NAME_1`, `NAME_2` and so on. `predictions.csv` has the columns `COLUMNS`: frames
-    count from 1, area and centroid are in pixels, the centroid is empty without a mask, and `pixels` is Kaggle's run-length
-    encoding.
+    Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its
+    overlays at its own speed, and its frames are called `NAME_1`, `NAME_2` and so on. `predictions.csv` has the columns
+    `COLUMNS`: frames count from 1, area and centroid are in pixels, the centroid is empty without a mask, and `pixels`
+    is Kaggle's run-length encoding. With `kaggle` there is `submission.csv` of Kaggle's 2016 challenge as well.
 
-    Args:
-        sources: the files to segment.
-        output: created if it does not exist.
-        predictor: predicts the frames.
-        identity: of the predictor; equal identities give equal predictions.
-        grey_range: black and white of files that do not say them; all sources together decide what it leaves open.
-        kaggle: whether to write `submission.csv` of Kaggle's 2016 challenge as well.
-
-    Returns:
-        The number of segmented frames and of failed files. stderr names each of the latter.
-
-    Raises:
-        DatasetError: as for `check_outputs`, or the folder cannot be created.
-        BusyError: another process writes into it.
+    Predictors of equal `identity` give equal predictions. All sources together decide what `grey_range` leaves open.
+    Raise DatasetError as `check_outputs` does or if the folder cannot be created, BusyError if another process writes
+    into it.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -43,12 +43,10 @@ class Source:
 
     @property
     def stems(self) -> list[str]:
-        """The names of the predictions of each frame."""
         return [f"{self.name}_{number}" for number in range(1, self.frames + 1)] if self.frames > 1 else [self.name]
 
     @property
     def files(self) -> list[str]:
-        """The files that are written for it."""
         film = [f"{self.name}.gif"] if self.frames > 1 else []
         return film + [f"{stem}_{kind}.png" for stem in self.stems for kind in ("mask", "overlay")]
 
@@ -76,10 +74,8 @@ class Sources:
 
 
 def sources_in(paths: Sequence[Path]) -> Sources:
-    """Choose the files to segment.
-
-    Raises:
-        DatasetError: a path does not exist, none holds a frame, or two frames would have predictions of one name.
+    """Choose the files to segment. Raise DatasetError if a path does not exist, none holds a frame, or two frames would
+    have predictions of one name.
     """
     for path in paths:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where this returns False

@@ -75,10 +75,8 @@ class _Sum(NamedTuple):
 
 
 class Trail:
-    """Frames that follow each other, and the weighted sum of their estimates.
-
-    Args:
-        kept: the weight of a frame relative to the next one, 0..1.
+    """Frames that follow each other, and the weighted sum of their estimates; `kept` is the weight of a frame relative
+    to the next one, 0..1.
     """
 
     def __init__(self, kept: float = KEPT_LIVE) -> None:
@@ -87,11 +85,8 @@ class Trail:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def add(self, frame: Frame, said: Estimate) -> Estimate:
-        """Return the mean estimate over the frames so far, moved to this one.
-
-        Args:
-            frame: letterboxed, uint8 (height, width), of one size for all.
-            said: the estimate for this frame alone.
+        """Return the mean estimate over the frames so far, moved to this one: letterboxed, uint8 (height, width), of
+        one size for all. `said` is the estimate for this frame alone.
         """
         return self.sum(frame, said).mean()
 
@@ -108,11 +103,8 @@ class Trail:
 
 
 def steadied(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[Estimate]:
-    """Return the estimates for the frames of a loop, each averaged with those before and after it.
-
-    Args:
-        frames: letterboxed, uint8 (N, height, width), in order.
-        said: the estimate for each frame alone.
+    """Return the estimates for the frames of a loop, letterboxed, uint8 (N, height, width), each averaged with those
+    before and after it; `said` are the estimates for each frame alone.
     """
     with ThreadPoolExecutor() as threads:
         ahead, back = threads.map(_sums, (frames, frames[::-1]), (said, said[::-1]))
@@ -135,12 +127,8 @@ def _moved(pixels: Pixels, towards: Map) -> Pixels:
 
 
 def _alike(one: Frame, other: Frame) -> bool:
-    first, second = (_details(each) for each in (one, other))
+    levels = [frame.astype(np.float32) for frame in (one, other)]
+    first, second = (each - cv2.GaussianBlur(each, (0, 0), DETAIL) for each in levels)
     if first.std() == 0 or second.std() == 0:
         return bool(np.array_equal(one, other))
     return bool(np.corrcoef(first.ravel(), second.ravel())[0, 1] >= ALIKE)
-
-
-def _details(frame: Frame) -> Map:
-    levels = frame.astype(np.float32)
-    return levels - cv2.GaussianBlur(levels, (0, 0), DETAIL)

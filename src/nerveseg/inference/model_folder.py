@@ -10,11 +10,7 @@ REFINED_NAME, SEGMENTER_NAME = "refined_segmenter.json", "segmenter.json"
 
 
 def folder_of(model: Path) -> Path:
-    """Return the folder of a model, given the folder or the config file in it.
-
-    Raises:
-        ModelError: there is no such config file.
-    """
+    """Return the folder of a model, given the folder or the config file in it; ModelError if there is no such file."""
     if model.name not in (EXPORTED_NAME, ENSEMBLE_NAME, REFINED_NAME, SEGMENTER_NAME) or model.is_dir():
         return model
     if not model.is_file():

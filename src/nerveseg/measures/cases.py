@@ -35,16 +35,8 @@ def pixel_measures(truth: Mask, predicted: Mask) -> Row:
 
 
 def case_measures(truth: Mask, predicted: Mask, spacing: Spacing | None = None) -> Row:
-    """Return all measures of one case.
-
-    Args:
-        truth: the annotated mask, bool (H, W).
-        predicted: likewise.
-        spacing: height and width of a pixel in millimetres; None if they are unknown.
-
-    Returns:
-        `pixel_measures`, `OF_OUTLINES` in pixels, and in millimetres `LENGTHS` (`..._mm`) and `AREAS` (`..._mm2`), NaN if the
-        spacing is unknown.
+    """Return all measures of one case: `pixel_measures`, `OF_OUTLINES` in pixels, and in millimetres `LENGTHS`
+    (`..._mm`) and `AREAS` (`..._mm2`), NaN without `spacing`, the height and width of a pixel in millimetres.
     """
     in_pixels, in_mm = _outlines(truth, predicted, IN_PIXELS), _outlines(truth, predicted, spacing)
     row = pixel_measures(truth, predicted) | in_pixels | {f"{key}_mm": in_mm[key] for key in LENGTHS}
@@ -68,10 +60,8 @@ def contributions(cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def presence_auc(cases: pd.DataFrame) -> float | None:
-    """Return the area under the ROC curve of presence, 0..1; None if all frames show a nerve, or none does.
-
-    Args:
-        cases: columns `has_nerve` and `presence`, the probability that there is a nerve.
+    """Return the area under the ROC curve of presence, 0..1, from the columns `has_nerve` and `presence`, the
+    probability that there is a nerve; None if all frames show a nerve, or none does.
     """
     if cases["has_nerve"].nunique() < 2:
         return None
@@ -91,9 +81,8 @@ def outlined_by_all(cases: pd.DataFrame) -> int:
 def over_common_frames(tables: Mapping[str, pd.DataFrame], silent: Collection[str] = ()) -> dict[str, pd.DataFrame]:
     """Add columns `..._common`: each of `DISTANCES` in the frames that all models outline, NaN in the others.
 
-    Args:
-        tables: rows of `case_measures` by model, of the same frames in the same order.
-        silent: models that draw nothing by design. No frame is left out for them.
+    `tables` are rows of `case_measures` by model, of the same frames in the same order. No frame is left out for
+    `silent` models, which draw nothing by design.
     """
     drawn = [cases[DISTANCES[0]].notna().to_numpy() for model, cases in tables.items() if model not in silent]
     by_all = np.logical_and.reduce(drawn)

@@ -65,13 +65,8 @@ def caution(subjects: int) -> str:
 
 
 def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: int) -> Interval:
-    """Return the 95 % percentile interval of the mean of `measure` over cases.
-
-    Args:
-        cases: columns `subject` and `measure`; NaN does not count.
-        measure: the column.
-        resamples: how often the subjects are drawn.
-        seed: of the draws.
+    """Return the 95 % percentile interval of the mean of a column over cases, of which those with NaN do not count.
+    Their subjects, in the column `subject`, are drawn `resamples` times.
     """
     of_subjects = _by_subject(cases, measure)
     means = of_subjects["sum"] / of_subjects["count"]

@@ -47,11 +47,7 @@ class Counts:
 
 
 def count(truth: Mask, predicted: Mask) -> Counts:
-    """Count the pixels of one case.
-
-    Raises:
-        ValueError: the masks differ in shape.
-    """
+    """Count the pixels of one case; ValueError if the masks differ in shape."""
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape} and the prediction {predicted.shape}; both must have one shape")
     tp = int(np.count_nonzero(truth & predicted))

@@ -83,9 +83,7 @@ OF_OUTLINES = (
 )  # fmt: skip
 MEASURES = {measure.key: measure for measure in (*OF_PIXELS, *OF_OUTLINES)}
 LENGTHS = tuple(measure.key for measure in OF_OUTLINES if measure.unit == PIXELS)  # in millimetres too, `_mm`
-DISTANCES = tuple(
-    measure.key for measure in OF_OUTLINES if COMMON in measure.over
-)  # compared over common frames, `_common`
+DISTANCES = tuple(measure.key for measure in OF_OUTLINES if COMMON in measure.over)  # `_common`, too
 
 
 def _score(measure: Measure, frames: Frames) -> Score:

@@ -85,10 +85,8 @@ class Arms:
 
     @classmethod
     def load(cls, directory: Path, unet: Segmenter) -> Self:
-        """Read a folder that `save` wrote, with the U-Net that the refiners were trained with.
-
-        Raises:
-            ModelError: the folder holds no arms, or weights that do not fit.
+        """Read a folder that `save` wrote, with the U-Net that the refiners were trained with. Raise ModelError if it
+        holds no arms, or weights that do not fit.
         """
         folder = CheckedFolder(directory, ModelError, "make it again with `dvc repro train_gan`")
         stored = folder.read(CONFIG_NAME, ArmsConfig)

@@ -64,11 +64,10 @@ class AdversarialTraining:
         self._look = tf.function(self._looks, reduce_retracing=True)
 
     def fit(self, task: TrainingTask) -> pd.DataFrame:
-        """Train, and leave the best weights in the `averaged` network of each arm.
+        """Train, leave the best weights in the `averaged` network of each arm, and return the history.
 
-        Returns:
-            The history, columns `HISTORY_COLUMNS`, one row per epoch; epoch 0 is the U-Net without a refiner. Missing values
-            are NaN: the critic's losses before it joins, and all of an arm's columns once it has diverged.
+        It has the columns `HISTORY_COLUMNS`, one row per epoch; epoch 0 is the U-Net without a refiner. Missing values
+        are NaN: the critic's losses before it joins, and all of an arm's columns once it has diverged.
         """
         size = self.params.batch_size
         validation = {

@@ -71,9 +71,8 @@ class RefinerArm:
         with tf.GradientTape() as tape:
             judgement = critic.judge(given.frames, given.masks, predicted)
         gradients = tape.gradient(judgement.loss, variables)
-        if (
-            not judgement.accuracy > self._params.critic_rest
-        ):  # if the accuracy is NaN, as of a critic without one, it is updated
+        # If the accuracy is NaN, as of a critic without one, it is updated.
+        if not judgement.accuracy > self._params.critic_rest:
             self._critic_optimiser.apply_gradients(zip(gradients, variables, strict=True))
         return {"critic_loss": judgement.loss, "critic_accuracy": judgement.accuracy}
 

@@ -1,12 +1,14 @@
 """Critics, which classify masks as annotated or predicted, given their frames.
 
-`frames` are grey levels (N, H, W, 1) 0..255, `truth` the annotated masks and `predicted` the probabilities, (N, H, W, 1)
-0..1. After each update the kernels of a critic are projected to a spectral norm of at most 1 (Gouk et al. 2021,
-"Regularisation of neural networks by enforcing Lipschitz continuity"), which bounds its slope like spectral normalisation.
-Critics have no batch normalisation, so that truth and prediction can be classified in separate batches.
+`frames` are grey levels (N, H, W, 1) 0..255, `truth` the annotated masks and `predicted` the probabilities, (N, H, W,
+1) 0..1. A critic's `network` has its weights, `judge` returns its own loss and accuracy, and `generator_loss` the
+refiner's: a scalar that falls as the critic takes prediction for truth.
+
+After each update the kernels of a critic are projected to a spectral norm of at most 1 (Gouk et al. 2021,
+"Regularisation of neural networks by enforcing Lipschitz continuity"), which bounds its slope like spectral
+normalisation. Critics have no batch normalisation, so that truth and prediction can be classified in separate batches.
 """
 
-from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
 import tensorflow as tf
@@ -28,21 +30,7 @@ class Judgement(NamedTuple):
     accuracy: tf.Tensor
 
 
-class Critic(ABC):
-    """The interface of all critics; `network` holds the weights."""
-
-    network: tf.keras.Model
-
-    @abstractmethod
-    def judge(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> Judgement:
-        """Return the critic's own loss and accuracy."""
-
-    @abstractmethod
-    def generator_loss(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-        """Return the refiner's loss: a scalar that falls as the critic takes prediction for truth."""
-
-
-class PatchCritic(Critic):
+class PatchCritic:
     """A patch discriminator (Isola et al. 2017, "pix2pix") with the hinge loss (Lim and Ye 2017, "Geometric GAN").
 
     The score of a patch is above 0 for an annotated mask and below for a predicted one.
@@ -64,11 +52,11 @@ class PatchCritic(Critic):
         unlike = tf.nn.max_pool2d(tf.abs(truth - predicted), 2**LEVELS, 2**LEVELS, "SAME") > UNLIKE
         return Judgement(loss, tf.reduce_mean(tf.boolean_mask(right / 2.0, unlike)))
 
-    def generator_loss(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - one interface
+    def generator_loss(self, frames: tf.Tensor, truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - as the other's
         return -tf.reduce_mean(self.network([frames, predicted], training=True))
 
 
-class FeatureCritic(Critic):
+class FeatureCritic:
     """SegAN's critic (Xue et al. 2018, "SegAN: adversarial network with multi-scale L1 loss").
 
     It compares the features of the frame masked by the annotation and by the prediction: the critic raises their mean
@@ -97,10 +85,8 @@ class FeatureCritic(Critic):
         return tf.reduce_mean(tf.stack([tf.reduce_mean(tf.abs(one - other)) for one, other in pairs]))
 
 
-CRITICS: dict[Literal["patch", "features"], type[PatchCritic] | type[FeatureCritic]] = {
-    "patch": PatchCritic,
-    "features": FeatureCritic,
-}
+Critic = PatchCritic | FeatureCritic
+CRITICS: dict[Literal["patch", "features"], type[Critic]] = {"patch": PatchCritic, "features": FeatureCritic}
 
 
 class SpectralNormAtMostOne(tf.keras.constraints.Constraint):
@@ -108,9 +94,7 @@ class SpectralNormAtMostOne(tf.keras.constraints.Constraint):
 
     def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
         matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))
-        matrix = tf.where(
-            tf.math.is_finite(matrix), matrix, 0.0
-        )  # a diverged critic must not crash here: the history reports it
+        matrix = tf.where(tf.math.is_finite(matrix), matrix, 0.0)  # a diverged critic must not crash here
         largest = tf.sqrt(tf.reduce_max(tf.linalg.eigvalsh(tf.matmul(matrix, matrix, transpose_a=True))))
         return kernel / tf.maximum(largest, 1.0)
 

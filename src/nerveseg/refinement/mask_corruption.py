@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 Logits = NDArray[np.float32]
 STEP = 12.0  # of the logit, from nerve to none
-LARGEST = (
-    0.05  # maximum radius of erosion and dilation, and maximum jitter of an outline, as shares of the frame's height
-)
+LARGEST = 0.05  # radius of erosion and dilation, and jitter of an outline, at most, as shares of the frame's height
 BLOB = (0.06, 0.2)  # standard deviation of a blob, as a share of the frame's height
 
 

@@ -37,7 +37,6 @@ class Refinement:
 
     @property
     def used(self) -> bool:
-        """Whether a refiner was chosen."""
         return self.arm != UNET
 
     def __str__(self) -> str:

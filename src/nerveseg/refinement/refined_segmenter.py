@@ -43,11 +43,7 @@ class RefinedSegmenter(Predictor):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read a folder that `save` wrote.
-
-        Raises:
-            ModelError: the folder holds no refined segmenter, or weights that do not fit it.
-        """
+        """Read a folder that `save` wrote; ModelError if it holds no refined segmenter, or weights that do not fit."""
         folder = CheckedFolder(directory, ModelError, REMEDY)
         config = folder.read(REFINED_NAME, RefinedSegmenterConfig)
         segmenter = Segmenter.load(directory / UNET_FOLDER)
@@ -66,11 +62,7 @@ class RefinedSegmenter(Predictor):
 
 
 def load_training(directory: Path) -> Segmenter | RefinedSegmenter:
-    """Read the trained model in a folder, with a refiner or without.
-
-    Raises:
-        ModelError: the folder holds none.
-    """
+    """Read the trained model in a folder, with a refiner or without; ModelError if it holds none."""
     if holds(directory, REFINED_NAME):
         return RefinedSegmenter.load(directory)
     if not holds(directory, SEGMENTER_NAME):

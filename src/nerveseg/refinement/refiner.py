@@ -77,9 +77,7 @@ def save_learnt(refiner: tf.keras.Model, path: Path) -> None:
 
 def load_learnt(refiner: tf.keras.Model, path: Path) -> None:
     """Read what `save_learnt` wrote into a refiner of the same shape, whose copy has the weights of the same U-Net.
-
-    Raises:
-        ModelError: the file is missing, damaged, or of another refiner.
+    Raise ModelError if the file is missing, damaged, or of another refiner.
     """
     try:
         with np.load(path) as saved:

@@ -55,11 +55,8 @@ RUNGS = (Rung(1, 80), Rung(1, 60), Rung(1, 40), Rung(0.75, 40), Rung(0.5, 40), R
 
 
 class Gallery:
-    """Collects cases one by one, and keeps only what the page needs.
-
-    Args:
-        scores: rows of `metrics/cases.csv`.
-        rung: how frames are encoded, from `fitting_rung`.
+    """Collects cases one by one, and keeps only what the page needs. `scores` are rows of `metrics/cases.csv`; frames
+    are encoded by a `rung` from `fitting_rung`.
     """
 
     def __init__(self, scores: pd.DataFrame, rung: Rung) -> None:
@@ -75,7 +72,6 @@ class Gallery:
             yield case
 
     def document(self) -> dict[str, Any]:
-        """Return everything, for `json.dumps`."""
         looks = {model: {"label": LOOKS[model].label, "colour": LOOKS[model].on_frame} for model in self._models}
         return {
             "models": looks,
@@ -105,7 +101,8 @@ class Gallery:
 
     def _of_model(self, case: Case, model: str) -> dict[str, Any]:
         row = self._scores[case.name, model]
-        values = {column.key: _short(row[column.key]) for column in COLUMNS}
+        numbers = {column.key: float(row[column.key]) for column in COLUMNS}
+        values = {key: None if np.isnan(value) else round(value, 4) for key, value in numbers.items()}
         kind = outcome(row["has_nerve"], row["predicted_area"], row["dice"], withheld=model in case.withheld)
         layers = {"outline": svg_path(case.masks[model]), "heat": _map(case.probabilities[model])}
         return {**values, "kind": kind, **layers}
@@ -151,7 +148,3 @@ def _map(values: NDArray[np.float32]) -> str:
         return ""
     height, width = (max(1, side // SHRUNK) for side in levels.shape)
     return _webp(cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA), Rung(1, 80))
-
-
-def _short(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)

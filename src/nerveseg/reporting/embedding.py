@@ -31,11 +31,7 @@ class Script:
 
 
 def figure(title: str, caption: str, png: Path) -> Figure:
-    """Embed a PNG; as WebP if it is large.
-
-    Raises:
-        ValueError: the file is not a PNG.
-    """
+    """Embed a PNG, as WebP if it is large; ValueError if the file is another."""
     content = png.read_bytes()
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])

@@ -53,18 +53,11 @@ def write_report(
 ) -> None:
     """Write the page.
 
-    Args:
-        path: of the page, for example reports/index.html.
-        metrics: the content of metrics/metrics.json.
-        bounds: the content of metrics/intervals.csv.
-        params: the content of params.yaml: values, and sections of values.
-        data: facts about the data set.
-        figures: title, caption and PNG of each, in the order of the page.
-        findings: sentences about what ships and whether the refiner helped.
-        browser: the document of `case_browser.Gallery`; None for a page without cases, charts and scripts.
-        charts: drawn in the browser.
-        origin: sentences about the frames and the code (`origin_of`).
-        cutoffs: of each model, by its label.
+    `metrics`, `bounds` and `params` are the contents of metrics/metrics.json, metrics/intervals.csv and params.yaml:
+    values, and sections of values. `data` has facts about the data set, `figures` title, caption and PNG of each, in
+    the order of the page. `findings` are sentences about what ships and whether the refiner helped, `origin` about the
+    frames and the code (`origin_of`). `browser` is the document of `case_browser.Gallery`; None makes a page without
+    cases, `charts` and scripts. `cutoffs` are those of each model, by its label.
     """
     methods = {key: LABELS[key] for key in shown(metrics)}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

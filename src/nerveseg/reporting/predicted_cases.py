@@ -19,14 +19,10 @@ def predicted_cases(
     scores: pd.DataFrame,
     ranks: Mapping[str, str],
 ) -> Iterator[Case]:
-    """Yield the case of each test record.
+    """Yield the case of each test record, with its frame as it was read.
 
-    Args:
-        records: all test records, with the frames as they were read.
-        predictions: of them.
-        models: names, with that of the model that ships.
-        scores: columns `frame`, `model` and `dice`, of these models.
-        ranks: from `case_selection.chosen`.
+    `models` names some of `predictions`, that of the model that ships among them. `scores` has their columns `frame`,
+    `model` and `dice`; `ranks` is from `case_selection.chosen`.
     """
     dice = scores.set_index(["frame", "model"])["dice"]
     cutoffs = {name: predictions.info.cutoffs[name] for name in models}
@@ -49,13 +45,10 @@ def predicted_cases(
 
 
 def uncertainty(probability: NDArray[np.float32], mirrored: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the entropy, in bits, 0..1, of the mean probability over a frame and its mirror image.
+    """Return the entropy, in bits, 0..1, of the mean probability over a frame and its mirror image, turned back, each
+    float32 (H, W).
 
     This is test-time augmentation (Wang et al. 2019, "Aleatoric uncertainty estimation with test-time augmentation").
-
-    Args:
-        probability: of nerve in each pixel, float32 (H, W).
-        mirrored: that of the mirror image, turned back.
     """
     probability = (probability + mirrored) / 2
     either = np.clip(np.stack([probability, 1 - probability]), 1e-7, 1)

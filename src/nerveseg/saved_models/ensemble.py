@@ -42,13 +42,8 @@ class EnsembleConfig:
 
 
 class Ensemble(Predictor):
-    """The mean of the probabilities and presences of its members.
-
-    Args:
-        members: by name; at least one.
-
-    Raises:
-        ModelError: their input sizes differ, or the black and white of their data sets.
+    """The mean of the probabilities and presences of its members, at least one; ModelError if their input sizes differ,
+    or the black and white of their data sets.
     """
 
     def __init__(self, members: Mapping[str, Segmenter | RefinedSegmenter]) -> None:
@@ -83,11 +78,7 @@ class Ensemble(Predictor):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read a folder that `save` wrote.
-
-        Raises:
-            ModelError: the folder holds no ensemble, or a member cannot be loaded.
-        """
+        """Read a folder that `save` wrote; ModelError if it holds no ensemble, or a member cannot be loaded."""
         folder = CheckedFolder(directory, ModelError, "make it again with `nerveseg folds`")
         names = folder.read(ENSEMBLE_NAME, EnsembleConfig).members
         folder.files()

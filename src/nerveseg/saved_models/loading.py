@@ -17,20 +17,12 @@ if TYPE_CHECKING:
 
 
 def load_predictor(directory: Path) -> Predictor:
-    """Load a model of any kind.
-
-    Raises:
-        ModelError: the folder holds none, or it cannot be loaded.
-    """
+    """Load a model of any kind; ModelError if the folder holds none, or if it cannot be loaded."""
     return ExportedPredictor.load(directory) if holds(directory, EXPORTED_NAME) else load_trained(directory)
 
 
 def load_trained(directory: Path) -> "Segmenter | RefinedSegmenter | Ensemble":
-    """Load an ensemble or a single training.
-
-    Raises:
-        ModelError: the folder holds neither, or it cannot be loaded.
-    """
+    """Load an ensemble or a single training; ModelError if the folder holds neither, or if it cannot be loaded."""
     if holds(directory, ENSEMBLE_NAME):
         from nerveseg.saved_models.ensemble import Ensemble
 

@@ -196,7 +196,6 @@ def _dice(network: openvino.CompiledModel, val: TestSet, cutoffs: Cutoffs) -> pd
 
 
 def _is_int8(layer: openvino.Node) -> bool:
-    """Return whether its weights are in int8."""
     waiting = [layer.input_value(1).get_node()]
     while waiting:
         node = waiting.pop()

@@ -70,11 +70,7 @@ class ExportedConfig:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Read what `write` wrote.
-
-        Raises:
-            ModelError: it is missing, or cannot be read.
-        """
+        """Read what `write` wrote; ModelError if it is missing or cannot be read."""
         return _folder(directory).read(EXPORTED_NAME, cls)
 
     def write(self, directory: Path) -> None:
@@ -98,10 +94,8 @@ class ExportedPredictor(Predictor):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read and compile a folder that `export` wrote.
-
-        Raises:
-            ModelError: the folder holds no exported model, a damaged one, or networks that do not fit its config.
+        """Read and compile a folder that `export` wrote. Raise ModelError if it holds no exported model, a damaged one,
+        or networks that do not fit its config.
         """
         import openvino
 
@@ -166,10 +160,8 @@ def estimate_of(looks: Sequence[tuple[Maps, Maps]]) -> tuple[Maps, Maps]:
 
 
 def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvino.CompiledModel":
-    """Compile a network, or the one in a file, for this processor.
-
-    Raises:
-        ModelError: the file cannot be read, or its weights are not all numbers, which ReLU layers would hide.
+    """Compile a network, or the one in a file, for this processor. Raise ModelError if the file cannot be read, or if
+    its weights are not all numbers, which ReLU layers would hide.
     """
     try:
         model = core.read_model(network) if isinstance(network, Path) else network
@@ -183,10 +175,8 @@ def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvi
 
 
 def _of_size(core: "openvino.Core", path: Path, size: Size) -> "openvino.CompiledModel":
-    """Compile the network in a file.
-
-    Raises:
-        ModelError: it cannot be read, or has other inputs or outputs than `_PORTS` says for frames of this size.
+    """Compile the network in a file. Raise ModelError if it cannot be read, or has other inputs or outputs than
+    `_PORTS` says for frames of this size.
     """
     network = compiled(core, path)
     for ports, maps, verb in zip(

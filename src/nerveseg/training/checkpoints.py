@@ -22,7 +22,7 @@ import psutil  # type: ignore[import-untyped]
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nerveseg.files.atomic import read_csv
+from nerveseg.files.atomic import read_csv, whole_file
 from nerveseg.repository import repository_root
 
 State = list[NDArray[Any]]  # the values of a list of variables, in its order
@@ -36,14 +36,12 @@ _LOG = logging.getLogger(__name__)
 class Checkpoint:
     """The state of one training after each epoch: its history, and the values of its variables by name.
 
-    Args:
-        name: the stage and the digest, for example `train_unet-3f2a...`.
-        writes: False for a worker that is not the chief: it only reads.
+    `name` has the stage and the digest, for example `train_unet-3f2a...`. A worker that is not the chief only reads:
+    `writes` is False.
     """
 
     def __init__(self, name: str, *, writes: bool = True) -> None:
         self.path = repository_root() / FOLDER / f"{name}.npz"
-        self._partial = self.path.with_suffix(f".{os.getpid()}.part")  # two experiments may train the same
         self._writes = writes
         self._failed = False
 
@@ -63,15 +61,11 @@ class Checkpoint:
         content = io.BytesIO()  # an archive on a full disk cannot be closed and would complain when the process ends
         np.savez(content, **arrays)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self._partial.open("wb") as file:
+            with whole_file(self.path) as partial, partial.open("wb") as file:
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            self._partial.replace(self.path)
         except OSError as error:
-            with suppress(OSError):
-                self._partial.unlink()
             if not self._failed:
                 _LOG.warning(
                     "%s cannot be written (%s); training goes on, but if it is stopped, it resumes after the last epoch that "
@@ -108,7 +102,7 @@ class Checkpoint:
         oldest = time.time() - KEPT_DAYS * 24 * 3600
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
-            for partial in self.path.parent.glob(f"{stage}-*.part"):
+            for partial in self.path.parent.glob(f".{stage}-*.part"):
                 pid = partial.stem.rpartition(".")[2]
                 if not (pid.isdecimal() and psutil.pid_exists(int(pid))):
                     partial.unlink(missing_ok=True)
@@ -118,11 +112,9 @@ class Checkpoint:
 
 
 def values_of(variables: Sequence[tf.Variable]) -> State:
-    """Return the values of the variables as arrays."""
     return [np.asarray(variable.numpy()) for variable in variables]
 
 
 def assign(variables: Sequence[tf.Variable], state: State) -> None:
-    """Assign values from `values_of` to the same variables."""
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)

@@ -72,11 +72,11 @@ def keras_policy(precision: Precision) -> str:
 
 
 def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
-    """Return `MultiWorkerMirroredStrategy` if TF_CONFIG is set, `MirroredStrategy` for several GPUs, or the default for one
-    device. Call it before TensorFlow's first operation. `batch_size` and `ghost_batches` are totals over all devices.
+    """Return `MultiWorkerMirroredStrategy` if TF_CONFIG is set, `MirroredStrategy` for several GPUs, or the default for
+    one device. Call it before TensorFlow's first operation. `batch_size` and `ghost_batches` are totals over all
+    devices.
 
-    Raises:
-        ModelError: TF_CONFIG cannot be read, or the devices cannot get equally many ghost batches.
+    Raise ModelError if TF_CONFIG cannot be read, or if the devices cannot get equally many ghost batches.
     """
     if "TF_CONFIG" in os.environ:
         _check_workers(os.environ["TF_CONFIG"])
@@ -115,11 +115,7 @@ def from_chief(strategy: tf.distribute.Strategy, values: Sequence[NDArray[Any]])
 
 @contextmanager
 def telling_lost_workers() -> Iterator[None]:
-    """Turn TensorFlow's errors about a lost worker into one that says what to do.
-
-    Raises:
-        ModelError: a worker of TF_CONFIG stopped answering.
-    """
+    """Turn TensorFlow's errors about a lost worker of TF_CONFIG into a ModelError that says what to do."""
     try:
         yield
     except _LOST as error:

@@ -9,23 +9,14 @@ from nerveseg.training.checkpoints import Checkpoint
 
 
 class TrainingTask(NamedTuple):
-    """The arguments that all trainings share.
+    """The arguments that all trainings share."""
 
-    Args:
-        rounds: files that epochs cycle through, each with every train frame once.
-        val: shards of val.
-        info: about the data set.
-        seed: of the order of frames, which depends on nothing else but the epoch.
-        checkpoint: resumed from if it exists; the caller removes it once the weights are saved.
-        on_epoch: called after each new epoch with its number, from 1, and its row of the history.
-    """
-
-    rounds: Sequence[Path]
-    val: Sequence[Path]
+    rounds: Sequence[Path]  # files that epochs cycle through, each with every train frame once
+    val: Sequence[Path]  # shards
     info: DatasetInfo
-    seed: int
-    checkpoint: Checkpoint
-    on_epoch: Callable[[int, dict[str, float]], None]
+    seed: int  # of the order of frames, which depends on nothing else but the epoch
+    checkpoint: Checkpoint  # resumed from if it exists; the caller removes it once the weights are saved
+    on_epoch: Callable[[int, dict[str, float]], None]  # gets each new epoch, from 1, and its row of the history
 
 
 def steps_per_epoch(info: DatasetInfo, batch_size: int) -> int:

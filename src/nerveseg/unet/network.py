@@ -33,11 +33,9 @@ def build_unet(
 ) -> tf.keras.Model:
     """Return the segmentation network of `params` with initial weights.
 
-    `pretrained` fetches the weights that `encoder_weights` names; it is False if trained ones are loaded next. Layers compute
-    in the Keras policy `policy`, `float32` or `mixed_bfloat16`; weights and outputs are always float32.
-
-    Raises:
-        ModelError: the encoder's pretrained weights cannot be downloaded.
+    `pretrained` fetches the weights that `encoder_weights` names, or raises ModelError; it is False if trained ones are
+    loaded next. Layers compute in the Keras policy `policy`, `float32` or `mixed_bfloat16`; weights and outputs are
+    always float32.
     """
     with computing_in(policy):
         frames = tf.keras.Input((*spec.size, 1), name="frames")

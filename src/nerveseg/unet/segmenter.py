@@ -70,11 +70,7 @@ class Segmenter(Predictor):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read a folder that `save` wrote.
-
-        Raises:
-            ModelError: the folder holds no segmenter, or weights that do not fit it.
-        """
+        """Read a folder that `save` wrote; ModelError if it holds no segmenter, or weights that do not fit it."""
         folder = _folder(directory)
         config = folder.read(SEGMENTER_NAME, SegmenterConfig)
         unet = build_unet(config.unet, config.input, pretrained=False)
@@ -131,11 +127,7 @@ def agreed_presence(presence: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
 
 
 def load_weights(network: tf.keras.Model, path: Path) -> None:
-    """Read weights into a network of the same shape.
-
-    Raises:
-        ModelError: the file is missing, damaged, or of another network.
-    """
+    """Read weights into a network of the same shape; ModelError if the file is missing, damaged, or of another one."""
     try:
         network.load_weights(path)
     except Exception as error:  # noqa: BLE001 - h5py and Keras raise many kinds for a file of something else

@@ -66,13 +66,8 @@ class SupervisedTraining:
         self._score = tf.function(self._scores, input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)])
 
     def fit(self, task: TrainingTask) -> pd.DataFrame:
-        """Train, and leave the best weights in `averaged`.
-
-        Returns:
-            The history, columns `HISTORY_COLUMNS`, one row per epoch.
-
-        Raises:
-            ModelError: training diverged, or another worker stopped.
+        """Train, leave the best weights in `averaged`, and return the history, columns `HISTORY_COLUMNS`, one row per
+        epoch. Raise ModelError if training diverged, or another worker stopped.
         """
         with telling_lost_workers():
             history, best = self._resume(task.checkpoint)

@@ -17,9 +17,7 @@ def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.ker
     """Return the U-Net of `params` as training starts from it, computing in `policy`.
 
     Its weights are new, or those of the segmenter in `params.init_from`, whose input size and grey levels may differ.
-
-    Raises:
-        ModelError: that folder holds no segmenter, or one of another architecture.
+    Raise ModelError if that folder holds no segmenter, or one of another architecture.
     """
     if params.init_from == FRESH:
         return build_unet(params, spec, policy=policy)

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from nerveseg.params.file import load_params
 from nerveseg.reporting.figures import pictures, plots
 from nerveseg.reporting.figures.canvas import GREY, LOOKS, TRUTH, canvas
-from nerveseg.reporting.figures.degradation_gallery import degradation_gallery
 from nerveseg.reporting.figures.layers import AGREEMENT, agreement
+from nerveseg.reporting.figures.previews import degradation_gallery
 from nerveseg.reporting.figures.reliability import trust
 from paths import ROOT
 

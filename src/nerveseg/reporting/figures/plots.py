@@ -122,8 +122,8 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
         by_area.set(title="By size of the nerve", xlabel="Annotated area (pixels)", ylabel="Dice", ylim=(-0.03, 1.03))
         reached.set(title="Frames that reach a score", xlabel="Dice", ylabel="Share of frames with at least this Dice")
         reached.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))
-        for axes in figure.axes:
-            _legend_above(axes)
+        for axes in figure.axes:  # right of the title, where it hides no point
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0.2)
 
 
 def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
@@ -147,11 +147,7 @@ def _baseline(axes: Axes, metrics: Metrics, score: str) -> None:
 
 
 def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
-    """Check a table.
-
-    Raises:
-        ValueError: the table misses a column, or has no row.
-    """
+    """Raise ValueError if a table misses a column or has no row."""
     if missing := [column for column in columns if column not in table.columns]:
         raise ValueError(
             f"{what} misses {', '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'no column'}"
@@ -163,11 +159,6 @@ def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
 def models_of(table: pd.DataFrame) -> list[str]:
     """Return the models of a table, in the order of `LOOKS`."""
     return [model for model in LOOKS if (table["model"] == model).any()]
-
-
-def _legend_above(axes: Axes) -> None:
-    """Place the legend right of the title, where it hides no point."""
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0.2)
 
 
 def _curves(axes: Axes, history: pd.DataFrame, columns: Mapping[str, Curve], title: str, label: str) -> None:

@@ -1,12 +1,18 @@
-"""Train frames beside some of their variants."""
+"""What the networks learn from and are tested on: train frames beside variants, and one frame under every degradation."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from nerveseg.augmentation.degradations import DEGRADATIONS, SEVERITIES, degrade
 from nerveseg.augmentation.rounds import in_round
 from nerveseg.dataset.records import Record
+from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.params.data import AugmentParams
+from nerveseg.params.networks import DegradationParams
 from nerveseg.reporting.figures.pictures import montage
+from nerveseg.reporting.figures.plots import titled
 
 
 def augmentation_preview(train: Sequence[Record], params: AugmentParams, seed: int, path: Path, dpi: int) -> None:
@@ -23,3 +29,15 @@ def augmentation_preview(train: Sequence[Record], params: AugmentParams, seed: i
     titles = [record.name if i % columns == 0 else f"variant {i % columns}" for i, (_, record) in enumerate(variants)]
     frames = [record.frame for _, record in variants]
     montage(frames, [record.mask > 127 for _, record in variants], titles, columns, path, dpi)
+
+
+def degradation_gallery(
+    frame: Frame, mask: Mask, strengths: DegradationParams, seed: int, path: Path | str, dpi: int
+) -> None:
+    """Draw a row for each degradation, from the clean frame (at the network's size) to severity 5, under the outline of its mask."""
+    shown = [(kind, severity) for kind in DEGRADATIONS for severity in (0, *SEVERITIES)]
+    frames = [
+        degrade(frame, kind, severity, strengths, np.random.default_rng([seed, severity])) for kind, severity in shown
+    ]
+    titles = [f"{titled(kind)} {severity}" if severity else "As it is" for kind, severity in shown]
+    montage(frames, [mask] * len(shown), titles, 1 + len(SEVERITIES), path, dpi)
