@@ -20,18 +20,18 @@ class SystemMetrics(threading.Thread):
     def __init__(self, tell: Callable[[Mapping[str, float]], None]) -> None:
         super().__init__(name="system metrics", daemon=True)
         self._tell, self._over = tell, threading.Event()
+        self._monitors = _monitors()  # here: while two threads import MLflow, either may find half of it
         self.start()
 
     def run(self) -> None:
-        monitors = _monitors()
-        for monitor in monitors:  # psutil counts the processor's time from the first call in a thread, which gives 0
+        for monitor in self._monitors:  # psutil counts the processor's time from the first call in a thread, which gives 0
             monitor.collect_metrics()
             monitor.clear_metrics()
         stopped = False
         while not stopped:
             stopped = self._over.wait(SECONDS)
             values: dict[str, float] = {}
-            for monitor in monitors:
+            for monitor in self._monitors:
                 monitor.collect_metrics()
                 values |= monitor.aggregate_metrics()
                 monitor.clear_metrics()
