@@ -19,7 +19,7 @@ TINY = {
     "unet": {
         "stem": 1,
         "base_filters": 4,
-        "depth": 2,
+        "depth": 1,
         "epochs": 4,
         "batch_size": 4,
         "ema_decay": 0.9,
