@@ -24,7 +24,7 @@ class SystemMetrics(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        for monitor in self._monitors:  # psutil counts the processor's time from the first call in a thread, which gives 0
+        for monitor in self._monitors:  # psutil counts from the first call in a thread, which gives 0
             monitor.collect_metrics()
             monitor.clear_metrics()
         stopped = False
