@@ -97,16 +97,12 @@ class Draw:
         for name in ("reverberation", "blur", "defocus", "shadow"):
             if drawn := getattr(self, name):
                 pixels = getattr(effects, name)(pixels, *drawn)
-        pixels = effects.amplify(pixels, self._decibels(pixels.shape))
-        return cv2.convertScaleAbs(effects.gain(pixels, self.gain), alpha=255.0)
-
-    def _decibels(self, shape: tuple[int, int]) -> effects.Pixels:
-        """Return all changes of the echo's amplitude as one map."""
-        over_depth = effects.gain_curve(shape[0], self.time_gain)[:, np.newaxis]
-        decibels = over_depth + effects.gain_curve(shape[1], self.lateral_gain)
+        over_depth = effects.gain_curve(frame.shape[0], self.time_gain)[:, np.newaxis]
+        decibels = over_depth + effects.gain_curve(frame.shape[1], self.lateral_gain)
         if self.speckle:
-            decibels += effects.speckle(shape, self.speckle, np.random.default_rng(self.noise_seed))
-        return decibels
+            decibels += effects.speckle(frame.shape, self.speckle, np.random.default_rng(self.noise_seed))
+        pixels = effects.amplify(pixels, decibels)
+        return cv2.convertScaleAbs(effects.gain(pixels, self.gain), alpha=255.0)
 
 
 def variant(frame: Frame, mask: Frame, params: AugmentParams, seed: tuple[int, ...]) -> tuple[Frame, Frame]:

@@ -5,7 +5,7 @@ mask. One such frame shows that the model knows the subject. The rest of the key
 (`nerveseg.preprocessing.sketches`): copies that were compressed, resized or brightened look alike, and are reported.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,8 @@ _SHOWN = 10  # subjects in a message
 
 def learnt_frames(manifest: pd.DataFrame) -> frozenset[str]:
     """Return the keys of the frames that a training learns from or chooses by: those of train and val."""
-    return frozenset(_keys(manifest[manifest["split"].isin(["train", "val"])]))
+    learnt = manifest[manifest["split"].isin(["train", "val"])]
+    return frozenset(learnt["pixels"].str[:_LENGTH] + learnt["look"])
 
 
 def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) -> str:
@@ -44,7 +45,9 @@ def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) 
             f"subjects ({some(subjects, _SHOWN)}): scores on them would mean nothing; train it with these subjects "
             "in split.test_subjects, or test on others"
         )
-    alike = test[_like(list(test["look"]), [key[_LENGTH:] for key in learnt if key[_LENGTH:]])]
+    looks = (test["look"], [key[_LENGTH:] for key in learnt])
+    ours, theirs = (2.0 * bits_of(one) - 1.0 for one in looks)
+    alike = test[[(theirs @ one).max(initial=-np.inf) >= 256 - 2 * ALIKE for one in ours]]
     if alike.empty:
         return ""
     return (
@@ -53,17 +56,7 @@ def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) 
     )
 
 
-def _keys(manifest: pd.DataFrame) -> "pd.Series[str]":
-    return manifest["pixels"].str[:_LENGTH] + manifest["look"]
-
-
-def _like(looks: list[str], others: list[str]) -> NDArray[np.bool_]:
-    """Return which looks differ from one of the others in few bits."""
-    ours, theirs = (2.0 * bits_of(one) - 1.0 for one in (looks, others))
-    return np.array([(theirs @ one).max(initial=-np.inf) >= 256 - 2 * ALIKE for one in ours], np.bool_)
-
-
-def bits_of(looks: list[str]) -> NDArray[np.float32]:
+def bits_of(looks: Iterable[str]) -> NDArray[np.float32]:
     """Return the 256 bits of each look as a row of zeros and ones."""
     packed = np.frombuffer(bytes.fromhex("".join(looks)), np.uint8)
     return np.unpackbits(packed).reshape(-1, 256).astype(np.float32)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from nerveseg.imaging.mask_values import (
     flat,
     from_numbers,
     insides,
+    interior,
 )  # fmt: skip
 from nerveseg.imaging.page import Page
 
@@ -159,8 +159,7 @@ def _are_blends(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
     mixed = full * (brightest[..., np.newaxis] / top)
     off = np.where(brightest[..., np.newaxis] > 0, np.abs(colours - mixed), 0.0)
     others = (off > 1.0).any(axis=-1) | ((brightest == top) & (colours != full).any(axis=-1))
-    has_area = cv2.erode(others.astype(np.uint8), np.ones((3, 3), np.uint8)).any()
-    return not has_area and bool((off <= 1.0 + _OVERSHOOT * mixed).all())
+    return not interior(others).any() and bool((off <= 1.0 + _OVERSHOOT * mixed).all())
 
 
 def _most_common(colours: NDArray[Any], step: int = 1) -> NDArray[np.int64]:

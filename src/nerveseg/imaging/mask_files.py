@@ -69,8 +69,8 @@ def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:
     if page.unnamed_channel:
         what = "a further channel that may be the mask but does not say what it is"
         raise BadFileError(path, what, "export it as grey levels, or in RGB")
-    if mode == "P":
-        _check_palette(page, path)
+    if mode == "P" and (entry := int(page.values.max())) >= (size := len(image.getpalette("RGB") or ()) // 3):
+        raise BadFileError(path, f"palette entry {entry}, but its palette has {size} colours", "export the mask again")
     if named_colour and mode.startswith(("I", "F")):
         what = "numbers of more than 8 bits, but data.nerve_labels names colours"
         raise BadFileError(path, what, "name the numbers that are nerve there")
@@ -105,24 +105,12 @@ def _from_palette(page: Page, path: Path) -> ReadMask:
 
 
 def _numbers(page: Page, path: Path) -> NDArray[Any]:
-    """Return the numbers that the file stores."""
-    values = page.values
-    if page.image.mode == "1":
-        return values.astype(np.uint8)
-    if page.image.mode == "L":
+    """Return the whole numbers that the file stores, whatever its number of bits."""
+    values, mode = page.values, page.image.mode
+    if mode == "L":
         return values // next((step for bits, step in _STEPS.items() if bits in page.packing), 1)
-    return values if page.image.mode == "P" else _whole_numbers(values, path)
-
-
-def _check_palette(page: Page, path: Path) -> None:
-    colours, greatest = len(page.image.getpalette("RGB") or ()) // 3, int(page.values.max())
-    if greatest >= colours:
-        what = f"palette entry {greatest}, but its palette has {colours} colours"
-        raise BadFileError(path, what, "export the mask again")
-
-
-def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
-    """Return labels of more than 8 bits or in floating point as whole numbers."""
+    if mode in ("1", "P"):
+        return values.astype(np.uint8)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BadFileError(path, "values that are not a number or infinite", "export the mask with 8 bits")
     low, high = float(values.min()), float(values.max())

@@ -122,7 +122,7 @@ def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, c
     common = int(found[found >= high][counts[found >= high].argmax()])
     smoothed = spread or (not labels and few and _lie_on_outline(values))
     if smoothed and few and not compressed:
-        smoothed = not any(_fills_areas(values == value) for value in found[found > 0] if value != common)
+        smoothed = not any(interior(values == value).any() for value in found[found > 0] if value != common)
     if compressed or (smoothed and top >= DIM) or not (few or labels):
         if labels or top < DIM or (near < 0.9 and not smoothed):
             raise BadFileError(path, f"{len(found)} values from {found[0]} to {top}, which are no labels", EXPORT_APART)
@@ -143,13 +143,13 @@ def _lie_on_outline(values: NDArray[Any]) -> bool:
     full, none = ((values == level).astype(np.uint8) for level in (values.max(), 0))
     around = np.ones((5, 5), np.uint8)
     outline = between & (cv2.dilate(full, around) > 0) & (cv2.dilate(none, around) > 0)
-    inside = cv2.erode(full, np.ones((3, 3), np.uint8)).any()
-    return bool(between.any() and inside and np.count_nonzero(outline) >= 0.9 * np.count_nonzero(between))
+    return bool(between.any() and interior(full).any() and np.count_nonzero(outline) >= 0.9 * np.count_nonzero(between))
 
 
-def _fills_areas(pixels: Mask) -> bool:
-    """Whether pixels of one value form an area, which the few values that smoothing and compression leave do not."""
-    return bool(cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)).any())
+def interior(pixels: NDArray[Any]) -> Mask:
+    """Return the marked pixels without their outline; of the few that smoothing and compression leave, none."""
+    inside: Mask = cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return inside
 
 
 def flat(levels: NDArray[np.float32]) -> Mask:
@@ -162,7 +162,7 @@ def flat(levels: NDArray[np.float32]) -> Mask:
 
 def insides(drawn: Mask) -> Iterator[Mask]:
     """Yield the pixels of each separate area without its outline, if they are enough to tell its value."""
-    inside = cv2.erode(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    inside = interior(drawn)
     areas = cv2.connectedComponents(drawn.astype(np.uint8))[1]
     for number in np.flatnonzero(np.bincount(areas[inside]) > FEW):
         yield inside & (areas == number)

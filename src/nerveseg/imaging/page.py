@@ -16,7 +16,12 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from nerveseg.errors import BadFileError
 
 BITS, PHOTOMETRIC, ORIENTATION, PLANAR, COLOUR_MAP, SAMPLE_FORMAT = 258, 262, 274, 284, 320, 339  # TIFF tags
-PLACES = (273, 279, 324, 325)  # TIFF tags: where strips and tiles begin, and how many bytes each has
+PLACES = (
+    273,
+    279,
+    324,
+    325,
+)  # TIFF tags: where strips and tiles begin, and how many bytes each has; of 0, Pillow would show the file's header
 UPRIGHT, WHITE_IS_ZERO, SEPARATE, SIGNED = 1, 0, 2, 2  # values of ORIENTATION, PHOTOMETRIC, PLANAR and SAMPLE_FORMAT
 GREY_MODES = ("1", "L", "P")  # of Pillow: at most 8 bits a pixel
 # Pillow reads this kind from little-endian files only.
@@ -80,9 +85,7 @@ def decode(path: Path, image: Image.Image, content: bytes) -> Page:
     """
     if tag(image, SAMPLE_FORMAT, None) == SIGNED and tag(image, BITS, 8) == 8:
         raise BadFileError(path, "a TIFF of signed 8-bit pixels", "export it with unsigned 8 bits")
-    if any(
-        0 in np.atleast_1d(tags(image).get(place, ())) for place in PLACES
-    ):  # Pillow would show the file's own header
+    if any(0 in np.atleast_1d(tags(image).get(place, ())) for place in PLACES):
         raise BadFileError(path, "a TIFF that leaves out part of its pixels (sparse)", "export it with all of them")
     if tag(image, PLANAR, 1) == SEPARATE and image.mode in ("LA", "La") and image.tile[0].codec_name == "raw":  # type: ignore[attr-defined]
         raise BadFileError(path, "a TIFF of uncompressed grey levels and alpha in planes", "export it without alpha")

@@ -90,11 +90,6 @@ class Scanner:
     looks: int = 3
 
 
-def beam_width(depth: Map, focus: float) -> Map:
-    """Return the standard deviation of the lateral point spread in mm."""
-    return np.hypot(np.float32(BEAM_MM), np.float32(SPREAD) * (depth - np.float32(focus)))
-
-
 def brightness(tissue: Tissue, grid: Grid, slope: float = 0.0) -> Map:
     """Return loss and time gain together, in dB, at each sample."""
     excess = tissue.attenuation - np.float32(SOFT_TISSUE_DB_PER_MM + slope)
@@ -141,7 +136,8 @@ def _clutter(diffuse: Map, coherent: Map, grid: Grid) -> Map:
 
 def _lateral_transfer(grid: Grid, focus: float) -> Map:
     # Padding by the widest beam keeps the circular convolution from wrapping the right edge around to the left.
-    deviation = beam_width(grid.depth, focus) / np.float32(grid.pitch[1])
+    width_mm = np.hypot(np.float32(BEAM_MM), np.float32(SPREAD) * (grid.depth - np.float32(focus)))
+    deviation = width_mm / np.float32(grid.pitch[1])
     padded = fft.next_fast_len(grid.shape[1] + int(4.0 * float(deviation.max())) + 1)
     frequency = fft.fftfreq(padded).astype(np.float32)[None, :]
     unit_energy = np.sqrt(np.float32(2.0 * np.sqrt(np.pi)) * deviation)

@@ -28,15 +28,6 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class Background:
-    """The tissue depth of each sample, and where tissue is rich in fascia and lush (bright), around 0."""
-
-    bent: Map
-    rich: Map
-    lush: Map
-
-
-@dataclass(frozen=True)
 class Layers:
     """Tables over tissue depth in steps of `LAYER_STEP`: echo in dB, amplitude of fascia, strength of fibres."""
 
@@ -114,8 +105,8 @@ class Anatomy:
 
     def plane(self, pose: Pose, visible: float) -> tuple[Tissue, Near]:
         """Return the tissue in the plane, and the nerve's neighbourhood in it."""
-        place, background = self._place(pose)
-        tissue = self._paint_background(place, background, pose.sweep)
+        place, bent, rich, lush = self._place(pose)
+        tissue = self._paint_background(place, bent, rich, lush, pose.sweep)
         mixed = np.float32(0.7) * (self.fibres.plane(pose.sweep) + self.strands.plane(pose.sweep))
         for organ in self.organs:
             if not organ.visible(pose.sweep):
@@ -138,7 +129,8 @@ class Anatomy:
         lateral = near.along * cos - near.across * sin + np.float32(0.5 * self.grid.width_mm)
         return sample(mixed, self.fibres.pitch, depth, lateral)
 
-    def _place(self, pose: Pose) -> tuple[Place, Background]:
+    def _place(self, pose: Pose) -> tuple[Place, Map, Map, Map]:
+        """Return where samples lie, their depth in the layers, and where tissue is rich in fascia and lush (bright), around 0."""
         grid = self.grid
         down = self.bend_depth.over(grid, pose.sweep)
         side = self.bend_lateral.over(grid, pose.sweep)
@@ -156,28 +148,25 @@ class Anatomy:
             grid.depth + (gentle * down + rough * ragged[0]) * free,
             grid.lateral + (gentle * side + rough * ragged[1]) * free,
         )
-        return place, Background(bent, down, side)
+        return place, bent, down, side
 
-    def _paint_background(self, place: Place, background: Background, sweep: float) -> Tissue:
+    def _paint_background(self, place: Place, bent: Map, rich: Map, lush: Map, sweep: float) -> Tissue:
         tissue = Tissue.uniform(self.grid.shape)
-        lateral, bent = place.lateral, background.bent
-        fine = sample(self.fibres.plane(sweep), self.fibres.pitch, bent, lateral)
-        coarse = sample(self.strands.plane(sweep), self.strands.pitch, bent, lateral)
+        fine = sample(self.fibres.plane(sweep), self.fibres.pitch, bent, place.lateral)
+        coarse = sample(self.strands.plane(sweep), self.strands.pitch, bent, place.lateral)
         density = self.density.over(self.grid, sweep)
         density *= np.clip(self.grid.depth * np.float32(1.0 / 4.0), 0.3, 1.0)  # skin is even
         row = self.layers.row(bent)
         strength = self.layers.fibres[row] * np.float32(self.streakiness)
-        tissue.echo[:] = (
-            self.layers.echo[row] + background.lush + 4.5 * density + strength * (1.5 * fine + 1.7 * coarse)
-        )
-        rich = density + np.float32(0.8) * background.rich
+        tissue.echo[:] = self.layers.echo[row] + lush + 4.5 * density + strength * (1.5 * fine + 1.7 * coarse)
+        rich = density + np.float32(0.8) * rich
         streaks = np.maximum(coarse + 0.6 * fine + 0.9 * rich - 1.35, 0.0) * strength
         tissue.echo[:] += 24.0 * (1.0 - np.exp(-0.5 * streaks))
         tissue.mirror[:] = 0.02 * np.square(np.minimum(streaks, 3.0))
         fascia = np.minimum(self.layers.fascia[row] * np.clip(0.6 + 0.4 * rich + 0.7 * coarse, 0.0, 2.0), 2.0)
         tissue.echo[:] += 9.0 * fascia
         tissue.mirror[:] += 0.06 * np.square(fascia)
-        tissue.attenuation[:] += 0.1 * density - 0.08 * background.lush + 0.6 * tissue.mirror
+        tissue.attenuation[:] += 0.1 * density - 0.08 * lush + 0.6 * tissue.mirror
         return tissue
 
     def _turned_fascicles(self, sweep: float) -> NDArray[np.float32]:

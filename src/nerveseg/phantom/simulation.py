@@ -80,11 +80,7 @@ class Subject:
 
     def _visibility(self, frame: int) -> float:
         beyond = max(self.first - frame, frame - self.last)
-        if beyond > 1:
-            return 0.0
-        if beyond == 1:
-            return JUST_LOST
-        return FIRST_SEEN if beyond == 0 else 1.0
+        return {0: FIRST_SEEN, 1: JUST_LOST}.get(beyond, float(beyond < 0))
 
     def _draw_pose(self, rng: np.random.Generator, frame: int) -> Pose:
         sweep = (frame - 0.5) / self.params.frames_per_subject
@@ -102,27 +98,22 @@ def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: in
     """Write `S_N.tif` and `S_N_mask.tif` (0 and 255) of all subjects, and return the number of frames and of nerves."""
     directory.mkdir(parents=True, exist_ok=True)
     write = delayed(_write_subject)
-    numbers = range(1, params.subjects + 1)
-    nerves = processes(workers)(write(directory, params, seed, number) for number in numbers)
+    nerves = processes(workers)(write(directory, params, seed, number) for number in range(1, params.subjects + 1))
     return params.subjects * params.frames_per_subject, sum(nerves)
 
 
 def _write_subject(directory: Path, params: PhantomParams, seed: int, number: int) -> int:
     cv2.setNumThreads(1)
-    subject = Subject.draw(seed, number, params)
-    nerves = 0
+    packed = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS]
+    subject, nerves = Subject.draw(seed, number, params), 0
     for frame in range(1, params.frames_per_subject + 1):
         image, mask = subject.frame(frame)
         write_simulated(directory / f"{number}_{frame}.tif", image)
-        _write_mask(directory / f"{number}_{frame}_mask.tif", mask)
+        path = directory / f"{number}_{frame}_mask.tif"
+        if not cv2.imwrite(str(path), np.uint8(255) * mask, packed):
+            raise DatasetError(f"{path} could not be written; check the free space and the folder's permissions")
         nerves += int(mask.any())
     return nerves
-
-
-def _write_mask(path: Path, mask: Mask) -> None:
-    packed = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS]
-    if not cv2.imwrite(str(path), np.uint8(255) * mask, packed):
-        raise DatasetError(f"{path} could not be written; check the free space and the folder's permissions")
 
 
 def _draw_contact_loss(rng: np.random.Generator, grid: Grid) -> NDArray[np.float32]:

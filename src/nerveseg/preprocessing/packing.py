@@ -152,7 +152,10 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
         paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
         counts[part] = write_records(paths, tqdm(records, total=len(rows), desc=f"packing {part}", unit="frame"))
     levels = np.array([frame.levels for frame in inventory.frames], np.int64)
-    mean, std = _grey_levels(levels[parts == "train"], params.height * params.width)
+    learnt = levels[parts == "train"]
+    pixels = len(learnt) * params.height * params.width
+    mean, square = int(learnt[:, 0].sum()) / pixels, int(learnt[:, 1].sum()) / pixels  # of exact sums
+    std = max(1.0, (square - mean**2) ** 0.5)
     digest = hashlib.sha256("\n".join(manifest.loc[parts != "", "digest"]).encode()).hexdigest()
     source = str(inventory.reading.directory)
     used = [frame.source for frame, part in zip(inventory.frames, parts, strict=True) if part]
@@ -213,10 +216,3 @@ def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory:
         if frame is None:
             raise DatasetError(f"{expected.files[0]} changed while it was being read; run preprocess again")
         yield with_values(record, original=frame.tobytes())
-
-
-def _grey_levels(sums: NDArray[np.int64], pixels: int) -> tuple[float, float]:
-    """Return mean and standard deviation over frames of `pixels` pixels each, from exact integer sums."""
-    count = len(sums) * pixels
-    mean, square = int(sums[:, 0].sum()) / count, int(sums[:, 1].sum()) / count
-    return mean, max(1.0, (square - mean**2) ** 0.5)

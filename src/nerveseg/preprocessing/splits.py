@@ -13,8 +13,7 @@ Subjects that share a frame (a copy under two names) stay together.
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.cluster.hierarchy import DisjointSet
 
 from nerveseg.errors import DatasetError
 from nerveseg.params.data import SplitParams
@@ -92,13 +91,12 @@ def _shown(subjects: Iterable[str]) -> str:
 
 def _groups(subjects: Sequence[str], linked: Iterable[tuple[str, str]]) -> list[Group]:
     """Group subjects that are linked, directly or through others, in the order of their first members."""
-    number = {subject: i for i, subject in enumerate(subjects)}
-    pairs = np.array([[number[one], number[other]] for one, other in linked], dtype=int).reshape(-1, 2)
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(subjects), len(subjects)))
-    _, labels = connected_components(links, directed=False)
-    members: dict[int, list[str]] = {}
-    for subject, label in zip(subjects, labels, strict=True):
-        members.setdefault(int(label), []).append(subject)
+    sets = DisjointSet(subjects)
+    for one, other in linked:
+        sets.merge(one, other)
+    members: dict[str, list[str]] = {}
+    for subject in subjects:
+        members.setdefault(sets[subject], []).append(subject)
     return [tuple(group) for group in members.values()]
 
 

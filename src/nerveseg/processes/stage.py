@@ -21,6 +21,7 @@ from nerveseg.processes.parent import end_cleanly, end_with_the_parent, end_with
 from nerveseg.processes.progress import LISTENER
 
 _NAME = re.compile(r"\$\{(.+?)\}")  # how dvc.yaml refers to a parameter
+_KEY = "params.yaml: "
 _REMEDY = "restore it, or run `dvc repro` again for outputs of the present state"
 
 
@@ -63,27 +64,20 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
         DisturbedError: a parameter, a file of code or an input has changed.
         ParamsError: a parameter names a folder whose files this or a later stage would delete.
     """
-    declared = _declared(stage)
+    declared: dict[str, list[str]] = stages_in_dvc_yaml().get(stage, {})
     _check_safe(stage, declared)
-    sections, before = _sections(declared), _fingerprints(declared, {})
+    before = _state(declared, {})
     if declared and checked_params(read_params(), "params.yaml") != params:
         raise DisturbedError(f"params.yaml changed while {stage} started; run it again")
     yield
-    changes = [
-        f"params.yaml: {key} changed from {old} to {new} while {stage} ran"
-        for key, old, new in _differences(sections, _sections(declared))
-    ]
-    changes += [
-        f"{path} changed while {stage} ran" for path, _, _ in _differences(before, _fingerprints(declared, before))
-    ]
+    after = _state(declared, before)
+    changes = []
+    for name in dict.fromkeys([*before, *after]):
+        if (old := before.get(name)) != (new := after.get(name)):
+            how = f" from {old} to {new}" if name.startswith(_KEY) else ""
+            changes.append(f"{name} changed{how} while {stage} ran")
     if changes:
         raise DisturbedError(f"{', and '.join(changes)}; {_REMEDY}")
-
-
-def _declared(stage: str) -> dict[str, list[str]]:
-    """Return the stage's entry in dvc.yaml, or nothing if there is none."""
-    declared: dict[str, list[str]] = stages_in_dvc_yaml().get(stage, {})
-    return declared
 
 
 def stages_in_dvc_yaml() -> dict[str, Any]:
@@ -113,10 +107,12 @@ def _outputs() -> dict[str, list[str]]:
 
 
 def _check_safe(stage: str, declared: dict[str, list[str]]) -> None:
-    earlier = True
+    every, earlier = flatten(read_params(), reducer="dot") if declared else {}, True
+    keys = [found[1] for dep in declared.get("deps", []) if (found := _NAME.fullmatch(dep))]
+    named = [(key, Path(str(every.get(key)))) for key in keys]
     for name, outs in _outputs().items():
         earlier &= name != stage
-        for key, folder in _named_by_params(declared):
+        for key, folder in named:
             for out in map(Path, outs):
                 same = _lies_in(folder, out) and _lies_in(out, folder)
                 if (_lies_in(folder, out) or _lies_in(out, folder)) and not (same and earlier):
@@ -136,34 +132,18 @@ def _lies_in(path: Path, folder: Path) -> bool:
     )
 
 
-def _named_by_params(declared: dict[str, list[str]]) -> list[tuple[str, Path]]:
-    """Return the dependencies that parameters name, with the parameters."""
-    every = flatten(read_params(), reducer="dot") if declared else {}
-    keys = [found[1] for dep in declared.get("deps", []) if (found := _NAME.fullmatch(dep))]
-    return [(key, Path(str(every.get(key)))) for key in keys]
+def _state(declared: dict[str, list[str]], before: dict[str, Any]) -> dict[str, Any]:
+    """Return the declared parameters by dotted name, and the files of code and data by path.
 
-
-def _sections(declared: dict[str, list[str]]) -> dict[str, Any]:
-    """Return the declared parameters by dotted name."""
+    A file with the size and time that it had in `before` is not read again.
+    """
     if not declared:
         return {}
-    names = declared.get("params", [])
-    every = flatten(read_params(), reducer="dot", keep_empty_types=(dict,))
-    return {key: value for key, value in every.items() if any(f"{key}.".startswith(f"{name}.") for name in names)}
-
-
-def _fingerprints(declared: dict[str, list[str]], before: dict[str, _File]) -> dict[str, _File]:
-    """Return those of all files of code and data; a file with the size and time it had in `before` is not read again."""
-    every = flatten(read_params(), reducer="dot") if declared else {}
-    found: dict[str, _File] = {}
+    every, names = flatten(read_params(), reducer="dot", keep_empty_types=(dict,)), declared.get("params", [])
+    found = {_KEY + key: every[key] for key in every if any(f"{key}.".startswith(f"{name}.") for name in names)}
     for dependency in declared.get("deps", []):
         path = Path(_NAME.sub(lambda name: str(every.get(name[1])), dependency))
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and not file.name.startswith(".") and file.parent.name != "__pycache__":
                 found[str(file)] = _File.of(file, before.get(str(file)))
     return found
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    keys = sorted(before.keys() | after.keys())
-    return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
