@@ -56,7 +56,7 @@ def speckle(shape: tuple[int, ...], std: float, rng: np.random.Generator) -> Pix
 
 
 def gain_curve(samples: int, coefficients: Sequence[float]) -> Pixels:
-    """Return a gain in dB, (samples,), smooth and of mean 0, from the coefficients of cosines of half a period, a whole one, ...
+    """Return a gain in dB, (samples,), smooth and of mean 0: cosines of half a period, a whole one, ..., by coefficient.
 
     Over depth it is a time-gain curve, which an operator sets against the attenuation of tissue, with one slider per depth, and
     may set wrongly. Singla et al. (2022, "Speckle and Shadows", MIDL) train on changed curves. Across the beams it is the

@@ -43,22 +43,14 @@ class Record:
 
     @property
     def annotated(self) -> Mask:
-        """The annotated mask.
-
-        Raises:
-            DatasetError: the record is augmented and has none.
-        """
+        """The annotated mask. An augmented record has none and raises `DatasetError`."""
         if self.truth is None:
             raise DatasetError(f"record {self.name} holds no annotated mask; score the shards of data/processed")
         return self.truth
 
     @property
     def as_read(self) -> Frame:
-        """The frame at its own size.
-
-        Raises:
-            DatasetError: the record is not of test; others do not keep it.
-        """
+        """The frame at its own size. Only test records keep it; others raise `DatasetError`."""
         if self.original is None:
             raise DatasetError(f"record {self.name} holds its frame at the network's size only; use a test shard")
         return self.original

@@ -60,18 +60,18 @@ def write_typed(path: Path, value: object) -> None:
 
 @dataclass(frozen=True)
 class CheckedFolder:
-    """A folder that `list_files` has listed. Faults raise `error`; `remedy` says how to get the folder again."""
+    """A folder that `list_files` has listed.
+
+    A file that is missing, not listed, or changed, or a value that does not fit its type, raises `error`. `remedy` says how to
+    get the folder again.
+    """
 
     path: Path
     error: type[NervesegError]
     remedy: str
 
     def file(self, name: str) -> Path:
-        """Return the path of a file after checking it.
-
-        Raises:
-            NervesegError: of the class `error`, if the file is missing, not listed, or changed.
-        """
+        """Return the path of a file after checking it."""
         path = self.path / name
         self._content(path, 0)
         listed = self._listed.get(name)
@@ -90,11 +90,7 @@ class CheckedFolder:
         return self.files(sorted(name for name in self._listed if Path(name).match(pattern)))
 
     def read(self, name: str, kind: type[T]) -> T:
-        """Read a value that `write_typed` wrote.
-
-        Raises:
-            NervesegError: of the class `error`, as `file` does, or if the value does not fit its type.
-        """
+        """Read a value that `write_typed` wrote."""
         return self._parsed(self.file(name), kind)
 
     @cached_property

@@ -1,7 +1,7 @@
 """Pixels of DICOM files as a viewer shows them, with palette, Modality LUT, VOI LUT, window and inversion applied.
 
 pydicom decodes uncompressed pixels, JPEG, JPEG 2000 and RLE. tensorflow-io, which loads TensorFlow, decodes lossless JPEG and
-JPEG-LS. Other kinds are refused by name.
+JPEG-LS. Other kinds, and all that `read_header` refuses, raise `BadFileError`.
 """
 
 import io
@@ -28,11 +28,7 @@ REMEDY = "export it uncompressed, as MONOCHROME2 or RGB"
 
 
 def read_loop(path: Path) -> Stored:
-    """Read the frames of a file.
-
-    Raises:
-        BadFileError: as for `read_header`, or the pixels cannot be decoded, or are neither grey levels nor colours.
-    """
+    """Read the frames of a file: grey levels or colours."""
     found, pixels, bits = _decoded(path)
     if "SegmentSequence" in found:
         raise BadFileError(path, "a DICOM segmentation, expected a frame", "name it as the mask of its frame")
@@ -51,10 +47,8 @@ def read_loop(path: Path) -> Stored:
 def read_labels(path: Path, frames: int = 1) -> tuple[NDArray[np.uint16], str]:
     """Read the stored levels of a grey DICOM file, (N, H, W), inverted if the highest is shown black, and a remark or ''.
 
-    Of a segmentation, the levels are the numbers of its segments, and `frames` says how many frames it segments.
-
-    Raises:
-        BadFileError: as for `read_loop`, or the file is in colour, holds levels below 0, or is an unclear segmentation.
+    Of a segmentation, the levels are the numbers of its segments, and `frames` says how many frames it segments. Colours,
+    levels below 0, and unclear segmentations raise `BadFileError`.
     """
     found, pixels, bits = _decoded(path)
     if pixels.ndim == 4:

@@ -2,7 +2,7 @@
 
 A frame is uint8 of shape (H, W), grey levels 0..255. Files may be TIFF, PNG, JPEG or BMP with 8 or 16 bits or floating
 point, in grey, palette or colour, or DICOM (`dicom_pixels`). If a file does not say which level is white, its source decides
-(`grey_range`).
+(`grey_range`). A file that cannot be read or written raises `BadFileError`.
 """
 
 import contextlib
@@ -47,11 +47,7 @@ def extremes(path: Path) -> list[Extremes]:
 
 
 def read_frame(path: Path, grey_range: GreyRange | None = None) -> Frame:
-    """Read a file of one frame, as `read_frames` does.
-
-    Raises:
-        BadFileError: the file cannot be read or decoded, or holds several frames.
-    """
+    """Read a file of one frame, as `read_frames` does. Several frames raise `BadFileError`."""
     frames, _ = read_frames(path, grey_range)
     if len(frames) != 1:
         raise BadFileError(path, f"{len(frames)} frames, expected one", "export the frames singly")
@@ -61,10 +57,8 @@ def read_frame(path: Path, grey_range: GreyRange | None = None) -> Frame:
 def read_frames(path: Path, grey_range: GreyRange | None = None) -> tuple[NDArray[np.uint8], str]:
     """Return a frame, or those of a DICOM loop, uint8 (N, H, W), and a remark on how levels were taken; '' if as stored.
 
-    `grey_range` is that of the file's source, from `grey_range_of`; None if the file is a source by itself.
-
-    Raises:
-        BadFileError: the file cannot be read or decoded, or it is not known which level is white.
+    `grey_range` is that of the file's source, from `grey_range_of`; None if the file is a source by itself. If neither says
+    which level is white, `BadFileError` is raised.
     """
     return frames_of(_stored(path), grey_range, path)
 
@@ -81,11 +75,7 @@ def fault_of(frame: Frame) -> tuple[str, str] | None:
 
 
 def write_image(path: Path, pixels: Frame | Mask) -> None:
-    """Write a frame, or a mask as 0 and 255, in the format that the suffix names.
-
-    Raises:
-        BadFileError: OpenCV cannot write it.
-    """
+    """Write a frame, or a mask as 0 and 255, in the format that the suffix names."""
     values = np.multiply(pixels, 255, dtype=np.uint8) if pixels.dtype == np.bool_ else pixels
     encoded = False
     with contextlib.suppress(cv2.error):

@@ -6,7 +6,7 @@ one decision (`decided`) holds for a whole data set, for all files of a predicti
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,11 +41,7 @@ class GreyRange:
 
     @classmethod
     def said(cls, levels: Sequence[float] | None) -> "GreyRange":
-        """Return the range that `data.grey_range` or `--grey-range` gives.
-
-        Raises:
-            ParamsError: the levels are no range.
-        """
+        """Return the range that `data.grey_range` or `--grey-range` gives; raise `ParamsError` if it is none."""
         try:
             pair = (float(levels[0]), float(levels[1])) if levels else None
             return cls(pair, pair, given=pair is not None)
@@ -72,14 +68,10 @@ class Stored:
     values: NDArray[Any]
     black_white: tuple[float, float] | None = None
     inverted: bool = False
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
 
     def extremes(self, path: Path) -> Extremes:
-        """Return the extremes over all frames.
-
-        Raises:
-            BadFileError: a level is infinite or not a number.
-        """
+        """Return the extremes over all frames; raise `BadFileError` if a level is infinite or not a number."""
         kind: Kind = "floating" if self.values.dtype.kind == "f" else "integer"
         low, high = float(self.values.min()), float(self.values.max())
         if not np.isfinite([low, high]).all():

@@ -1,7 +1,8 @@
 """The colours in a mask, and its alpha channel -> which pixels are marked, and by which colour.
 
 Each colour is a value. Several become one only as smoothing or lossy compression leaves them: blends of one colour with black
-along its outline, or more colours than there would be labels, of which only one fills areas. Ambiguous masks are refused.
+along its outline, or more colours than there would be labels, of which only one fills areas. Ambiguous masks raise
+`BadFileError`.
 """
 
 from collections.abc import Sequence
@@ -43,10 +44,9 @@ def _codes(colours: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def channels_of(page: Page, path: Path) -> NDArray[Any]:
-    """Return red, green, blue and alpha, (H, W, 4). 16-bit colours keep their numbers if they are grey or below 256.
+    """Return red, green, blue and alpha, (H, W, 4).
 
-    Raises:
-        BadFileError: some 16-bit colours would be equal in 8 bits.
+    16-bit colours keep their numbers if they are grey or below 256; others become 8-bit ones, which must not be equal.
     """
     image = page.image
     shown = np.asarray((image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
@@ -62,11 +62,7 @@ def channels_of(page: Page, path: Path) -> NDArray[Any]:
 
 
 def from_colours(channels: NDArray[Any], labels: Sequence[Value], path: Path, page: Page) -> ReadMask:
-    """Return the mask in the channels (H, W, 4) of a page (`channels_of`). Without `labels`, all but black is marked.
-
-    Raises:
-        BadFileError: the colours are neither labels nor a binary mask.
-    """
+    """Return the mask in the channels (H, W, 4) of a page (`channels_of`). Without `labels`, all but black is marked."""
     colours, alpha = channels[..., :3], channels[..., 3]
     code = _codes(colours)
     uniform = code.min() == code.max()

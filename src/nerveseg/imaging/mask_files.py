@@ -4,7 +4,7 @@ A mask is bool (H, W). A file may hold 0 and 1, 0 and 255, labels as numbers, pa
 an alpha channel that is the mask. `labels` (`data.nerve_labels`) says which of them are nerve: numbers, `#rrggbb`, or nothing
 for every value except zero. In a palette, that is every entry except black, or except the first if black is unused or stands
 for several entries. Numbers are those that the file stores, however few bits it has. Transparent pixels are no nerve.
-Ambiguous masks are refused.
+Files that cannot be read, and ambiguous masks, raise `BadFileError`.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,6 @@ def read_masks(path: Path, labels: Sequence[Value], frames: int = 1) -> list[Rea
     """Read the masks of a file: one, or one for each frame of a loop.
 
     A DICOM segmentation may leave out empty masks: `frames` says how many frames the loop has.
-
-    Raises:
-        BadFileError: the file cannot be read, or its values are no labels.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         found, told = read_labels(path, frames)
@@ -45,11 +42,7 @@ def read_masks(path: Path, labels: Sequence[Value], frames: int = 1) -> list[Rea
 
 
 def check_mask(mask: Mask, path: Path) -> None:
-    """Refuse a mask that cannot be a nerve.
-
-    Raises:
-        BadFileError: it covers more than half of the frame.
-    """
+    """Raise `BadFileError` if a mask covers more than half of the frame, which no nerve does."""
     share = np.count_nonzero(mask) / mask.size
     if share > MOST_COVERED:
         remedy = "check whether it is inverted or of another structure; data.nerve_labels says which values are nerve"

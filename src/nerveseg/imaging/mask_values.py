@@ -2,7 +2,7 @@
 
 A binary mask holds 0 and one other number. Several numbers are either labels, each with an area of its own, or what lossy
 compression and smoothing leave of a binary mask. The latter lie along its outline and are cut in the middle. A mask that could
-be either is refused.
+be either, or is neither, raises `BadFileError`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -106,9 +106,6 @@ def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, c
     """Return the mask that is stored as whole numbers from 0, (H, W). Without `labels`, all but zero is marked.
 
     `compressed`: lossy compression may have changed the values.
-
-    Raises:
-        BadFileError: the numbers are neither labels nor a binary mask.
     """
     found, counts = _histogram(values)
     areas: dict[Value, int] = {int(value): int(count) for value, count in zip(found, counts, strict=True) if value}

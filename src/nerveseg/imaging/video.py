@@ -1,4 +1,7 @@
-"""Videos, as scanners and phones export loops, decoded by the FFmpeg inside OpenCV."""
+"""Videos, as scanners and phones export loops, decoded by the FFmpeg inside OpenCV.
+
+A file that cannot be read, or holds no frame, raises `BadFileError`.
+"""
 
 import os
 import re
@@ -32,11 +35,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our messages report wha
 
 
 def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
-    """Return the grey frames of a video one after the other, and the milliseconds between them, None if it does not say.
-
-    Raises:
-        BadFileError: the file cannot be read or holds no frame.
-    """
+    """Return the grey frames of a video one after the other, and the milliseconds between them, None if it does not say."""
     is_container = CONTAINERS.match(bytes_of(path, START))  # FFmpeg would also open texts and follow the names in them
     # In a relative path, FFmpeg takes what precedes a colon for a protocol.
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG) if is_container else None
@@ -65,11 +64,7 @@ def captured(capture: cv2.VideoCapture) -> Iterator[Frame]:
 
 
 def read_video(path: Path) -> NDArray[np.uint8]:
-    """Read all frames of a video, uint8 (N, H, W).
-
-    Raises:
-        BadFileError: the file cannot be read, or holds no frame or too many.
-    """
+    """Read all frames of a video, uint8 (N, H, W). Too many raise `BadFileError`."""
     frames: list[Frame] = []
     found, _ = open_video(path)
     for frame in found:
@@ -81,9 +76,5 @@ def read_video(path: Path) -> NDArray[np.uint8]:
 
 
 def count_frames(path: Path) -> int:
-    """Count the frames of a video by decoding them, since containers only estimate their number.
-
-    Raises:
-        BadFileError: the file cannot be read or holds no frame.
-    """
+    """Count the frames of a video by decoding them, since containers only estimate their number."""
     return sum(1 for _ in open_video(path)[0])

@@ -1,8 +1,9 @@
 """`params.yaml` as frozen, typed objects.
 
-`load_params` checks all sections that stages read, so that a wrong key or value fails before any work starts. The sections of
-the observers (`OBSERVERS`) are checked by `registry.project_params`, which adds them to these. Functions take the section that
-they need (`UNetParams`), never the whole.
+`load_params` checks all sections that stages read, so that a wrong key or value fails before any work starts: `ParamsError`
+has a line for each key that is unknown, missing, or has an impossible value. The sections of the observers (`OBSERVERS`) are
+checked by `registry.project_params`, which adds them to these. Functions take the section that they need (`UNetParams`), never
+the whole.
 
 Values are read as DVC reads them and not as YAML 1.1 does: `no` is text, `12:30` is not a number, 010 is ten, and `1e-05`,
 which `dvc exp run -S lr=1e-5` writes, is a number.
@@ -83,21 +84,12 @@ P = TypeVar("P", bound=Section)
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
-    """Read and check the sections that stages read.
-
-    Raises:
-        ParamsError: the file is missing or not YAML, or keys are unknown, missing or have impossible values; the message has
-            one line per key.
-    """
+    """Read and check the sections that stages read."""
     return checked_params(read_params(path), str(path))
 
 
 def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
-    """Return the content of the file, unchecked.
-
-    Raises:
-        ParamsError: the file is missing, or not a YAML mapping.
-    """
+    """Return the content of the file, unchecked; raise `ParamsError` if it is missing or not a YAML mapping."""
     path = Path(path)
     text = ""
     try:
@@ -132,11 +124,7 @@ def checked_params(content: Mapping[str, Any], source: str) -> Params:
 
 
 def checked(kind: type[P], content: Mapping[str, Any], source: str) -> P:
-    """Return `content` as an object of this kind; errors name its `source`.
-
-    Raises:
-        ParamsError: a key is unknown, missing or has an impossible value.
-    """
+    """Return `content` as an object of this kind; errors name its `source`."""
     try:
         return kind.model_validate(content)
     except ValidationError as invalid:

@@ -130,7 +130,7 @@ class Anatomy:
         return sample(mixed, self.fibres.pitch, depth, lateral)
 
     def _place(self, pose: Pose) -> tuple[Place, Map, Map, Map]:
-        """Return where samples lie, their depth in the layers, and where tissue is rich in fascia and lush (bright), around 0."""
+        """Return where samples lie, their depth in the layers, and where tissue is rich in fascia and lush (bright)."""
         grid = self.grid
         down = self.bend_depth.over(grid, pose.sweep)
         side = self.bend_lateral.over(grid, pose.sweep)

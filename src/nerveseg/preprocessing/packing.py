@@ -65,11 +65,7 @@ def prepare_dataset(
 
 
 def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
-    """Stop if the data set is not what its owner believes.
-
-    Raises:
-        DatasetError: the masks do not show where nerves are, or no frame or too few of the images can be used.
-    """
+    """Raise `DatasetError` if masks do not show where nerves are, or if no frame or too few of the images can be used."""
     directory, bad = inventory.reading.directory, inventory.bad
     reasons = Counter(item.reason for item in bad).most_common(3)
     often = "; ".join(f"{reason} ({count})" for reason, count in reasons)

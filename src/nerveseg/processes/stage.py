@@ -81,11 +81,7 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
 
 
 def stages_in_dvc_yaml() -> dict[str, Any]:
-    """Return the entries of `dvc.yaml` by stage; empty if there is no such file.
-
-    Raises:
-        ParamsError: it is not valid YAML.
-    """
+    """Return the entries of `dvc.yaml` by stage, none if there is no such file; raise `ParamsError` if it is not YAML."""
     return read_params("dvc.yaml").get("stages") or {} if Path("dvc.yaml").exists() else {}
 
 
