@@ -7,6 +7,7 @@ Writes `metrics/metrics.json`, the scores of models and baselines, and beside it
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -38,13 +39,10 @@ def evaluate() -> None:
         test = TestSet.of(list(read_records(shards(PROCESSED, "test"), info)))
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         cutoffs, shipped = said.info.cutoffs, said.info.shipped
-        cases = pd.concat([test.cases(name, said.estimates(name, test.sizes), cut) for name, cut in cutoffs.items()])
-        thresholds = pd.concat(
-            [threshold_table(name, said.estimates(name, test.sizes), test.truths, cut) for name, cut in cutoffs.items()]
-        )
-        reliability = pd.concat(
-            [reliability_table(name, said.estimates(name, test.sizes), test.truths) for name in cutoffs]
-        )
+        look = partial(said.estimates, sizes=test.sizes)
+        cases = pd.concat([test.cases(name, look(name), cut) for name, cut in cutoffs.items()])
+        thresholds = pd.concat([threshold_table(name, look(name), test.truths, cut) for name, cut in cutoffs.items()])
+        reliability = pd.concat([reliability_table(name, look(name), test.truths) for name in cutoffs])
         all_cases = test.all_cases(cases, average)
         bounds = interval_table(all_cases, resamples, seed)
         metrics = test.metrics(all_cases, reliability, bounds)

@@ -30,10 +30,8 @@ def preprocess() -> None:
         progress.facts({f"frames.{split}": count for split, count in info.frames.items()})
         progress.facts({"subjects": manifest["subject"].nunique(), "prevalence": manifest["has_nerve"].mean()})
         print(inventory)
-        print(
-            f"{info.source}: "
-            + ", ".join(f"{counted(count, 'frame')} for {split}" for split, count in info.frames.items())
-        )
+        parts = [f"{counted(count, 'frame')} for {split}" for split, count in info.frames.items()]
+        print(f"{info.source}: {', '.join(parts)}")
         for warning in inventory.warnings:
             print(f"warning: {on_one_line(warning)}", file=sys.stderr)
         if inventory.quarantined:

@@ -20,19 +20,17 @@ SHADOW_DEPTH = 0.95  # share of the brightness that a degrading shadow takes
 
 
 def _downsampling(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
-    height, width = frame.shape
-    return cv2.resize(_smaller(frame, factor), (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(_smaller(frame, factor), frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _jpeg(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
     """Reduce and quantise coarsely, as a recording of low bit rate does. At full size, quality alone costs a U-Net little
     (0.04 Dice at the lowest).
     """
-    height, width = frame.shape
     levels = np.round(_smaller(frame, factor) * 255.0).astype(np.uint8)
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32) / np.float32(255.0)
-    return cv2.resize(decoded, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(decoded, frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _smaller(frame: Pixels, factor: float) -> Pixels:

@@ -62,8 +62,7 @@ def gain_curve(samples: int, coefficients: Sequence[float]) -> Pixels:
     may set wrongly. Singla et al. (2022, "Speckle and Shadows", MIDL) train on changed curves. Across the beams it is the
     lateral gain of scanners with a second row of sliders, or a probe that touches the skin unevenly.
     """
-    curve: Pixels = np.asarray(coefficients, np.float32) @ _cosines(samples, len(coefficients))
-    return curve
+    return np.asarray(coefficients, np.float32) @ _cosines(samples, len(coefficients))
 
 
 def reverberation(frame: Pixels, depth: float, loss: float) -> Pixels:
@@ -123,8 +122,7 @@ def thermal_noise(frame: Pixels, level: float, rng: np.random.Generator) -> Pixe
     depth = (np.arange(height, dtype=np.float32)[:, np.newaxis] + np.float32(0.5)) / np.float32(height)
     mean = np.exp((level - NOISE_RISE_DB * (1.0 - depth)) * np.float32(np.log(10.0) / 10.0))
     noise = rng.standard_exponential(frame.shape, dtype=np.float32) * mean
-    noisy: Pixels = np.log(np.exp(frame * _NEPERS) + noise) / _NEPERS
-    return np.minimum(noisy, np.float32(1.0))
+    return np.minimum(np.log(np.exp(frame * _NEPERS) + noise) / _NEPERS, np.float32(1.0))
 
 
 def blur(frame: Pixels, sigma: float) -> Pixels:
@@ -149,15 +147,13 @@ def shadow(frame: Pixels, centre: float, width: float, top: float, depth: float)
     y = (np.arange(height, dtype=np.float32) + 0.5) / height
     across = np.exp(-0.5 * ((x - centre) / (0.5 * width)) ** 4)
     along = 1.0 / (1.0 + np.exp(-(y - top) * 40.0))
-    darkening: Pixels = (1.0 - depth * np.outer(along, across)).astype(np.float32)
-    return frame * darkening
+    return frame * (1.0 - depth * np.outer(along, across)).astype(np.float32)
 
 
 @cache
 def _cosines(samples: int, terms: int) -> Pixels:
     phase = (np.arange(samples, dtype=np.float32) + 0.5) * np.float32(np.pi / samples)
-    basis: Pixels = np.cos(np.arange(1, terms + 1, dtype=np.float32)[:, np.newaxis] * phase)
-    return basis
+    return np.cos(np.arange(1, terms + 1, dtype=np.float32)[:, np.newaxis] * phase)
 
 
 def _across(frame: Pixels, sigma: float) -> Pixels:

@@ -87,8 +87,7 @@ class Draw:
         centre = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
         matrix = cv2.getRotationMatrix2D(centre, self.rotation, self.scale)
         if self.flip:
-            mirror = np.array([[-1.0, 0.0, shape[1] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-            matrix = matrix @ mirror
+            matrix = matrix @ np.array([[-1.0, 0.0, shape[1] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         matrix[:, 2] += (self.shift[0] * shape[1], self.shift[1] * shape[0])
         return matrix
 

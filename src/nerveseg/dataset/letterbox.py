@@ -50,8 +50,7 @@ class Letterbox:
             return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)  # by area, pixels would repeat
         while all(side % 2 == 0 and side >= 4 * wanted for side, wanted in zip(pixels.shape, self.scaled, strict=True)):
             # Halving first leaves a quarter of the pixels to the resizing by area, which is slow.
-            half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
-            pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
+            pixels = cv2.resize(pixels, (pixels.shape[1] // 2, pixels.shape[0] // 2), interpolation=cv2.INTER_AREA)
         return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
     def _pad(self, pixels: Frame, border: int) -> Frame:

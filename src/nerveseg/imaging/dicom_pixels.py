@@ -32,8 +32,7 @@ def read_loop(path: Path) -> Stored:
     found, pixels, bits = _decoded(path)
     if "SegmentSequence" in found:
         raise BadFileError(path, "a DICOM segmentation, expected a frame", "name it as the mask of its frame")
-    signed = pixels.dtype.kind == "i"
-    black_white = None if signed or bits == 16 else (0.0, 2.0**bits - 1)
+    black_white = None if pixels.dtype.kind == "i" or bits == 16 else (0.0, 2.0**bits - 1)
     with refused_if_damaged(path, "its palette, LUT or window cannot be applied", REMEDY):
         if pixels.ndim == 4:
             return Stored(pixels, black_white)
@@ -162,8 +161,7 @@ def _shown(stored: Stored, found: "pydicom.Dataset", bits: int) -> Stored:
     stored = replace(stored, inverted=inverted)
     if not _changes_levels(found):
         return stored
-    signed = stored.values.dtype.kind == "i"
-    lowest = -(2 ** (bits - 1)) if signed else 0
+    lowest = -(2 ** (bits - 1)) if stored.values.dtype.kind == "i" else 0
     levels = np.arange(lowest, lowest + 2**bits)
     values, remark = apply_modality_lut(levels, found), ""
     window = _window(found)

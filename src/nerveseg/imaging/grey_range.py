@@ -146,5 +146,4 @@ def _eight_bits(levels: NDArray[Any], black_white: tuple[float, float], *, inver
     else:
         grey = (levels @ LUMA if levels.ndim == 3 else levels.astype(np.float64)) - black
         grey = np.clip(grey * (255.0 / (white - black)), 0.0, 255.0)
-    frame: NDArray[np.uint8] = np.round(255.0 - grey if inverted else grey).astype(np.uint8)
-    return frame
+    return np.round(255.0 - grey if inverted else grey).astype(np.uint8)

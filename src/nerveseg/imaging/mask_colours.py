@@ -39,8 +39,7 @@ _NEAR = 24  # levels of a channel; the inside of one structure differs less afte
 
 def _codes(colours: NDArray[Any]) -> NDArray[np.uint64]:
     """Each colour (..., 3) as one number, `rrggbb` in hexadecimal."""
-    codes: NDArray[np.uint64] = (colours.astype(np.uint64) * np.array([1 << 16, 1 << 8, 1], np.uint64)).sum(axis=-1)
-    return codes
+    return (colours.astype(np.uint64) * np.array([1 << 16, 1 << 8, 1], np.uint64)).sum(axis=-1)
 
 
 def channels_of(page: Page, path: Path) -> NDArray[Any]:
@@ -135,8 +134,7 @@ def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> Rea
     areas = _areas(_codes(colours)[drawn])
     if page.lossy or len(areas) >= MOST_LABELS:
         if _differ_in_colour(colours, brightest):
-            what = "several colours that lossy compression or smoothing has mixed"
-            raise BadFileError(path, what, EXPORT_APART)
+            raise BadFileError(path, "several colours that lossy compression or smoothing has mixed", EXPORT_APART)
         found = from_numbers(brightest, (), path, compressed=True)
         return _called(found, _most_common(colours[found.mask], step=_COARSE if page.lossy else 1))
     if len(areas) > 1 and _are_blends(colours, brightest):
@@ -162,8 +160,7 @@ def _most_common(colours: NDArray[Any], step: int = 1) -> NDArray[np.int64]:
     """Return the colour of most pixels (N, 3), each channel rounded to a multiple of `step` or to 255."""
     rounded = np.minimum(np.round(colours / step) * step, 255).astype(np.int64)
     found, counts = np.unique(rounded, axis=0, return_counts=True)
-    most: NDArray[np.int64] = found[counts.argmax()]
-    return most
+    return found[counts.argmax()]
 
 
 def _called(found: ReadMask, colour: NDArray[np.int64]) -> ReadMask:

@@ -145,16 +145,14 @@ def _lie_on_outline(values: NDArray[Any]) -> bool:
 
 def interior(pixels: NDArray[Any]) -> Mask:
     """Return the marked pixels without their outline; of the few that smoothing and compression leave, none."""
-    inside: Mask = cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return inside
+    return cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
 def flat(levels: NDArray[np.float32]) -> Mask:
     """Return which pixels of (H, W) or (H, W, 3) hardly differ from their neighbours."""
     near = np.ones((3, 3), np.uint8)
     ranges = cv2.dilate(levels, near) - cv2.erode(levels, near)
-    found: Mask = ranges.reshape(*ranges.shape[:2], -1).max(axis=-1) <= _FLAT * float(levels.max())
-    return found
+    return ranges.reshape(*ranges.shape[:2], -1).max(axis=-1) <= _FLAT * float(levels.max())
 
 
 def insides(drawn: Mask) -> Iterator[Mask]:

@@ -128,8 +128,7 @@ def checked(kind: type[P], content: Mapping[str, Any], source: str) -> P:
     try:
         return kind.model_validate(content)
     except ValidationError as invalid:
-        lines = [f"{source}: {_explain(problem, kind)}" for problem in invalid.errors()]
-        raise ParamsError(*lines) from None
+        raise ParamsError(*[f"{source}: {_explain(problem, kind)}" for problem in invalid.errors()]) from None
 
 
 def _explain(problem: Any, kind: type[Section]) -> str:

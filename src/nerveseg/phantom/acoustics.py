@@ -119,8 +119,7 @@ def echo_envelope(tissue: Tissue, grid: Grid, scanner: Scanner, rng: np.random.G
         spectrum *= spread
         signal = fft.ifft(spectrum, axis=1, overwrite_x=True, workers=1)[:, :lines]
         power += np.square(signal.real) + np.square(signal.imag)
-    envelope: Map = np.sqrt(power / np.float32(scanner.looks)) * loudness
-    return envelope
+    return np.sqrt(power / np.float32(scanner.looks)) * loudness
 
 
 def _clutter(diffuse: Map, coherent: Map, grid: Grid) -> Map:
@@ -141,5 +140,4 @@ def _lateral_transfer(grid: Grid, focus: float) -> Map:
     padded = fft.next_fast_len(grid.shape[1] + int(4.0 * float(deviation.max())) + 1)
     frequency = fft.fftfreq(padded).astype(np.float32)[None, :]
     unit_energy = np.sqrt(np.float32(2.0 * np.sqrt(np.pi)) * deviation)
-    transfer: Map = unit_energy * np.exp(np.float32(-2.0 * np.pi**2) * np.square(frequency * deviation))
-    return transfer
+    return unit_energy * np.exp(np.float32(-2.0 * np.pi**2) * np.square(frequency * deviation))

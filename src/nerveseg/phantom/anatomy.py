@@ -44,13 +44,8 @@ class Layers:
         strengths = [0.1, 0.8, 0.5, 1.0, rng.uniform(0.6, 1.1)]
         layer = np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, len(levels) - 1)
         fascia = np.zeros_like(depth)
-        lines = [
-            *edges[2:],
-            edges[3],
-            *rng.uniform(edges[-1] + 2.0, DEPTH_MM - 4.0, size=5),
-            *rng.uniform(2.0, edges[2], size=2),
-        ]
-        for line in lines:
+        deep, shallow = rng.uniform(edges[-1] + 2.0, DEPTH_MM - 4.0, size=5), rng.uniform(2.0, edges[2], size=2)
+        for line in [*edges[2:], edges[3], *deep, *shallow]:
             fascia += rng.uniform(0.4, 1.5) * np.exp(-np.square((depth - line) / rng.uniform(0.12, 0.3)))
         for line in PROBE_LINES:
             fascia += rng.uniform(0.2, 0.7) * np.exp(-np.square((depth - line - rng.normal(0.0, 0.08)) / 0.15))

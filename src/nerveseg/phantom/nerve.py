@@ -69,8 +69,7 @@ def paint_nerve(
     """
     window, share = near.window, np.float32(visible)
     inside = near.inside(0.35) * share
-    bright = np.float32(EPINEURIUM_DB - 8.0 * (1.0 - contrast))
-    blend(tissue.echo[window], inside, bright + 6.0 * fibres)
+    blend(tissue.echo[window], inside, np.float32(EPINEURIUM_DB - 8.0 * (1.0 - contrast)) + 6.0 * fibres)
     tissue.mirror[window] *= 1.0 - inside
     holes = np.zeros(near.distance.shape, np.float32)
     caps = np.zeros(near.distance.shape, np.float32)

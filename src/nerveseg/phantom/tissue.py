@@ -169,8 +169,7 @@ def paint_node(tissue: Tissue, near: Near, fibres: Map) -> None:
 
 
 def paint_lobule(tissue: Tissue, near: Near, fibres: Map) -> None:
-    inside = 0.9 * near.inside(0.5)
-    blend(tissue.echo[near.window], inside, SHEATH_DB - 7.0 + 6.0 * fibres)
+    blend(tissue.echo[near.window], 0.9 * near.inside(0.5), SHEATH_DB - 7.0 + 6.0 * fibres)
 
 
 def paint_bundle(tissue: Tissue, near: Near, fibres: Map) -> None:

@@ -165,12 +165,11 @@ def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], r
 def _quarantined(source: Source, error: BadFileError, reading: Reading, part: str = "") -> Iterator[Refused]:
     """Yield the file at fault, and its partners, which are of no use without it."""
     culprit = Path(str(error.path))
+    name = reading.name(culprit)
     for path in (source.frame, *source.masks):
-        if path == culprit:
-            yield Refused(reading.name(path) + part, error.reason, error.remedy)
-        else:
-            name = reading.name(culprit)
-            yield Refused(reading.name(path) + part, f"its partner {name} cannot be used", f"mend {name}")
+        at_fault = (error.reason, error.remedy)
+        why = at_fault if path == culprit else (f"its partner {name} cannot be used", f"mend {name}")
+        yield Refused(reading.name(path) + part, *why)
 
 
 def _described(masks: list[ReadMask]) -> str:

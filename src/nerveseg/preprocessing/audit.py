@@ -117,11 +117,8 @@ class Inventory:
                 f"{counted(len(self.conflicts), 'pair')} of nearly equal frames contradict each other ({first['frame']} and "
                 f"{first['other']}: {first['reason']}); `nerveseg check --json` and conflicts.csv list them"
             )
-        if (
-            0
-            < (shown := self.manifest.loc[self.manifest["has_nerve"].astype(bool), "subject"].nunique())
-            < LEAST_SUBJECTS
-        ):
+        shown = self.manifest.loc[self.manifest["has_nerve"].astype(bool), "subject"].nunique()
+        if 0 < shown < LEAST_SUBJECTS:
             warnings.append(
                 f"{counted(shown, 'subject')} with a nerve in any frame, but preprocess needs at least {LEAST_SUBJECTS}, one "
                 "each for train, val and test"
@@ -157,9 +154,8 @@ def take_inventory(
     reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm, grey_range)
     quarantined, frames, subjects = list(layout.quarantined), dict[str, Prepared](), list[str]()
     mask_values, unknown = ValuesInUse(), 0
-    progress = tqdm(total=len(layout.sources), desc="checking", unit="file")
-    for items in in_order(partial(prepare, reading=reading, target=target), layout.sources, workers):
-        progress.update()
+    prepared = in_order(partial(prepare, reading=reading, target=target), layout.sources, workers)
+    for items in tqdm(prepared, total=len(layout.sources), desc="checking", unit="file"):
         for item in items:
             if isinstance(item, Refused):
                 quarantined.append(item)
@@ -174,9 +170,12 @@ def take_inventory(
                     keep(item, subjects[-1])
                 mask_values.add(item.areas)
                 frames[item.name] = replace(item, frame=b"", mask=b"", truth=b"")
-    progress.close()
     found = list(frames.values())
-    manifest = pd.DataFrame(map(_row, found, subjects), columns=MANIFEST_COLUMNS)
+    rows = [
+        (one.name, subject, "", *one.size, one.mask_area > 0, one.mask_area, one.digest, one.pixels, one.look)
+        for one, subject in zip(found, subjects, strict=True)
+    ]
+    manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS)
     owned = set(rules.listed.values())
     persons = same_persons(subjects, [frame.patient for frame in found], owned, salt)
     manifest["subject"] = manifest["subject"].replace(persons.same)
@@ -212,8 +211,3 @@ def take_inventory(
         doubts=doubts(manifest, near, named_in),
         unmatched=[layout.names(frame) for frame in rules.without_frame(known)],
     )
-
-
-def _row(frame: Prepared, subject: str) -> tuple[object, ...]:
-    area = frame.mask_area
-    return frame.name, subject, "", *frame.size, area > 0, area, frame.digest, frame.pixels, frame.look

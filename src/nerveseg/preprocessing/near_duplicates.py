@@ -40,7 +40,7 @@ def near_copies(manifest: pd.DataFrame, sketches: Sequence[bytes]) -> list[tuple
     bits, means = bits_of(list(manifest["look"])), _directions(sketches)
     subjects, ones = pd.factorize(manifest["subject"])[0], bits.sum(axis=1)
     known = (manifest["subject"] != manifest["frame"]).to_numpy()
-    pairs: list[tuple[int, int, int]] = []
+    pairs: list[tuple[float, int, int]] = []
     at_once = 1 + PRODUCTS_AT_ONCE // len(bits)
     with threadpool_limits(1, user_api="blas"):
         for start in range(0, len(bits), at_once):
@@ -51,12 +51,8 @@ def near_copies(manifest: pd.DataFrame, sketches: Sequence[bytes]) -> list[tuple
             alike &= (subjects[rows, np.newaxis] != subjects[rest]) & (known[rows, np.newaxis] | known[rest])
             i, j = np.nonzero(np.triu(alike))
             near = np.einsum("ij,ij->i", means[start + i], means[start + j]) >= NEAR
-            pairs += zip(
-                apart[i, j][near].astype(int).tolist(),
-                (start + i[near]).tolist(),
-                (start + j[near]).tolist(),
-                strict=True,
-            )
+            i, j = i[near], j[near]
+            pairs += zip(apart[i, j].tolist(), (start + i).tolist(), (start + j).tolist(), strict=True)
     return [(one, other) for _, one, other in sorted(pairs)]
 
 

@@ -18,10 +18,8 @@ LOOK_BLOCKS = (17, 16)
 def sketch(frame: Frame, mask: Frame) -> bytes:
     """Return the sketch of a letterboxed frame and its mask, both uint8 (H, W)."""
     means = cv2.resize(frame, BLOCKS, interpolation=cv2.INTER_AREA)
-    covered = (
-        cv2.resize(mask, MASK_BLOCKS, interpolation=cv2.INTER_AREA) >= 128 if mask.any() else np.zeros(MASK_BLOCKS)
-    )
-    return means.tobytes() + np.packbits(covered.astype(np.bool_)).tobytes()
+    covered = cv2.resize(mask, MASK_BLOCKS, interpolation=cv2.INTER_AREA) >= 128
+    return means.tobytes() + np.packbits(covered).tobytes()
 
 
 def look(frame: Frame) -> str:
