@@ -13,13 +13,7 @@ from nerveseg.dataset.info import DatasetInfo, prepared, shards
 from nerveseg.dataset.leakage import check_unseen
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import ENSEMBLE, GAN, SHIPPED
-from nerveseg.evaluation.stored_predictions import (
-    PredictionsInfo,
-    ShippedModel,
-    finish,
-    store_mirrored,
-    store_predictions,
-)
+from nerveseg.evaluation.stored_predictions import PredictionsInfo, ShippedModel, finish, store, store_mirrored
 from nerveseg.files.atomic import fresh_folder, read_csv
 from nerveseg.params.fields import FRESH
 from nerveseg.params.file import load_params
@@ -47,7 +41,7 @@ def predict() -> None:
             model = load_predictor(path)
             if remark := check_unseen(model.learnt_frames, manifest, path):
                 print(f"warning: {remark}", file=sys.stderr)
-            store_predictions(folder, name, model, inputs)
+            store(folder, name, model, inputs)
             cutoffs[name] = model.cutoffs
             if name == SHIPPED:
                 store_mirrored(folder, model, [record.as_read for record in test])

@@ -12,8 +12,8 @@ from nerveseg.evaluation.stored_predictions import (
     ShippedModel,
     StoredPredictions,
     finish,
+    store,
     store_mirrored,
-    store_predictions,
 )
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.inference.predictor import Predictor
@@ -44,7 +44,7 @@ def record(name, shape=SIZE):
 def stored(folder, records, models, cutoffs):
     """The predictions of these models, `exported` among them."""
     for name, model in models.items():
-        store_predictions(folder, name, model, np.stack([record.frame for record in records]))
+        store(folder, name, model, np.stack([record.frame for record in records]))
     store_mirrored(folder, models["exported"], [record.as_read for record in records])
     finish(folder, PredictionsInfo(SIZE, cutoffs, ShippedModel("gan", "control", "int8")))
     return StoredPredictions(folder)

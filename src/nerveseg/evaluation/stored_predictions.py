@@ -42,7 +42,7 @@ class PredictionsInfo:
     shipped: ShippedModel
 
 
-def store_predictions(folder: Path, name: str, model: Predictor, inputs: NDArray[np.uint8]) -> None:
+def store(folder: Path, name: str, model: Predictor, inputs: NDArray[np.uint8]) -> None:
     """Write the predictions of a model for letterboxed frames, uint8 (N, height, width)."""
     said = list(model.maps(inputs))
     presence = np.array([each.presence for each in said], np.float32)
@@ -52,7 +52,7 @@ def store_predictions(folder: Path, name: str, model: Predictor, inputs: NDArray
 def store_mirrored(folder: Path, model: Predictor, frames: Sequence[Frame]) -> None:
     """Write the predictions of the model that ships for the mirror images of frames, uint8 (H, W) each."""
     mirrored = [np.ascontiguousarray(frame[:, ::-1]) for frame in frames]
-    store_predictions(folder, MIRRORED, model, model.letterboxed(mirrored))
+    store(folder, MIRRORED, model, model.letterboxed(mirrored))
 
 
 def finish(folder: Path, info: PredictionsInfo) -> None:

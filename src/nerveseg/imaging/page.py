@@ -16,12 +16,8 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from nerveseg.errors import BadFileError
 
 BITS, PHOTOMETRIC, ORIENTATION, PLANAR, COLOUR_MAP, SAMPLE_FORMAT = 258, 262, 274, 284, 320, 339  # TIFF tags
-PLACES = (
-    273,
-    279,
-    324,
-    325,
-)  # TIFF tags: where strips and tiles begin, and how many bytes each has; of 0, Pillow would show the file's header
+# TIFF tags: where strips and tiles begin, and how many bytes each has. For a 0, Pillow would show the file's own header.
+PLACES = (273, 279, 324, 325)
 UPRIGHT, WHITE_IS_ZERO, SEPARATE, SIGNED = 1, 0, 2, 2  # values of ORIENTATION, PHOTOMETRIC, PLANAR and SAMPLE_FORMAT
 GREY_MODES = ("1", "L", "P")  # of Pillow: at most 8 bits a pixel
 # Pillow reads this kind from little-endian files only.

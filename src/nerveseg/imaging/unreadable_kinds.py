@@ -9,14 +9,8 @@ from typing import Any
 
 from PIL import TiffImagePlugin
 
-FIRST_BYTES = {
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"\x89PNG": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"BM": "BMP",
-}
+FIRST_BYTES = dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0"), "TIFF")
+FIRST_BYTES |= {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
 AGAIN, CONVERT = "export or copy it again", "convert it to one of them"
 EXPECTED = "expected TIFF, PNG, JPEG or BMP"
 START = 300  # bytes

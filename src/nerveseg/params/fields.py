@@ -53,7 +53,6 @@ def _either(expected: str) -> WrapValidator:
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
-Filters = Annotated[int, Field(ge=2, le=256)]
 Decibels = Annotated[float, Field(ge=0.0, le=20.0)]
 Side = Annotated[int, Field(ge=1, le=1024)]  # of the network's input
 GreyLevel = Annotated[float, Field(ge=0.0, le=255.0)]

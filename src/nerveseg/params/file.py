@@ -43,15 +43,12 @@ class _AsTyped(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_FLOAT = r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 _AsTyped.yaml_implicit_resolvers = {}
 for _tag, _spelling, _first in (
     ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(0|[1-9]\d*)", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
+    ("float", _FLOAT, "-+.0123456789"),
     ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
 ):
     _AsTyped.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_spelling})$"), list(_first))

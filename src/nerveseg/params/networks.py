@@ -5,17 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nerveseg.params.fields import (
-    Amount,
-    Count,
-    Filters,
-    LearningRate,
-    RelativeFolder,
-    Section,
-    Share,
-    Strengths,
-    Threshold,
-)
+from nerveseg.params.fields import Amount, Count, LearningRate, RelativeFolder, Section, Share, Strengths, Threshold
 
 PLAIN = "plain"
 # Encoders of our own, and of what height and width must be multiples.
@@ -30,6 +20,7 @@ ENCODERS = dict.fromkeys((
 ), 32) | {"inceptionv3": 75, "inceptionresnetv2": 75}  # fmt: skip
 Architecture = Literal["unet", "linknet", "fpn", "pspnet"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Filters = Annotated[int, Field(ge=2, le=256)]
 
 
 class UNetParams(Section):

@@ -57,13 +57,8 @@ class Texture:
 
 def sample(plane: Map, pitch: tuple[float, float], depth: Map, lateral: Map) -> Map:
     """Read a texture's plane at any position. It is mirrored at its edges."""
-    return cv2.remap(
-        plane,
-        lateral * np.float32(1.0 / pitch[1]),
-        depth * np.float32(1.0 / pitch[0]),
-        interpolation=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT,
-    )
+    x, y = lateral * np.float32(1.0 / pitch[1]), depth * np.float32(1.0 / pitch[0])
+    return cv2.remap(plane, x, y, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 @dataclass(frozen=True)

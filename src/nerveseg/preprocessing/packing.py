@@ -156,16 +156,9 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
     source = str(inventory.reading.directory)
     used = [frame.source for frame, part in zip(inventory.frames, parts, strict=True) if part]
     found = {source.name: source.frame for source in inventory.layout.sources}
-    simulated = {name for name in set(used) if is_simulated(found[name])}
-    info = DatasetInfo(
-        source,
-        InputSpec(params.height, params.width, mean, std),
-        counts,
-        digest,
-        inventory.reading.grey_range,
-        tuple(inventory.warnings),
-        sum(name in simulated for name in used),
-    )
+    marked = {name for name in set(used) if is_simulated(found[name])}
+    simulated, spec = sum(name in marked for name in used), InputSpec(params.height, params.width, mean, std)
+    info = DatasetInfo(source, spec, counts, digest, inventory.reading.grey_range, tuple(inventory.warnings), simulated)
     info.write(output)
     return info
 

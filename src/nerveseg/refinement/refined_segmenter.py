@@ -15,7 +15,7 @@ from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, wri
 from nerveseg.inference.model_folder import REFINED_NAME, SEGMENTER_NAME, holds
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.inference.predictor import Predictor
-from nerveseg.params.fields import Filters
+from nerveseg.params.networks import Filters
 from nerveseg.refinement.refiner import build_refiner, load_learnt, save_learnt, start_from
 from nerveseg.unet.segmenter import REMEDY, UNET_FOLDER, Segmenter, estimates_of
 
