@@ -56,14 +56,14 @@ def labels_of(path: Path, found: "pydicom.Dataset", pixels: NDArray[Any], least:
 
 def _frames(groups: "list[pydicom.Dataset]") -> list[int]:
     """Return the numbers of the frames from which a mask was derived."""
-    sources = [
-        source
+    numbers = {
+        int(number)
         for group in groups
         for derivation in group.get("DerivationImageSequence") or []
         for source in derivation.get("SourceImageSequence") or []
-    ]
-    numbers = [np.ravel(source.get("ReferencedFrameNumber") or []) for source in sources]
-    return sorted({int(number) for of_source in numbers for number in of_source})
+        for number in np.ravel(source.get("ReferencedFrameNumber") or [])
+    }
+    return sorted(numbers)
 
 
 def _segment(groups: "list[pydicom.Dataset]") -> int:

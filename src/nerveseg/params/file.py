@@ -131,7 +131,10 @@ def checked(kind: type[P], content: Mapping[str, Any], source: str) -> P:
 def _explain(problem: Any, kind: type[Section]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = _keys_beside(problem["loc"], kind)
+        model: Any = kind
+        for part in problem["loc"][:-1]:
+            model = model.model_fields[part].annotation
+        known = sorted(model.model_fields)
         near = get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"allowed here: {', '.join(known)}"
         return f"{key} is not a parameter; {hint}"
@@ -144,10 +147,3 @@ def _explain(problem: Any, kind: type[Section]) -> str:
     if problem["type"] == "string_type" and isinstance(problem["input"], int | float):
         return f"{key} is {problem['input']} to YAML; put it in quotes"
     return f"{key} is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
-
-
-def _keys_beside(location: tuple[int | str, ...], kind: type[Section]) -> list[str]:
-    model: Any = kind
-    for part in location[:-1]:
-        model = model.model_fields[part].annotation
-    return sorted(model.model_fields)

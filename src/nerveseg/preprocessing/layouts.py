@@ -85,7 +85,8 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     images = _told_apart(listing.images, refused, names)
     paths = [(PurePath(item.file), item) for item in refused]
     claims = [path for path, item in paths if not item.foreign or item == no_image(path)]
-    unusable = _by_key(claims + listing.videos)
+    lost = claims + listing.videos
+    unusable = {_role(path if suffix_of(path) else path.with_suffix(""))[:2]: path for path in lost}
     for path in listing.videos:
         remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
         refused.append(Refused(path, "a video", remedy, foreign=True))
@@ -125,8 +126,7 @@ def roles_of(images: Sequence[PurePath]) -> Roles:
         if key not in masks and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
             masks[match["frame"]] += frames.pop(key)
             by_folder -= 4
-    doubtful = _doubtful(frames, masks)
-    return Roles(frames, masks, doubtful, by_folder > 0)
+    return Roles(frames, masks, _doubtful(frames, masks), by_folder > 0)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
@@ -180,16 +180,10 @@ def _told_apart(images: list[PurePath], refused: list[Refused], names: Names) ->
     return [group[0] for group in alike.values() if len(group) == 1]
 
 
-def _by_key(paths: list[PurePath]) -> dict[tuple[bool, str], PurePath]:
-    """Return files that are not used by whether they would be masks, and by the key that a partner shares."""
-    roles = [(_role(path if suffix_of(path) else path.with_suffix("")), path) for path in paths]
-    return {(is_mask, key): path for (is_mask, key, _), path in roles}
-
-
 def _paired(
     roles: Roles, unusable: dict[tuple[bool, str], PurePath], refused: list[Refused], names: Names
 ) -> Iterator[Pair]:
-    """Yield the frames that have masks. `unusable` are the files that were refused before, from `_by_key`."""
+    """Yield the frames that have masks. `unusable` has files that were refused before, by whether they are masks and by key."""
     frames, masks = roles.frames, roles.masks
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         if len(frames[key]) > 1:
