@@ -58,8 +58,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 def degrade(frame: Frame, kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator) -> Frame:
     """Degrade a frame, grey levels 0..255, in one of `DEGRADATIONS` at a severity from 0 (unchanged) to 5.
 
-    Raises:
-        ValueError: the kind is unknown, or the severity not in 0..5.
+    Another kind or severity raises ValueError.
     """
     if kind not in EFFECTS:
         raise ValueError(f"degradation {kind!r} is not one of {', '.join(DEGRADATIONS)}")

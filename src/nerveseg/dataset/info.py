@@ -52,11 +52,7 @@ def prepared(directory: Path) -> CheckedFolder:
 
 
 def shards(directory: Path, prefix: str) -> list[Path]:
-    """Return the files `prefix-*.tfrecord` of a folder, in order.
-
-    Raises:
-        DatasetError: there is none, or one is missing or damaged.
-    """
+    """Return the files `prefix-*.tfrecord`, in order; `DatasetError` if there is none, or one is missing or damaged."""
     found = prepared(directory).matching(f"{prefix}-*.tfrecord")
     if not found:
         raise DatasetError(f"{directory} holds no {prefix}-*.tfrecord; run `dvc repro` to make it")

@@ -29,13 +29,10 @@ def learnt_frames(manifest: pd.DataFrame) -> frozenset[str]:
 
 
 def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) -> str:
-    """Return a remark if test frames look like some that a model has learnt from; else ''.
+    """Return a remark if test frames look like some that a model has learnt from, else ''. Equal ones raise `ModelError`.
 
     `learnt` are the keys of those frames; `manifest` is of the data to score the model on: `subject`, `frame`, `split`, `pixels`
     and `look`.
-
-    Raises:
-        ModelError: it has learnt from test frames.
     """
     test = manifest[manifest["split"] == "test"]
     if len(seen := test[test["pixels"].str[:_LENGTH].isin({key[:_LENGTH] for key in learnt})]):

@@ -27,13 +27,10 @@ _TEXT = (
 
 @contextmanager
 def only_writer(path: Path) -> Iterator[None]:
-    """Keep every other process from writing `path` until the block ends.
+    """Keep every other process from writing `path` until the block ends; raise `BusyError` if one is writing it.
 
     It is a POSIX lock: it ends with its process in any case, and forked processes do not inherit it. Nothing is locked if the
     folder around `path` is not writable or, as some network shares, has no locks.
-
-    Raises:
-        BusyError: another process writes it.
     """
     lock = path.absolute().with_name(f".{path.name}.lock")
     try:
@@ -77,8 +74,7 @@ def _locked(lock: Path, path: Path) -> IO[str]:
 def fresh_folder(path: Path) -> Iterator[Path]:
     """Fill a temporary folder beside `path`, which replaces `path` at the end and is removed after an error.
 
-    Raises:
-        BusyError: another process fills `path`.
+    If another process fills `path`, `BusyError` is raised.
     """
     with only_writer(path):
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by processes that were killed

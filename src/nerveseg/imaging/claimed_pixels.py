@@ -17,8 +17,7 @@ _JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"  # their first bytes; width
 def claimed_pixels(content: bytes) -> int:
     """Return the pixels of all frames of an image or DICOM file; 0 for any other file, which its reader refuses.
 
-    Raises:
-        BadFileError: the file holds several frames, or its size cannot be known without decoding it.
+    A file of several frames, or one whose size cannot be known without decoding it, raises `BadFileError`.
     """
     try:
         with warnings.catch_warnings(action="ignore"):

@@ -81,8 +81,7 @@ class Header:
 def read_header(path: Path, content: bytes | None = None) -> Header:
     """Read and check the header of a file, from its `content` if that is given.
 
-    Raises:
-        BadFileError: it is no DICOM file, or holds no image or less than it announces.
+    `BadFileError` is raised if it is no DICOM file, or holds no image or less than it announces.
     """
     import pydicom
 
@@ -195,8 +194,7 @@ def _digest(text: str, salt: bytes) -> str:
 def salt_of(directory: Path) -> bytes:
     """Return the secret behind subjects: `NERVESEG_SALT` if set, else a file in `directory`, which is created if missing.
 
-    Raises:
-        DatasetError: the file cannot be read or created, or the secret is empty.
+    If the file cannot be read or created, or the secret is empty, `DatasetError` is raised.
     """
     if (given := os.environ.get(SALT_VARIABLE)) is not None:
         where = f"the environment variable {SALT_VARIABLE}"

@@ -23,8 +23,7 @@ REMEDY = "export the nerve's segment alone, with a mask for each frame in order,
 def labels_of(path: Path, found: "pydicom.Dataset", pixels: NDArray[Any], least: int) -> tuple[NDArray[np.uint16], str]:
     """Return the labels, (N, H, W) up to the last frame that has a mask, at least `least`, and a remark that names segments.
 
-    Raises:
-        BadFileError: the masks do not say where they belong, or segments overlap.
+    `BadFileError` is raised if masks do not say where they belong, or segments overlap.
     """
     names = {int(one.SegmentNumber): str(one.get("SegmentLabel") or "")[:LONGEST_NAME] for one in found.SegmentSequence}
     told = "a DICOM segmentation: " + ", ".join(f"{number} is {name!r}" for number, name in names.items())

@@ -35,8 +35,7 @@ Image.MAX_IMAGE_PIXELS = None  # our limit is stricter and raises our own error
 def bytes_of(path: Path, most: int | None = None) -> bytes:
     """Read a regular file, or its first `most` bytes; without that, it may have up to `MAX_BYTES`.
 
-    Raises:
-        BadFileError: it is missing, empty, too large, no regular file, or cannot be read.
+    `BadFileError` is raised if it is missing, empty, too large, no regular file, or cannot be read.
     """
     try:
         status = path.stat()
@@ -57,11 +56,7 @@ def bytes_of(path: Path, most: int | None = None) -> bytes:
 
 @contextmanager
 def refused_if_damaged(path: Path, what: str, remedy: str) -> Iterator[None]:
-    """Refuse the file if the block fails in any way, since damaged files break libraries in many. Their warnings are dropped.
-
-    Raises:
-        BadFileError: as the block raises it, or with `what` was found and the `remedy`.
-    """
+    """Raise `BadFileError` if the block fails: damaged files break libraries in many ways. Drop their warnings."""
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -74,8 +69,8 @@ def refused_if_damaged(path: Path, what: str, remedy: str) -> Iterator[None]:
 def pages(path: Path) -> Iterator[Page]:
     """Decode the images of a file, one after the other. Only a TIFF may hold several.
 
-    Raises:
-        BadFileError: it is no image, is damaged, cut short or empty, hides further images, or would not fit in memory.
+    A file that is no image, is damaged, cut short or empty, hides further images, or would not fit in memory, raises
+    `BadFileError`.
     """
     content = bytes_of(path)
     with warnings.catch_warnings(action="ignore"):  # errors say what is wrong

@@ -74,11 +74,7 @@ class Page:
 
 
 def decode(path: Path, image: Image.Image, content: bytes) -> Page:
-    """Decode the open image of a file.
-
-    Raises:
-        BadFileError: its pixels are of a kind that is not read.
-    """
+    """Decode the open image of a file; raise `BadFileError` if its pixels are of a kind that is not read."""
     if tag(image, SAMPLE_FORMAT, None) == SIGNED and tag(image, BITS, 8) == 8:
         raise BadFileError(path, "a TIFF of signed 8-bit pixels", "export it with unsigned 8 bits")
     if any(0 in np.atleast_1d(tags(image).get(place, ())) for place in PLACES):

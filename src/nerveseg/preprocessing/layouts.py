@@ -72,12 +72,9 @@ class Roles:
 
 
 def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layout:
-    """Tell the frames of a data set's folder from their masks.
+    """Tell the frames of a data set's folder from their masks; raise `DatasetError` if the folder is missing.
 
     `salt` returns the secret behind the names of files if DICOM is among them; without it, names are in clear.
-
-    Raises:
-        DatasetError: the folder is missing.
     """
     listing = listing_of(directory)
     names = Names(salt() if salt and listing.dicom else None)

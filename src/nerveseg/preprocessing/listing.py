@@ -77,11 +77,7 @@ class Listing:
 
 
 def listing_of(directory: Path) -> Listing:
-    """Sort the files of a data set's folder.
-
-    Raises:
-        DatasetError: the folder is missing or may not be entered.
-    """
+    """Sort the files of a data set's folder; raise `DatasetError` if it is missing or may not be entered."""
     shown = repr(str(directory)) if str(directory) != str(directory).strip() else directory
     try:
         found = directory.is_dir()

@@ -44,10 +44,8 @@ def prepare_dataset(
 ) -> tuple[Inventory, DatasetInfo]:  # fmt: skip
     """Write shards, `dataset.json`, tables and the list of files into `output`, from the frames in `data.dir`.
 
-    Return the inventory, its subjects assigned to splits, and the content of `dataset.json`.
-
-    Raises:
-        DatasetError: too much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
+    Return the inventory, its subjects assigned to splits, and the content of `dataset.json`. `DatasetError` is raised if too
+    much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
     """
     target = (preprocess.height, preprocess.width)
     with _Spool(output / SPOOL) as spool:
@@ -90,8 +88,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
 def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_conflicts: bool) -> Inventory:
     """Give each subject its split; quarantine the rows that must not be used there, which get none.
 
-    Raises:
-        DatasetError: there are too few subjects, or a part of the split shows no nerve.
+    `DatasetError` is raised if there are too few subjects, or a part of the split shows no nerve.
     """
     manifest = inventory.manifest.copy()
     prevalence = manifest.groupby("subject", sort=False)["has_nerve"].mean()

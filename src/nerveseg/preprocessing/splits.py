@@ -32,10 +32,7 @@ def split_subjects(
 
     `prevalence` is that of each subject, 0..1, in the order of the data set. Explicit lists in `params` win over its fractions
     and over `linked`, pairs of subjects that share a frame. `seed` decides the order of subjects of equal prevalence, and the
-    samples' offsets.
-
-    Raises:
-        DatasetError: a listed subject does not exist, or a split would stay empty.
+    samples' offsets. `DatasetError` is raised if a listed subject does not exist, or a split would stay empty.
     """
     for key in ("val_subjects", "test_subjects"):
         if unknown := [subject for subject in getattr(params, key) if subject not in prevalence]:

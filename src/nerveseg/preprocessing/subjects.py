@@ -42,8 +42,7 @@ class SubjectRules:
     def read(cls, directory: Path, pattern: str, salt: bytes | None = None) -> Self:
         """Read the rules of a data set's folder.
 
-        Raises:
-            DatasetError: its `subjects.csv` is damaged, was not pulled with DVC, or gives a frame two subjects.
+        `DatasetError` is raised if its `subjects.csv` is damaged, was not pulled with DVC, or gives a frame two subjects.
         """
         path = directory / SUBJECTS_FILE
         found = path.is_symlink() or path.exists()

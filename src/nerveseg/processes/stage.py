@@ -55,14 +55,10 @@ def stage_process() -> Iterator[None]:
 
 @contextmanager
 def undisturbed(stage: str, params: Params) -> Iterator[None]:
-    """Check at the end of the block that what dvc.yaml declares for the stage is as it was at the beginning.
+    """Raise `DisturbedError` at the end of the block if anything that dvc.yaml declares for the stage has changed.
 
     `params` are those that the stage has read. Remove a checkpoint only after this block: the training needs it once params
-    and code are restored.
-
-    Raises:
-        DisturbedError: a parameter, a file of code or an input has changed.
-        ParamsError: a parameter names a folder whose files this or a later stage would delete.
+    and code are restored. A parameter that names a folder whose files this or a later stage would delete raises `ParamsError`.
     """
     declared: dict[str, list[str]] = stages_in_dvc_yaml().get(stage, {})
     _check_safe(stage, declared)
