@@ -26,7 +26,7 @@ import pandas as pd
 import psutil  # type: ignore[import-untyped]  # has no types
 
 from nerveseg.params.file import load_params
-from nerveseg.phantom.simulation import simulate_frame
+from nerveseg.phantom.simulation import Subject
 
 SUBJECT = 40  # frames
 
@@ -35,7 +35,7 @@ def make(folder: Path, frames: int) -> None:
     """Make `frames` pairs: simulated frames with different noise, so that none is a copy."""
     params = load_params()
     phantom = params.phantom.model_copy(update={"frames_per_subject": 10})
-    planes = [simulate_frame(params.seed, 1 + number % 4, 1 + number // 4, phantom) for number in range(40)]
+    planes = [Subject.draw(params.seed, 1 + number % 4, phantom).frame(1 + number // 4) for number in range(40)]
     rng = np.random.default_rng(0)
     for number in range(frames):
         frame, mask = planes[number % len(planes)]

@@ -23,7 +23,7 @@ import pandas as pd
 import psutil  # type: ignore[import-untyped]  # has no types
 
 from nerveseg.params.file import load_params
-from nerveseg.phantom.simulation import simulate_frame
+from nerveseg.phantom.simulation import Subject
 
 CLIENTS = (1, 2, 4, 8, 16)
 HOST = "127.0.0.1"
@@ -71,7 +71,7 @@ def load(port: int, body: bytes, requests: int, server: psutil.Process) -> pd.Da
 def request() -> bytes:
     """Return a simulated frame as the body of a request."""
     params = load_params()
-    frame, _ = simulate_frame(params.seed, 1, 1, params.phantom)
+    frame, _ = Subject.draw(params.seed, 1, params.phantom).frame(1)
     content = cv2.imencode(".png", frame)[1].tobytes()
     return json.dumps({"dataframe_records": [{"image": base64.b64encode(content).decode()}]}).encode()
 

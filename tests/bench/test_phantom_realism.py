@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from nerveseg.params.data import PhantomParams
-from nerveseg.phantom.simulation import simulate_frame, write_phantom
+from nerveseg.phantom.simulation import Subject, write_phantom
 from paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def realism(monkeypatch):
 
 @pytest.fixture(scope="module")
 def frame():
-    return simulate_frame(7, 1, 1, PARAMS)[0]
+    return Subject.draw(7, 1, PARAMS).frame(1)[0]
 
 
 def test_a_blur_lengthens_speckle_lowers_its_contrast_and_steepens_the_spectrum(realism, frame):

@@ -226,7 +226,7 @@ def test_files_that_come_and_go_are_changes(declared):
 @pytest.mark.parametrize(
     "left",
     [
-        "data/.processed.123.part/.frames.tfrecord",
+        "data/.processed.123.part/train-00.tfrecord",
         "data/.phantom.lock",
         "models/.unet.9.part/unet.weights.h5",
         "metrics/.metrics.json.1.part",

@@ -1,8 +1,8 @@
 """Image files as bytes -> opened images. Nothing that a file claims is believed before it is checked.
 
 TIFF, PNG, JPEG and BMP are recognised by their content, not their name. Pillow decodes them and notices a file that ends too
-early; in a PNG, its checksums also show any other damage. Only regular files are opened, since a pipe would never end. Sizes are checked before memory is allocated. No other
-format is read, and no path or pickle inside a file is followed.
+early; in a PNG, its checksums also show any other damage. Only regular files are opened, since a pipe would never end. Sizes
+are checked before memory is allocated. No other format is read, and no path or pickle inside a file is followed.
 """
 
 import io

@@ -19,16 +19,13 @@ def _within_the_repository(folder: str) -> str:
     return folder
 
 
-def _increasing(strengths: tuple[float, ...]) -> tuple[float, ...]:
-    if any(later <= earlier for earlier, later in pairwise(strengths)):
-        raise ValueError(f"is {list(strengths)}; each severity must be stronger than the one before it")
-    return strengths
+def _increasing(remedy: str) -> AfterValidator:
+    def checked(values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(later <= earlier for earlier, later in pairwise(values)):
+            raise ValueError(f"is {list(values)}; {remedy}")
+        return values
 
-
-def _black_below_white(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] >= pair[1]:
-        raise ValueError(f"is {list(pair)}; give the level that is black, then a greater one that is white")
-    return pair
+    return AfterValidator(checked)
 
 
 def _subject(name: object) -> str:
@@ -58,9 +55,11 @@ Side = Annotated[int, Field(ge=1, le=1024)]  # of the network's input
 GreyLevel = Annotated[float, Field(ge=0.0, le=255.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
-Strengths = Annotated[tuple[Positive, Positive, Positive, Positive, Positive], AfterValidator(_increasing)]
+_FIVE = tuple[Positive, Positive, Positive, Positive, Positive]
+Strengths = Annotated[_FIVE, _increasing("each severity must be stronger than the one before it")]
 Level = Annotated[float, Field(allow_inf_nan=False)]
-BlackWhite = Annotated[tuple[Level, Level], AfterValidator(_black_below_white)]
+_WHITE_ABOVE = _increasing("give the level that is black, then a greater one that is white")
+BlackWhite = Annotated[tuple[Level, Level], _WHITE_ABOVE]
 RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
 Subject = Annotated[str, BeforeValidator(_subject)]
 Threshold = Annotated[

@@ -89,11 +89,6 @@ class Subject:
         )
 
 
-def simulate_frame(seed: int, subject: int, frame: int, params: PhantomParams) -> tuple[Frame, Mask]:
-    """Return one frame and its mask. For many frames of a subject, draw the `Subject` once."""
-    return Subject.draw(seed, subject, params).frame(frame)
-
-
 def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: int) -> tuple[int, int]:
     """Write `S_N.tif` and `S_N_mask.tif` (0 and 255) of all subjects, and return the number of frames and of nerves."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -37,8 +37,9 @@ class Inventory:
 
     `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`), and `frames` the same frames without their
     pixels. The column `split` is '' until `assign_splits`, and stays so for frames that are left out. `copies` are groups of
-    rows with equal pixels, `near` are pairs of rows of different subjects with hardly different ones, `persons` says which subjects were found to be one, `unknown` counts frames without a known
-    subject, `doubts` are warnings about the others, and `unmatched` are the frames of `subjects.csv` that are not there.
+    rows with equal pixels, `near` are pairs of rows of different subjects with hardly different ones, `persons` says which
+    subjects were found to be one, `unknown` counts frames without a known subject, `doubts` are warnings about the others,
+    and `unmatched` are the frames of `subjects.csv` that are not there.
     """
 
     reading: Reading

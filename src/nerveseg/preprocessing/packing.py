@@ -6,12 +6,13 @@ are read a second time, for the originals in their records.
 """
 
 import hashlib
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Self
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,6 @@ from nerveseg.preprocessing.prepared_frames import Prepared
 from nerveseg.preprocessing.splits import SPLITS, split_subjects
 from nerveseg.text.wording import counted
 
-SPOOL = ".frames.tfrecord"
 KEPT_FIRST = {"test": 0, "val": 1, "train": 2}  # which copies of a frame stay if they are in several parts of the split
 
 
@@ -48,7 +48,8 @@ def prepare_dataset(
     much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
     """
     target = (preprocess.height, preprocess.width)
-    with _Spool(output / SPOOL) as spool:
+    with tempfile.TemporaryFile(dir=output) as file:
+        spool = _Spool(file)
         inventory = take_inventory(Path(data.dir), data, home, target, spool.add, workers)
         refuse_too_many(inventory, data.max_quarantined)
         inventory = assign_splits(inventory, split, seed, drop_conflicts=data.drop_conflicts)
@@ -161,19 +162,10 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
 
 
 class _Spool:
-    """Records in one file, in the order of the manifest, until their split is known; removed at the end of the context."""
+    """Records in one file, in the order of the manifest, until their split is known."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ends = [0]
-
-    def __enter__(self) -> Self:
-        self._file = self._path.open("w+b")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._path.unlink()
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._ends = file, [0]
 
     def add(self, item: Prepared, subject: str) -> None:
         record = serialised(item.name, subject, item.frame, item.mask, item.truth, item.size, spacing=item.spacing)

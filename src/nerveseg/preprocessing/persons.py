@@ -1,14 +1,14 @@
 """One person under several names: which subjects of a data set share an identity.
 
-A patient's number may come with its issuer in one file and without in another, or as another number of the patient. It may stand in `subjects.csv` or in a
-file's name beside DICOM files that hold it. Where it is missing, name and date of birth may be given. Subjects that share
-such an identity are one. The owner has the last word: an identity under several subjects of `subjects.csv` joins none of
-them. Equal names and dates of birth under several numbers join nobody, since anonymised files often share them. The
-audit warns of both.
+A patient's number may come with its issuer in one file and without in another, or as another number of the patient. It may
+stand in `subjects.csv` or in a file's name beside DICOM files that hold it. Where it is missing, name and date of birth may
+be given. Subjects that share such an identity are one. The owner has the last word: an identity under several subjects of
+`subjects.csv` joins none of them. Equal names and dates of birth under several numbers join nobody, since anonymised files
+often share them. The audit warns of both.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from nerveseg.imaging.dicom import Patient, keyed_subject
@@ -59,7 +59,11 @@ def same_persons(
     if not any(patients):
         return Persons({}, [], [])
     cases = dict.fromkeys(zip(subjects, patients, strict=True))
-    sharing = _groups((identity, who) for who, patient in cases for identity in _identities(who, patient, salt))
+    sharing = _groups(
+        (identity, who)
+        for who, patient in cases  # a subject may be a patient's number
+        for identity in (who, keyed_subject(who, salt), *((patient.subject, *patient.others) if patient else ()))
+    )
     numbers = _groups((patient.number, who) for who, patient in cases if patient)  # of each number, whoever issued it
     bearers = _groups((patient.person, who) for who, patient in cases if patient)  # of each name with a date of birth
     kept = {subject: subject for subject in dict.fromkeys(subjects)}
@@ -91,13 +95,6 @@ def _groups(found: Iterable[tuple[str, str]]) -> Groups:
 def _shown(groups: list[list[str]]) -> str:
     more = f", and {len(groups) - 1:,} more such groups" if groups[1:] else ""
     return " and ".join(groups[0][:3]) + more
-
-
-def _identities(subject: str, patient: Patient | None, salt: bytes) -> Iterator[str]:
-    yield subject
-    yield keyed_subject(subject, salt)  # what it would be as a patient's number
-    if patient:
-        yield from (patient.subject, *patient.others)
 
 
 def _join(kept: dict[str, str], subjects: Collection[str], listed: Collection[str]) -> list[str]:
