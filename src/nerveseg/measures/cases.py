@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from nerveseg.imaging.arrays import Mask, Spacing
 from nerveseg.measures.overlap import count
@@ -65,6 +64,8 @@ def presence_auc(cases: pd.DataFrame) -> float | None:
     """
     if cases["has_nerve"].nunique() < 2:
         return None
+    from sklearn.metrics import roc_auc_score  # takes a second, also where no score is computed
+
     return float(roc_auc_score(cases["has_nerve"], cases["presence"]))
 
 
