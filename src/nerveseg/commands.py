@@ -32,8 +32,8 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
 def predict(
     paths: Sequence[Path], out: Path, model: str | Path, grey_range: Sequence[float] | None, *, kaggle: bool
 ) -> int:
-    """Segment images and loops with a model, named by its folder, its config file, or an MLflow URI; 1 if a file cannot be
-    read, else 0.
+    """Segment images and loops with a model, named by folder, config file, or MLflow URI; 1 if a file cannot be read,
+    else 0.
     """
     from nerveseg.file_prediction.prediction_files import check_outputs, write_predictions
     from nerveseg.file_prediction.sources import sources_in
@@ -57,31 +57,24 @@ def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
     """Print the scores of this commit's DVC experiments, or of the named ones, as a group; or write their ensemble.
     Raise ModelError if not all folds have run and no experiments are named.
     """
-    from nerveseg.experiments.cross_validation import (
-        TEST,
-        experiment_runs,
-        groups_of,
-        missing_folds,
-        report,
-        write_ensemble,
-    )
+    from nerveseg.experiments import cross_validation
 
-    runs, left_out = experiment_runs(experiments)
-    groups = groups_of(runs)
+    runs, left_out = cross_validation.experiment_runs(experiments)
+    groups = cross_validation.groups_of(runs)
     for name, reason in left_out.items():
         print(f"left out: {on_one_line(name)} {on_one_line(reason)}", file=sys.stderr)
     if ensemble is None:
-        print(report(groups))
+        print(cross_validation.report(groups))
         return 0
-    if not experiments and (missing := missing_folds(groups[0])):
+    if not experiments and (missing := cross_validation.missing_folds(groups[0])):
         raise ModelError(
             f"folds {', '.join(map(str, missing))} have no finished run; wait until `dvc queue status` shows none running, "
             "or name the experiments to use"
         )
-    members = write_ensemble(groups, ensemble)
+    members = cross_validation.write_ensemble(groups, ensemble)
     print(f"{len(members)} members in {ensemble}: {', '.join(run.name for run in members)}")
-    if test := members[0].params.get(TEST):
-        named = f"-S '{TEST}=[{','.join(map(str, test))}]' "
+    if test := members[0].params.get(cross_validation.TEST):
+        named = f"-S '{cross_validation.TEST}=[{','.join(map(str, test))}]' "
         print(f"next: dvc add {ensemble} && dvc exp run {named}-S evaluate.ensemble={ensemble}")
     else:
         print(

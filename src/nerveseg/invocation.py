@@ -53,8 +53,7 @@ def port(text: str) -> int:
 class Typed:
     """Resolve what the user typed in a folder of a repository against the repository's root.
 
-    Creating one changes the working directory to that root, if there is one; DatasetError if the current folder was
-    deleted.
+    Creating one changes the working directory to that root, if there is one; DatasetError if the folder was deleted.
     """
 
     def __init__(self) -> None:

@@ -59,8 +59,8 @@ def on_test(
 
 
 def warning_on(found: Mapping[str, float | str | None], allowed: float, precision: str) -> str | None:
-    """Return a sentence if the export lost more Dice than `export.max_difference` allows, beyond chance; else None.
-    `found` is from `reported`.
+    """Return a sentence if the export lost more Dice than allowed, beyond chance, by what `reported` returned; else
+    None.
     """
     told = []
     for key in HEADLINE:

@@ -16,20 +16,12 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from nerveseg.errors import DatasetError, ParamsError, TrackingError
+from nerveseg.experiments import sweep_study
 from nerveseg.experiments.dvc_experiments import code, experiments
 from nerveseg.experiments.sweep_history import SweepHistory
 from nerveseg.experiments.sweep_score import Score, score_named
 from nerveseg.experiments.sweep_space import Space, read_space
-from nerveseg.experiments.sweep_study import (
-    Study,
-    Trial,
-    TrialState,
-    ended,
-    next_trial,
-    open_study,
-    reported,
-    trials_table,
-)
+from nerveseg.experiments.sweep_study import Study, Trial, TrialState
 from nerveseg.experiments.sweep_trial import reason_of_failure, start
 from nerveseg.repository import repository_root
 from nerveseg.text.foreign_text import on_one_line
@@ -101,7 +93,7 @@ class _Sweep:
             )
         store = open_store(space.params.tracking.experiment)
         warmup = space.params.unet.epochs // 3  # Dice on val is not steady before
-        study = open_study(file, minimise=score.lower_is_better, warmup=warmup, identity=identity)
+        study = sweep_study.open_study(file, minimise=score.lower_is_better, warmup=warmup, identity=identity)
         shown = {"score": score.name, **{key: str(values) for key, values in space.varied.items()}, **space.fixed}
         history = SweepHistory(store, name, shown, study.user_attrs.get("mlflow_run"))
         study.set_user_attr("mlflow_run", history.run)
@@ -111,7 +103,7 @@ class _Sweep:
         self._announce(trials)
         status = "FAILED"
         try:
-            while ended(self.study) < trials:
+            while sweep_study.ended(self.study) < trials:
                 self._run_next()
                 self._log()
             status = "FINISHED"
@@ -126,7 +118,7 @@ class _Sweep:
     def _announce(self, trials: int) -> None:
         for key, values in self.space.varied.items():
             print(f"{key}: {values}")
-        done = f", {there} of which have ended" if (there := ended(self.study)) else ""
+        done = f", {there} of which have ended" if (there := sweep_study.ended(self.study)) else ""
         aim = "lowest" if self.score.lower_is_better else "highest"
         print(f"searching for the {aim} {self.score.name} in {trials} trials{done}")
         if not self.score.on_val:
@@ -140,7 +132,7 @@ class _Sweep:
                 f"the commit, the parameters or the code changed while the sweep {self.name} ran, so its trials would not "
                 "compare; undo the change and type the same command to resume, or start a sweep of another name"
             )
-        trial = next_trial(self.study, self.space.params.seed)
+        trial = sweep_study.next_trial(self.study, self.space.params.seed)
         tried = self.space.suggest(trial)
         print(f"{self._experiment(trial)}: {_shown(tried)} ... ", end="", flush=True)
         if (epoch := self._train(trial, tried)) is not None:
@@ -178,7 +170,7 @@ class _Sweep:
 
     def _falls_behind(self, trial: Trial) -> int | None:
         """Return the epoch after which the trial falls behind; each epoch since the last check is tested."""
-        known = reported(self.study, trial.number)
+        known = sweep_study.reported(self.study, trial.number)
         if known and trial.should_prune():  # the sweep was killed after this answer
             return max(known)
         for epoch, dice in self._new_points(trial):
@@ -189,7 +181,7 @@ class _Sweep:
 
     def _new_points(self, trial: Trial) -> list[tuple[int, float]]:
         """Return the points of the curve that the study lacks, negated if low is good."""
-        last = max(reported(self.study, trial.number), default=-1)
+        last = max(sweep_study.reported(self.study, trial.number), default=-1)
         curve = self.history.curve(self._experiment(trial), _start_of(trial))
         sign = -1.0 if self.score.lower_is_better else 1.0
         return [(epoch, sign * dice) for epoch, dice in curve.items() if epoch > last]
@@ -202,13 +194,13 @@ class _Sweep:
         return self.score.of(commit)
 
     def _log(self) -> None:
-        table = trials_table(self.study, self.score.name)
+        table = sweep_study.trials_table(self.study, self.score.name)
         scores = table.set_index("trial")[self.score.name].dropna()
         best = scores.cummin() if self.score.lower_is_better else scores.cummax()
         self.history.update(self.study, table, {"score": _by_trial(scores), "best_score": _by_trial(best)})
 
     def _conclude(self) -> int:
-        table = trials_table(self.study, self.score.name)
+        table = sweep_study.trials_table(self.study, self.score.name)
         counts = table["state"].value_counts()
         done = table[table["state"] == "complete"]
         done = done.sort_values(self.score.name, ascending=self.score.lower_is_better, kind="stable").head(SHOWN)

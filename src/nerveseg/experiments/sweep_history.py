@@ -30,9 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class SweepHistory:
-    """The run of one sweep: the one with the id `run` if it still exists, else a new one. TrackingError if the store
-    fails.
-    """
+    """The run of one sweep: the one with the id `run` if it exists, else a new one; TrackingError if the store fails."""
 
     def __init__(self, store: Store, name: str, params: Mapping[str, str], run: str | None) -> None:
         self._store, self._client, self._name = store, store.client, name

@@ -21,7 +21,7 @@ try:
 except ImportError:
     raise ParamsError("a sweep needs Optuna, which is not installed; pip install -e '.[sweep]'") from None
 
-__all__ = ["Study", "Trial", "TrialState", "ended", "next_trial", "open_study", "reported", "trials_table"]
+__all__ = ["Study", "Trial", "TrialState"]
 STARTUP = 3  # trials that must end before one may be stopped early: a median of fewer says little
 _IDENTITY = "identity"
 

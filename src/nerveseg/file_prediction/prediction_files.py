@@ -66,17 +66,17 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
 def write_predictions(
     sources: Sources, output: Path, predictor: Predictor, identity: str, grey_range: GreyRange, *, kaggle: bool = False
 ) -> tuple[int, int]:
-    """Segment images and loops into the folder `output`; return the number of segmented frames and of failed files,
-    which stderr names.
+    """Segment images and loops into the folder `output`; return the number of segmented frames and of failed files.
 
     Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its
     overlays at its own speed, and its frames are called `NAME_1`, `NAME_2` and so on. `predictions.csv` has the columns
     `COLUMNS`: frames count from 1, area and centroid are in pixels, the centroid is empty without a mask, and `pixels`
-    is Kaggle's run-length encoding. With `kaggle` there is `submission.csv` of Kaggle's 2016 challenge as well.
+    is Kaggle's run-length encoding. With `kaggle` there is `submission.csv` of Kaggle's 2016 challenge as well. Failed
+    files are named on stderr.
 
     Predictors of equal `identity` give equal predictions. All sources together decide what `grey_range` leaves open.
-    Raise DatasetError as `check_outputs` does or if the folder cannot be created, BusyError if another process writes
-    into it.
+    Raise DatasetError as `check_outputs` does or if the folder cannot be made, BusyError if another process writes to
+    it.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -16,18 +16,8 @@ from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.files.user_folder import Records
 from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.video import count_frames
+from nerveseg.preprocessing import listing
 from nerveseg.preprocessing.layouts import MASK_FOLDERS, natural_key, roles_of
-from nerveseg.preprocessing.listing import (
-    DICOM,
-    EXPECTED,
-    VIDEO,
-    Refused,
-    kind_of,
-    listing_of,
-    no_image,
-    refusal_of,
-    stem_of,
-)
 from nerveseg.text.wording import counted, some
 
 MASK, DOUBTFUL = "a mask", "what may be the mask of a frame beside it, by its name"
@@ -56,8 +46,8 @@ class Sources:
     """The files to segment, those that claim to be frames but cannot be used, and those that claim nothing."""
 
     found: list[Source]
-    unusable: list[Refused]
-    left_out: list[Refused]
+    unusable: list[listing.Refused]
+    left_out: list[listing.Refused]
 
     def told(self) -> list[str]:
         """Return a line for each reason to leave files out, and one for doubtful frames."""
@@ -80,17 +70,19 @@ def sources_in(paths: Sequence[Path]) -> Sources:
     for path in paths:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where this returns False
             what = "matches no file" if any(letter in str(path) for letter in "*?[") else "was not found"
-            raise DatasetError(f"{path} {what}; name files or folders of {EXPECTED}")
-    refused: list[Refused] = []
+            raise DatasetError(f"{path} {what}; name files or folders of {listing.EXPECTED}")
+    refused: list[listing.Refused] = []
     chosen: dict[tuple[str, str], Path] = {}
     for folder in (path for path in paths if path.is_dir()):
         chosen |= {(_place(path), name): path for path, name in _in_folder(folder, refused)}
     named = [path for path in paths if not path.is_dir()]
-    chosen |= {(_place(path), stem_of(path)): path for path in _named(named, refused)}
+    chosen |= {(_place(path), listing.stem_of(path)): path for path in _named(named, refused)}
     if not chosen:
         reasons = Counter(item.reason for item in refused).most_common(3)
         found = f"; found {', '.join(f'{reason} ({count:,})' for reason, count in reasons)}" if reasons else ""
-        raise DatasetError(f"no frame in {', '.join(map(str, paths))}{found}; name files or folders of {EXPECTED}")
+        raise DatasetError(
+            f"no frame in {', '.join(map(str, paths))}{found}; name files or folders of {listing.EXPECTED}"
+        )
     sources = [Source(path, name, _frames_in(path)) for (_, name), path in chosen.items()]
     _refuse_collisions(sources)
     return Sources(sources, [item for item in refused if not item.foreign], [item for item in refused if item.foreign])
@@ -101,23 +93,23 @@ def _place(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links, such as DVC's
 
 
-def _in_folder(folder: Path, refused: list[Refused]) -> Iterator[tuple[Path, str]]:
-    listing = listing_of(folder)
-    roles = roles_of(listing.images)
-    refused += [replace(item, file=folder / item.file) for item in listing.refused]
+def _in_folder(folder: Path, refused: list[listing.Refused]) -> Iterator[tuple[Path, str]]:
+    found = listing.listing_of(folder)
+    roles = roles_of(found.images)
+    refused += [replace(item, file=folder / item.file) for item in found.refused]
     refused += [_mask(folder / path) for paths in roles.masks.values() for path in paths]
     refused += [_mask(folder / path, DOUBTFUL) for path in roles.doubtful]
-    frames = [path for paths in roles.frames.values() for path in paths] + listing.videos
+    frames = [path for paths in roles.frames.values() for path in paths] + found.videos
     for path in sorted(frames, key=lambda path: natural_key(path.as_posix())):
-        yield folder / path, (path.parent / stem_of(path)).as_posix()
+        yield folder / path, (path.parent / listing.stem_of(path)).as_posix()
 
 
-def _named(paths: list[Path], refused: list[Refused]) -> Iterator[Path]:
+def _named(paths: list[Path], refused: list[listing.Refused]) -> Iterator[Path]:
     records, fit = Records(), defaultdict[Path, list[Path]](list)
     for path in paths:
-        kind = kind_of(path)
-        if refusal := refusal_of(path, path, kind, records):
-            meant = refusal == no_image(path)
+        kind = listing.kind_of(path)
+        if refusal := listing.refusal_of(path, path, kind, records):
+            meant = refusal == listing.no_image(path)
             refused.append(replace(refusal, remedy="name frames and loops alone", foreign=False) if meant else refusal)
         else:
             fit[path.parent].append(path)
@@ -133,15 +125,15 @@ def _named(paths: list[Path], refused: list[Refused]) -> Iterator[Path]:
             yield path
 
 
-def _mask(path: Path, reason: str = MASK) -> Refused:
-    return Refused(path, reason, "name it by itself to segment it", foreign=True)
+def _mask(path: Path, reason: str = MASK) -> listing.Refused:
+    return listing.Refused(path, reason, "name it by itself to segment it", foreign=True)
 
 
 def _frames_in(path: Path) -> int:
     """Return the number of frames in a file; 1 if it cannot be read, which predicting it reports."""
-    kind = kind_of(path)
+    kind = listing.kind_of(path)
     with contextlib.suppress(BadFileError):
-        return count_frames(path) if kind == VIDEO else read_header(path).frames if kind == DICOM else 1
+        return count_frames(path) if kind == listing.VIDEO else read_header(path).frames if kind == listing.DICOM else 1
     return 1
 
 

@@ -75,8 +75,8 @@ class _Sum(NamedTuple):
 
 
 class Trail:
-    """Frames that follow each other, and the weighted sum of their estimates; `kept` is the weight of a frame relative
-    to the next one, 0..1.
+    """Frames that follow each other, and the sum of their estimates, each weighted `kept` (0..1) times as much as the
+    next.
     """
 
     def __init__(self, kept: float = KEPT_LIVE) -> None:

@@ -77,8 +77,8 @@ class Predictor:
         return each_said(in_batches(self._run, inputs))
 
     def prediction(self, said: Estimate, size: Size) -> Prediction:
-        """Return the estimate of a letterboxed frame as a prediction of the original frame of `size`; ModelError if it
-        is not finite.
+        """Return the estimate of a letterboxed frame as a prediction of the frame of `size`; ModelError if it is not
+        finite.
         """
         if not (np.isfinite(said.probability).all() and np.isfinite(said.presence)):
             raise ModelError(

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from nerveseg.local_server import is_local
@@ -93,7 +94,7 @@ class Application:
                 async with asyncio.timeout(DRAIN_SECONDS):
                     while more and read <= _DRAINED * self._limit:
                         read += len((await received()).get("body", b""))
-        if content is None:  # the client has gone
+        except ClientDisconnect:
             return
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             headers["retry-after"] = "1"
@@ -103,7 +104,7 @@ class Application:
         except TimeoutError:
             _LOG.warning("an answer was not fetched within %g s", ANSWER_SECONDS)
 
-    async def _answer(self, scope: "Scope", receive: "Receive") -> bytes | None:
+    async def _answer(self, scope: "Scope", receive: "Receive") -> bytes:
         headers = Headers(scope=scope)
         if not is_local(headers.get("host", "")):
             raise Refusal(HTTPStatus.FORBIDDEN, "call it by 127.0.0.1 or localhost")
@@ -116,15 +117,13 @@ class Application:
         check_type(headers.get("content-type", ""))
         with self._bytes.taken() as take_bytes, self._pixels.taken() as take_pixels:
             body = await self._body(headers.get("content-length", "0"), receive, take_bytes)
-            if body is None:
-                return None
             run = asyncio.get_running_loop().run_in_executor
             request = await run(self._parser, _safely, parsed, body)
             del body
             take_pixels(request.pixels)
             return await run(self._workers, _safely, self._answered, request)
 
-    async def _body(self, told: str, receive: "Receive", take: Callable[[int], None]) -> bytearray | None:
+    async def _body(self, told: str, receive: "Receive", take: Callable[[int], None]) -> bytearray:
         size = int(told) if told.isdecimal() and len(told) < 20 else 0  # without one it comes in chunks
         body = bytearray()
         try:
@@ -132,7 +131,7 @@ class Application:
                 while max(size, len(body)) <= self._limit:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return None
+                        raise ClientDisconnect
                     take(len(message.get("body", b"")))
                     body += message.get("body", b"")
                     if not message.get("more_body"):

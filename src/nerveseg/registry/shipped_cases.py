@@ -29,8 +29,7 @@ def cases_here() -> pd.DataFrame:
 
 def cases_of(base: str) -> pd.DataFrame:
     """Read the cases of a commit, a branch, a tag, or a model of MLflow's such as `models:/nerveseg@champion`. Raise
-    ComparisonError if it is none of these or has no cases, ModelError if the model, or the store with it, does not
-    exist.
+    ComparisonError if it is none of these or has no cases, ModelError if the model or the store does not exist.
     """
     if not base.strip():
         raise ComparisonError("the base to compare with is empty; name a commit, a branch, a tag or a registered model")

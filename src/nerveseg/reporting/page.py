@@ -120,13 +120,10 @@ def _interval(value: float | None, interval: Interval | None, digits: int) -> st
 
 def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return sections by name; values at the top level make the first one."""
-    top = {key: _value(value) for key, value in params.items() if not isinstance(value, Mapping)}
-    nested = {
-        section: {key: _value(value) for key, value in values.items()}
-        for section, values in params.items()
-        if isinstance(values, Mapping)
-    }
-    return ({"general": top} if top else {}) | nested
+    nested = {key: value for key, value in params.items() if isinstance(value, Mapping)}
+    top = {key: value for key, value in params.items() if key not in nested}
+    sections = ({"general": top} if top else {}) | nested
+    return {name: {key: _value(value) for key, value in values.items()} for name, values in sections.items()}
 
 
 def _value(value: object) -> str:

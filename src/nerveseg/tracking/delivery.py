@@ -62,8 +62,8 @@ def patience_for(uri: str) -> float:
 
 
 def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
-    """Send what is new in a journal, and return how many messages that were; StoreUnreachableError if it does not
-    answer.
+    """Send what is new in a journal, and return how many messages that were; StoreUnreachableError if the store is
+    away.
     """
     already, new = journal.sent, 0
     for number, message in journal.unread():

@@ -67,9 +67,7 @@ class Outbox:
         self._answered.set()
 
     def send(self, message: Message, fill: Fill | None = None) -> None:
-        """Put a message without files into the journal; `fill` writes its files into an existing folder and returns
-        their path.
-        """
+        """Put a message into the journal; `fill` writes its files into an existing folder and returns their path."""
         with self._one_at_a_time:
             if self._journal is None:
                 return
@@ -195,8 +193,7 @@ def refusals(reasons: Counter[str]) -> str:
 
 def sync(experiment: str) -> tuple[int, Counter[str]]:
     """Deliver journals that wait on disk, and those that were set aside. Return of how many stages everything arrived,
-    and how often something was set aside, by reason. Raise TrackingError if the store cannot be used; what was not
-    delivered is kept.
+    and how often something was set aside, by reason. Raise TrackingError, and keep the rest, if the store fails.
     """
     with failing_clearly(store_uri(repository_root())):
         with within(OPENING):

@@ -6,11 +6,14 @@ DVC adds after it), and `uncommitted.patch` is there if the code was not that of
 """
 
 import os
+import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from flatten_dict import flatten
 
 from nerveseg.processes.stage import stages_in_dvc_yaml
 from nerveseg.repository import changes
@@ -31,13 +34,13 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
     stages = stages_in_dvc_yaml() if "DVC_STAGE" in os.environ else {}
     if stage not in stages:
         return {}
+    values = flatten(params, reducer="dot")
     behind: set[str] = set()
     open_ends = [stage]
     while open_ends:
-        wanted = [_resolved(path, params) for path in _paths(stages[open_ends.pop()], "deps")]
+        wanted = {each for path in _paths(stages[open_ends.pop()], values, "deps") for each in (path, *path.parents)}
         for name, other in stages.items():
-            outputs = [_resolved(path, params) for path in _paths(other, "outs", "plots", "metrics")]
-            if name not in {stage, *behind} and any(_overlap(path, output) for path in wanted for output in outputs):
+            if name not in {stage, *behind} and wanted.intersection(_paths(other, values, "outs", "plots", "metrics")):
                 behind.add(name)
                 open_ends.append(name)
     return {name: CACHED if name in behind else UNKNOWN for name in stages} | {stage: RUNNING}
@@ -70,7 +73,7 @@ def overall(tags: Mapping[str, str]) -> str:
 
 
 def reproduction(folder: Path) -> bool:
-    """Fill a folder with what it takes to repeat this run, and return whether the code differs from that of the commit;
+    """Fill a folder with what it takes to repeat this run, and return whether the code differs from the commit's;
     RepositoryError if Git cannot say.
     """
     files = folder / "files"
@@ -83,21 +86,9 @@ def reproduction(folder: Path) -> bool:
     return bool(patch)
 
 
-def _paths(stage: Mapping[str, Any], *kinds: str) -> Iterator[str]:
-    for kind in kinds:
-        for entry in stage.get(kind, []):
-            yield entry if isinstance(entry, str) else next(iter(entry))
-
-
-def _resolved(path: str, params: Mapping[str, Any]) -> str:
-    """Return the path with params such as `${data.dir}` replaced by their values."""
-    if not path.startswith("${"):
-        return path
-    value: Any = params
-    for key in path.removeprefix("${").removesuffix("}").split("."):
-        value = value[key] if isinstance(value, Mapping) and key in value else ""
-    return str(value)
-
-
-def _overlap(path: str, output: str) -> bool:
-    return bool(path) and (Path(path) == Path(output) or Path(output) in Path(path).parents)
+def _paths(stage: Mapping[str, Any], values: Mapping[str, Any], *kinds: str) -> list[Path]:
+    """Return paths in an entry of `dvc.yaml`, with params such as `${data.dir}` replaced by their values."""
+    entries = [entry for kind in kinds for entry in stage.get(kind, [])]
+    names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    texts = [re.sub(r"\$\{(.+?)\}", lambda found: str(values.get(found[1], "")), name) for name in names]
+    return [Path(text) for text in texts if text]

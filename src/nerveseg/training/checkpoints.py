@@ -36,8 +36,8 @@ _LOG = logging.getLogger(__name__)
 class Checkpoint:
     """The state of one training after each epoch: its history, and the values of its variables by name.
 
-    `name` has the stage and the digest, for example `train_unet-3f2a...`. A worker that is not the chief only reads:
-    `writes` is False.
+    `name` has the stage and the digest, for example `train_unet-3f2a...`. A worker that is not the chief never
+    `writes`.
     """
 
     def __init__(self, name: str, *, writes: bool = True) -> None:
@@ -93,7 +93,7 @@ class Checkpoint:
         return history, states
 
     def remove(self) -> None:
-        """Delete the checkpoint, half-written files of killed processes, and checkpoints of the same stage that are older than
+        """Delete the checkpoint, half-written files of killed processes, and the stage's checkpoints older than
         `KEPT_DAYS`.
         """
         if not self._writes:

@@ -30,9 +30,7 @@ _LOST = (
 
 
 class _WholeNumbers(random.Random):
-    """The source of the seeds of tf-keras's initialisers, which call `randint(1, 1e9)`: since Python 3.12 that refuses
-    floating-point numbers.
-    """
+    """The source of seeds for tf-keras's initialisers, which call `randint(1, 1e9)`: Python 3.12 refuses the float."""
 
     def randint(self, low: float, high: float) -> int:
         return super().randint(int(low), int(high))
@@ -74,9 +72,7 @@ def keras_policy(precision: Precision) -> str:
 def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
     """Return `MultiWorkerMirroredStrategy` if TF_CONFIG is set, `MirroredStrategy` for several GPUs, or the default for
     one device. Call it before TensorFlow's first operation. `batch_size` and `ghost_batches` are totals over all
-    devices.
-
-    Raise ModelError if TF_CONFIG cannot be read, or if the devices cannot get equally many ghost batches.
+    devices. Raise ModelError if TF_CONFIG cannot be read, or if the devices cannot get equally many ghost batches.
     """
     if "TF_CONFIG" in os.environ:
         _check_workers(os.environ["TF_CONFIG"])

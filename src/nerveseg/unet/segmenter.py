@@ -86,8 +86,8 @@ class Segmenter(Predictor):
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
     ) -> tuple["Segmenter", float]:
-        """Return the same network with the cut-offs that score best on these letterboxed frames (N, height, width), and that
-        score.
+        """Return the same network with the cut-offs that score best on these letterboxed frames (N, height, width), and
+        the score.
         """
         looking = Segmenter(replace(self.config, flip=params.flip), self.unet)
         estimates = looking.estimates(inputs, (truth.shape for truth in truths))
@@ -120,9 +120,7 @@ def estimates_of(
 
 
 def agreed_presence(presence: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
-    """Return the geometric mean of the head's presence (N, 1) and the greatest probability in (N, H, W, 1), as (N, 1): both
-    must agree.
-    """
+    """Return the geometric mean of the head's presence (N, 1) and the greatest probability in (N, H, W, 1): (N, 1)."""
     return tf.sqrt(presence * tf.reduce_max(probability, (1, 2)))
 
 
