@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 
@@ -105,6 +106,15 @@ def test_a_worker_that_is_not_the_chief_mirrors_nothing(repo):
     run_here("train_gan")
     assert runs_of(repo) == []
     assert journals() == []
+
+
+@pytest.mark.skipif(find_spec("pynvml") is not None, reason="MLflow measures the GPUs")
+def test_a_stage_that_reports_numbers_alone_leaves_mlflow_to_the_process_that_delivers_them(repo):
+    stage(repo, "export", SAYS + "progress.facts({'layers': 20})")
+    run_it = "import sys; from nerveseg.pipeline.__main__ import main; main(); assert 'mlflow' not in sys.modules"
+    run(sys.executable, "-c", run_it, "export")
+    _, stages = stages_of(repo)
+    assert scores_of(stages["export"]) == {"layers": 20.0}
 
 
 def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo):
