@@ -44,7 +44,7 @@ def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterat
         raise BadFileError(
             source, "an image, expected a video, a cine loop or a folder", "use `nerveseg predict` for it"
         )
-    return _of_loop(source, grey_range) if is_dicom(source) else _of_video(source)
+    return _of_loop(source, grey_range)
 
 
 def _of_device(number: int) -> Iterator[Frame]:
@@ -56,16 +56,15 @@ def _of_device(number: int) -> Iterator[Frame]:
     return captured(capture)
 
 
-def _of_video(path: Path) -> Iterator[Frame]:
-    frames, frame_time = open_video(path)
-    return _in_time(frames, (frame_time or FRAME_TIME) / 1000.0)
-
-
 def _of_loop(path: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
-    frames, remark = read_frames(path, grey_range_of([path], grey_range))
-    if remark:
-        print(remark)
-    return _in_time(iter(frames), (read_header(path).frame_time or FRAME_TIME) / 1000.0)
+    if is_dicom(path):
+        whole, remark = read_frames(path, grey_range_of([path], grey_range))
+        if remark:
+            print(remark)
+        frames, frame_time = iter(whole), read_header(path).frame_time
+    else:
+        frames, frame_time = open_video(path)
+    return _in_time(frames, (frame_time or FRAME_TIME) / 1000.0)
 
 
 def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Self
 
 from nerveseg.errors import Terminated
@@ -35,9 +34,7 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         os.close(self._reading)
         if self._process.poll() is None:
             interrupted = isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)

@@ -142,7 +142,9 @@ def follow(journal: Journal, experiment: str, execution: str, ended: threading.E
             say({"silent": reason_of(error), "error": str(error) if isinstance(error, TrackingError) else ""})
             if over:
                 return
-            journal = _again(journal)
+            journal.release()
+            journal = Journal(journal.folder)  # read from its beginning: the next sender does not know its runs
+            journal.take(being_written=True)
         else:
             return
 
@@ -160,14 +162,6 @@ def _deliver_while_it_grows(journal: Journal, sender: Sender, execution: str, en
             say({"refused": journal.finish()})
             return
         ended.wait(_LOOK)
-
-
-def _again(journal: Journal) -> Journal:
-    """Return the journal read from its beginning, since the next sender does not know its runs."""
-    journal.release()
-    fresh = Journal(journal.folder)
-    fresh.take(being_written=True)
-    return fresh
 
 
 def _size(files: Path) -> int:

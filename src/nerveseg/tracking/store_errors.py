@@ -12,9 +12,7 @@ from textwrap import shorten
 from nerveseg.errors import StoreUnreachableError, TrackingError
 
 _NOT_NOW = {401, 408, 429}  # HTTP statuses of requests that may succeed later
-_NO_JSON = (
-    "not in a valid JSON format"  # MLflow's words if something else answered, such as the login page of a network
-)
+_NO_JSON = "not in a valid JSON format"  # MLflow's words if something else answered, as the login page of a network
 _NO_LOGIN = "Databricks credential configuration failed"
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
 _OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -41,9 +39,7 @@ def failing_clearly(uri: str) -> Iterator[None]:
     try:
         yield
     except store_errors() as error:
-        kind, remedy = (
-            (StoreUnreachableError, "start the server or ") if _is_silent(uri, error) else (TrackingError, "")
-        )
+        kind, remedy = (StoreUnreachableError, "start the server or ") if _is_silent(error) else (TrackingError, "")
         raise kind(_explain(uri, error, remedy)) from error
 
 
@@ -86,7 +82,7 @@ def is_final(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _OF_THIS_FILE
 
 
-def _is_silent(uri: str, error: Exception) -> bool:
+def _is_silent(error: Exception) -> bool:
     """Return whether the store does not answer, which may pass, rather than refuses."""
     from mlflow.exceptions import InvalidUrlException, MlflowException
     from sqlalchemy.exc import DBAPIError
@@ -96,7 +92,7 @@ def _is_silent(uri: str, error: Exception) -> bool:
     if isinstance(error, MlflowException):
         deeper = error.__cause__ or error.__context__
         if isinstance(deeper, DBAPIError):
-            return _is_silent(uri, deeper)
+            return _is_silent(deeper)
         status: int = error.get_http_status_code()
         return status >= _SERVER_ERROR or status in _NOT_NOW - {401} or _NO_JSON in str(error)
     if isinstance(error, DBAPIError):  # locked, read-only, full, or a database server that is away

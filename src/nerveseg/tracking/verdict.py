@@ -45,7 +45,9 @@ class Verdict:
         patience = PATIENCE[min(self.failures, len(PATIENCE) - 1)]
         verdict = Verdict(self.failures + 1, time.time() + patience, took)
         with suppress(OSError):
-            _tidy()
+            for path in (repository_root() / _FOLDER).glob("*"):
+                if time.time() - path.stat().st_mtime > _KEPT:
+                    path.unlink(missing_ok=True)
             write_json(_path(execution, "verdict.json"), asdict(verdict))
         return verdict
 
@@ -70,9 +72,3 @@ def first_to_say(execution: str, what: str) -> bool:
 def _path(execution: str, name: str) -> Path:
     key = hashlib.sha256(execution.encode()).hexdigest()[:16]
     return repository_root() / _FOLDER / f"{key}-{name}"
-
-
-def _tidy() -> None:
-    for path in (repository_root() / _FOLDER).glob("*"):
-        if time.time() - path.stat().st_mtime > _KEPT:
-            path.unlink(missing_ok=True)
