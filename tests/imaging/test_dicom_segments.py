@@ -7,34 +7,10 @@ from pydicom import Dataset
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.frame_files import read_frames
 from nerveseg.imaging.mask_files import read_masks
-from odd_files import dicom
+from odd_files import item, segmentation
 
 NERVE, ARTERY = np.zeros((2, 24, 33), np.uint8)
 NERVE[4:12, 3:14], ARTERY[14:20, 20:30] = 1, 1
-
-
-def item(**attributes):
-    found = Dataset()
-    for key, value in attributes.items():
-        setattr(found, key, value)
-    return found
-
-
-def segmentation(masks, segments, frames, names=("nerve", "artery"), **attributes):
-    """A file of masks, each of a segment (None: it names none) and a frame or list of frames (None: likewise)."""
-    groups = []
-    for segment, frame in zip(segments, frames, strict=True):
-        group = Dataset()
-        if segment:
-            group.SegmentIdentificationSequence = [item(ReferencedSegmentNumber=segment)]
-        source = item(ReferencedFrameNumber=frame) if frame else Dataset()
-        group.DerivationImageSequence = [item(SourceImageSequence=[source])]
-        groups.append(group)
-    packed = np.packbits(np.stack(masks).ravel(), bitorder="little").tobytes()
-    options = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0, "PixelData": packed + b"\0" * (len(packed) % 2)}
-    options |= {"SegmentationType": "BINARY", "PerFrameFunctionalGroupsSequence": groups}
-    options["SegmentSequence"] = [item(SegmentNumber=n, SegmentLabel=name) for n, name in enumerate(names, start=1)]
-    return dicom(np.stack(masks), **(options | attributes))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from nerveseg.preprocessing.audit import take_inventory
-from odd_files import SIZE, blob, dicom, encoded, paged, palette, picture, tiff_claiming
+from odd_files import SIZE, blob, dicom, encoded, paged, palette, picture, segmentation, tiff_claiming
 
 FRAME, MASK = encoded(picture()), encoded(blob())
 BLACK = np.zeros(SIZE, np.uint8)
@@ -233,3 +233,21 @@ def test_a_file_and_a_folder_that_may_not_be_read_are_named(folder, tiny):
     assert "Permission denied" in reasons["9_1.tif"]
     assert "Permission denied" in reasons["closed"]
     (folder / "closed").chmod(0o700)
+
+
+@pytest.mark.parametrize(("first", "second"), [(["nerve", "artery"], ["artery", "nerve"]), (["nerve"], ["Artery"])])
+@pytest.mark.parametrize("labels", [(), (1,)])
+def test_a_segment_number_that_means_another_structure_in_another_file_is_an_error(
+    tmp_path, tiny, labels, first, second
+):
+    named = {"a": first, "b": second, "c": [f"{name.upper()} " for name in first]}
+    files = {f"{key}.dcm": dicom(picture(number)[np.newaxis]) for number, key in enumerate(named)}
+    files |= {f"{key}_mask.dcm": segmentation([blob(value=1)], [1], [1], names) for key, names in named.items()}
+    tiny = tiny.model_copy(update={"data": tiny.data.model_copy(update={"nerve_labels": labels})})
+    unclear = inventory_of(tmp_path, tiny, files).unclear
+    assert unclear.startswith(
+        "DICOM segmentations name their segments differently: 1 is 'artery' in b_mask.dcm and 'nerve' in a_mask.dcm, c_mask.dcm"
+    )
+    del files["b.dcm"], files["b_mask.dcm"]
+    (tmp_path / "b.dcm").unlink()
+    assert inventory_of(tmp_path, tiny, files).unclear == ""

@@ -84,3 +84,27 @@ def flip_a_bit(path: Path) -> None:
     content[len(content) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(content)
+
+
+def item(**attributes):
+    found = pydicom.Dataset()
+    for key, value in attributes.items():
+        setattr(found, key, value)
+    return found
+
+
+def segmentation(masks, segments, frames, names=("nerve", "artery"), **attributes):
+    """A file of masks, each of a segment (None: it names none) and a frame or list of frames (None: likewise)."""
+    groups = []
+    for segment, frame in zip(segments, frames, strict=True):
+        group = pydicom.Dataset()
+        if segment:
+            group.SegmentIdentificationSequence = [item(ReferencedSegmentNumber=segment)]
+        source = item(ReferencedFrameNumber=frame) if frame else pydicom.Dataset()
+        group.DerivationImageSequence = [item(SourceImageSequence=[source])]
+        groups.append(group)
+    packed = np.packbits(np.stack(masks).ravel(), bitorder="little").tobytes()
+    options = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0, "PixelData": packed + b"\0" * (len(packed) % 2)}
+    options |= {"SegmentationType": "BINARY", "PerFrameFunctionalGroupsSequence": groups}
+    options["SegmentSequence"] = [item(SegmentNumber=n, SegmentLabel=name) for n, name in enumerate(names, start=1)]
+    return dicom(np.stack(masks), **(options | attributes))

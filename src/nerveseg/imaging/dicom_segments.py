@@ -20,13 +20,15 @@ LONGEST_NAME = 40  # letters
 REMEDY = "export the nerve's segment alone, with a mask for each frame in order, or export masks as PNG or TIFF"
 
 
-def labels_of(path: Path, found: "pydicom.Dataset", pixels: NDArray[Any], least: int) -> tuple[NDArray[np.uint16], str]:
-    """Return the labels, (N, H, W) up to the last frame that has a mask, at least `least`, and a remark that names segments.
+def labels_of(
+    path: Path, found: "pydicom.Dataset", pixels: NDArray[Any], least: int
+) -> tuple[NDArray[np.uint16], dict[int, str]]:
+    """Return the labels, (N, H, W) up to the last frame that has a mask, at least `least`, and the names of the segments.
 
     `BadFileError` is raised if masks do not say where they belong, or segments overlap.
     """
     names = {int(one.SegmentNumber): str(one.get("SegmentLabel") or "")[:LONGEST_NAME] for one in found.SegmentSequence}
-    told = "a DICOM segmentation: " + ", ".join(f"{number} is {name!r}" for number, name in names.items())
+    told = described(names)
     shared = list(found.get("SharedFunctionalGroupsSequence") or [])
     groups = [[group, *shared] for group in found.get("PerFrameFunctionalGroupsSequence") or []] or [shared]
     frames = [_frames(of_mask) for of_mask in groups]
@@ -50,7 +52,11 @@ def labels_of(path: Path, found: "pydicom.Dataset", pixels: NDArray[Any], least:
         if label[marked].any():
             raise BadFileError(path, f"{told}; its segments overlap", REMEDY)
         label[marked] = values[marked] if segment is None else segment
-    return labels, told
+    return labels, names
+
+
+def described(names: dict[int, str]) -> str:
+    return "a DICOM segmentation: " + ", ".join(f"{number} is {name!r}" for number, name in names.items())
 
 
 def _frames(groups: "list[pydicom.Dataset]") -> list[int]:

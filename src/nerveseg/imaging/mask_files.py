@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
 from nerveseg.imaging.dicom_pixels import read_labels
+from nerveseg.imaging.dicom_segments import described
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES, pages
 from nerveseg.imaging.mask_colours import channels_of, from_colours
-from nerveseg.imaging.mask_values import ReadMask, Value, from_numbers
+from nerveseg.imaging.mask_values import ReadMask, Segment, Value, from_numbers
 from nerveseg.imaging.page import Page
 
 MOST_COVERED = 0.5  # share of the frame; no nerve fills more
@@ -35,9 +36,10 @@ def read_masks(path: Path, labels: Sequence[Value], frames: int = 1) -> list[Rea
     A DICOM segmentation may leave out empty masks: `frames` says how many frames the loop has.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        found, told = read_labels(path, frames)
+        found, names = read_labels(path, frames)
         masks = [from_numbers(values, labels, path) for values in found]
-        return [replace(mask, remark=told) for mask in masks] if told else masks
+        segments = tuple(Segment(number, name, str(path)) for number, name in names.items())
+        return [replace(mask, remark=described(names), segments=segments) for mask in masks] if names else masks
     return [_read(page, labels, path) for page in pages(path)]
 
 

@@ -5,10 +5,10 @@ compression and smoothing leave of a binary mask. The latter lie along its outli
 be either, or is neither, raises `BadFileError`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
+from nerveseg.text.wording import some
 
 MOST_LABELS = 32  # a mask with more values is a picture, not labels
 EXTREMES = 0.15  # share of the range at either end, where nearly all pixels of a compressed binary mask lie
@@ -30,26 +31,42 @@ EXPORT_APART = "export the mask as PNG or TIFF, 0 where no nerve is and a value 
 Value = int | str  # a number or a colour, as data.nerve_labels names them
 
 
+class Segment(NamedTuple):
+    """What a file of a DICOM segmentation calls one of its values."""
+
+    number: int
+    name: str
+    file: str
+
+
 @dataclass(frozen=True)
 class ReadMask:
-    """A mask, the number of pixels of each value except the background, and a remark on how values were changed, or ''."""
+    """A mask, the number of pixels of each value except the background, a remark on how values were changed, or '', and the
+    values that the file names.
+    """
 
     mask: Mask
     areas: dict[Value, int]
     remark: str = ""
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass
 class ValuesInUse:
     """The values in the masks of a data set.
 
-    `found` has the number of frames and of pixels of each value; `frames` counts the frames that show any.
+    `found` has the number of frames and of pixels of each value; `frames` counts the frames that show any. `segments` has the
+    files by number and name of a segment.
     """
 
     found: dict[Value, tuple[int, int]] = field(default_factory=dict)
     frames: int = 0
+    segments: dict[int, dict[str, dict[str, None]]] = field(default_factory=dict)
 
-    def add(self, areas: Mapping[Value, int]) -> None:
+    def add(self, areas: Mapping[Value, int], segments: Iterable[Segment] = ()) -> None:
+        for number, name, file in segments:
+            names = self.segments.setdefault(number, {})
+            names.setdefault(" ".join(name.casefold().split()), {})[file] = None
         self.frames += bool(areas)
         for value, pixels in areas.items():
             frames, before = self.found.get(value, (0, 0))
@@ -61,6 +78,17 @@ class ValuesInUse:
             f"{value} in {frames:,} of the {self.frames:,} frames that mark anything ({pixels / marked:.1%} of the marked pixels)"
             for value, (frames, pixels) in sorted(self.found.items(), key=lambda item: _numbers_first(item[0]))
         )
+
+    @property
+    def contradictory(self) -> str:
+        """Which numbers of DICOM segments mean different structures in different files; '' if none do."""
+        told = [
+            f"{number} is {' and '.join(f'{name!r} in {some(files, 3)}' for name, files in sorted(names.items()))}"
+            for number, names in sorted(self.segments.items())
+            if len(names) > 1
+        ]
+        remedy = "export all files again with one number and one name for each structure"
+        return f"DICOM segmentations name their segments differently: {'; '.join(told)}; {remedy}" if told else ""
 
     @property
     def unclear(self) -> str:

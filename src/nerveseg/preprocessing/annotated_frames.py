@@ -20,7 +20,7 @@ from nerveseg.imaging.frame_files import fault_of, read_frames
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.imaging.mask_files import check_mask, is_outline, read_masks
-from nerveseg.imaging.mask_values import ReadMask, Value
+from nerveseg.imaging.mask_values import ReadMask, Segment, Value
 from nerveseg.preprocessing.layouts import Source
 from nerveseg.preprocessing.listing import Names, Refused
 from nerveseg.text.wording import counted
@@ -52,8 +52,8 @@ class FrameFacts:
 
     `source` is the source's name and `key` its own in the data set; no output may show them. `name` and `files`, of frame and
     masks, may be shown. `patient` is the person examined, if the file says who it is. `spacing` is height and width of a pixel
-    in millimetres, if known. `areas` has the pixels of each value in its masks, nerve or not. `remark` says what was done to
-    frame or mask, if anything.
+    in millimetres, if known. `areas` has the pixels of each value in its masks, nerve or not, and `segments` the values that
+    they name. `remark` says what was done to frame or mask, if anything.
     """
 
     source: str = field(repr=False)
@@ -63,6 +63,7 @@ class FrameFacts:
     patient: Patient | None
     spacing: Spacing | None
     areas: dict[Value, int]
+    segments: tuple[Segment, ...]
     remark: str
 
 
@@ -120,9 +121,8 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Refused]
             hollow = "its mask marks an outline, not the area inside: fill it" * is_outline(found.mask)
             remark = "; ".join(filter(None, [told, found.remark, burned_in, hollow]))
             key, shown_as = source.name + suffix, name + suffix
-            yield AnnotatedFrame(
-                source.name, key, shown_as, files, patient, spacing, found.areas, remark, frame, found.mask
-            )
+            facts = (source.name, key, shown_as, files, patient, spacing, found.areas, found.segments, remark)
+            yield AnnotatedFrame(*facts, frame, found.mask)
 
 
 def _union(source: Source, reading: Reading, frames: int) -> list[ReadMask]:
@@ -139,11 +139,13 @@ def _union(source: Source, reading: Reading, frames: int) -> list[ReadMask]:
     remarks = [remark for found in files for remark in sorted({one.remark for one in found if one.remark})]
     remarks += [f"union of {len(files)} masks"] * (len(files) > 1)
     told = "; ".join(dict.fromkeys(remarks))
+    segments = tuple(one._replace(file=reading.name(Path(one.file))) for found in files for one in found[0].segments)
     return [
         ReadMask(
             np.logical_or.reduce([one.mask for one in of_frame]),
             dict(sum((Counter(one.areas) for one in of_frame), Counter[Value]())),
             told,
+            segments,
         )
         for of_frame in zip(*files, strict=True)
     ]

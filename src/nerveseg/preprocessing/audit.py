@@ -69,6 +69,8 @@ class Inventory:
     @property
     def unclear(self) -> str:
         """Why the masks do not show where nerves are; '' if they do."""
+        if contradictory := self.mask_values.contradictory:
+            return contradictory
         if len(self.manifest) and not self.manifest["has_nerve"].any():
             return self.mask_values.without_nerve(self.reading.labels)
         return "" if self.reading.labels else self.mask_values.unclear
@@ -167,7 +169,7 @@ def take_inventory(
                 subjects.append(item.name if subject is None else subject)
                 if keep is not None:
                     keep(item, subjects[-1])
-                mask_values.add(item.areas)
+                mask_values.add(item.areas, item.segments)
                 frames[item.name] = replace(item, frame=b"", mask=b"", truth=b"")
     found = list(frames.values())
     rows = [
