@@ -124,6 +124,22 @@ def test_several_masks_of_a_frame_belong_together(folder):
     assert pairs(layout, root) == {"x": ("x.png", "x_mask.png", "x_mask_1.png", "x_mask_2.png", "x_mask_10.png")}
 
 
+@pytest.mark.parametrize("other", ["labels/1_1.png", "1_1_mask.png", "masks/1_1_mask.png", "masks/1_1_mask_1.png"])
+def test_masks_of_one_frame_in_two_places_are_refused_with_both_as_frames_are(folder, other):
+    layout = recognise(folder("images/1_1.png", "masks/1_1.png", other, "images/2_1.png", "masks/2_1.png"))
+    told = {item.file: item.reason for item in layout.quarantined}
+    assert [source.name for source in layout.sources] == ["2_1"]
+    assert (told["masks/1_1.png"], told[other]) == (
+        f"{other} belongs to the same frame",
+        "masks/1_1.png belongs to the same frame",
+    )
+    both = sorted(["masks/1_1.png", other])
+    assert told["images/1_1.png"].removeprefix("its mask stands twice (").removesuffix(")").split(", ") in (
+        both,
+        both[::-1],
+    )
+
+
 def test_dicom_takes_the_place_of_the_frame_or_the_mask(folder):
     root = folder("loop.dcm", "loop_mask.tif", "other.DCM", "other_mask.dcm")
     layout = recognise(root)

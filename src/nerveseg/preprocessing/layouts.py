@@ -183,11 +183,17 @@ def _paired(
     """Yield the frames that have masks. `unusable` has files that were refused before, by whether they are masks and by key."""
     frames, masks = roles.frames, roles.masks
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
-        if len(frames[key]) > 1:
+        # To be united, masks must be called x_mask_1 and so on, in one folder. Other places hold other raters or structures.
+        places = {(mask.parent, MASK_NAME.fullmatch(stem_of(mask)) is None) for mask in masks[key]}
+        twice = frames[key] if len(frames[key]) > 1 else masks[key] if frames[key] and len(places) > 1 else []
+        if twice:
+            kind = "frame" if twice is frames[key] else "mask"
+            unite = "; to unite several, call them x_mask_1, x_mask_2 in one folder" * (kind == "mask")
             for path in [*frames[key], *masks[key]]:
-                others = ", ".join(names(other) for other in frames[key] if other != path)
-                reason = f"{others} has the same name" if path in frames[key] else f"its frame stands twice ({others})"
-                refused.append(Refused(path, reason, "keep one of the frames"))
+                others = ", ".join(names(other) for other in twice if other != path)
+                same = f"{others} has the same name" if kind == "frame" else f"{others} belongs to the same frame"
+                reason = same if path in twice else f"its {kind} stands twice ({others})"
+                refused.append(Refused(path, reason, f"keep one of the {kind}s{unite}"))
         elif masks[key] and frames[key]:
             yield key, frames[key][0], sorted(masks[key], key=lambda path: natural_key(path.name))
         elif partner := unusable.get((not masks[key], key)):
