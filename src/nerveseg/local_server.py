@@ -67,9 +67,7 @@ def limited_server(app: "ASGIApp", connections: int, log_level: str) -> "uvicorn
 
         def _wait_for_head(self) -> None:
             """Wait for the first request, or the rest of a later one; between requests uvicorn itself waits."""
-            if self.cycle is not None and (
-                not self.cycle.response_complete or self.timeout_keep_alive_task is not None
-            ):
+            if self.cycle and (not self.cycle.response_complete or self.timeout_keep_alive_task is not None):
                 self._stop_waiting()
             elif self._deadline is None:
                 self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)

@@ -12,13 +12,8 @@ from pathlib import Path
 from nerveseg.errors import NoRepositoryError, RepositoryError
 
 # The user's GIT_* variables that are kept: where Git itself and its safe.directory are configured.
-_KEPT = [
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-    "GIT_EXEC_PATH",
-    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
-]
+_CONFIG = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+_KEPT = (*_CONFIG, "GIT_EXEC_PATH", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 _SETTINGS = (
     "core.quotePath=false",
     "core.abbrev=auto",

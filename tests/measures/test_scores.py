@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from nerveseg.measures import scores
-from nerveseg.measures.cases import case_measures, over_common_frames, summary
+from nerveseg.measures.cases import case_measures, on_common_frames, summary
 from nerveseg.measures.scores import MEASURES, SCORES
 
 COUNTED = {"frames_outlined", "presence_auc", "ece", "ece_doubtful"}
@@ -15,7 +15,7 @@ NERVE = np.eye(12, dtype=bool)
 def test_every_measure_stands_in_the_cases_and_every_score_that_is_a_mean_in_their_summary():
     cases = pd.DataFrame([case_measures(NERVE, NERVE), case_measures(NERVE, ~NERVE)])
     assert MEASURES.keys() <= set(cases)
-    assert summary(over_common_frames({"unet": cases})["unet"]).keys() == SCORES.keys() - COUNTED
+    assert summary(on_common_frames({"unet": cases})["unet"]).keys() == SCORES.keys() - COUNTED
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_the_page_says_whether_the_refiner_helps_and_what_its_training_was_remar
     assert "Does the refiner help? The refiner changed Dice by <+0.01>. The critic guesses. Figures" in words
 
 
-def test_distances_stand_beside_each_other_over_common_frames_alone_with_the_number_of_frames_outlined(written):
+def test_distances_stand_beside_each_other_on_common_frames_alone_with_the_number_of_frames_outlined(written):
     page = Page(written)
     assert row(page, "HD95 (pixels)")[:2] == ["9.5", "10.2"]
     assert row(page, "Frames outlined")[:2] == ["81", "81"]

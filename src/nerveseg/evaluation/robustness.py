@@ -21,9 +21,9 @@ from nerveseg.measures.cases import (
     case_measures,
     contributions,
     none_for_nan,
+    on_common_frames,
     outlined,
     outlined_by_all,
-    over_common_frames,
 )
 from nerveseg.measures.intervals import subject_interval
 from nerveseg.measures.scores import IN_ABLATION, OF_ARMS, WITH_GAIN
@@ -105,7 +105,7 @@ def _measured(pair: tuple[_Packed, _Packed]) -> list[Row]:
 def _rows(
     degradation: str, severity: int, cases: Mapping[str, pd.DataFrame], resamples: int, seed: int
 ) -> Iterator[dict[str, object]]:
-    cases = over_common_frames(cases)
+    cases = on_common_frames(cases)
     each = {model: contributions(of) for model, of in cases.items()}
     for model, of in cases.items():
         row: dict[str, object] = {"degradation": degradation, "severity": severity, "model": model}

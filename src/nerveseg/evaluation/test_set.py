@@ -13,14 +13,7 @@ from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK, baseline_masks
 from nerveseg.evaluation.calibration import calibration_errors
 from nerveseg.imaging.arrays import Mask, Size, Spacing
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, confidence
-from nerveseg.measures.cases import (
-    case_measures,
-    outlined,
-    outlined_by_all,
-    over_common_frames,
-    presence_auc,
-    summary,
-)
+from nerveseg.measures.cases import case_measures, on_common_frames, outlined, outlined_by_all, presence_auc, summary
 from nerveseg.measures.intervals import Interval
 from nerveseg.measures.scores import HEADLINE
 
@@ -69,7 +62,7 @@ class TestSet:
     def all_cases(self, cases: pd.DataFrame, average: NDArray[np.float32]) -> pd.DataFrame:
         """Return the cases of models and baselines, with distances over common frames; the empty baseline does not count."""
         tables = pd.concat([cases, self.baseline_cases(average)]).groupby("model", sort=False)
-        return pd.concat(over_common_frames({str(model): rows for model, rows in tables}, silent={EMPTY}).values())
+        return pd.concat(on_common_frames({str(model): rows for model, rows in tables}, silent={EMPTY}).values())
 
     def metrics(self, cases: pd.DataFrame, reliability: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, Any]:
         """Return the scores of each model and baseline, the 95 % intervals of `HEADLINE` and the counts, from the

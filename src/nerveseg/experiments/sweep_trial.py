@@ -70,9 +70,7 @@ def start(experiment: str, overrides: Mapping[str, str], log: Path) -> Trial:
 def reason_of_failure(log: Path) -> str:
     """Return the line of a failed trial's output that says best why it failed."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("error:")] or [
-        line for line in lines if line.startswith("ERROR:")
-    ]
+    told = [line for mark in ("ERROR:", "error:") for line in lines if line.startswith(mark)]  # the stage's is best
     return (told or lines or ["it printed nothing"])[-1]
 
 

@@ -81,9 +81,7 @@ class Predictor:
         finite.
         """
         if not (np.isfinite(said.probability).all() and np.isfinite(said.presence)):
-            raise ModelError(
-                "the model's output is NaN or infinite; restore its files with `dvc pull`, or train it again"
-            )
+            raise ModelError("the model's output is NaN or infinite; restore its files with `dvc pull`, or train again")
         found = over(size, said, self.size)
         mask = self.cutoffs.mask(found)
         return Prediction(found.probability, mask, found.presence, confidence(found, mask))

@@ -2,7 +2,7 @@
 
 A case is one frame: `truth` and `predicted` are bool arrays of shape (H, W). Measures of outlines are NaN where no nerve is
 annotated; where one is annotated and nothing predicted they are NaN too, but for `nsd`, which is 0 (`Measure.missed`). So each
-model's mean distance is over frames of its own, and a model that misses the hard frames seems better. `over_common_frames` adds
+model's mean distance is over frames of its own, and a model that misses the hard frames seems better. `on_common_frames` adds
 the distances by which models can be compared.
 """
 
@@ -75,11 +75,11 @@ def outlined(cases: pd.DataFrame) -> int:
 
 
 def outlined_by_all(cases: pd.DataFrame) -> int:
-    """Count the frames over which models are compared, after `over_common_frames`."""
+    """Count the frames over which models are compared, after `on_common_frames`."""
     return int(cases[f"{DISTANCES[0]}_common"].count())
 
 
-def over_common_frames(tables: Mapping[str, pd.DataFrame], silent: Collection[str] = ()) -> dict[str, pd.DataFrame]:
+def on_common_frames(tables: Mapping[str, pd.DataFrame], silent: Collection[str] = ()) -> dict[str, pd.DataFrame]:
     """Add columns `..._common`: each of `DISTANCES` in the frames that all models outline, NaN in the others.
 
     `tables` are rows of `case_measures` by model, of the same frames in the same order. No frame is left out for

@@ -40,10 +40,9 @@ class Interval(NamedTuple):
     @classmethod
     def of(cls, row: Mapping[Any, Any], measure: str) -> Self:
         """Read what `named` returned. JSON has None for NaN; CSV has NaN for an empty reason."""
-        low, high, missing = (row.get(f"{measure}_{part}") for part in ("low", "high", "no_interval"))
-        return cls(
-            NAN if low is None else low, NAN if high is None else high, missing if isinstance(missing, str) else ""
-        )
+        low, high = (NAN if (end := row.get(f"{measure}_{part}")) is None else end for part in ("low", "high"))
+        missing = row.get(f"{measure}_no_interval")
+        return cls(low, high, missing if isinstance(missing, str) else "")
 
     def told(self, form: str = ".3f") -> str:
         """Format for a table: `0.812 to 0.851`, or `n/a (one subject)`."""

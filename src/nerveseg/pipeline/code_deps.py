@@ -58,10 +58,8 @@ def _files_of(name: str, root: Path) -> Iterator[Path]:
     """Yield a module's file, and the `__init__` of each package above it."""
     parts = name.split(".")[1:]
     for depth in range(len(parts) + 1):
-        for found in (
-            PACKAGE.joinpath(*parts[:depth], "__init__.py"),
-            PACKAGE.joinpath(*parts[:depth]).with_suffix(".py"),
-        ):
+        module = PACKAGE.joinpath(*parts[:depth])
+        for found in (module / "__init__.py", module.with_suffix(".py")):
             if (root / found).is_file():
                 yield found
 

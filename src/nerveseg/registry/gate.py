@@ -103,9 +103,7 @@ def _paired(base: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     differ, both = "the test data differ, so the models cannot be compared", "score both on one data set and split"
     before, after = base.set_index("frame"), now.set_index("frame")
     only = {"in the base": before.index.difference(after.index), "now": after.index.difference(before.index)}
-    if found := [
-        f"{len(frames)} only {where} ({some(frames, _SHOWN)})" for where, frames in only.items() if len(frames)
-    ]:
+    if found := [f"{len(names)} only {where} ({some(names, _SHOWN)})" for where, names in only.items() if len(names)]:
         raise ComparisonError(f"{differ}: of the test frames {' and '.join(found)}; {both}")
     before = before.reindex(after.index)
     for column in _OF_THE_FRAME:

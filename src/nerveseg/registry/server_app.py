@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from nerveseg.local_server import is_local
-from nerveseg.registry.server_requests import EXPECTED, PIXELS, Refusal, Request, check_type, parsed
+from nerveseg.registry.server_requests import EXPECTED, PIXELS, Refusal, Request, bad, check_type, parsed, too_much
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -138,8 +138,7 @@ class Application:
                         return body
         except TimeoutError:
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_SECONDS:g} s") from None
-        raise Refusal(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        raise too_much(
             f"the request is larger than {self._limit / MEGABYTE:g} MB; send fewer frames at once, or raise --limit",
         )
 
@@ -161,15 +160,13 @@ def _safely(work: Callable[[Any], Any], given: Any) -> Any:
     except Refusal:
         raise
     except MemoryError:
-        raise Refusal(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "memory ran out; send fewer or smaller frames at once"
-        ) from None
+        raise too_much("memory ran out; send fewer or smaller frames at once") from None
     except Exception as error:  # noqa: BLE001 - what a model of any version may raise
         kind = type(error).__name__  # classes of the model's own code, which may be of another version
         if kind == "RequestError" and (message := getattr(error, "message", "")):
-            raise Refusal(HTTPStatus.BAD_REQUEST, message) from None
+            raise bad(message) from None
         if kind == "MlflowException":
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"the rows do not fit the model's signature; {EXPECTED}") from None
+            raise bad(f"the rows do not fit the model's signature; {EXPECTED}") from None
         _LOG.error("a request failed in the model (%s)", kind)
         raise Refusal(
             HTTPStatus.INTERNAL_SERVER_ERROR, f"the model failed ({kind}); please report it with the frame"

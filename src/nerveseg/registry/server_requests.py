@@ -45,7 +45,7 @@ class Request:
 def check_type(content_type: str) -> None:
     """Refuse everything but JSON in UTF-8: pandas would unpack CSV and Parquet of any size."""
     if not content_type:
-        raise _bad("the request has no Content-Type; send application/json")
+        raise bad("the request has no Content-Type; send application/json")
     header = Message()
     header["Content-Type"] = content_type
     charset = str(header.get_param("charset", "utf-8")).lower()
@@ -61,17 +61,17 @@ def parsed(body: bytes | bytearray) -> Request:
     try:
         content = from_json(body, allow_inf_nan=False)
     except ValueError:
-        raise _bad(f"the body is not JSON, is nested too deeply, or holds NaN or Infinity; {EXPECTED}") from None
+        raise bad(f"the body is not JSON, is nested too deeply, or holds NaN or Infinity; {EXPECTED}") from None
     rows = _rows(content)
     params = {} if content.get("params") is None else content["params"]
     if not isinstance(params, dict) or not set(params) <= {"arrays"} or not {*map(type, params.values())} <= {bool}:
-        raise _bad('params must be {"arrays": true} or {"arrays": false}; send one of them, or leave params out')
+        raise bad('params must be {"arrays": true} or {"arrays": false}; send one of them, or leave params out')
     if len(rows) > ROWS:
-        raise _too_much(f"the request has {len(rows):,} frames, more than {ROWS}; send fewer frames at once")
+        raise too_much(f"the request has {len(rows):,} frames, more than {ROWS}; send fewer frames at once")
     pixels = sum(_pixels(row, number) for number, row in enumerate(rows, 1))
     each = PER_LISTED if params.get("arrays") else 1
     if each * pixels > PIXELS:
-        raise _too_much(
+        raise too_much(
             f"the frames of the request have {pixels:,} pixels, more than {PIXELS // each:,}; send fewer or smaller frames "
             "at once"
         )
@@ -90,7 +90,7 @@ def _rows(content: Any) -> list[Mapping[str, Any]]:
             case None, {"columns": [*names], "data": [*rows]} if rows and names in _ORDERS:
                 if all(isinstance(row, list) and len(row) == len(names) for row in rows):
                     return [dict(zip(names, row, strict=True)) for row in rows]
-    raise _bad(f"no frame was found; {EXPECTED}")
+    raise bad(f"no frame was found; {EXPECTED}")
 
 
 def _pixels(row: Mapping[str, Any], number: int) -> int:
@@ -100,15 +100,15 @@ def _pixels(row: Mapping[str, Any], number: int) -> int:
         try:
             return claimed_pixels(base64.b64decode(image, validate=True))
         except BadFileError as error:
-            raise _bad(f"row {number}: image: {error.reason}; {REMEDY}") from None
+            raise bad(f"row {number}: image: {error.reason}; {REMEDY}") from None
         except (binascii.Error, ValueError):
             return 0
     return sum(len(line) for line in frame if isinstance(line, list)) if isinstance(frame, list) else 0
 
 
-def _bad(message: str) -> Refusal:
+def bad(message: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, message)
 
 
-def _too_much(message: str) -> Refusal:
+def too_much(message: str) -> Refusal:
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)

@@ -67,10 +67,8 @@ class Ensemble(Predictor):
             tf.keras.Model(member.network.input, member.network.output, name=f"member_{number}")
             for number, member in enumerate(members.values())
         ]
-        outputs = [network(frames) for network in networks]
-        means = {
-            key: tf.reduce_mean(tf.stack([each[key] for each in outputs]), 0) for key in ("probability", "presence")
-        }
+        said = [network(frames) for network in networks]
+        means = {key: tf.reduce_mean(tf.stack([each[key] for each in said]), 0) for key in ("probability", "presence")}
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
         learnt = frozenset().union(*(member.learnt_frames for member in members.values()))
         self.network = tf.keras.Model(frames, means)

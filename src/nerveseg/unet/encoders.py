@@ -57,9 +57,7 @@ def _deepest(network: tf.keras.Model, height: int) -> tf.Tensor:
     """
     least = height // (8 if any(layer.name.startswith("psp_") for layer in network.layers) else 32)
     outputs = [layer.output for layer in network.layers if not isinstance(layer.output, list)]
-    return [
-        output for output in outputs if len(output.shape) == 4 and output.shape[1] == least and output.shape[3] > 1
-    ][-1]
+    return [maps for maps in outputs if len(maps.shape) == 4 and maps.shape[1] == least and maps.shape[3] > 1][-1]
 
 
 def _as_imagenet(preprocess: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> tf.keras.layers.Layer:

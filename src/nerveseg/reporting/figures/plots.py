@@ -27,10 +27,8 @@ _VAL = ("val_dice", "val_dice_degraded")
 def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path: Path | str, dpi: int) -> None:
     """Draw losses, Dice, and learning rate or critic by epoch: the U-Net above, the refiner below."""
     need(unet_history, ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"], "the U-Net's history")
-    of_arms = [f"{arm}_{key}" for arm in ("control", "adversarial") for key in ("segmentation_loss", *_VAL)]
-    need(
-        gan_history, ["epoch", *of_arms, "adversarial_loss", "critic_loss", "critic_accuracy"], "the refiner's history"
-    )
+    arms = [f"{arm}_{key}" for arm in ("control", "adversarial") for key in ("segmentation_loss", *_VAL)]
+    need(gan_history, ["epoch", *arms, "adversarial_loss", "critic_loss", "critic_accuracy"], "the refiner's history")
     train: Curve = ("train", BLUE, "o", "-")
     val: Curve = ("validation", VERMILLION, "s", "--")
     with canvas(path, 11.0, 6.2, dpi) as figure:
@@ -149,9 +147,7 @@ def _baseline(axes: Axes, metrics: Metrics, score: str) -> None:
 def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
     """Raise ValueError if a table misses a column or has no row."""
     if missing := [column for column in columns if column not in table.columns]:
-        raise ValueError(
-            f"{what} misses {', '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'no column'}"
-        )
+        raise ValueError(f"{what} misses {', '.join(missing)}; it has {', '.join(map(str, table)) or 'no column'}")
     if table.empty:
         raise ValueError(f"{what} has no row")
 
