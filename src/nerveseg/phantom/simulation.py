@@ -79,7 +79,7 @@ class Subject:
         return image, distance < 0.0
 
     def _visibility(self, frame: int) -> float:
-        beyond = max(self.first - frame, frame - self.last)
+        beyond = max(self.first - frame, frame - self.last)  # below 0 between the first and the last plane
         return {0: FIRST_SEEN, 1: JUST_LOST}.get(beyond, float(beyond < 0))
 
     def _draw_pose(self, rng: np.random.Generator, frame: int) -> Pose:
