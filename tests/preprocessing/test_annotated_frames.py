@@ -30,6 +30,10 @@ def found(tmp_path):
     return read
 
 
+def big(pixels):
+    return pixels.repeat(4, axis=0).repeat(4, axis=1)
+
+
 def test_frames_and_masks_keep_their_pixels(found):
     (item,) = found(a__tif=encoded(picture()), a_mask__tif=encoded(blob()))
     assert np.array_equal(item.frame, picture())
@@ -161,6 +165,20 @@ def test_a_frame_that_is_a_copy_of_its_mask_is_refused(found, white):
     assert items[0].reason == "the frame is a copy of its mask"
 
 
+@pytest.mark.parametrize("labels", [(), (1,), (255,)])
+@pytest.mark.parametrize("kind", ["grey", "JPEG", "colour", "clear"])
+def test_a_mask_that_is_the_frame_cut_out_is_refused(found, kind, labels):
+    area = big(blob())
+    frame = np.random.default_rng(0).integers(40, 250, area.shape).astype(np.uint8)
+    cut = np.where(area, frame, 0).astype(np.uint8)
+    channels = {"grey": [cut], "JPEG": [cut], "colour": [cut] * 3, "clear": [frame, frame, frame, area]}[kind]
+    mask = encoded(np.dstack(channels).squeeze(), "JPEG" if kind == "JPEG" else "PNG")
+    items = found(a__tif=encoded(frame), **{f"a_mask__{'jpg' if kind == 'JPEG' else 'png'}": mask}, labels=labels)
+    assert all(isinstance(item, Refused) for item in items)
+    if not labels:
+        assert items[1].reason == "it shows the frame itself, cut out"
+
+
 def test_a_dark_frame_without_a_nerve_is_no_copy_of_its_mask(found):
     (item,) = found(a__tif=encoded(picture() // 4), a_mask__tif=encoded(blob(value=0)))
     assert (item.mask.sum(), item.remark) == (0, "")
@@ -168,7 +186,7 @@ def test_a_dark_frame_without_a_nerve_is_no_copy_of_its_mask(found):
 
 @pytest.mark.parametrize("width", [0, 1, 2])
 def test_a_mask_that_is_only_an_outline_is_remarked(found, width):
-    area = blob().repeat(4, axis=0).repeat(4, axis=1)
+    area = big(blob())
     hollow = area - cv2.erode(area, np.ones((3, 3), np.uint8), iterations=width) if width else area
     (item,) = found(a__tif=encoded(picture(size=area.shape)), a_mask__tif=encoded(hollow))
     assert item.remark == ("its mask marks an outline, not the area inside: fill it" if width else "")

@@ -20,10 +20,12 @@ from nerveseg.imaging.frame_files import fault_of, read_frames
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.imaging.mask_files import check_mask, is_outline, read_masks
-from nerveseg.imaging.mask_values import ReadMask, Segment, Value
+from nerveseg.imaging.mask_values import EXTREMES, ReadMask, Segment, Value
 from nerveseg.preprocessing.layouts import Source
 from nerveseg.preprocessing.listing import Names, Refused
 from nerveseg.text.wording import counted
+
+SAME_LEVELS = 0.95  # correlation of a mask's levels with those of its frame, in which labels have no part
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Refused]
         frames, told = read_frames(source.frame, reading.grey_range)
         masks = _union(source, reading, len(frames))
         _check_sizes(source, frames, [found.mask for found in masks], reading)
+        _check_levels(source, frames, masks, reading)
     except BadFileError as error:
         yield from _quarantined(source, error, reading)
         return
@@ -162,6 +165,20 @@ def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], r
         if frame.shape != mask.shape:
             found = f"the frame is {_size(frame.shape)} pixels and its mask {_size(mask.shape)}"
             raise BadFileError(source.frame, found, "export both at one size")
+
+
+def _check_levels(source: Source, frames: NDArray[np.uint8], masks: list[ReadMask], reading: Reading) -> None:
+    """Refuse a mask that is the frame, cut out: its levels are no labels, and the dark ones may be nerve as well."""
+    suspects = source.masks if any(found.remark or len(found.areas) > 1 for found in masks) else ()
+    for path in suspects:  # others hold one value
+        try:
+            levels, _ = read_frames(path, reading.grey_range)
+        except BadFileError:
+            continue  # it can be read as a mask alone
+        inside = levels > EXTREMES * levels.max()
+        with np.errstate(invalid="ignore"):  # equal levels have no correlation
+            if levels.shape == frames.shape and np.corrcoef(levels[inside], frames[inside])[0, 1] > SAME_LEVELS:
+                raise BadFileError(path, "it shows the frame itself, cut out", "export the mask with 0 and 255 alone")
 
 
 def _quarantined(source: Source, error: BadFileError, reading: Reading, part: str = "") -> Iterator[Refused]:
