@@ -10,7 +10,7 @@ from nerveseg.errors import ModelError
 from nerveseg.phantom.simulation import Subject
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.preprocessing.sketches import look
-from odd_files import dicom, encoded
+from odd_files import dicom, encoded, picture
 from tiny_params import phantom_params
 
 
@@ -137,3 +137,19 @@ def test_copies_of_learnt_frames_that_were_changed_are_told_with_their_number(lo
 def test_frames_of_subjects_of_another_phantom_look_like_none_that_was_learnt(looks):
     assert check_unseen(keys(looks[1]), scored(looks[2]), "models/gan") == ""
     assert check_unseen(keys(looks[1][:4]), scored(looks[1][4:]), "models/gan") == ""
+
+
+def screen(seed):
+    """A screen of which the scan is a sixth."""
+    shown = picture(100, (96, 128)).copy()
+    shown[40:72, 20:84] = picture(seed, (32, 64))
+    return shown
+
+
+def test_screens_of_one_machine_look_like_learnt_frames_only_if_their_scans_do():
+    learnt = keys([look(screen(seed)) for seed in range(1, 7)])
+    assert check_unseen(learnt, scored([look(screen(seed)) for seed in range(7, 12)]), "models/gan") == ""
+    copies = [look(COPIES["compressed"](screen(seed))) for seed in range(1, 4)]
+    assert check_unseen(learnt, scored(copies), "models/gan").startswith(
+        "3 of the 3 test frames (f0, f1, f2) look like"
+    )

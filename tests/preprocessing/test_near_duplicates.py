@@ -1,11 +1,12 @@
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.preprocessing.near_duplicates import ROWS_AT_ONCE, conflicts, duplicates
-from nerveseg.preprocessing.sketches import sketch
+from nerveseg.preprocessing.near_duplicates import ROWS_AT_ONCE, conflicts, duplicates, near_copies
+from nerveseg.preprocessing.sketches import look, sketch
 from odd_files import picture
 
 SIZE = (96, 128)
@@ -55,6 +56,44 @@ def test_more_frames_than_are_compared_at_once_are_all_compared():
     cases = [(noisy(FRAME, 2, seed), NONE) for seed in range(ROWS_AT_ONCE + 5)]
     cases[2] = (FRAME, NERVE)
     assert len(found(*cases)) == ROWS_AT_ONCE + 4
+
+
+def screen(seed, of=1):
+    """A screen of machine `of`, of which the scan is a sixth, and dark."""
+    shown = picture(100 + of, SIZE).copy()
+    shown[40:72, 20:84] = picture(seed, (32, 64)) // 3
+    return shown
+
+
+SCREENS = {
+    "a machine": [screen(seed) for seed in range(2, 14)],
+    "two machines": [screen(seed, of=seed % 2) for seed in range(2, 14)],
+    "a machine, and scans without interface": [
+        screen(seed) if seed < 8 else picture(seed, SIZE) for seed in range(2, 14)
+    ],
+}
+
+
+def copies_of(frames, subjects):
+    rows = [(str(n), subject, look(frame)) for n, (frame, subject) in enumerate(zip(frames, subjects, strict=True))]
+    manifest = pd.DataFrame(rows, columns=["frame", "subject", "look"])
+    return near_copies(manifest, [sketch(frame, NONE) for frame in frames])
+
+
+@pytest.mark.parametrize("frames_each", [1, 2])
+@pytest.mark.parametrize("screens", SCREENS)
+def test_screens_with_one_interface_are_copies_only_if_their_scans_are(screens, frames_each):
+    frames = SCREENS[screens]
+    subjects = [f"p{n // frames_each}" for n in range(len(frames))]
+    assert copies_of(frames, subjects) == []
+    assert copies_of([*frames, noisy(frames[4], 2)], [*subjects, "other"]) == [(4, 12)]
+
+
+def test_screens_whose_scans_differ_do_not_contradict_each_other():
+    frames = SCREENS["a machine"]
+    cases = [(frame, NERVE if n % 2 else NONE) for n, frame in enumerate(frames)]
+    assert found(*cases, subjects=[f"p{n // 4}" for n in range(len(frames))]).empty
+    assert len(found(*cases, (noisy(frames[5], 2), NONE), subjects=[f"p{n // 4}" for n in range(12)] + ["p1"])) == 1
 
 
 @given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=30))
