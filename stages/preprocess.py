@@ -34,10 +34,8 @@ def preprocess() -> None:
         print(f"{info.source}: {', '.join(parts)}")
         for warning in inventory.warnings:
             print(f"warning: {on_one_line(warning)}", file=sys.stderr)
-        if inventory.quarantined:
-            print(
-                f"{counted(len(inventory.quarantined), 'file')} left out; {OUTPUT / 'quarantine.csv'} says why and what to do"
-            )
+        if left_out := len(inventory.quarantined):
+            print(f"{counted(left_out, 'file')} left out; {OUTPUT / 'quarantine.csv'} says why and what to do")
 
 
 if __name__ == "__main__":

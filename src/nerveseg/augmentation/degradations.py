@@ -45,9 +45,7 @@ EFFECTS: dict[str, Effect] = {
     "blur": lambda frame, sigma, _: blur(frame, sigma),
     "low_gain": lambda frame, decibels, _: amplify(frame, -decibels),
     "over_gain": lambda frame, decibels, _: amplify(frame, decibels),
-    "shadow": lambda frame, width, rng: shadow(
-        frame, rng.uniform(0.2, 0.8), width, rng.uniform(0.0, 0.4), SHADOW_DEPTH
-    ),
+    "shadow": lambda frame, width, rng: shadow(frame, rng.uniform(0.2, 0.8), width, rng.uniform(0, 0.4), SHADOW_DEPTH),
     "downsampling": _downsampling,
     "jpeg": _jpeg,
 }

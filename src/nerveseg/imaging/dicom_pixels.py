@@ -123,9 +123,7 @@ def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", head
         what = "pixels in a form that only tensorflow-io decodes, which is not installed"
         raise BadFileError(path, what, "export it uncompressed") from None
     try:
-        pixels: NDArray[np.uint16] = tfio.image.decode_dicom_image(
-            content, color_dim=False, scale="preserve", dtype=tf.uint16
-        ).numpy()
+        pixels = tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
     except tf.errors.OpError as error:
         raise BadFileError(path, f"its pixels cannot be decoded ({error.message})", "export it uncompressed") from None
     return np.uint16(2**header.bits - 1) - pixels if kind == DARK_IS_HIGH else pixels

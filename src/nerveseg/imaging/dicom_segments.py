@@ -44,9 +44,7 @@ def labels_of(
     for (frame,), of_mask, values in zip(frames, groups, pixels, strict=True):
         segment = None if found.get("SegmentationType") == "LABELMAP" else _segment(of_mask)
         if (segment, frame) in seen or (segment is not None and segment not in names):
-            raise BadFileError(
-                path, f"{told}; several masks of one frame and segment, or of an unknown segment", REMEDY
-            )
+            raise BadFileError(path, f"{told}; several masks of one frame and segment, or an unknown segment", REMEDY)
         seen.add((segment, frame))
         marked, label = values > half, labels[frame - 1]
         if label[marked].any():

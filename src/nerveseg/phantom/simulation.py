@@ -84,9 +84,7 @@ class Subject:
 
     def _draw_pose(self, rng: np.random.Generator, frame: int) -> Pose:
         sweep = (frame - 0.5) / self.params.frames_per_subject
-        return Pose(
-            sweep, shift=rng.normal(0.0, 0.5), tilt=rng.normal(0.0, 0.025), squeeze=float(rng.uniform(0.6, 1.1))
-        )
+        return Pose(sweep, shift=rng.normal(0, 0.5), tilt=rng.normal(0.0, 0.025), squeeze=float(rng.uniform(0.6, 1.1)))
 
 
 def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: int) -> tuple[int, int]:

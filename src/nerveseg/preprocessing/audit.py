@@ -188,9 +188,7 @@ def take_inventory(
     near = near_copies(manifest, sketches)
     for other, one in {other: one for one, other in reversed(near) if found[one].pixels != found[other].pixels}.items():
         remarks.append((found[other].name, f"nearly the same pixels as {found[one].name}"))
-    folder_of = {
-        source.name: layout.names(folder_around(source.frame.relative_to(directory))) for source in layout.sources
-    }
+    folder_of = {one.name: layout.names(folder_around(one.frame.relative_to(directory))) for one in layout.sources}
     named_in = [
         None if frame.patient or subject in owned else folder_of[frame.source]
         for frame, subject in zip(found, manifest["subject"], strict=True)

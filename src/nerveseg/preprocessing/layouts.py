@@ -93,9 +93,7 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
         remedy = "if it is one, give it that frame's name with _mask at the end, else another name"
         refused.append(Refused(path, reason, remedy))
     pairs = _named(list(_paired(roles, unusable, refused, names)), refused, names)
-    sources = [
-        Source(name, directory / frame, tuple(directory / mask for mask in masks)) for name, frame, masks in pairs
-    ]
+    sources = [Source(name, directory / frame, tuple(map(directory.joinpath, masks))) for name, frame, masks in pairs]
     quarantined = [replace(item, file=names(item.file)) for item in refused]
     quarantined.sort(key=lambda item: natural_key(str(item.file)))
     return Layout(_kind(sources, by_folder=roles.by_folder), sources, quarantined, names)

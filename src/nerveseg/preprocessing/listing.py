@@ -26,9 +26,7 @@ SUBJECTS_FILE = "subjects.csv"
 LIKE_SUBJECTS_FILE = re.compile(r"subjects?(\.\w+)+", re.IGNORECASE)
 UNREAD_SUBJECTS = "a table of subjects that is not read"
 # Frames in these are copies, previews or deleted.
-SYSTEM_FOLDERS = frozenset(
-    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
-)
+OS_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 # A link that leaves the folder could expose any file of this machine. Caches that name files by their content are safe:
 # DVC (of today, and before version 3) and git-annex link a data set into them.
 CACHES = re.compile(r"/(files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}$|/\.git/annex/objects/")
@@ -137,7 +135,7 @@ def _files(directory: Path, refused: list[Refused]) -> Iterator[PurePath]:
 def _why_not_entered(folder: Path) -> str:
     if folder.name.startswith("."):
         return "a hidden folder"
-    if folder.name.casefold() in SYSTEM_FOLDERS:
+    if folder.name.casefold() in OS_FOLDERS:
         return "a folder of the operating system"
     return "a link to a folder, which is not followed" if os.path.islink(folder) else ""  # noqa: PTH114 - Path's raises
 

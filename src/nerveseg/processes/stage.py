@@ -93,9 +93,7 @@ def output_around(path: Path) -> str | None:
 def _outputs() -> dict[str, list[str]]:
     """Return the folders that each stage writes, in the order of the stages."""
     stages = stages_in_dvc_yaml().items()
-    return {
-        name: [out if isinstance(out, str) else next(iter(out)) for out in of.get("outs", [])] for name, of in stages
-    }
+    return {key: [out if isinstance(out, str) else next(iter(out)) for out in of.get("outs", [])] for key, of in stages}
 
 
 def _check_safe(stage: str, declared: dict[str, list[str]]) -> None:
