@@ -20,9 +20,7 @@ def command_line(typed: Typed) -> Parser:
     subparsers = parser.add_subparsers(metavar="COMMAND")
 
     def command(run: Callable[..., int], purpose: str) -> Parser:
-        added: Parser = subparsers.add_parser(
-            run.__name__, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
-        )
+        added = subparsers.add_parser(run.__name__, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         added.set_defaults(run=run)
         return added
 

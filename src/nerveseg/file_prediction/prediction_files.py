@@ -181,9 +181,7 @@ def contour(mask: Mask) -> Mask:
     return drawn.astype(np.bool_)
 
 
-def _write_film(
-    written: Written, name: str, frames: NDArray[np.uint8], masks: Sequence[Mask], frame_time: float
-) -> None:
+def _write_film(written: Written, name: str, frames: NDArray[np.uint8], masks: Sequence[Mask], time: float) -> None:
     """Write overlays as a GIF. Nothing is lost except the brightest grey level, which makes room for the contour's colour."""
     palette = [level for grey in range(LEVELS) for level in (grey, grey, grey)] + list(VERMILLION)
     pages = []
@@ -191,7 +189,7 @@ def _write_film(
         page = Image.fromarray(np.where(contour(mask), CONTOUR, np.minimum(frame, LEVELS - 1)).astype(np.uint8), "P")
         page.putpalette(palette)
         pages.append(page)
-    timing = {"duration": max(20.0, frame_time), "loop": 0}  # GIF counts hundredths of a second
+    timing = {"duration": max(20.0, time), "loop": 0}  # GIF counts hundredths of a second
     with written.new(name) as path:
         pages[0].save(path, "GIF", save_all=True, append_images=pages[1:], optimize=False, **timing)
 

@@ -110,13 +110,11 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
         by_area, reached = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
         for model in models_of(nerve):
             look, rows = LOOKS[model], nerve[nerve["model"] == model].dropna(subset=["dice"])
-            points: dict[str, Any] = {"color": look.on_white, "marker": look.marker, "label": look.label}
-            by_area.scatter(rows["truth_area"], rows["dice"], s=16, alpha=0.45, linewidth=0, **points)
+            named: dict[str, Any] = {"color": look.on_white, "label": look.label}
+            by_area.scatter(rows["truth_area"], rows["dice"], 16, marker=look.marker, alpha=0.45, linewidth=0, **named)
             ranked = np.sort(rows["dice"].to_numpy(float))
             share = 1.0 - np.arange(len(ranked)) / len(ranked)
-            reached.step(
-                [0.0, *ranked, 1.0], [1.0, *share, 0.0], color=look.on_white, linestyle=look.line, label=look.label
-            )
+            reached.step([0.0, *ranked, 1.0], [1.0, *share, 0.0], linestyle=look.line, **named)
         by_area.set(title="By size of the nerve", xlabel="Annotated area (pixels)", ylabel="Dice", ylim=(-0.03, 1.03))
         reached.set(title="Frames that reach a score", xlabel="Dice", ylabel="Share of frames with at least this Dice")
         reached.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))

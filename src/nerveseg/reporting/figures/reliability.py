@@ -31,10 +31,8 @@ def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFra
         presence.set(title="Presence of a nerve", xlabel="Share of frames without one, called so wrongly")
         presence.set_ylabel("Share of frames with one, found")
         overlap.set(title="Precision against recall", xlabel="Recall (at thresholds 0.05 to 0.95)", ylabel="Precision")
-        kept.set(
-            title="The least certain frames set aside", xlabel="Share of the frames kept", ylabel="Dice of those kept"
-        )
-        kept.set_xlim(1.03, -0.03)
+        kept.set(title="The least certain frames set aside", xlabel="Share of the frames kept", xlim=(1.03, -0.03))
+        kept.set_ylabel("Dice of those kept")
         for axes in (calibration, presence):
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         if not presence.get_legend_handles_labels()[0]:
