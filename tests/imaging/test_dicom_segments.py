@@ -5,9 +5,10 @@ import pytest
 from pydicom import Dataset
 
 from nerveseg.errors import BadFileError
+from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.frame_files import read_frames
 from nerveseg.imaging.mask_files import read_masks
-from odd_files import item, segmentation
+from odd_files import dicom, item, segmentation
 
 NERVE, ARTERY = np.zeros((2, 24, 33), np.uint8)
 NERVE[4:12, 3:14], ARTERY[14:20, 20:30] = 1, 1
@@ -18,7 +19,9 @@ def masks(tmp_path):
     def read(content, *labels, frames=1):
         path = tmp_path / "x_mask.dcm"
         path.write_bytes(content)
-        return read_masks(path, labels, frames)
+        loop = tmp_path / "x.dcm"
+        loop.write_bytes(dicom(np.zeros((frames, *NERVE.shape), np.uint8), SOPInstanceUID="1.2.3"))
+        return read_masks(path, labels, read_header(loop))
 
     return read
 
@@ -72,12 +75,21 @@ def test_a_map_of_labels_holds_the_numbers_of_segments(masks):
 
 
 @pytest.mark.parametrize(
+    ("named", "told"), [([], False), (["1.2.3"], False), (["1.2.4", "1.2.3"], False), (["1.2.4"], True)]
+)
+def test_a_segmentation_that_names_another_file_than_its_frame_is_remarked(masks, named, told):
+    sources = [item(ReferencedSOPInstanceUID=uid) for uid in named]
+    content = segmentation([NERVE], [1], [1], ReferencedSeriesSequence=[item(ReferencedInstanceSequence=sources)])
+    assert ("; it names another file than its frame" in masks(content)[0].remark) == told
+
+
+@pytest.mark.parametrize(
     ("content", "frames", "reason"),
     [
-        (segmentation([NERVE], [1], [None]), 4, "not each of its 1 masks names one frame"),
-        (segmentation([NERVE, NERVE], [1, 1], [None, None]), 2, "not each of its 2 masks names one frame"),
-        (segmentation([NERVE, NERVE], [1, 1], [1, None]), 2, "not each of its 2 masks names one frame"),
-        (segmentation([NERVE], [1], [[1, 2]]), 2, "not each of its 1 masks names one frame"),
+        (segmentation([NERVE], [1], [None]), 4, "a mask in it does not name exactly one frame"),
+        (segmentation([NERVE, NERVE], [1, 1], [None, None]), 2, "a mask in it does not name exactly one frame"),
+        (segmentation([NERVE, NERVE], [1, 1], [1, None]), 2, "a mask in it does not name exactly one frame"),
+        (segmentation([NERVE], [1], [[1, 2]]), 2, "a mask in it does not name exactly one frame"),
         (segmentation([NERVE], [1], [10**8]), 2, "it names a frame 100,000,000"),
         (segmentation([NERVE, ARTERY], [1, 1], [2, 2]), 2, "several masks of one frame and segment"),
         (segmentation([NERVE], [3], [1]), 1, "an unknown segment"),

@@ -32,7 +32,7 @@ SALT_VARIABLE = "NERVESEG_SALT"
 SALT_FILE = ".nerveseg-salt"
 IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 _TAGS = [
-    *IDENTITY, "OtherPatientIDs", "OtherPatientIDsSequence", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
+    *IDENTITY, "SOPInstanceUID", "OtherPatientIDs", "OtherPatientIDsSequence", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "BurnedInAnnotation", "PixelSpacing", "SequenceOfUltrasoundRegions", "FrameTime", "CineRate",
     "RecommendedDisplayFrameRate",
 ]  # fmt: skip
@@ -54,8 +54,9 @@ class Header:
 
     `bits` is the number of bits of a grey level, `signed` whether levels may be below 0, `burned_in` whether text is burned
     into the pixels, `spacing` height and width of a pixel in millimetres, `frame_time` the milliseconds between frames; these
-    two are None if the file does not say them or contradicts itself. `identity` are the values of `IDENTITY`, `others` the
-    patient's other numbers, each with its issuer. `repr` leaves out both, so that no message shows them.
+    two are None if the file does not say them or contradicts itself. `instance` is the file's own UID. `identity` are the values
+    of `IDENTITY`, `others` the patient's other numbers, each with its issuer. `repr` leaves out these, so that no message shows
+    them.
     """
 
     frames: int
@@ -66,6 +67,7 @@ class Header:
     burned_in: bool
     spacing: Spacing | None
     frame_time: float | None
+    instance: str
     identity: tuple[str, ...]
     others: tuple[tuple[str, str], ...]
 
@@ -101,7 +103,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             samples = 2  # two pixels share a colour
         compressed = found.file_meta.TransferSyntaxUID.is_compressed
         identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
-        others = tuple(_other_numbers(found))
+        others, instance = tuple(_other_numbers(found)), str(found.get("SOPInstanceUID") or "")
         signed = bool(found.get("PixelRepresentation"))
         burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
         spacing, frame_time = _spacing(found), _frame_time(found)
@@ -115,7 +117,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         raise BadFileError(path, f"{behind:,} bytes of pixels, but its header announces {announced:,}", "copy it again")
     if not 1 <= bits <= 16:
         raise BadFileError(path, f"{bits} bits a pixel, expected 8 to 16", "export it with 8 bits")
-    return Header(frames, rows, columns, bits, signed, burned_in, spacing, frame_time, identity, others)
+    return Header(frames, rows, columns, bits, signed, burned_in, spacing, frame_time, instance, identity, others)
 
 
 class Patient(NamedTuple):

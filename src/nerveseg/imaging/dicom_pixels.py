@@ -43,11 +43,11 @@ def read_loop(path: Path) -> Stored:
         return _shown(Stored(pixels, black_white), found, bits)
 
 
-def read_labels(path: Path, frames: int = 1) -> tuple[NDArray[np.uint16], dict[int, str]]:
+def read_labels(path: Path, loop: Header | None = None) -> tuple[NDArray[np.uint16], dict[int, str], str]:
     """Read the stored levels of a grey DICOM file, (N, H, W), inverted if the highest is shown black.
 
-    Of a segmentation, the levels are the numbers of its segments, whose names are returned too; `frames` says how many frames
-    it segments. Colours, levels below 0, and unclear segmentations raise `BadFileError`.
+    Of a segmentation of `loop`, the levels are the numbers of its segments. Their names and a remark are returned too.
+    Colours, levels below 0, and unclear segmentations raise `BadFileError`.
     """
     found, pixels, bits = _decoded(path)
     if pixels.ndim == 4:
@@ -57,9 +57,9 @@ def read_labels(path: Path, frames: int = 1) -> tuple[NDArray[np.uint16], dict[i
     if "SegmentSequence" in found:
         what = "a DICOM segmentation whose segments cannot be read"
         with refused_if_damaged(path, what, "export masks as PNG or TIFF"):
-            return labels_of(path, found, pixels, frames)
+            return labels_of(path, found, pixels, loop)
     labels = pixels.astype(np.uint16)
-    return (np.uint16(2**bits - 1) - labels if found.PhotometricInterpretation == DARK_IS_HIGH else labels), {}
+    return (np.uint16(2**bits - 1) - labels if found.PhotometricInterpretation == DARK_IS_HIGH else labels), {}, ""
 
 
 def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:

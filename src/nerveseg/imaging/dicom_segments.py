@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
-from nerveseg.imaging.dicom import MAX_LOOP_PIXELS
+from nerveseg.imaging.dicom import MAX_LOOP_PIXELS, Header
 
 if TYPE_CHECKING:
     import pydicom
@@ -21,21 +21,24 @@ REMEDY = "export the nerve's segment alone, with a mask for each frame in order,
 
 
 def labels_of(
-    path: Path, found: "pydicom.Dataset", pixels: NDArray[Any], least: int
-) -> tuple[NDArray[np.uint16], dict[int, str]]:
-    """Return the labels, (N, H, W) up to the last frame that has a mask, at least `least`, and the names of the segments.
+    path: Path, found: "pydicom.Dataset", pixels: NDArray[Any], loop: Header | None
+) -> tuple[NDArray[np.uint16], dict[int, str], str]:
+    """Return the labels of a loop, (N, H, W) up to the last frame that it or a mask has, the names of segments, and a remark.
+
+    A `loop` of None is a single frame of another format.
 
     `BadFileError` is raised if masks do not say where they belong, or segments overlap.
     """
     names = {int(one.SegmentNumber): str(one.get("SegmentLabel") or "")[:LONGEST_NAME] for one in found.SegmentSequence}
-    told = described(names)
+    told = "a DICOM segmentation: " + ", ".join(f"{number} is {name!r}" for number, name in names.items())
+    least = loop.frames if loop else 1
     shared = list(found.get("SharedFunctionalGroupsSequence") or [])
     groups = [[group, *shared] for group in found.get("PerFrameFunctionalGroupsSequence") or []] or [shared]
     frames = [_frames(of_mask) for of_mask in groups]
     if least == 1 and not any(frames):
         frames = [[1]] * len(groups)
     if len(groups) != len(pixels) or any(len(of_mask) != 1 or of_mask[0] < 1 for of_mask in frames):
-        raise BadFileError(path, f"{told}; not each of its {len(pixels)} masks names one frame", REMEDY)
+        raise BadFileError(path, f"{told}; a mask in it does not name exactly one frame", REMEDY)
     last = max(least, *(frame for (frame,) in frames))
     if last * pixels[0].size > MAX_LOOP_PIXELS:
         raise BadFileError(path, f"{told}; it names a frame {last:,}", REMEDY)
@@ -50,11 +53,10 @@ def labels_of(
         if label[marked].any():
             raise BadFileError(path, f"{told}; its segments overlap", REMEDY)
         label[marked] = values[marked] if segment is None else segment
-    return labels, names
-
-
-def described(names: dict[int, str]) -> str:
-    return "a DICOM segmentation: " + ", ".join(f"{number} is {name!r}" for number, name in names.items())
+    of_files = {str(element.value) for element in found.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
+    if loop and of_files and loop.instance not in of_files:
+        told += "; it names another file than its frame: unless UIDs were changed, check that they belong together"
+    return labels, names, told
 
 
 def _frames(groups: "list[pydicom.Dataset]") -> list[int]:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
+from nerveseg.imaging.dicom import Header
 from nerveseg.imaging.dicom_pixels import read_labels
-from nerveseg.imaging.dicom_segments import described
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES, pages
 from nerveseg.imaging.mask_colours import channels_of, from_colours
 from nerveseg.imaging.mask_values import ReadMask, Segment, Value, from_numbers
@@ -30,16 +30,16 @@ _HOLLOW = 2.0  # by how much an outline's area exceeds its pixels
 _STEPS = {";2": 85, ";4": 17}  # factors by which Pillow multiplies grey levels of 2 and 4 bits
 
 
-def read_masks(path: Path, labels: Sequence[Value], frames: int = 1) -> list[ReadMask]:
+def read_masks(path: Path, labels: Sequence[Value], loop: Header | None = None) -> list[ReadMask]:
     """Read the masks of a file: one, or one for each frame of a loop.
 
-    A DICOM segmentation may leave out empty masks: `frames` says how many frames the loop has.
+    `loop` is the header of the frames if they are DICOM, since a DICOM segmentation may leave out empty masks.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        found, names = read_labels(path, frames)
+        found, names, told = read_labels(path, loop)
         masks = [from_numbers(values, labels, path) for values in found]
         segments = tuple(Segment(number, name, str(path)) for number, name in names.items())
-        return [replace(mask, remark=described(names), segments=segments) for mask in masks] if names else masks
+        return [replace(mask, remark=told, segments=segments) for mask in masks] if told else masks
     return [_read(page, labels, path) for page in pages(path)]
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Frame, Mask, Size, Spacing
-from nerveseg.imaging.dicom import Patient, patient_of, read_header
+from nerveseg.imaging.dicom import Header, Patient, patient_of, read_header
 from nerveseg.imaging.frame_files import fault_of, read_frames
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
@@ -98,7 +98,7 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Refused]
         if source.frame.suffix.lower() not in IMAGE_SUFFIXES:
             header = read_header(source.frame)
         frames, told = read_frames(source.frame, reading.grey_range)
-        masks = _union(source, reading, len(frames))
+        masks = _union(source, reading, header)
         _check_sizes(source, frames, [found.mask for found in masks], reading)
         _check_levels(source, frames, masks, reading)
     except BadFileError as error:
@@ -128,9 +128,9 @@ def load(source: Source, reading: Reading) -> Iterator[AnnotatedFrame | Refused]
             yield AnnotatedFrame(*facts, frame, found.mask)
 
 
-def _union(source: Source, reading: Reading, frames: int) -> list[ReadMask]:
+def _union(source: Source, reading: Reading, header: Header | None) -> list[ReadMask]:
     """Return a mask for each frame of a source: the union of its masks, with the remarks of all."""
-    files = [read_masks(path, reading.labels, frames) for path in source.masks]
+    files = [read_masks(path, reading.labels, header) for path in source.masks]
     for path, found in zip(source.masks, files, strict=True):
         if [one.mask.shape for one in found] != [one.mask.shape for one in files[0]]:
             raise BadFileError(
