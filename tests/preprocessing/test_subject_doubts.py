@@ -1,12 +1,14 @@
 """Signs that subjects are not people, in data sets as they come."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 
 from drawn_frames import write_pair
 from nerveseg.preprocessing.audit import take_inventory
-from odd_files import blob, picture
+from odd_files import blob, dicom, encoded, picture
 
 
 def resized(frame):
@@ -96,6 +98,11 @@ def test_twins_without_a_known_subject_are_not_told_one_by_one(doubts, tmp_path)
         ("\uff11", "1", r"'\uff11' and 1"),
         ("A B", "A\xa0B", r"A B and 'A\xa0B'"),
         ("x", "x\u200b", r"x and 'x\u200b'"),
+        ("P-1", "P\u20131", r"P-1 and 'P\u20131'"),
+        ("P-1", "P\u20111", r"P-1 and 'P\u20111'"),
+        ("P-1", "P\u22121", r"P-1 and 'P\u22121'"),
+        ("P-1", "P_1", "P-1 and P_1"),
+        ("7", '"7,0"', "7 and 7,0"),
     ],
 )
 def test_subjects_whose_names_differ_only_in_spelling_are_told(doubts, kaggle_folder, one, other, shown):
@@ -105,10 +112,41 @@ def test_subjects_whose_names_differ_only_in_spelling_are_told(doubts, kaggle_fo
     assert told.endswith("give all their frames one name in subjects.csv")
 
 
-@pytest.mark.parametrize(("one", "other"), [("7", "70"), ("1.5", "1.05"), ("A1", "B1"), ("10", "1.0.0")])
+@pytest.mark.parametrize(("one", "other"), [("7", "70"), ("1.5", "1.05"), ("P-1", "P1"), ("A1", "B1"), ("10", "1.0.0")])
 def test_names_that_differ_in_more_are_other_people(doubts, kaggle_folder, one, other):
     kaggle_folder()
     assert doubts(f"1_1,{one}\n2_1,{other}\n") == []
+
+
+def dicom_pair(folder, frame, number, **patient):
+    (folder / f"{frame}.dcm").write_bytes(
+        dicom(picture(number)[np.newaxis], SpecificCharacterSet="ISO_IR 192", **patient)
+    )
+    (folder / f"{frame}_mask.png").write_bytes(encoded(blob(), "PNG"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"patient": "007"}, {"patient": "7"}),
+        ({"patient": "P-1"}, {"patient": "P\u20131"}),
+        ({"patient": "", "name": "M\xfcller^A"}, {"patient": "", "name": "Mu\u0308ller^A"}),
+    ],
+)
+def test_patients_whose_numbers_or_names_differ_only_in_spelling_are_told_without_them(doubts, tmp_path, one, other):
+    (tmp_path / "frames").mkdir()
+    for number, patient in enumerate([one, other, {"patient": "70"}]):
+        dicom_pair(tmp_path / "frames", f"f{number}", number, **patient)
+    (told,) = doubts()
+    assert re.match(r"names of subjects differ only in spelling \(p[0-9a-f]{12} and p[0-9a-f]{12}\), and", told)
+
+
+def test_so_are_the_names_of_files_of_patients_without_one(doubts, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number, name in enumerate(["7_1", "007_2", "8_1"]):
+        dicom_pair(tmp_path / "frames", name, number, patient="", name="", PatientBirthDate="")
+    (told,) = doubts()
+    assert re.match(r"names of subjects differ only in spelling \(p[0-9a-f]{12} and p[0-9a-f]{12}\), and", told)
 
 
 def numbered(folder, people, series):

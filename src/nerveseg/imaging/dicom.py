@@ -21,6 +21,7 @@ from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.imaging.arrays import Spacing
 from nerveseg.imaging.image_files import MAX_PIXELS, bytes_of, refused_if_damaged
 from nerveseg.imaging.unreadable_kinds import FIRST_BYTES
+from nerveseg.text.spelling import plain
 
 if TYPE_CHECKING:
     import pydicom
@@ -123,11 +124,12 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
 class Patient(NamedTuple):
     """Digests of the patient, equal in all files of one patient.
 
-    `subject` stands for the patient, `number` for the number without its issuer, `person` for name and date of birth. These
-    two are '' if the file does not say them. `others` stand for the patient under other numbers.
+    `subject` stands for the patient, `spelling` for the patient however spelt, `number` for the number without its issuer, `person`
+    for name and date of birth. These two are '' if the file does not say them. `others` stand for the patient under other numbers.
     """
 
     subject: str
+    spelling: str
     number: str
     person: str
     others: tuple[str, ...]
@@ -145,6 +147,7 @@ def patient_of(header: Header, salt: bytes) -> Patient | None:
         return None
     return Patient(
         _digest(chr(31).join(who), salt),
+        _digest(chr(31).join(map(plain, who)), salt),
         keyed_subject(number, salt) if number else "",
         _digest(person, salt) if name and birth else "",
         tuple(_digest(_plain(other) + chr(31) + _plain(of), salt) for other, of in header.others if other.strip()),

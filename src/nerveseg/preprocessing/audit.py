@@ -24,6 +24,7 @@ from nerveseg.preprocessing.splits import LEAST_SUBJECTS
 from nerveseg.preprocessing.subject_doubts import doubts, folder_around
 from nerveseg.preprocessing.subjects import SubjectRules
 from nerveseg.processes.parallel import in_order
+from nerveseg.text.spelling import plain
 from nerveseg.text.wording import counted
 
 MANIFEST_COLUMNS = [
@@ -193,6 +194,7 @@ def take_inventory(
         None if frame.patient or subject in owned else folder_of[frame.source]
         for frame, subject in zip(found, manifest["subject"], strict=True)
     ]
+    spellings = [rules.subject(one.source, one.key, one.patient and one.patient.spelling, plain) for one in found]
     known = {source.name for source in layout.sources} | {frame.key for frame in found}
     return Inventory(
         reading=reading,
@@ -207,6 +209,6 @@ def take_inventory(
         mask_values=mask_values,
         persons=persons,
         unknown=unknown,
-        doubts=doubts(manifest, near, named_in),
+        doubts=doubts(manifest, near, spellings, named_in),
         unmatched=[layout.names(frame) for frame in rules.without_frame(known)],
     )

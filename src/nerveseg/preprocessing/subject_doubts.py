@@ -3,8 +3,6 @@
 Frames that are nearly equal, names that differ only in spelling, and series that are numbered alike in a folder for each person.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
@@ -16,14 +14,20 @@ from nerveseg.text.wording import counted, some
 SHOWN = 3
 
 
-def doubts(manifest: pd.DataFrame, near: Sequence[tuple[int, int]], folders: Sequence[str | None]) -> list[str]:
+def doubts(
+    manifest: pd.DataFrame,
+    near: Sequence[tuple[int, int]],
+    spellings: Sequence[str | None],
+    folders: Sequence[str | None],
+) -> list[str]:
     """Return a warning for each kind of sign.
 
     `manifest` has a row for each frame, with `frame`, `subject` and `pixels`; `near` are pairs of rows, from `near_copies`;
-    `folders` has the folder around the file of each frame whose name gave its subject, None for other frames.
+    `spellings` has for each frame what all spellings of its subject's name share, None if it is not known; `folders` has the
+    folder around the file of each frame whose name gave its subject, None for other frames.
     """
-    known = manifest.loc[manifest["subject"] != manifest["frame"], "subject"]
-    return [*_near(manifest, near), *_spelt_alike(known.unique()), *_in_folders(manifest["subject"], folders)]
+    subjects = manifest["subject"]
+    return [*_near(manifest, near), *_spelt_alike(subjects, spellings), *_in_folders(subjects, folders)]
 
 
 def folder_around(frame: PurePath) -> PurePath:
@@ -42,22 +46,16 @@ def _near(manifest: pd.DataFrame, near: Sequence[tuple[int, int]]) -> Iterable[s
         )
 
 
-def _spelt_alike(subjects: Iterable[str]) -> Iterable[str]:
-    spellings: dict[str, list[str]] = {}
-    for subject in subjects:
-        spellings.setdefault(_plain(subject), []).append(subject if subject.isascii() else ascii(subject))
-    if groups := [" and ".join(names) for names in spellings.values() if len(names) > 1]:
+def _spelt_alike(subjects: Iterable[str], spellings: Iterable[str | None]) -> Iterable[str]:
+    alike: dict[str, dict[str, None]] = {}
+    for subject, spelling in zip(subjects, spellings, strict=True):
+        if spelling is not None:
+            alike.setdefault(spelling, {})[subject if subject.isascii() else ascii(subject)] = None
+    if groups := [" and ".join(names) for names in alike.values() if len(names) > 1]:
         yield (
             f"names of subjects differ only in spelling ({some(groups, SHOWN)}), and count as different people: if they are one "
             "person, give all their frames one name in subjects.csv"
         )
-
-
-def _plain(subject: str) -> str:
-    """Return the same for spellings that differ in case, width, accents' encoding, invisible characters, or a number's zeros."""
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", subject).casefold())
-    text = " ".join("".join(letter for letter in text if unicodedata.category(letter) != "Cf").split())
-    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", text))
 
 
 def _in_folders(subjects: "pd.Series[str]", folders: Sequence[str | None]) -> Iterable[str]:

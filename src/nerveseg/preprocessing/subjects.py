@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path, PurePath
@@ -52,17 +52,18 @@ class SubjectRules:
             raise DatasetError(f"{path} is tracked by DVC but is not here; run `dvc pull {path}.dvc`")
         return cls(_listed(path) if found else {}, re.compile(pattern), salt)
 
-    def subject(self, source: str, frame: str, patient: str | None) -> str | None:
-        """Return the subject of a frame, given its source's name and its own; None if no rule knows it."""
+    def subject(self, source: str, frame: str, patient: str | None, spelt: Callable[[str], str] = str) -> str | None:
+        """Return the subject of a frame, given its source's name and its own; None if no rule knows it. `spelt` changes names."""
         for name in (frame, source):
             if listed := self.listed.get(_key(name)):
-                return listed
+                return spelt(listed)
         if patient is not None:
             return patient
         match = self.pattern.search(source)
         if match is None or not match.group(1):
             return None
-        return match.group(1) if self.salt is None else keyed_subject(match.group(1), self.salt)
+        name = spelt(match.group(1))
+        return name if self.salt is None else keyed_subject(name, self.salt)
 
     def without_frame(self, names: Iterable[str]) -> list[str]:
         """Return the frames of `subjects.csv` that are not among `names`."""
