@@ -176,6 +176,30 @@ def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_o
     assert "12.png" in told
 
 
+def test_a_file_that_is_written_again_is_shown_again(tmp_path):
+    def write(level):
+        cv2.imwrite(str(tmp_path / "latest.bmp"), np.full_like(FRAME, level))
+
+    write(1)
+    frames = frames_of(tmp_path)
+    assert next(frames)[0, 0] == 1
+    threading.Timer(0.2, write, [2]).start()
+    assert next(frames)[0, 0] == 2
+    whole = (tmp_path / "latest.bmp").read_bytes()
+    (tmp_path / "latest.bmp").unlink()
+    (tmp_path / "latest.bmp").write_bytes(whole)
+    assert next(frames)[0, 0] == 2
+
+
+def test_a_file_that_has_its_size_before_its_pixels_is_shown_with_them(tmp_path):
+    frames = frames_of(tmp_path)
+    whole = cv2.imencode(".bmp", np.full_like(FRAME, 200))[1].tobytes()
+    (tmp_path / "1.bmp").write_bytes(whole[:2000] + bytes(len(whole) - 2000))
+    assert next(frames)[0, 0] == 0
+    (tmp_path / "1.bmp").write_bytes(whole)
+    assert next(frames)[0, 0] == 200
+
+
 def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_skipped(tmp_path, capsys):
     def write(number, white):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.linspace(0, white, 64).reshape(8, 8).astype(np.uint16))

@@ -1,11 +1,13 @@
-"""Sources of live frames: a video or cine loop at its own speed, a folder that grows, or a capture device.
+"""Sources of live frames: a video or cine loop at its own speed, a folder that files are written into, or a capture device.
 
 Each source gives its frames, uint8 (H, W), when they are due, and ends when there are no more.
 """
 
+import os
 import sys
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 import cv2
@@ -23,7 +25,8 @@ from nerveseg.preprocessing.listing import DICOM, IMAGE, kind_of, refusal_of
 from nerveseg.text.foreign_text import on_one_line
 
 LOOK = 0.02  # seconds between two looks at a folder
-WRITTEN_IN = 2.0  # seconds that a file may take to be written
+WRITTEN_IN = 2.0  # seconds without a change after which a file counts as written
+_Stamp = tuple[int, int]  # of a file: its size, and when it was written
 
 
 def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterator[Frame]:
@@ -76,10 +79,10 @@ def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:
 
 
 def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
-    there = _images(folder)
+    there = _images(folder, {})
     grey_range = grey_range_of(there, grey_range)
-    seen, told = set(there[:-1]), {""}
-    appeared: dict[Path, float] = {}
+    seen, told = dict(list(there.items())[:-1]), {""}
+    changed: dict[Path, tuple[_Stamp, float]] = {}  # and when, of files that cannot be read
     while True:
         try:
             found = _images(folder, seen)
@@ -87,7 +90,7 @@ def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
             raise DatasetError(
                 f"{folder} can no longer be read ({error.strerror}); find out where it went, and start again"
             ) from None
-        for path in found:
+        for path, stamp in found.items():
             try:
                 grey_range = grey_range_of([path], grey_range)
                 frames, remark = read_frames(path, grey_range)
@@ -98,18 +101,30 @@ def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
                     print(f"from {on_one_line(path.name)} on: {remark}", flush=True)
                 yield frames[0]
             except BadFileError as error:  # it may not be complete yet
-                if time.monotonic() - appeared.setdefault(path, time.monotonic()) < WRITTEN_IN:
+                if changed.get(path, ((), 0.0))[0] != stamp:
+                    changed[path] = stamp, time.monotonic()
+                if time.monotonic() - changed[path][1] < WRITTEN_IN:
                     continue
                 print(f"skipped: {on_one_line(error)}", file=sys.stderr)
-            seen.add(path)
+            seen[path] = stamp
         time.sleep(LOOK)
 
 
-def _images(folder: Path, seen: Container[Path] = ()) -> list[Path]:
-    """List the new frames directly in a folder, by the rules of every command (`nerveseg.preprocessing.listing`)."""
+def _images(folder: Path, seen: Mapping[Path, _Stamp]) -> dict[Path, _Stamp]:
+    """List the frames directly in a folder that are new, or were written again, by the rules of every command
+    (`nerveseg.preprocessing.listing`).
+    """
+    stamps: dict[Path, _Stamp] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # it was removed meanwhile
+                path, status = folder / entry.name, entry.stat()
+                stamp = status.st_size, status.st_mtime_ns
+                if entry.is_file() and seen.get(path) != stamp:
+                    stamps[path] = stamp
     records = Records()
-    kinds = {path: kind_of(path) for path in folder.iterdir() if path not in seen and path.is_file()}
+    kinds = {path: kind_of(path) for path in stamps}
     fit = [path for path, kind in kinds.items() if kind in (IMAGE, DICOM) and not refusal_of(path, path, kind, records)]
     roles = roles_of([PurePath(path.name) for path in fit])
     frames = [folder / name for names in roles.frames.values() for name in names]
-    return sorted(frames, key=lambda path: natural_key(path.name))
+    return {path: stamps[path] for path in sorted(frames, key=lambda path: natural_key(path.name))}
