@@ -1,15 +1,19 @@
 """Runs' files lie beside their store, wherever the repository is moved to and whatever its path is called."""
 
 import shutil
+from functools import partial
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from nerveseg.registry.download import MODEL, downloaded
+from nerveseg.registry.packaging import save_served
 from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.mirror import stage_run
 from nerveseg.tracking.store import open_store, sqlite_file
 from processes import run
-from tracked_repository import write_model
+from tracked_repository import warnings_of, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -90,3 +94,20 @@ def test_a_repository_may_have_any_name(tmp_path, monkeypatch, name):
     store.client.log_artifact(made, str(root / "note.txt"))
     assert [each.path for each in store.client.list_artifacts(made)] == ["note.txt"]
     assert list((root / "mlartifacts").rglob("note.txt"))
+
+
+@pytest.mark.parametrize("name", ["feature%2Fx", "my repo #1 (\u00fc%20?&) copy"])
+def test_in_a_repository_of_any_name_the_model_is_registered_and_no_folder_appears_beside_it(
+    repo, tmp_path, monkeypatch, caplog, name
+):
+    moved = repo.rename(tmp_path / name)
+    monkeypatch.chdir(moved)
+    (moved / "exported").mkdir()
+    (moved / "exported" / "exported.json").write_text("{}")
+    save = partial(save_served, predictor=Path("exported"), cases=pd.DataFrame({"frame": ["1_1"]}), card="A card.")
+    with stage_run("evaluate", load_project_params()) as tracked:
+        tracked.log_model(save, "gan", "A card.")
+    assert warnings_of(caplog) == []
+    with downloaded("models:/nerveseg@challenger") as folder:
+        assert (folder / "exported.json").read_text() == "{}"
+    assert [each.name for each in tmp_path.iterdir() if each.is_dir()] == [name]

@@ -577,6 +577,16 @@ def test_a_disk_that_is_full_for_a_while_costs_what_was_told_then_and_not_the_st
     assert "No space left on device" in warning
 
 
+@pytest.mark.parametrize("error", [OSError("No such artifact"), RuntimeError("no flavour")])
+def test_a_model_that_mlflow_cannot_pack_is_not_told_as_a_fault_of_the_disk(repo, params, caplog, error):
+    def save(_):
+        raise error
+
+    with stage_run("evaluate", params) as tracked, pytest.raises(type(error), match=str(error)):
+        tracked.log_model(save, "gan", "A card.")
+    assert warnings_of(caplog) == []
+
+
 def test_a_stage_needs_no_temporary_folder(repo, params, monkeypatch, caplog):
     import tempfile
 

@@ -36,10 +36,11 @@ def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> 
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's advice on other ways to describe the request
+        copy = shutil.copytree(predictor, Path(folder).resolve() / pyfunc_model.ARTIFACT)
         mlflow.pyfunc.save_model(
             str(path),
             python_model=str(Path(pyfunc_model.__file__)),
-            artifacts={pyfunc_model.ARTIFACT: str(shutil.copytree(predictor, Path(folder) / pyfunc_model.ARTIFACT))},
+            artifacts={pyfunc_model.ARTIFACT: copy.as_uri()},  # MLflow would read a bare path as an address, too
             code_paths=[str(_PACKAGE)],
             signature=_signature(),
             input_example=example(),

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from nerveseg.tracking.run_page import STAGE_TAG, UNKNOWN, description, overall
 from nerveseg.tracking.store import Store
 from nerveseg.tracking.store_errors import public
@@ -141,7 +143,8 @@ class Sender:
 
         run, content, client = self._id(message.run), message.content, self._client
         logged = self._logged_model(message)
-        described = Model.load(str(message.files))
+        # Model.load would read the path as an address.
+        described = Model.from_dict(yaml.safe_load((message.files / "MLmodel").read_text(encoding="utf-8")))
         described.run_id, described.model_id = run, logged.model_id
         described.artifact_path = logged.artifact_location
         described.save(str(message.files / "MLmodel"))

@@ -7,6 +7,7 @@ warning. Messages that are not delivered when the stage ends wait on disk for th
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from nerveseg.tracking.delivery import ANSWER, OPENING, deliver_waiting, patienc
 from nerveseg.tracking.journal import ASIDE, FOLDER, Journal, aside, bring_back
 from nerveseg.tracking.messages import NO_FILES, Message, Sender
 from nerveseg.tracking.store import open_store, store_uri
-from nerveseg.tracking.store_errors import failing_clearly, public, settle_environment, store_errors
+from nerveseg.tracking.store_errors import failing_clearly, public, settle_environment
 from nerveseg.tracking.verdict import SLOW, Verdict, first_to_say, forget
 
 _NO_ANSWER = f"no answer within {ANSWER:.0f} s"
@@ -67,7 +68,9 @@ class Outbox:
         self._answered.set()
 
     def send(self, message: Message, fill: Fill | None = None) -> None:
-        """Put a message into the journal; `fill` writes its files into an existing folder and returns their path."""
+        """Put a message into the journal; `fill` writes its files into an existing folder and returns their path. Raises
+        what `fill` raises, other than errors of the disk.
+        """
         with self._one_at_a_time:
             if self._journal is None:
                 return
@@ -76,7 +79,9 @@ class Outbox:
                 files = fill(self._journal.place_for(self._folders)) if fill else NO_FILES
                 self._journal.append(replace(message, files=files))
                 self._written += 1
-            except store_errors() as error:  # of the disk, or of MLflow when it packs a model
+            except OSError as error:
+                if error.errno is None and not isinstance(error, shutil.Error):  # not of the disk: MLflow's
+                    raise
                 self.keeps_failing(error)
 
     def settle(self) -> None:
