@@ -44,7 +44,7 @@ def local_path(model: str) -> Path:
     """Return the path of a model that is not an MLflow URI; ModelError for an address of another kind."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", model) and not Path(model).exists():
         raise ModelError(
-            f"{model} is an address that no model is read from; name a folder, such as models/exported, or one of {_FORMS}"
+            f"{public(model)} is an address that no model is read from; name a folder, such as models/exported, or one of {_FORMS}"
         )
     return Path(model)
 

@@ -21,7 +21,7 @@ from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.journal import Journal, damaged, journals
 from nerveseg.tracking.messages import NO_FILES, Sender
-from nerveseg.tracking.store import open_store, store_uri
+from nerveseg.tracking.store import is_database, open_store, store_uri
 from nerveseg.tracking.store_errors import failing_clearly, is_final, reason_of, store_errors
 from nerveseg.tracking.verdict import SLOW, Verdict, forget
 
@@ -58,7 +58,7 @@ def within(seconds: float) -> Iterator[None]:
 
 def patience_for(uri: str) -> float:
     """Return for how many seconds a stage waits; a database always answers or fails, but slowly on a busy machine."""
-    return ANSWER if uri.startswith(("http", "databricks")) else OPENING
+    return OPENING if is_database(uri) else ANSWER
 
 
 def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:

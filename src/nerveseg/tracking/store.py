@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from filelock import FileLock
 
@@ -33,8 +34,11 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}  # shows runs with
 _ADDRESS = re.compile(
     r"(?:[^/\s]*@)?(?:localhost|(?:[\w-]+\.){2,}\w+(?::[0-9]+)?|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?"
 )
-_SCHEME = re.compile(r"(?!file:)[\w.+-]+:/+|https?:|databricks\S*")
+_SCHEME = re.compile(r"(?!file:)\W*([\w.+-]{2,}):/*|databricks\S*")
 _KNOWN = re.compile(r"(?:https?|(?:postgresql|mysql|mssql)(?:\+\w+)?)://[^/\s]|sqlite:///|databricks(?:://\S+)?$")
+# What would be read as another host, and so be told in an error; host:5000/a is no login
+_NO_LOGIN_OF_DATABASE = re.compile(r"[\s\[\]]|^[^:/]*:[^@]*@")
+_NO_LOGIN_OF_SERVER = re.compile(r"[\s\[\]]|^[^:/?#]*:(?![0-9]+/)[^@/?#]*[/?#]")
 
 
 @dataclass(frozen=True)
@@ -63,41 +67,49 @@ def store_uri(root: Path) -> str:
     """Return the store's address: the user's, with a relative SQLite file resolved against `root`, or the default.
 
     PostgreSQL is read with the driver of the `server` extra if the address names none. Raise TrackingError if the
-    user's address has no scheme, one that MLflow does not know, an impossible host or port, or is a folder, which
-    MLflow 3 does not write to, or a database in memory.
+    user's address has no scheme, one that neither MLflow nor a plugin of it knows, an impossible host or port, or is a
+    folder, which MLflow 3 does not write to, or a database in memory.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
+    uri = re.sub(r"^\w[\w+.-]*://", lambda scheme: scheme[0].lower(), uri)
+    address = uri.rpartition("@")[2]  # without a password
     if _ADDRESS.fullmatch(uri):
-        address = uri.rpartition("@")[2]  # without a password
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {address!r}, an address without its scheme; set it to http://{address}, or to "
             f"https://{address} where the server has a certificate"
         )
-    if (scheme := _SCHEME.match(uri)) and not _KNOWN.match(uri):
+    if not _KNOWN.match(uri) and (scheme := _SCHEME.match(uri)):
+        if entry_points(group="mlflow.tracking_store", name=scheme[1]):
+            return uri
         raise TrackingError(
             f"MLFLOW_TRACKING_URI begins with {scheme[0]!r}; set it to the address of a server, as http://host:5000 or "
-            "https://host, or of a database: sqlite:///<file>, postgresql://, mysql:// or mssql://"
+            "https://host, or of a database: sqlite:///<file>, postgresql://, mysql:// or mssql://, without quotes"
         )
-    if "://" not in uri.removeprefix("file:") and uri != "databricks":
+    if not _KNOWN.match(uri):
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, a folder, which MLflow 3 no longer writes to; unset it to use mlflow.db "
+            f"MLFLOW_TRACKING_URI is {address!r}, a folder, which MLflow 3 no longer writes to; unset it to use mlflow.db "
             "at the repository's root, or set it to sqlite:///<file> or the address of a server"
         )
     if uri.startswith("sqlite:///"):
-        name = uri.removeprefix("sqlite:///")
-        if name == ":memory:" or "?" in name or os.path.isdir(root / unquote(name)):  # noqa: PTH112 - Path's raises
-            raise TrackingError(
-                f"MLFLOW_TRACKING_URI is {uri!r}; SQLite needs a file without options, for example sqlite:///mlflow.db"
-            )
-        base = "" if Path(name).is_absolute() else str(root).replace("%", "%25").replace("?", "%3F") + "/"
-        return f"sqlite:///{base}{name}"
-    try:  # after a password, which may hold anything; databricks://scope:prefix has no port
-        _ = uri.startswith("databricks") or urlsplit("//" + uri.partition("://")[2].rpartition("@")[2]).port
+        return _sqlite(uri, root)
+    login, _, place = uri.partition("://")[2].rpartition("@")
+    if (_NO_LOGIN_OF_DATABASE if is_database(uri) else _NO_LOGIN_OF_SERVER).search(login):
+        raise TrackingError(
+            "the password in MLFLOW_TRACKING_URI has a character that means something in an address; write % and its code "
+            "instead, for example %40 for @, %2F for / and %20 for a space"
+        )
+    try:
+        _ = uri.startswith("databricks") or urlsplit("//" + place).port  # databricks://scope:prefix has none
     except ValueError as error:
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {public(uri)!r}, which is no address ({error}); correct it, for example to http://host:5000"
         ) from None
     return re.sub("^postgresql://", "postgresql+psycopg2://", uri)
+
+
+def is_database(uri: str) -> bool:
+    """Return whether the store at `uri` is a database; others are servers."""
+    return uri.startswith(("sqlite:", "postgresql", "mysql", "mssql"))
 
 
 def open_store(experiment: str) -> Store:
@@ -128,9 +140,24 @@ def opened(uri: str) -> Iterator["MlflowClient"]:
     from mlflow import MlflowClient
 
     with _alone(uri):
-        if not uri.startswith(("http", "databricks")):
+        if is_database(uri):
             _check_database(uri)
         yield MlflowClient(tracking_uri=uri)
+
+
+def _sqlite(uri: str, root: Path) -> str:
+    name = unquote(uri.removeprefix("sqlite:///"))
+    if name == ":memory:" or "?" in uri or os.path.isdir(root / name):  # noqa: PTH112 - Path's raises
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI is {public(uri)!r}; SQLite needs a file without options, for example sqlite:///mlflow.db"
+        )
+    if (expanded := os.path.expanduser(name)) != name:  # noqa: PTH111 - Path's raises
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI is {uri!r}, but ~ is no home folder in an address; set it to sqlite:///{expanded}"
+        )
+    path = str(root / name)
+    # MLflow makes the file's folder from the address as it stands; in one without slashes it finds none to make.
+    return f"sqlite:///{quote(path, safe='') if {'%', '?'} & set(path) else path}"
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -172,6 +199,4 @@ def _check_database(uri: str) -> None:
 
 
 def _artifacts(uri: str, root: Path) -> str | None:
-    if uri.startswith(("http", "databricks")):
-        return None  # the server's own
-    return artifacts_beside(sqlite_file(uri) or root / "mlflow.db")
+    return artifacts_beside(sqlite_file(uri) or root / "mlflow.db") if is_database(uri) else None  # the server's own

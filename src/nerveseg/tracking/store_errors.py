@@ -17,6 +17,10 @@ _NO_LOGIN = "Databricks credential configuration failed"
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
 _OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # those of modules that are called otherwise
+_LOGIN = re.compile(r"(://[^:\s]*):\S*@")
+_SECRET = re.compile(
+    r"([?&;][^=&\s]*(?:pass|pwd|secret|token|key|cred|sig|odbc_connect)[^=&\s]*=)[^&\s]*", re.IGNORECASE
+)
 _SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
 
 # Defaults for variables that the user has not set. By its own, MLflow keeps asking a server that is down for minutes; with
@@ -68,8 +72,10 @@ def reason_of(error: BaseException) -> str:
 
 
 def public(text: str) -> str:
-    """Return the text without the passwords in its addresses."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    """Return the text without the passwords in its addresses: what stands after the login's first colon and before the last
+    @, since a password may hold anything, and values of a query whose names tell of a secret.
+    """
+    return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
 
 
 def is_final(error: BaseException) -> bool:

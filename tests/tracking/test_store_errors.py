@@ -1,0 +1,66 @@
+"""What is said of a store names no password."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from nerveseg.errors import TrackingError
+from nerveseg.tracking.store import open_store, store_uri
+from nerveseg.tracking.store_errors import public
+from processes import free_port
+
+PASSWORDS = st.text("xyzXYZ789@:/?#[]&=%+!;,'\"", min_size=4).filter(lambda text: sum(map(str.isalnum, text)) > 3)
+USERS = st.sampled_from(["", "ada", "ada@example.org", "example\\ada", "a.b+c@host", "team/ada"])
+SCHEMES = st.sampled_from(
+    ["http", "HTTPS", "postgresql", "mysql+pymysql", "mssql+pyodbc", "htp", "postgres", "databricks"]
+)
+REST = st.sampled_from(["", ":5000", ":99999", ":port", "/team", ":5432/db?sslmode=require", "/#/experiments/1"])
+
+
+@given(SCHEMES, USERS, PASSWORDS, REST)
+def test_no_password_of_an_address_is_shown_whatever_the_login(scheme, user, password, rest):
+    address = f"{scheme}://{user}:{password}@127.0.0.1{rest}"
+    assume(password not in f"{user}127.0.0.1{rest}")
+    shown = public(f"MLflow's store {address} does not answer (refused)")
+    assert shown == f"MLflow's store {scheme}://{user}:***@127.0.0.1{rest} does not answer (refused)"
+
+
+@given(st.sampled_from(["password", "sslpassword", "PWD", "token", "access_key", "sig", "X-Amz-Signature"]), PASSWORDS)
+def test_no_secret_of_a_query_is_shown(key, password):
+    secret = password.replace("&", "")
+    shown = public(f"postgresql://h/db?user=ada&{key}={secret}&sslmode=require")
+    assert secret not in shown
+    assert "sslmode=require" in shown
+
+
+@given(
+    SCHEMES,
+    USERS,
+    PASSWORDS.map(lambda text: text[:2] + " " + text[2:]) | PASSWORDS,
+    REST,
+    st.sampled_from(["{}", "'{}'", "{} ", "{} x"]),
+    st.booleans(),
+)
+def test_a_store_that_is_refused_or_shown_names_no_password(
+    tmp_path_factory, scheme, user, password, rest, typed, known
+):
+    address = f"{user}:{password}@127.0.0.1{rest}"
+    assume(not {password, *filter(None, password.split("@"))} & {user, rest})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", typed.format(f"{scheme}://{address}" if known else address))
+        try:
+            shown = public(store_uri(tmp_path_factory.getbasetemp()))
+        except TrackingError as error:
+            shown = str(error)
+    assert password not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+@pytest.mark.parametrize("user", ["ada", "ada@example.org"])
+def test_no_part_of_a_password_is_in_the_reason_for_which_a_store_cannot_be_used(repo, monkeypatch, scheme, user):
+    for character in "@:/?#[]% &='":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://{user}:qzx{character}jvk@127.0.0.1:{free_port()}/runs")
+        with pytest.raises(TrackingError) as refused:
+            open_store("nerveseg")
+        assert not any(part in str(refused.value) for part in ("qzx", "jvk")), character
