@@ -79,7 +79,7 @@ class ServingError(NervesegError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM ends this process; `str` says why. Code that handles Ctrl-C handles it, too."""
+    """SIGTERM ends this process; `str` says why, or nothing if who sent it says so. Code that handles Ctrl-C handles it, too."""
 
 
 _OF_THE_MACHINE = {
@@ -120,7 +120,7 @@ def told_plainly() -> Iterator[None]:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             _end(141, "")
         code, told = _code_and_words(error)
-        if not told:
+        if not told and code == 1:
             raise
         _end(code, told)
 

@@ -190,6 +190,15 @@ def test_a_store_that_is_set_up_wrongly_ends_the_script_at_once(repo, monkeypatc
     assert time.monotonic() - began < 300  # seconds; the script sleeps for 600
 
 
+def test_a_script_that_is_ended_for_its_store_leaves_the_last_word_to_the_store(repo, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(repo / "runs"))
+    stage(repo, "train_unet", WAITS.replace('facts({"frames": 3})', 'training(Path("record"))'))
+    with pytest.raises(TrackingError, match="folder"):
+        run_here("train_unet")
+    assert (repo / "cleaned").read_text() == "up"
+    assert capfd.readouterr().err == ""
+
+
 def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo):
     stage(repo, "export", SAYS + "progress.facts({'layers': 20})\nimport sys\nassert 'mlflow' not in sys.modules")
     run(sys.executable, "stages/export.py")

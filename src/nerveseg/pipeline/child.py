@@ -35,7 +35,7 @@ class Child:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        os.close(self._reading)
+        os.close(self._reading)  # it then knows who ends it, and does not say so again
         if self._process.poll() is None:
             interrupted = isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)
             self._process.send_signal(signal.SIGINT if interrupted else signal.SIGTERM)

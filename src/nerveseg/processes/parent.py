@@ -16,6 +16,7 @@ from types import FrameType
 import psutil  # type: ignore[import-untyped]
 
 from nerveseg.errors import Terminated
+from nerveseg.processes.progress import listener_is_gone
 
 INTERVAL = 0.5  # seconds
 GRACE = 30.0  # seconds to clean up after SIGTERM
@@ -88,4 +89,4 @@ def _raise(number: int, _frame: FrameType | None) -> None:
     last.start()
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise Terminated(_ended[-1] if _ended else "ended by SIGTERM")
+    raise Terminated(_ended[-1] if _ended else "" if listener_is_gone() else "ended by SIGTERM")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,15 @@ def epoch(number: int, values: Mapping[str, float]) -> None:
 def facts(numbers: Mapping[str, float]) -> None:
     """Report numbers about the stage's result."""
     _say(facts={key: float(value) for key, value in numbers.items()})
+
+
+def listener_is_gone() -> bool:
+    """Return whether the process that runs this stage has stopped listening, as it does before it ends the stage."""
+    if LISTENER not in os.environ:
+        return False
+    watched = select.poll()
+    watched.register(int(os.environ[LISTENER]), 0)
+    return bool(watched.poll(0))
 
 
 def _say(**message: Any) -> None:
