@@ -428,3 +428,30 @@ def test_the_page_in_a_browser_shows_picture_and_numbers_of_one_frame(chromium):
     assert len({area for _, area in seen}) >= 3
     assert all(abs(level - area) < 5 for level, area in seen), seen
     assert heard == []
+
+
+@pytest.mark.slow
+def test_the_page_says_how_old_its_frame_is_where_no_other_comes_and_that_there_is_no_connection(chromium):
+    def once():
+        yield FRAME
+        stalls.wait(PATIENCE)
+        yield FRAME
+        time.sleep(1)
+
+    stalls, tab = threading.Event(), chromium.new_page()
+    with watched(once(), Slow()) as port:
+        tab.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
+        tab.get_by_text("a nerve is outlined").wait_for()
+        assert tab.inner_text("#age") == ""
+        tab.get_by_text("no new frame").wait_for()
+        assert 5 <= int(tab.inner_text("#age").split()[3]) < 60
+        tab.reload(wait_until="commit")
+        tab.get_by_text("no new frame").wait_for(timeout=3000)  # its age is that of the frame, not of the page
+        stalls.set()
+        tab.get_by_text("a nerve is outlined").wait_for()
+        tab.get_by_text("the source has ended").wait_for()
+    assert tab.inner_text("#age") == ""
+    with page(Watch(Slow(), iter(())), free_port()) as address:
+        tab.goto(address, wait_until="commit")
+        tab.get_by_text("waiting for a frame").wait_for()
+    tab.get_by_text("no connection").wait_for()

@@ -25,13 +25,14 @@ RECENT = 100  # frames that `rate` and `delay` are measured over
 
 @dataclass(frozen=True)
 class State:
-    """Of the frame on show: presence, confidence and area of its mask. Of all so far: frames shown and dropped, frames shown a second,
+    """Of the frame on show: presence, confidence and area of its mask, when it arrived (time.monotonic). Of all so far: frames shown and dropped, frames shown a second,
     and the median of the last milliseconds from the arrival of a frame to its outline.
     """
 
     presence: float = 0.0
     confidence: float = 0.0
     area: int = 0
+    arrived: float = 0.0
     shown: int = 0
     dropped: int = 0
     rate: float = 0.0
@@ -106,6 +107,7 @@ class Watch:
             presence=found.presence,
             confidence=found.confidence,
             area=found.area,
+            arrived=arrived,
             shown=self._state.shown + 1,
             dropped=self._dropped,
             rate=(len(self._times) - 1) / span if span > 0 else 0.0,

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -68,6 +69,7 @@ def _events(watch: Watch) -> Iterator[str]:
         before = number
         number, picture, state = watch.wait(before)
         ended = state.ended
-        event = json.dumps(asdict(state) | {"picture": base64.b64encode(picture).decode()})
+        told = {"picture": base64.b64encode(picture).decode(), "age": time.monotonic() - state.arrived}
+        event = json.dumps(asdict(state) | told)
         # Without a new frame, a comment finds out whether the client is still there.
         yield ":\n\n" if number == before else f"data: {event}\n\n"
