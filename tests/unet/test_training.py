@@ -121,7 +121,7 @@ def test_a_checkpoint_gives_back_every_bit_in_its_order(saved):
 
 def test_a_checkpoint_that_was_being_written_leaves_the_one_before_it(saved):
     ended = 2**31 - 1  # no system counts its processes so far
-    saved.path.with_suffix(f".{ended}.part").write_bytes(saved.path.read_bytes()[:300])
+    saved.path.with_name(f".{saved.path.name}.{ended}.part").write_bytes(saved.path.read_bytes()[:300])
     assert saved.restore() is not None
     saved.remove()
     assert list(saved.path.parent.iterdir()) == []
