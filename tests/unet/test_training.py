@@ -129,7 +129,7 @@ def test_a_checkpoint_that_was_being_written_leaves_the_one_before_it(saved):
 
 
 def test_what_another_process_is_writing_is_left_to_it(saved):
-    partial = saved.path.with_suffix(f".{os.getppid()}.part")
+    partial = saved.path.with_name(f".{saved.path.name}.{os.getppid()}.part")
     partial.write_bytes(b"half")
     saved.remove()
     assert list(saved.path.parent.iterdir()) == [partial]
