@@ -25,6 +25,17 @@ def test_a_folder_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_folder_that_a_link_names_is_filled_where_it_is(tmp_path):
+    (tmp_path / "disk" / "out").mkdir(parents=True)
+    (tmp_path / "disk" / "out" / "old").touch()
+    (tmp_path / "out").symlink_to("disk/out")
+    with fresh_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert (tmp_path / "out").is_symlink()
+    assert [path.name for path in (tmp_path / "disk" / "out").iterdir()] == ["new"]
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "out"}
+
+
 def test_work_that_fails_keeps_the_old_folder_and_leaves_nothing_of_the_new_one(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()

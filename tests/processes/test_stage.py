@@ -187,14 +187,20 @@ def test_a_stage_reads_what_an_earlier_one_wrote_and_what_lies_elsewhere(declare
 def test_a_path_in_an_output_of_the_pipeline_is_known(declared):
     (declared / "dvc.yaml").write_text(PIPELINE)
     paths = ["data/processed", "data/x/../processed/new/masks", "models/m", "models/ensemble", "data", "masks"]
-    assert [output_around(Path(path)) for path in paths] == [
-        "data/processed",
-        "data/processed",
-        "models/m",
-        None,
-        None,
-        None,
-    ]
+    inside = Path("data/processed")
+    assert [output_around(Path(path)) for path in paths] == [inside, inside, Path("models/m"), None, None, None]
+
+
+def test_so_it_is_from_outside_the_repository_and_by_a_link(declared, tmp_path, monkeypatch):
+    (declared / "dvc.yaml").write_text(PIPELINE)
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    (declared / "data" / "processed").mkdir(parents=True, exist_ok=True)
+    (outside / "link").symlink_to(declared / "data" / "processed")
+    paths = [declared / "data" / "processed" / "x", outside / "link" / "x", Path("link"), declared / "masks", Path("x")]
+    monkeypatch.chdir(outside)
+    inside = declared / "data" / "processed"
+    assert [output_around(path) for path in paths] == [inside, inside, inside, None, None]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
     If another process fills `path`, `BusyError` is raised.
     """
+    path = path.resolve() if path.is_symlink() else path
     with only_writer(path):
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by processes that were killed
             shutil.rmtree(left, ignore_errors=True)

@@ -76,23 +76,30 @@ def undisturbed(stage: str, params: Params) -> Iterator[None]:
         raise DisturbedError(f"{', and '.join(changes)}; {_REMEDY}")
 
 
-def stages_in_dvc_yaml() -> dict[str, Any]:
+def stages_in_dvc_yaml(root: Path = Path()) -> dict[str, Any]:
     """Return the entries of `dvc.yaml` by stage, none if there is no such file; raise `ParamsError` if it is not YAML."""
-    return read_params("dvc.yaml").get("stages") or {} if Path("dvc.yaml").exists() else {}
+    path = root / "dvc.yaml"
+    return read_params(path).get("stages") or {} if path.exists() else {}
 
 
-def output_around(path: Path) -> str | None:
-    """Return the output of the pipeline that a path is or lies in, whose files are deleted when its stage runs again."""
-    try:
-        outputs = [out for outs in _outputs().values() for out in outs]
-    except (ParamsError, AttributeError, StopIteration, TypeError):  # the dvc.yaml of another project
-        return None
-    return next((out for out in outputs if _lies_in(path, Path(out))), None)
+def output_around(path: Path) -> Path | None:
+    """Return the output of a pipeline that a path is or lies in, whose files are deleted when its stage runs again.
+
+    The pipeline may be the one here, or one in any folder above the path, by any link.
+    """
+    for root in dict.fromkeys([Path(), *path.absolute().parents, *path.resolve().parents]):
+        try:
+            outputs = [root / out for outs in _outputs(root).values() for out in outs]
+        except (ParamsError, OSError, AttributeError, StopIteration, TypeError):  # the dvc.yaml of another project
+            continue
+        if found := next((out for out in outputs if _lies_in(path, out)), None):
+            return found
+    return None
 
 
-def _outputs() -> dict[str, list[str]]:
+def _outputs(root: Path = Path()) -> dict[str, list[str]]:
     """Return the folders that each stage writes, in the order of the stages."""
-    stages = stages_in_dvc_yaml().items()
+    stages = stages_in_dvc_yaml(root).items()
     return {key: [out if isinstance(out, str) else next(iter(out)) for out in of.get("outs", [])] for key, of in stages}
 
 
