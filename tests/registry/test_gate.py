@@ -229,7 +229,7 @@ def test_markdown_folds_the_subjects_that_did_not_fall_and_keeps_names_from_bein
         *["| size"] * 3,
         "| subject",
     ]
-    assert "8 subjects that fell by no more than the margin" in folded
+    assert "8 subjects that did not fall by more than the margin" in folded
     assert folded.count("| subject |") == 8
     assert as_markdown(verdict(named, named), "main").startswith("✅ passed against main: ")
 
@@ -383,7 +383,7 @@ def test_no_name_leaves_its_cell_in_the_comment_nor_its_line_on_the_terminal(nam
         "text_special",
     }  # fmt: skip
     assert [token.content.strip().replace("\n", "") for token in comment if token.type == "html_block"] in (
-        [], ["<details><summary>1 subjects that fell by no more than the margin</summary>", "</details>"],
+        [], ["<details><summary>1 subject that did not fall by more than the margin</summary>", "</details>"],
     )  # fmt: skip
     words = " ".join("".join(part.content for part in token.children) for token in comment if token.type == "inline")
     assert not FOUND.search(words)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nerveseg.registry.gate import SUBJECT, Verdict
 from nerveseg.text.foreign_text import in_markdown, on_one_line
-from nerveseg.text.wording import some
+from nerveseg.text.wording import counted, some
 
 _COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
 _NAMED = 3  # subjects in a sentence
@@ -24,7 +24,8 @@ def as_text(verdict: Verdict, base: str) -> str:
 def as_markdown(verdict: Verdict, base: str) -> str:
     table = verdict.table
     quiet = (table["stratum"] == SUBJECT) & ~(table["change"] < -table["margin"])
-    folded = f"<details><summary>{quiet.sum()} subjects that fell by no more than the margin</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
+    summary = f"{counted(quiet.sum(), 'subject')} that did not fall by more than the margin"
+    folded = f"<details><summary>{summary}</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
     sign = "✅" if verdict.passed else "❌"
     return f"{sign} {in_markdown(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n" + (
         f"\n{folded}\n" if quiet.any() else ""
