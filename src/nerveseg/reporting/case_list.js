@@ -68,9 +68,10 @@ function caseList(data, open) {
     const column = columns.find((each) => each.id === sorted.column);
     const keyed = cases.map((item, index) => [column.value(item), index]).filter(([, index]) => matches(cases[index]));
     keyed.sort(([one, first], [other, second]) => {
-      if (one === null || other === null) return (one === null) - (other === null) || first - second; // unknown ones come last
+      const names = byName.compare(cases[first].name, cases[second].name);
+      if (one === null || other === null) return (one === null) - (other === null) || names; // unknown ones come last
       const difference = typeof one === "string" ? byName.compare(one, other) : one - other;
-      return (sorted.down ? -difference : difference) || first - second;
+      return (sorted.down ? -difference : difference) || names;
     });
     order = keyed.map(([, index]) => index);
     heads.forEach((head, number) => {
