@@ -15,14 +15,13 @@ from nerveseg.reporting.ablation_summary import shipped, verdict
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.case_selection import chosen
 from nerveseg.reporting.charts import charts
-from nerveseg.reporting.figures.canvas import LOOKS
 from nerveseg.reporting.figures.captions import FIGURES
 from nerveseg.reporting.figures.plots import training_curves
 from nerveseg.reporting.figures.previews import augmentation_preview, degradation_gallery
 from nerveseg.reporting.figures.score_figures import draw_cases, draw_scores
 from nerveseg.reporting.page import write_report
 from nerveseg.reporting.predicted_cases import predicted_cases
-from nerveseg.reporting.provenance import CutoffRow, origin_of
+from nerveseg.reporting.provenance import cutoff_rows, origin_of
 
 PROCESSED, PREDICTIONS = Path("data/processed"), Path("data/predictions")
 METRICS, OUTPUT = Path("metrics"), Path("reports")
@@ -69,7 +68,7 @@ def visualize() -> None:
             gallery.document(),
             charts(metrics, scores, robust, thresholds, unet_history),
             origin_of(info),
-            {LOOKS[name].label: CutoffRow.of(said.info.cutoffs[name], params.postprocess) for name in MODELS},
+            cutoff_rows(said.info.cutoffs, shown(metrics), params.postprocess),
         )
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")
 

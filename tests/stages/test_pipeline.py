@@ -349,7 +349,11 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     run_stages(work, "visualize")
     scores = metrics(work)
     assert (scores["shipped"]["source"], scores["shipped"]["arm"]) == ("ensemble", None)
-    assert "“Shipped” is the ensemble, in" in (work / "reports" / "index.html").read_text()
+    page = (work / "reports" / "index.html").read_text()
+    assert "“Shipped” is the ensemble, in" in page
+    table = page[page.index('id="cutoffs"') :]
+    assert "those of the ensemble, which ships, are the medians of its members’" in table
+    assert 0 < table.index(">U-Net<") < table.index(">Arm chosen on val<") < table.index(">Shipped<")
     assert scores["ensemble"] == pytest.approx(scores["gan"])
     assert scores["exported"]["dice"] == pytest.approx(scores["ensemble"]["dice"], abs=0.002)
     exported = [json.loads(path.read_text()) for path in (work / "mlartifacts").glob("**/predictor/exported.json")]

@@ -1,6 +1,6 @@
 """Where the scores come from: frames, code, and the cut-offs of the masks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import yaml
 
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import RepositoryError
+from nerveseg.evaluation.model_names import LABELS
 from nerveseg.inference.cutoff_search import at_the_edge
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params.file import OBSERVERS
@@ -37,6 +38,13 @@ class CutoffRow:
             f"{cutoffs.presence:g}" if cutoffs.presence else "none",
             at_the_edge(cutoffs, params),
         )
+
+
+def cutoff_rows(
+    cutoffs: Mapping[str, Cutoffs], models: Iterable[str], params: PostprocessParams
+) -> dict[str, CutoffRow]:
+    """Return the cut-offs of those models that have some, by label."""
+    return {LABELS[name]: CutoffRow.of(cutoffs[name], params) for name in models if name in cutoffs}
 
 
 def origin_of(info: DatasetInfo) -> list[str]:
