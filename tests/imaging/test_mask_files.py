@@ -335,6 +335,20 @@ def test_a_binary_mask_stays_one_after_smoothing_and_lossy_compression(
         assert set(found.areas) == {255}
 
 
+@pytest.mark.parametrize("place", [150, 260])  # inside the larger structure, and at its end
+@pytest.mark.parametrize(("level", "radius"), [(64, 8), (127, 5), (127, 15), (200, 8), (200, 15)])
+def test_a_small_structure_that_touches_a_larger_one_or_lies_inside_it_is_found_after_lossy_compression(
+    tmp_path, place, level, radius
+):
+    image = Image.new("L", (320, 240))
+    drawing = ImageDraw.Draw(image)
+    drawing.ellipse((50, 70, 260, 170), fill=255)
+    drawing.ellipse((place - radius, 120 - radius, place + radius, 120 + radius), fill=level)
+    for quality in (75, 95):
+        with pytest.raises(BadFileError, match="as if two structures had passed through lossy compression"):
+            areas(tmp_path, encoded(image, "JPEG", quality=quality))
+
+
 @pytest.mark.parametrize("kind", ["grey", "colour"])
 @pytest.mark.parametrize("quality", [40, 90])
 def test_two_structures_are_no_binary_mask_after_lossy_compression(nerve, kind, quality):

@@ -25,6 +25,9 @@ WHITE = 255
 _WHITES = frozenset({1, WHITE, 65535, "#ffffff", "#000000"})
 _BRIGHT = 240  # from here on, white that lossy compression dimmed
 _FLAT = 0.04  # share of the range; neighbours that differ less lie inside an area, not on an outline
+# Inside a small structure, lossy compression leaves such differences. Along an outline, also a smoothed one, they are greater.
+_LEVEL = 0.14
+_DIMMER = 0.8  # share of the brighter structure's level
 FEW = 16  # pixels
 EXPORT_APART = "export the mask as PNG or TIFF, 0 where no nerve is and a value of its own for each structure"
 
@@ -176,11 +179,11 @@ def interior(pixels: NDArray[Any]) -> Mask:
     return cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
-def flat(levels: NDArray[np.float32]) -> Mask:
-    """Return which pixels of (H, W) or (H, W, 3) hardly differ from their neighbours."""
+def flat(levels: NDArray[np.float32], most: float = _FLAT) -> Mask:
+    """Return which pixels of (H, W) or (H, W, 3) differ from their neighbours by no more than a share of the range."""
     near = np.ones((3, 3), np.uint8)
     ranges = cv2.dilate(levels, near) - cv2.erode(levels, near)
-    return ranges.reshape(*ranges.shape[:2], -1).max(axis=-1) <= _FLAT * float(levels.max())
+    return ranges.reshape(*ranges.shape[:2], -1).max(axis=-1) <= most * float(levels.max())
 
 
 def insides(drawn: Mask) -> Iterator[Mask]:
@@ -196,11 +199,13 @@ def _level_between(values: NDArray[Any], low: float) -> int | None:
     levels = [float(np.quantile(values[inside], 0.9)) for inside in insides(values > low)]
     if levels and min(levels) < (1.0 - EXTREMES) * max(levels):
         return int(min(levels))
-    inside = values[flat(values.astype(np.float32)) & (values > low)]
-    if not inside.size:
+    inside = flat(values.astype(np.float32), _LEVEL) & (values > low)
+    if not inside.any():
         return None
-    dimmer = inside[inside < (1.0 - EXTREMES) * np.quantile(inside, 0.98)]  # compression leaves peaks near an outline
-    return int(np.median(dimmer)) if len(dimmer) > max(FEW, 0.02 * len(inside)) else None
+    dimmer = inside & (values < _DIMMER * np.quantile(values[inside], 0.95))  # compression leaves peaks near an outline
+    areas = cv2.connectedComponents(dimmer.astype(np.uint8))[1]
+    sizes = np.bincount(areas[dimmer], minlength=1)
+    return int(np.median(values[areas == sizes.argmax()])) if sizes.max() > FEW else None
 
 
 def _histogram(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
