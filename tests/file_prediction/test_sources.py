@@ -446,6 +446,16 @@ def test_another_model_replaces_the_predictions_of_the_first(folder, model, tmp_
     assert (out / RECORD).read_bytes() == record, "equal files, an equal record"
 
 
+def test_predictions_of_another_frame_of_the_same_name_are_not_replaced_while_it_exists(folder, model, tmp_path):
+    one, other, out = folder({"x.png": FRAME}, "one"), folder({"x.png": FRAME}, "other"), tmp_path / "out"
+    assert predict(one, "--out", out, model=model) == 0
+    assert predict(other.parent / "one" / "." / "x.png", "--out", out, model=model) == 0, "the same frame again"
+    told = refusal(other, "--out", out, model=model)
+    assert f"{out}/x_mask.png shows the prediction of {one}/x.png, which that of {other}/x.png would replace" in told
+    shutil.rmtree(one)
+    assert predict(other, "--out", out, model=model) == 0, "the frames were moved"
+
+
 def test_a_file_that_was_written_by_a_run_that_was_killed_may_be_replaced(folder, model, tmp_path):
     root, out = folder({"x.png": FRAME, "y.png": FRAME}), tmp_path / "out"
     assert predict(root, "--out", out, model=model) == 0

@@ -47,20 +47,25 @@ FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
 
 def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
     """Refuse, before any network runs, what would fail at the end or destroy a file. Raise DatasetError if a file
-    exists that `predict` did not write or that was changed since, if the pipeline would delete the folder, or if
-    `kaggle` asks for a submission of files that are no numbered images.
+    exists that `predict` did not write, that was changed since or that it wrote for another source, if the pipeline would
+    delete the folder, or if `kaggle` asks for a submission of files that are no numbered images.
     """
     if lost := output_around(output):
         raise DatasetError(f"the pipeline replaces {lost} with all files in it; choose another folder for --out")
     if kaggle:
         _check_numbers(sources.found)
-    names = [name for source in sources.found for name in source.files] + [TABLE] + [SUBMISSION] * kaggle
-    if foreign := Written(output).foreign(names):
+    made = [(name, source.path) for source in sources.found for name in source.files]
+    written = Written(output)
+    if foreign := written.foreign([name for name, _ in made] + [TABLE] + [SUBMISSION] * kaggle):
         more = f" ({len(foreign) - 1:,} more such files are there)" if foreign[1:] else ""
         raise DatasetError(
             f"{output / foreign[0]} is there already and is not as `nerveseg predict` left it, so it is not replaced{more}; "
             "choose another folder for --out, or move it away"
         )
+    for name, path in made:
+        if other := written.of_another(name, path):
+            what = f"{output / name} shows the prediction of {other}, which that of {path} would replace"
+            raise DatasetError(f"{what}; choose another folder for --out")
 
 
 def write_predictions(
@@ -146,9 +151,9 @@ def _predicted(
         masks.append(found.mask)
     if len(frames) > 1:  # first, since one thread writes it and takes longest
         time = frame_time or FRAME_TIME
-        files.append(threads.submit(_write_film, written, f"{source.name}.gif", frames, masks, time))
+        files.append(threads.submit(_write_film, written, source, frames, masks, time))
     for stem, frame, mask in zip(source.stems, frames, masks, strict=True):
-        files.append(threads.submit(_write_frame, written, stem, frame, mask))
+        files.append(threads.submit(_write_frame, written, source.path, stem, frame, mask))
     return rows, [*filter(None, remarks)], files
 
 
@@ -160,9 +165,9 @@ def _read(path: Path, grey_range: GreyRange) -> tuple[NDArray[np.uint8], str, fl
     return frames, remark, read_header(path).frame_time if is_dicom(path) else None
 
 
-def _write_frame(written: Written, stem: str, frame: Frame, mask: Mask) -> None:
+def _write_frame(written: Written, source: Path, stem: str, frame: Frame, mask: Mask) -> None:
     for kind, pixels in (("mask", mask), ("overlay", overlay(frame, mask))):
-        with written.new(f"{stem}_{kind}.png") as path:
+        with written.new(f"{stem}_{kind}.png", source) as path:
             write_image(path, pixels)
 
 
@@ -181,7 +186,9 @@ def contour(mask: Mask) -> Mask:
     return drawn.astype(np.bool_)
 
 
-def _write_film(written: Written, name: str, frames: NDArray[np.uint8], masks: Sequence[Mask], time: float) -> None:
+def _write_film(
+    written: Written, source: Source, frames: NDArray[np.uint8], masks: Sequence[Mask], time: float
+) -> None:
     """Write overlays as a GIF. Nothing is lost except the brightest grey level, which makes room for the contour's colour."""
     palette = [level for grey in range(LEVELS) for level in (grey, grey, grey)] + list(VERMILLION)
     pages = []
@@ -190,7 +197,7 @@ def _write_film(written: Written, name: str, frames: NDArray[np.uint8], masks: S
         page.putpalette(palette)
         pages.append(page)
     timing = {"duration": max(20.0, time), "loop": 0}  # GIF counts hundredths of a second
-    with written.new(name) as path:
+    with written.new(f"{source.name}.gif", source.path) as path:
         pages[0].save(path, "GIF", save_all=True, append_images=pages[1:], optimize=False, **timing)
 
 

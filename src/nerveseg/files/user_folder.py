@@ -1,8 +1,8 @@
 """Which files in a user's folder `predict` wrote: it replaces no others, and no command takes them for frames or annotations.
 
 Names do not tell: `x_mask.png` may be an annotation, and a corrected prediction belongs to whoever corrected it. So
-`.nerveseg-written.jsonl` in the folder records the path and SHA-256 of each file. A line is added before its file appears, so
-the next run knows every file of a run that was killed.
+`.nerveseg-written.jsonl` in the folder records the path and SHA-256 of each file, and the file that it was made from. A line is
+added before its file appears, so the next run knows every file of a run that was killed.
 """
 
 import hashlib
@@ -24,7 +24,10 @@ class Written:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._digests = defaultdict[str, set[str]](set, _recorded(folder / RECORD))
+        self._digests, self._sources = defaultdict[str, set[str]](set), dict[str, str]()
+        for name, digest, source in _recorded(folder / RECORD):
+            self._digests[name].add(digest)
+            self._sources[name] = source
         self._latest: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -41,28 +44,35 @@ class Written:
         there = (name for name in names if os.path.lexists(self.folder / name))
         return [name for name in there if not self.owns(name)]
 
+    def of_another(self, name: str, source: Path) -> str:
+        """Return the source of the file that is there, if that is another one which still exists, else ''."""
+        other = self._sources.get(name, "")
+        there = other and os.path.lexists(self.folder / name) and os.path.exists(other)  # noqa: PTH110
+        return other if there and not os.path.samefile(source, other) else ""  # noqa: PTH121
+
     @contextmanager
-    def new(self, name: str) -> Iterator[Path]:
+    def new(self, name: str, source: Path | None = None) -> Iterator[Path]:
         """Yield a temporary path to write to. The file appears at the end, or not at all after an error."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".part.{path.name}")  # the suffix decides on the format
         try:
             yield partial
-            digest = _digest(partial)
+            digest, made_from = _digest(partial), str(source.absolute()) if source else ""
             with self._lock, (self.folder / RECORD).open("a", encoding="utf-8") as record:
-                record.write(_line(name, digest))
+                record.write(_line(name, digest, made_from))
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         with self._lock:
             self._digests[name].add(digest)
             self._latest[name] = digest
+            self._sources[name] = made_from
 
     def close(self) -> None:
         """Forget earlier versions of the files that this run wrote."""
         known = self._digests | {name: {digest} for name, digest in self._latest.items()}
-        lines = [_line(name, digest) for name in sorted(known) for digest in sorted(known[name])]
+        lines = [_line(name, digest, self._sources[name]) for name in sorted(known) for digest in sorted(known[name])]
         write_text(self.folder / RECORD, "".join(lines))
 
 
@@ -82,23 +92,22 @@ class Records:
         return False
 
 
-def _recorded(path: Path) -> dict[str, set[str]]:
+def _recorded(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield name, digest and source of each entry."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     except (OSError, UnicodeDecodeError):
-        return {}
-    found = defaultdict[str, set[str]](set)
+        return
     for line in lines:
         try:
             entry = json.loads(line)
-            found[str(entry["name"])].add(str(entry["sha256"]))
+            yield str(entry["name"]), str(entry["sha256"]), str(entry.get("source", ""))
         except (ValueError, LookupError, TypeError):  # the last line, cut off by a crash
             continue
-    return found
 
 
-def _line(name: str, digest: str) -> str:
-    return json.dumps({"name": name, "sha256": digest}) + "\n"
+def _line(name: str, digest: str, source: str) -> str:
+    return json.dumps({"name": name, "sha256": digest, "source": source}) + "\n"
 
 
 def _digest(path: Path) -> str:
