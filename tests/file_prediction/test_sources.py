@@ -141,7 +141,7 @@ def test_what_may_be_the_mask_of_a_frame_beside_it_is_neither_frame_nor_mask_and
         assert told == (
             f"left out as what may be the mask of a frame beside it, by its name: 1 file ({root / name}.png)"
         )
-    assert {path.stem for path in live_frames._images(root)} == {"x", "z"}
+    assert {path.stem for path in live_frames._images(root, {})} == {"x", "z"}
     refused = {item.file: item for item in recognise(root).quarantined}
     assert refused[f"{name}.png"].reason == "by its name it might be a mask of x.png"
     assert [source.name for source in sources_in([root / f"{name}.png"]).found] == [name]
@@ -516,7 +516,7 @@ def test_watch_takes_the_frames_that_check_takes(folder, model, tmp_path):
     )
     assert predict(root / "x.png", "--out", root / "p", model=model) == 0
     shutil.copytree(root / "p", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("x_mask.png"))
-    assert [path.name for path in live_frames._images(root)] == ["1.2.3", "clip_masked.png", "x.png"]
+    assert [path.name for path in live_frames._images(root, {})] == ["1.2.3", "clip_masked.png", "x.png"]
 
 
 def test_a_file_is_taken_once_however_its_path_is_spelt(folder, monkeypatch):
