@@ -96,10 +96,10 @@ def test_a_repository_may_have_any_name(tmp_path, monkeypatch, name):
     assert list((root / "mlartifacts").rglob("note.txt"))
 
 
-@pytest.mark.parametrize("name", ["feature%2Fx", "my repo #1 (\u00fc%20?&) copy"])
 def test_in_a_repository_of_any_name_the_model_is_registered_and_no_folder_appears_beside_it(
-    repo, tmp_path, monkeypatch, caplog, name
+    repo, tmp_path, monkeypatch, caplog
 ):
+    name = "feature%2Fx #1 (\u00fc%20?&) copy"
     moved = repo.rename(tmp_path / name)
     monkeypatch.chdir(moved)
     (moved / "exported").mkdir()
