@@ -147,6 +147,26 @@ def test_what_may_be_the_mask_of_a_frame_beside_it_is_neither_frame_nor_mask_and
     assert [source.name for source in sources_in([root / f"{name}.png"]).found] == [name]
 
 
+@pytest.mark.parametrize(
+    ("frame", "mask"), [("image", "mask"), ("img_1", "mask_1"), ("x-frame", "x-seg"), ("Image2", "label2")]
+)
+def test_what_is_called_mask_where_a_frame_is_called_image_may_be_its_mask(folder, frame, mask):
+    root = folder({f"{frame}.png": FRAME, f"{mask}.png": MASK, "image_9.png": FRAME, "a/mask.png": FRAME})
+    assert sorted(names(root)) == sorted(["a/mask", frame, "image_9"])
+    (told,) = sources_in([root]).told()
+    assert told.startswith("left out as what may be the mask of a frame beside it, by its name: 1 file (")
+    refused = {item.file: item for item in recognise(root).quarantined}
+    assert refused[f"{mask}.png"].reason == f"by its name it might be a mask of {frame}.png"
+
+
+@pytest.mark.parametrize("kind", ["SegmentationClass", "SegmentationObject", "gt", "brush"])
+def test_folders_of_masks_as_tools_for_drawing_call_them_are_left_out_and_counted(folder, kind):
+    root = folder({"JPEGImages/1.png": FRAME, f"{kind}/1.png": MASK, f"{kind}/2.png": MASK})
+    assert names(root) == ["JPEGImages/1"]
+    assert sources_in([root]).told()[0].startswith("left out as a mask: 2 files (")
+    assert [source.name for source in recognise(root).sources] == ["1"]
+
+
 def test_what_is_called_like_a_mask_is_a_frame_where_no_frame_stands_beside_it_or_it_has_a_mask_of_its_own(folder):
     root = folder({"y_seg.png": FRAME, "x.png": FRAME, "x-mask.png": FRAME, "x-mask_mask.png": MASK, "gt.png": FRAME})
     assert sorted(names(root)) == ["gt", "x", "x-mask", "y_seg"]

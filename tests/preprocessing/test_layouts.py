@@ -92,6 +92,15 @@ def test_a_mask_with_another_suffix_than_mask_in_a_folder_of_masks_is_told_with_
     )
 
 
+@pytest.mark.parametrize(
+    ("frame", "mask"),
+    [("p1_image.png", "p1_mask.png"), ("images/img_1.png", "masks/mask_1.png"), ("images/a-img.png", "labels/a.png")],
+)
+def test_a_mask_that_is_called_after_what_its_frame_shows_is_told_with_its_frame(folder, frame, mask):
+    told = {item.file: item for item in recognise(folder(frame, mask)).quarantined}
+    assert told[mask].remedy == f"if it is the mask of {frame}, give it that frame's name with _mask at the end"
+
+
 def test_kaggle_s_pairs_in_a_folder_called_images_are_pairs(folder):
     root = folder("images/1_1.tif", "images/1_1_mask.tif", "images/1_2.tif", "images/1_2_mask.tif")
     layout = recognise(root)

@@ -13,7 +13,7 @@ A frame's name is its path without suffix and without the folder `images`. In Ka
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -21,16 +21,20 @@ from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.preprocessing.listing import Names, Refused, listing_of, no_image, stem_of, suffix_of
 
 NNUNET_FOLDERS, CHANNEL = frozenset({"imagestr", "imagests"}), "_0000"  # nnU-Net numbers the channels of an image
-FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame"}) | NNUNET_FOLDERS
+FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame", "jpegimages"}) | NNUNET_FOLDERS
 MASK_FOLDERS = frozenset(
-    {"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "labelstr", "labelsts"}
-)
+    {"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "labelstr", "labelsts", "gt", "ground_truth",
+     "groundtruth", "brush"}
+) | {f"segmentation{of}{what}" for of in ("class", "object") for what in ("", "png", "visualization")}  # fmt: skip
 MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE | re.DOTALL)
 # Other usual names of masks. Frames have such names, too, so such a file is taken for neither.
 LIKE_A_MASK = re.compile(
     r"(.+)[-_ .](?:masks?|seg|segmentation|labels?|annotation|gt)(?:\d+|[-_ .(].*)?"
-    r"|(?:masks?|seg|segmentation|labels?|annotation|gt)[-_ .](.+)", re.IGNORECASE | re.DOTALL,
+    r"|(?:masks?|seg|segmentation|labels?|annotation|gt)(?:[-_ .]?(\d.*)|[-_ .](.+))?", re.IGNORECASE | re.DOTALL,
 )  # fmt: skip
+IMAGE_NAME = re.compile(
+    r"(.+)[-_ .](?:images?|img|frame)|(?:images?|img|frame)(?:[-_ .]?(\d.*)|[-_ .](.+))?", re.IGNORECASE | re.DOTALL
+)
 KAGGLE_NAME = re.compile(r"\d+_\d+")
 DICOM, NONE = "DICOM", "no known"
 Pair = tuple[str, PurePath, list[PurePath]]  # the name of a frame, its file, and its masks
@@ -148,18 +152,24 @@ def _composed(path: PurePath) -> str:
 
 def _doubtful(frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]]) -> dict[PurePath, PurePath]:
     """Remove from `frames` what has no mask of its own and may be the mask of a frame beside it, and return it."""
-    found = {key: _frame_of(key) for key in frames if key not in masks}
-    found = {key: other for key, other in found.items() if other != key and other in frames}
+    bare = _bare_names(frames)
+    found = {key: bare.get(_without(LIKE_A_MASK, key), key) for key in frames if key not in masks}
+    found = {key: other for key, other in found.items() if other != key}
     doubtful = {path: frames[other][0] for key, other in found.items() for path in frames[key]}
     for key in found:
         del frames[key]
     return doubtful
 
 
-def _frame_of(key: str) -> str:
-    """Return the key of the frame whose mask this may be by its name; else the key itself."""
-    match = LIKE_A_MASK.fullmatch(PurePath(key).name)
-    return str(PurePath(key).with_name(match[1] or match[2])) if match else key
+def _bare_names(frames: Iterable[str]) -> dict[str, str]:
+    """Return the keys of frames by what masks beside them may be called after: `image_1` has the mask `mask_1`."""
+    return {_without(IMAGE_NAME, key): key for key in frames} | {key: key for key in frames}
+
+
+def _without(word: re.Pattern[str], key: str) -> str:
+    """Return a key without the word in its name that says what it is; the key itself if there is none."""
+    match = word.fullmatch(PurePath(key).name)
+    return str(PurePath(key).parent / next(filter(None, match.groups()), "")) if match else key
 
 
 def _told_apart(images: list[PurePath], refused: list[Refused], names: Names) -> list[PurePath]:
@@ -180,6 +190,7 @@ def _paired(
 ) -> Iterator[Pair]:
     """Yield the frames that have masks. `unusable` has files that were refused before, by whether they are masks and by key."""
     frames, masks = roles.frames, roles.masks
+    bare = _bare_names(frames)
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         # To be united, masks must be called x_mask_1 and so on, in one folder. Other places hold other raters or structures.
         places = {(mask.parent, MASK_NAME.fullmatch(stem_of(mask)) is None) for mask in masks[key]}
@@ -199,7 +210,7 @@ def _paired(
             refused += [Refused(path, reason, remedy) for path in frames[key] + masks[key]]
         elif masks[key]:
             remedy = "add the frame or remove the mask"
-            if like := frames.get(_frame_of(key)):
+            if like := frames.get(bare.get(_without(LIKE_A_MASK, key), "")):
                 remedy = f"if it is the mask of {names(like[0])}, give it that frame's name with _mask at the end"
             refused += [Refused(path, "its frame is missing", remedy) for path in masks[key]]
         else:
