@@ -190,6 +190,7 @@ def tiff(levels, **options):
         (b"PK\3\4....", "an archive", "unpack"),
         (encoded(FRAME, "PNG")[:9], "the damaged start of a PNG", "copy it again"),
         (b"II*\0\x08\0", "the damaged start of a TIFF", "copy it again"),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08", "a JPEG that is damaged at its start or of a kind that is not read", "export"),
         (b"nothing known", "13 bytes that are no image, expected TIFF, PNG", "copy it again"),
         (tiff(FRAME.astype(np.float16)), r"a form that is not read \(16-bit floating point\), expected grey levels of 8 or 16", "export"),
         (tiff(FRAME.astype(np.float64), bigtiff=True), "64-bit floating point", "export"),

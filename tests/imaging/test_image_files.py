@@ -76,7 +76,7 @@ def animated(kind, frames=4):
 def test_an_animation_is_refused_and_not_read_as_its_first_frame(tmp_path, kind):
     path = tmp_path / "frame.png"
     path.write_bytes(animated(kind))
-    with pytest.raises(BadFileError, match="an animation or a stack, expected one frame; export the frames singly"):
+    with pytest.raises(BadFileError, match=r"several images .*, expected one frame; export the frames singly"):
         only_page(path)
     path.write_bytes(animated(kind, frames=1))
     assert only_page(path).values.shape == FRAME.shape
@@ -116,7 +116,7 @@ def test_a_stack_that_has_one_page_is_refused_and_not_read_as_its_first_image(tm
     path = tmp_path / "frame.tif"
     with tifffile.TiffWriter(path) as writer:
         writer.write(np.stack([FRAME] * 16), photometric="minisblack", **STACKS[kind])
-    with pytest.raises(BadFileError, match="an animation or a stack, expected one frame"):
+    with pytest.raises(BadFileError, match=r"several images .*, expected one frame"):
         only_page(path)
 
 
@@ -134,6 +134,16 @@ def test_a_channel_that_does_not_say_what_it_is_gets_a_remark(tmp_path):
     frames, remark = read_frames(path)
     assert np.array_equal(frames[0], FRAME)
     assert remark == "a further channel, left out since it does not say what it is"
+
+
+def test_ycbcr_has_no_further_channel_and_is_refused_where_pillow_would_show_other_colours(tmp_path):
+    path = tmp_path / "frame.tif"
+    colours = Image.merge("YCbCr", [Image.fromarray(FRAME)] + [Image.new("L", FRAME.shape[::-1], 128)] * 2)
+    colours.save(path, compression="tiff_lzw")
+    assert (read_frames(path)[1], only_page(path).lossy) == ("", True)
+    colours.save(path)
+    with pytest.raises(BadFileError, match="a TIFF of uncompressed YCbCr colours; export it in RGB or grey"):
+        read_frames(path)
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "P", "1"])

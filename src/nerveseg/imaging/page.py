@@ -15,10 +15,24 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from nerveseg.errors import BadFileError
 
-BITS, PHOTOMETRIC, ORIENTATION, PLANAR, COLOUR_MAP, SAMPLE_FORMAT = 258, 262, 274, 284, 320, 339  # TIFF tags
+BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, COLOUR_MAP, SAMPLE_FORMAT = (
+    258,
+    262,
+    274,
+    277,
+    284,
+    320,
+    339,
+)  # TIFF tags
 # TIFF tags: where strips and tiles begin, and how many bytes each has. For a 0, Pillow would show the file's own header.
 PLACES = (273, 279, 324, 325)
-UPRIGHT, WHITE_IS_ZERO, SEPARATE, SIGNED = 1, 0, 2, 2  # values of ORIENTATION, PHOTOMETRIC, PLANAR and SAMPLE_FORMAT
+UPRIGHT, WHITE_IS_ZERO, YCBCR, SEPARATE, SIGNED = (
+    1,
+    0,
+    6,
+    2,
+    2,
+)  # values of ORIENTATION, PHOTOMETRIC, PLANAR and SAMPLE_FORMAT
 GREY_MODES = ("1", "L", "P")  # of Pillow: at most 8 bits a pixel
 # Pillow reads this kind from little-endian files only.
 TiffImagePlugin.OPEN_INFO[(TiffImagePlugin.MM, WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
@@ -54,13 +68,15 @@ class Page:
 
     @property
     def lossy(self) -> bool:
-        """Whether lossy compression may have changed the values."""
-        return self.image.format == "JPEG" or self.image.info.get("compression") in ("jpeg", "tiff_jpeg")
+        """Whether lossy compression may have changed the values. Of YCbCr, several pixels often share a colour."""
+        if self.image.format == "JPEG" or tag(self.image, PHOTOMETRIC, None) == YCBCR:
+            return True
+        return self.image.info.get("compression") in ("jpeg", "tiff_jpeg")
 
     @property
     def unnamed_channel(self) -> bool:
-        """Whether a TIFF has a channel that does not say what it is. Pillow drops it."""
-        return self.image.format == "TIFF" and "X" in self.packing
+        """Whether a TIFF has a channel that does not say what it is. Pillow drops it. (It calls YCbCr RGBX, too.)"""
+        return self.image.format == "TIFF" and "X" in self.packing and tag(self.image, SAMPLES, 1) != 3
 
     @property
     def bits(self) -> int:
@@ -77,6 +93,8 @@ def decode(path: Path, image: Image.Image, content: bytes) -> Page:
     """Decode the open image of a file; raise `BadFileError` if its pixels are of a kind that is not read."""
     if tag(image, SAMPLE_FORMAT, None) == SIGNED and tag(image, BITS, 8) == 8:
         raise BadFileError(path, "a TIFF of signed 8-bit pixels", "export it with unsigned 8 bits")
+    if image.format == "TIFF" and image.mode == "YCbCr":  # Pillow ignores that pixels share colours, and their range
+        raise BadFileError(path, "a TIFF of uncompressed YCbCr colours", "export it in RGB or grey")
     if any(0 in np.atleast_1d(tags(image).get(place, ())) for place in PLACES):
         raise BadFileError(path, "a TIFF that leaves out part of its pixels (sparse)", "export it with all of them")
     if tag(image, PLANAR, 1) == SEPARATE and image.mode in ("LA", "La") and image.tile[0].codec_name == "raw":  # type: ignore[attr-defined]
