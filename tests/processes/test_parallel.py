@@ -59,6 +59,14 @@ def test_workers_of_a_dask_cluster_give_the_same_results_in_the_same_order(sched
     assert os.getpid() not in set(in_order(where, list(range(2 * FEW))))
 
 
+@pytest.mark.parametrize("address", ["localhost", "tcp://localhost:abc", "8786", "foo://localhost:1", "tcp://[::1"])
+def test_an_address_of_a_scheduler_that_is_none_is_told(monkeypatch, address):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv(SCHEDULER_VARIABLE, address)
+    with pytest.raises(NervesegError, match=r"which is no address \(.*\), expected one such as tcp://127.0.0.1:8786"):
+        list(in_order(where, [1]))
+
+
 @pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
     pytest.importorskip("distributed")
