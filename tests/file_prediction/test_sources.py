@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -232,6 +233,14 @@ def test_a_broken_video_is_named_and_skipped_without_the_words_of_ffmpeg(folder,
     assert "moov" not in told.err
     assert "1 frame segmented" in told.out
     assert "1 file skipped" in told.out
+
+
+def test_a_video_that_was_cut_off_is_told(folder, model, tmp_path, capsys):
+    whole = video(tmp_path / "made.avi")
+    root = folder({"loop.avi": whole[: len(whole) * 8 // 10]})
+    assert predict(root, "--out", tmp_path / "out", model=model) == 0
+    told = r"1 file: ends after \d frames and \d.\d\d s, but states \d.\d\d s; copy it again \(.*loop.avi\)"
+    assert re.search(told, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("name", ["10:15.avi", "data:x.avi", "concat:a|b.avi", "loop_%03d.avi"])

@@ -162,11 +162,23 @@ def test_the_frames_of_a_video_are_those_that_ffmpeg_shows(tmp_path, kind, count
         upright = path.rename(tmp_path / f"upright.{suffix}")
         ffmpeg("-display_rotation", turned, "-i", upright, "-c", "copy", path)
     shown = np.frombuffer(ffmpeg("-i", path, *raw, "-fps_mode", "passthrough", "-"), np.uint8)
-    frames = read_video(path)
-    assert len(frames) == count
+    remarks: list[str] = []
+    frames = read_video(path, remarks.append)
+    assert (len(frames), remarks) == (count, [])
     assert difference(frames, shown.reshape(frames.shape)) <= 1
     frame_time = open_video(path)[1]
     assert frame_time == pytest.approx(1000 / rate, rel=0.01) or (frame_time is None and suffix == "wmv" and count < 3)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mjpeg"), ("mkv", "ffv1"), ("flv", "flv1")])
+def test_a_video_that_ends_before_its_container_says_is_told(tmp_path, suffix, codec):
+    path, remarks = tmp_path / f"loop.{suffix}", []
+    raw = ("-f", "rawvideo", "-pix_fmt", "gray", "-s", "64x48", "-r", 25, "-i", "-")
+    ffmpeg(*raw, "-c:v", codec, path, content=loop(20).tobytes())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    count = len(read_video(path, remarks.append))
+    assert 1 < count < 19
+    assert remarks == [f"ends after {count} frames and {count / 25:.2f} s, but states 0.80 s; copy it again"]
 
 
 def tiff(levels, **options):

@@ -158,9 +158,10 @@ def _predicted(
 
 
 def _read(path: Path, grey_range: GreyRange) -> tuple[NDArray[np.uint8], str, float | None]:
-    """Return frames, uint8 (N, H, W), a remark on their grey levels or '', and milliseconds between them if the file says."""
+    """Return frames, uint8 (N, H, W), a remark on them or '', and milliseconds between them if the file says."""
     if kind_of(path) == VIDEO:
-        return read_video(path), "", open_video(path)[1]
+        remarks: list[str] = []
+        return read_video(path, remarks.append), "".join(remarks), open_video(path)[1]
     frames, remark = read_frames(path, grey_range)
     return frames, remark, read_header(path).frame_time if is_dicom(path) else None
 

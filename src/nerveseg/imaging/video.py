@@ -5,7 +5,7 @@ A file that cannot be read, or holds no frame, raises `BadFileError`.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Frame
 from nerveseg.imaging.dicom import MAX_LOOP_PIXELS
 from nerveseg.imaging.image_files import bytes_of
+from nerveseg.text.wording import counted
 
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv",
@@ -34,8 +35,11 @@ TICKS = 1000.0  # a second, in containers such as WMV; with too few frames, Open
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our messages report what FFmpeg finds wrong
 
 
-def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
-    """Return the grey frames of a video one after the other, and the milliseconds between them, None if it does not say."""
+def open_video(path: Path, tell: Callable[[str], object] = str) -> tuple[Iterator[Frame], float | None]:
+    """Return the grey frames of a video one after the other, and the milliseconds between them, None if it does not say.
+
+    After the last frame, `tell` gets a remark if the container states a longer video.
+    """
     is_container = CONTAINERS.match(bytes_of(path, START))  # FFmpeg would also open texts and follow the names in them
     # In a relative path, FFmpeg takes what precedes a colon for a protocol.
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG) if is_container else None
@@ -44,11 +48,22 @@ def open_video(path: Path) -> tuple[Iterator[Frame], float | None]:
         raise BadFileError(path, "no video that can be read here, or one without frames", remedy)
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # as players do, since phones film sideways
     rate = capture.get(cv2.CAP_PROP_FPS)
-    frames = captured(capture)
+    frames = _to_the_end(capture, rate, tell)
     first = next(frames, None)
     if first is None:
         raise BadFileError(path, "a video without a frame that can be read", "export or copy it again")
     return chain([first], frames), 1000.0 / rate if 0 < rate < TICKS else None
+
+
+def _to_the_end(capture: cv2.VideoCapture, rate: float, tell: Callable[[str], object]) -> Iterator[Frame]:
+    """Yield the frames, and tell if at least one is missing at the end by their mean distance."""
+    count, last, stated = 0, 0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT) / rate if rate > 0 else 0.0  # in seconds
+    for count, frame in enumerate(captured(capture), start=1):
+        last = max(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, (count - 1) / rate if rate > 0 else 0.0)
+        yield frame
+    each = last / (count - 1) if count > 1 else 1 / rate if 0 < rate < TICKS else stated
+    if stated - last - each > 0.9 * each:
+        tell(f"ends after {counted(count, 'frame')} and {last + each:.2f} s, but states {stated:.2f} s; copy it again")
 
 
 def captured(capture: cv2.VideoCapture) -> Iterator[Frame]:
@@ -63,10 +78,10 @@ def captured(capture: cv2.VideoCapture) -> Iterator[Frame]:
         capture.release()
 
 
-def read_video(path: Path) -> NDArray[np.uint8]:
-    """Read all frames of a video, uint8 (N, H, W). Too many raise `BadFileError`."""
+def read_video(path: Path, tell: Callable[[str], object] = str) -> NDArray[np.uint8]:
+    """Read all frames of a video, uint8 (N, H, W), with remarks as `open_video`. Too many raise `BadFileError`."""
     frames: list[Frame] = []
-    found, _ = open_video(path)
+    found, _ = open_video(path, tell)
     for frame in found:
         frames.append(frame)
         if len(frames) * frame.size > MAX_LOOP_PIXELS:

@@ -66,7 +66,7 @@ def _of_loop(path: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
             print(remark)
         frames, frame_time = iter(whole), read_header(path).frame_time
     else:
-        frames, frame_time = open_video(path)
+        frames, frame_time = open_video(path, lambda remark: print(f"{on_one_line(path)} {remark}", flush=True))
     return _in_time(frames, (frame_time or FRAME_TIME) / 1000.0)
 
 
