@@ -18,6 +18,7 @@ from nerveseg.experiments import sweep_study
 from nerveseg.experiments.sweep import sweep
 from nerveseg.experiments.sweep_space import read_space
 from nerveseg.experiments.sweep_study import next_trial, open_study
+from paths import PYTHON
 from processes import PATIENCE, eventually, run
 from tracked_repository import client_of, initialised_with_dvc
 
@@ -64,7 +65,7 @@ def repo(repo, tmp_path, monkeypatch):
     monkeypatch.setenv("PACE", "0")
     monkeypatch.setenv("BAD_PACE", "0")
     (repo / "stage.py").write_text(STAGE)
-    (repo / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (repo / "dvc.yaml").write_text(PIPELINE.format(python=PYTHON))
     initialised_with_dvc()
     yield repo
     for process in trials_of(repo):

@@ -1,10 +1,9 @@
 """A small repository whose two stages report to MLflow, to look at what arrives there."""
 
 import shutil
-import sys
 from pathlib import Path
 
-from paths import ROOT
+from paths import PYTHON, ROOT
 from processes import run
 from repositories import commit, make_repository, use_settings
 
@@ -41,7 +40,7 @@ def made_repository(folder: Path, monkeypatch) -> Path:
     monkeypatch.chdir(folder)
     shutil.copy(ROOT / "params.yaml", folder)
     (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (folder / "dvc.yaml").write_text(PIPELINE.format(python=PYTHON))
     (folder / ".gitignore").write_text("/mlflow.db*\n/mlartifacts/\n/.nerveseg/\n/first.txt\n/second.txt\n")
     return make_repository(folder)
 

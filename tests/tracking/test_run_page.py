@@ -11,6 +11,7 @@ from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.journal import journals
 from nerveseg.tracking.mirror import stage_run
 from nerveseg.tracking.run_page import overall, stage_states
+from paths import PYTHON
 from processes import attempt, eventually, run
 from tracked_repository import client_of, initialised_with_dvc, runs_of, scores_of
 
@@ -159,7 +160,7 @@ def scored(repo) -> Path:
     """A pipeline that writes a score, committed."""
     (repo / "stages").mkdir()
     (repo / "stages" / "train.py").write_text(SCORED)
-    (repo / "dvc.yaml").write_text(SCORED_PIPELINE.format(python=sys.executable))
+    (repo / "dvc.yaml").write_text(SCORED_PIPELINE.format(python=PYTHON))
     initialised_with_dvc()
     return repo
 
