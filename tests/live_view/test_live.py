@@ -176,6 +176,13 @@ def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_o
     assert "12.png" in told
 
 
+def test_the_newest_frame_of_a_folder_is_the_latest_whatever_its_name(tmp_path):
+    for number, name in enumerate(("e7c1.png", "09ab.png")):
+        cv2.imwrite(str(tmp_path / name), np.full_like(FRAME, number))
+        os.utime(tmp_path / name, (number, number))
+    assert next(frames_of(tmp_path))[0, 0] == 1
+
+
 def test_a_file_that_is_written_again_is_shown_again(tmp_path):
     def write(level):
         cv2.imwrite(str(tmp_path / "latest.bmp"), np.full_like(FRAME, level))

@@ -15,6 +15,7 @@ from pathlib import Path
 from socket import create_server
 
 import pytest
+import requests
 
 from nerveseg import cli
 from nerveseg.errors import RepositoryError, StoreUnreachableError, TrackingError
@@ -508,6 +509,41 @@ def test_what_the_store_refuses_for_good_is_told_with_its_count_and_the_rest_arr
     assert "not yours (2 times)" in capsys.readouterr().err
     [(_, stages)] = runs_of(repo)
     assert [stage.info.status for stage in stages.values()] == ["FINISHED"] * 2
+
+
+def refusing_files(monkeypatch, status):
+    """As a web server before MLflow does: files do not pass MLflow's own errors."""
+    from mlflow import MlflowClient
+
+    def refuse(*_arguments, **_options):
+        answer = requests.Response()
+        answer.status_code, answer.url = status, "http://me:secret@host/artifacts/a"
+        answer.raise_for_status()
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", refuse)
+
+
+@pytest.mark.parametrize(("status", "told"), [(413, "raise the limit of the web server before MLflow"), (403, "403 ")])
+def test_a_file_that_a_web_server_does_not_let_through_is_set_aside_and_holds_nothing_up(
+    repo, two_waiting, monkeypatch, capsys, status, told
+):
+    refusing_files(monkeypatch, status)
+    assert synced() == 1
+    printed = capsys.readouterr().err
+    assert told in printed
+    assert "secret" not in printed
+    [(_, stages)] = runs_of(repo)
+    assert [stage.info.status for stage in stages.values()] == ["FINISHED"] * 2
+    assert journals() == []
+
+
+def test_a_web_server_without_its_mlflow_keeps_all_and_sync_names_the_store_and_a_remedy(two_waiting, monkeypatch):
+    refusing_files(monkeypatch, 502)
+    with pytest.raises(
+        SystemExit, match=r"MLflow's store .* cannot be used \(502 Server Error.*, or turn tracking off"
+    ):
+        cli.main(["sync"])
+    assert len(journals()) == 2
 
 
 def test_a_run_that_was_deleted_meanwhile_is_made_anew_from_the_journal(repo, two_waiting):

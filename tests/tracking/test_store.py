@@ -42,6 +42,9 @@ def test_a_home_folder_that_nobody_expands_is_refused_with_the_address_that_is_m
     monkeypatch.setenv("HOME", "/home/ada")
     with pytest.raises(TrackingError, match=r"set it to sqlite:////home/ada/runs/mlflow\.db$"):
         uri_of("sqlite:///~/runs/mlflow.db")
+    for variable in ("$HOME", "${HOME}"):
+        with pytest.raises(TrackingError, match=r"set it to sqlite:////home/ada/mlflow\.db$"):
+            uri_of(f"sqlite:///{variable}/mlflow.db")
     assert uri_of("sqlite:///runs/~mlflow.db").endswith("/runs/~mlflow.db")
 
 

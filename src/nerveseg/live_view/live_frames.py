@@ -81,7 +81,8 @@ def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:
 def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
     there = _images(folder, {})
     grey_range = grey_range_of(there, grey_range)
-    seen, told = dict(list(there.items())[:-1]), {""}
+    by_time = sorted(there, key=lambda path: there[path][1])  # names, as of DICOM files, need not be in order
+    seen, told = {path: there[path] for path in by_time[:-1]}, {""}
     changed: dict[Path, tuple[_Stamp, float]] = {}  # and when, of files that cannot be read
     while True:
         try:

@@ -204,5 +204,11 @@ def sync(experiment: str) -> tuple[int, Counter[str]]:
         with within(OPENING):
             store = open_store(experiment)
         kept = bring_back()
-        arrived, refused = deliver_waiting(Sender(store))
+        silent: BaseException | None = None
+        try:
+            arrived, refused = deliver_waiting(Sender(store))
+        except StoreUnreachableError as error:
+            silent = error.__cause__ or error
+        if silent:  # raised here, to be told with the address and a remedy
+            raise silent
         return arrived, kept + refused

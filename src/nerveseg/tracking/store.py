@@ -151,9 +151,9 @@ def _sqlite(uri: str, root: Path) -> str:
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {public(uri)!r}; SQLite needs a file without options, for example sqlite:///mlflow.db"
         )
-    if (expanded := os.path.expanduser(name)) != name:  # noqa: PTH111 - Path's raises
+    if (expanded := os.path.expandvars(os.path.expanduser(name))) != name:  # noqa: PTH111 - Path's raises
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, but ~ is no home folder in an address; set it to sqlite:///{expanded}"
+            f"MLFLOW_TRACKING_URI is {uri!r}, but ~ and $ mean nothing in an address; set it to sqlite:///{expanded}"
         )
     path = str(root / name)
     # MLflow makes the file's folder from the address as it stands; in one without slashes it finds none to make.

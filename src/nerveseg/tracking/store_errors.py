@@ -21,6 +21,7 @@ _LOGIN = re.compile(r"(://[^:\s]*):\S*@")
 _SECRET = re.compile(
     r"([?&;][^=&\s]*(?:pass|pwd|secret|token|key|cred|sig|odbc_connect)[^=&\s]*=)[^&\s]*", re.IGNORECASE
 )
+_TOO_LARGE = 413  # HTTP status
 _SERVER_ERROR = 500  # HTTP status; also MLflow's own for a server that it did not reach
 
 # Defaults for variables that the user has not set. By its own, MLflow keeps asking a server that is down for minutes; with
@@ -68,7 +69,9 @@ def reason_of(error: BaseException) -> str:
         cause = deeper
     if isinstance(cause, OSError) and cause.strerror:
         return public(f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror)
-    return shorten(public(next(iter(str(cause).splitlines()), "") or type(cause).__name__), 300, placeholder=" ...")
+    told = next(iter(str(cause).splitlines()), "") or type(cause).__name__
+    limit = "; raise the limit of the web server before MLflow" if _status(cause) == _TOO_LARGE else ""
+    return shorten(public(told), 300, placeholder=" ...") + limit
 
 
 def public(text: str) -> str:
@@ -80,12 +83,18 @@ def public(text: str) -> str:
 
 def is_final(error: BaseException) -> bool:
     """Return whether sending the same again is useless: the store refuses it, or a file here cannot be read."""
+    if status := _status(error):
+        return status < _SERVER_ERROR and status not in _NOT_NOW and _NO_JSON not in str(error)
+    return isinstance(error, OSError) and error.errno in _OF_THIS_FILE
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status of MLflow's answer, or of a server between, which files pass; None if nothing answered."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
-        status: int = error.get_http_status_code()
-        return status < _SERVER_ERROR and status not in _NOT_NOW and _NO_JSON not in str(error)
-    return isinstance(error, OSError) and error.errno in _OF_THIS_FILE
+        return int(error.get_http_status_code())
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _is_silent(error: Exception) -> bool:
@@ -99,7 +108,7 @@ def _is_silent(error: Exception) -> bool:
         deeper = error.__cause__ or error.__context__
         if isinstance(deeper, DBAPIError):
             return _is_silent(deeper)
-        status: int = error.get_http_status_code()
+    if status := _status(error):
         return status >= _SERVER_ERROR or status in _NOT_NOW - {401} or _NO_JSON in str(error)
     if isinstance(error, DBAPIError):  # locked, read-only, full, or a database server that is away
         return not any(told in str(error) for told in _NO_DATABASE)
