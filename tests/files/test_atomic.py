@@ -36,18 +36,24 @@ def test_a_folder_that_a_link_names_is_filled_where_it_is(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"disk", "out"}
 
 
+def fail(folder):
+    (folder / "new").touch()
+    raise ValueError("stop")
+
+
 def test_work_that_fails_keeps_the_old_folder_and_leaves_nothing_of_the_new_one(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
-
-    def fail(folder):
-        (folder / "new").touch()
-        raise ValueError("stop")
-
     with pytest.raises(ValueError, match="stop"), fresh_folder(tmp_path / "out") as folder:
         fail(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["old"]
+
+
+def test_work_that_fails_where_no_folder_was_leaves_none(tmp_path):
+    with pytest.raises(ValueError, match="stop"), fresh_folder(tmp_path / "out") as folder:
+        fail(folder)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_and_json_keep_every_digit_and_leave_no_other_file(tmp_path):
