@@ -160,10 +160,11 @@ def test_what_is_called_mask_where_a_frame_is_called_image_may_be_its_mask(folde
     assert refused[f"{mask}.png"].reason == f"by its name it might be a mask of {frame}.png"
 
 
-@pytest.mark.parametrize("kind", ["SegmentationClass", "SegmentationObject", "gt", "brush"])
-def test_folders_of_masks_as_tools_for_drawing_call_them_are_left_out_and_counted(folder, kind):
-    root = folder({"JPEGImages/1.png": FRAME, f"{kind}/1.png": MASK, f"{kind}/2.png": MASK})
-    assert names(root) == ["JPEGImages/1"]
+@pytest.mark.parametrize("kind", ["SegmentationClass", "SegmentationObject", "gt", "brush", "ann_dir"])
+def test_folders_of_masks_as_tools_for_drawing_and_training_call_them_are_left_out_and_counted(folder, kind):
+    images = "img_dir" if kind == "ann_dir" else "JPEGImages"
+    root = folder({f"{images}/1.png": FRAME, f"{kind}/1.png": MASK, f"{kind}/2.png": MASK})
+    assert names(root) == [f"{images}/1"]
     assert sources_in([root]).told()[0].startswith("left out as a mask: 2 files (")
     assert [source.name for source in recognise(root).sources] == ["1"]
 

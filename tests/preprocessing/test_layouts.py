@@ -59,6 +59,12 @@ def test_the_two_folders_of_nnu_net_are_paired_without_the_number_of_the_channel
     }
 
 
+def test_the_two_folders_of_mmsegmentation_are_paired_within_each_split(folder):
+    files = [f"{kind}_dir/{split}/1.png" for split in ("train", "val") for kind in ("img", "ann")]
+    root = folder(*files)
+    assert pairs(recognise(root), root) == {"train/1": tuple(files[:2]), "val/1": tuple(files[2:])}
+
+
 @pytest.mark.parametrize("form", [0, 1])
 def test_a_frame_and_its_mask_whose_accents_are_stored_in_two_ways_are_a_pair(folder, form):
     names = ("M\xfcller_1", "Mu\u0308ller_1") if form else ("Mu\u0308ller_1", "M\xfcller_1")

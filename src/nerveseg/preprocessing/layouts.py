@@ -21,10 +21,12 @@ from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.preprocessing.listing import Names, Refused, listing_of, no_image, stem_of, suffix_of
 
 NNUNET_FOLDERS, CHANNEL = frozenset({"imagestr", "imagests"}), "_0000"  # nnU-Net numbers the channels of an image
-FRAME_FOLDERS = frozenset({"images", "image", "imgs", "img", "frames", "frame", "jpegimages"}) | NNUNET_FOLDERS
+FRAME_FOLDERS = frozenset(
+    {"images", "image", "imgs", "img", "frames", "frame", "jpegimages", "img_dir", "image_dir"}
+) | NNUNET_FOLDERS  # fmt: skip
 MASK_FOLDERS = frozenset(
     {"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "labelstr", "labelsts", "gt", "ground_truth",
-     "groundtruth", "brush"}
+     "groundtruth", "brush", "ann_dir", "mask_dir", "label_dir"}
 ) | {f"segmentation{of}{what}" for of in ("class", "object") for what in ("", "png", "visualization")}  # fmt: skip
 MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE | re.DOTALL)
 # Other usual names of masks. Frames have such names, too, so such a file is taken for neither.
