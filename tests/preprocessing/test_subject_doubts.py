@@ -102,6 +102,8 @@ def test_twins_without_a_known_subject_are_not_told_one_by_one(doubts, tmp_path)
         ("P-1", "P\u20111", r"P-1 and 'P\u20111'"),
         ("P-1", "P\u22121", r"P-1 and 'P\u22121'"),
         ("P-1", "P_1", "P-1 and P_1"),
+        ("P001", "p 1", "P001 and p 1"),
+        ("BP-12", "BP12", "BP-12 and BP12"),
         ("7", '"7,0"', "7 and 7,0"),
     ],
 )
@@ -112,7 +114,7 @@ def test_subjects_whose_names_differ_only_in_spelling_are_told(doubts, kaggle_fo
     assert told.endswith("give all their frames one name in subjects.csv")
 
 
-@pytest.mark.parametrize(("one", "other"), [("7", "70"), ("1.5", "1.05"), ("P-1", "P1"), ("A1", "B1"), ("10", "1.0.0")])
+@pytest.mark.parametrize(("one", "other"), [("7", "70"), ("1.5", "1.05"), ("1-1", "11"), ("A1", "B1"), ("10", "1.0.0")])
 def test_names_that_differ_in_more_are_other_people(doubts, kaggle_folder, one, other):
     kaggle_folder()
     assert doubts(f"1_1,{one}\n2_1,{other}\n") == []

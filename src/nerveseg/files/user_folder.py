@@ -29,7 +29,7 @@ class Written:
             self._digests[name].add(digest)
             self._sources[name] = source
         self._latest: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._lock, self._may_be_linked = threading.Lock(), True
 
     def owns(self, name: str) -> bool:
         """Return whether the file is unchanged since it was written."""
@@ -59,8 +59,12 @@ class Written:
         try:
             yield partial
             digest, made_from = _digest(partial), str(source.absolute()) if source else ""
-            with self._lock, (self.folder / RECORD).open("a", encoding="utf-8") as record:
-                record.write(_line(name, digest, made_from))
+            with self._lock:
+                if self._may_be_linked:  # into DVC's cache, which must not change
+                    self.close()
+                    self._may_be_linked = False
+                with (self.folder / RECORD).open("a", encoding="utf-8") as record:
+                    record.write(_line(name, digest, made_from))
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
