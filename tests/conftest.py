@@ -17,7 +17,7 @@ from nerveseg.dataset.info import DatasetInfo
 from nerveseg.params.file import Params
 from nerveseg.tracking import outbox
 from nerveseg.training import checkpoints
-from nerveseg.training.distribution import use_threads
+from nerveseg.training.distribution import seed_everything, use_threads
 from paths import ROOT
 from prepared_data import small_data
 from repositories import use_settings
@@ -48,6 +48,12 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from what TensorFlow and MLflow made when they were imported: it took a tenth of the time."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Networks that tests and fixtures build draw the same weights in every run."""
+    seed_everything(0)
 
 
 @pytest.fixture

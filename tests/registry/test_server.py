@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from drawn_frames import simulated_frame
@@ -52,7 +51,6 @@ def folder(tmp_path_factory) -> Path:
     """A model as it is registered."""
     root = tmp_path_factory.mktemp("served")
     (root / "exported").mkdir()
-    tf.keras.utils.set_random_seed(0)  # weights under which FRAME shows a nerve
     export(segmenter(2), root / "exported", FLOAT, VAL, "gan")
     save_served(root / "model", root / "exported", pd.DataFrame({"frame": ["1_1"]}), "A card.")
     return root / "model"

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import openvino
 import pytest
-import tensorflow as tf
 
 from drawn_frames import kaggle_frames
 from drawn_models import DRAWN, FLOAT, FRAMES, INT8, VAL, segmenter
@@ -121,7 +120,6 @@ def test_int8_makes_the_u_net_smaller_and_says_how_much_of_it_is(tmp_path):
 
 
 def test_the_judge_in_int8_changes_its_mind_at_its_threshold_alone(tmp_path):
-    tf.keras.utils.set_random_seed(1)
     model = segmenter(4)
     layer = model.refiner.get_layer(POOR)
     layer.set_weights([np.random.default_rng(1).normal(size=weights.shape) for weights in layer.get_weights()])

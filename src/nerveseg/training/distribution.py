@@ -36,12 +36,17 @@ class _WholeNumbers(random.Random):
         return super().randint(int(low), int(high))
 
 
-def make_deterministic(seed: int) -> None:
-    """Seed Python, NumPy and TensorFlow, and use only operations whose result does not depend on timing: seeds alone do not
-    make two trainings equal.
-    """
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy, TensorFlow and the initial weights of networks."""
     tf.keras.utils.set_random_seed(seed)
     backend._SEED_GENERATOR.generator = _WholeNumbers(seed)  # noqa: SLF001 - tf-keras has no other way in
+
+
+def make_deterministic(seed: int) -> None:
+    """Seed everything, and use only operations whose result does not depend on timing: seeds alone do not make two trainings
+    equal.
+    """
+    seed_everything(seed)
     tf.config.experimental.enable_op_determinism()
 
 
