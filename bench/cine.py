@@ -71,7 +71,7 @@ class Speckle(np.random.Generator):
 def simulated(number: int, kept: float) -> tuple[Pictures, Masks]:
     """Return a loop of a phantom subject, (N, height, width), and its truth."""
     params = load_params()
-    subject = Subject.draw(params.seed, number, params.phantom)
+    subject = Subject(params.seed, number, params.phantom)
     planes, grid = params.phantom.frames_per_subject, subject.anatomy.grid
     span = min(STRETCH, (subject.last - subject.first + 1) / planes)
     rng = np.random.default_rng([number, params.seed])

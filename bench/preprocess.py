@@ -35,7 +35,7 @@ def make(folder: Path, frames: int) -> None:
     """Make `frames` pairs: simulated frames with different noise, so that none is a copy."""
     params = load_params()
     phantom = params.phantom.model_copy(update={"frames_per_subject": 10})
-    planes = [Subject.draw(params.seed, 1 + number % 4, phantom).frame(1 + number // 4) for number in range(40)]
+    planes = [Subject(params.seed, 1 + number % 4, phantom).frame(1 + number // 4) for number in range(40)]
     rng = np.random.default_rng(0)
     for number in range(frames):
         frame, mask = planes[number % len(planes)]

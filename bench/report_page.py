@@ -33,7 +33,7 @@ MOVED = {"unet": 9, "exported": 4}  # pixels
 def cases(count: int) -> Iterator[Case]:
     params = load_params()
     for number in range(count):
-        frame, truth = Subject.draw(params.seed, 1 + number // 7, params.phantom).frame(1 + number % 7)
+        frame, truth = Subject(params.seed, 1 + number // 7, params.phantom).frame(1 + number % 7)
         masks = {model: np.roll(truth, by, (0, 1)) for model, by in MOVED.items()}
         maps = {model: cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 6) for model, mask in masks.items()}
         unsure = 4 * maps["exported"] * (1 - maps["exported"])

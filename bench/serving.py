@@ -71,7 +71,7 @@ def load(port: int, body: bytes, requests: int, server: psutil.Process) -> pd.Da
 def request() -> bytes:
     """Return a simulated frame as the body of a request."""
     params = load_params()
-    frame, _ = Subject.draw(params.seed, 1, params.phantom).frame(1)
+    frame, _ = Subject(params.seed, 1, params.phantom).frame(1)
     content = cv2.imencode(".png", frame)[1].tobytes()
     return json.dumps({"dataframe_records": [{"image": base64.b64encode(content).decode()}]}).encode()
 

@@ -28,7 +28,7 @@ def realism(monkeypatch):
 
 @pytest.fixture(scope="module")
 def frame():
-    return Subject.draw(7, 1, PARAMS).frame(1)[0]
+    return Subject(7, 1, PARAMS).frame(1)[0]
 
 
 def test_a_blur_lengthens_speckle_lowers_its_contrast_and_steepens_the_spectrum(realism, frame):

@@ -110,7 +110,7 @@ def looks():
     """Of the frames of each subject of two phantoms, and of copies of the first one's."""
     params = phantom_params(subjects=4, frames_per_subject=4)
     frames = {
-        seed: [Subject.draw(seed, number, params).frame(n)[0] for number in range(1, 5) for n in range(1, 5)]
+        seed: [Subject(seed, number, params).frame(n)[0] for number in range(1, 5) for n in range(1, 5)]
         for seed in (1, 2)
     }
     found = {seed: [look(frame) for frame in of_seed] for seed, of_seed in frames.items()}

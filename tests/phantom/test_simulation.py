@@ -20,7 +20,7 @@ SIZE = {"width": 580, "height": 420}
 @pytest.fixture(scope="module")
 def subjects():
     params = phantom_params(**SIZE)
-    drawn = [Subject.draw(2016, number, params) for number in (1, 2, 3)]
+    drawn = [Subject(2016, number, params) for number in (1, 2, 3)]
     return [(subject, [subject.frame(frame) for frame in range(1, 7)]) for subject in drawn]
 
 
@@ -47,23 +47,23 @@ def decibels(envelope):
 
 def test_a_frame_is_the_same_to_the_bit_when_made_again():
     params = phantom_params()
-    once, again = Subject.draw(7, 2, params).frame(3), Subject.draw(7, 2, params).frame(3)
+    once, again = Subject(7, 2, params).frame(3), Subject(7, 2, params).frame(3)
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
 
 
 def test_a_frame_does_not_depend_on_the_frames_made_before_it():
     params = phantom_params()
-    subject = Subject.draw(7, 2, params)
+    subject = Subject(7, 2, params)
     backwards = {frame: subject.frame(frame) for frame in (6, 1, 3)}
     for frame, (image, mask) in backwards.items():
-        alone = Subject.draw(7, 2, params).frame(frame)
+        alone = Subject(7, 2, params).frame(frame)
         assert np.array_equal(alone[0], image)
         assert np.array_equal(alone[1], mask)
 
 
 def test_seeds_subjects_and_frames_all_differ():
     params = phantom_params()
-    frames = [Subject.draw(*key[:2], params).frame(key[2])[0] for key in ((7, 1, 1), (8, 1, 1), (7, 2, 1), (7, 1, 2))]
+    frames = [Subject(*key[:2], params).frame(key[2])[0] for key in ((7, 1, 1), (8, 1, 1), (7, 2, 1), (7, 1, 2))]
     for i, one in enumerate(frames):
         assert all(np.mean(one != other) > 0.5 for other in frames[i + 1 :])
 
@@ -71,7 +71,7 @@ def test_seeds_subjects_and_frames_all_differ():
 def test_neighbouring_frames_of_a_subject_are_more_alike_than_those_of_two_subjects():
     params = phantom_params(frames_per_subject=20)
     blurred = {
-        key: cv2.GaussianBlur(Subject.draw(7, key[0], params).frame(key[1])[0].astype(np.float32), (0, 0), 3)[60:]
+        key: cv2.GaussianBlur(Subject(7, key[0], params).frame(key[1])[0].astype(np.float32), (0, 0), 3)[60:]
         for key in ((1, 9), (1, 10), (2, 9))
     }
     alike = np.corrcoef(blurred[1, 9].ravel(), blurred[1, 10].ravel())[0, 1]
@@ -83,7 +83,7 @@ def test_frames_are_eight_bit_and_masks_bool_of_the_size_asked_for():
     for size in ({"width": 97, "height": 65}, {"width": 64, "height": 128}, {"width": 256, "height": 64}):
         params = phantom_params(**size)
         for frame in range(1, 7):
-            image, mask = Subject.draw(7, 1, params).frame(frame)
+            image, mask = Subject(7, 1, params).frame(frame)
             assert image.dtype == np.uint8
             assert mask.dtype == np.bool_
             assert image.shape == mask.shape == (size["height"], size["width"])
@@ -98,7 +98,7 @@ def test_over_half_of_each_subjects_frames_show_no_nerve_and_some_do(subjects):
 @pytest.mark.parametrize("fraction", [0.05, 0.42, 0.49])
 def test_the_share_of_frames_with_a_nerve_is_the_one_asked_for(fraction):
     params = phantom_params(frames_per_subject=20, width=64, height=64, nerve_fraction=fraction)
-    subjects = [Subject.draw(7, number, params) for number in range(1, 41)]
+    subjects = [Subject(7, number, params) for number in range(1, 41)]
     shown = [sum(subject.shows_nerve(frame) for frame in range(1, 21)) for subject in subjects]
     assert max(shown) < 10
     assert np.mean(shown) / 20 == pytest.approx(fraction, abs=0.04)
@@ -124,7 +124,7 @@ def test_the_files_are_in_kaggles_layout_and_the_same_with_any_number_of_workers
     masks = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / "one").glob("*_mask.tif")]
     assert {value for mask in masks for value in np.unique(mask)} == {0, 255}
     assert counts == (18, sum(bool(mask.any()) for mask in masks))
-    image, mask = Subject.draw(7, 2, params).frame(5)
+    image, mask = Subject(7, 2, params).frame(5)
     assert np.array_equal(cv2.imread(str(tmp_path / "one/2_5.tif"), cv2.IMREAD_UNCHANGED), image)
     assert np.array_equal(cv2.imread(str(tmp_path / "one/2_5_mask.tif"), cv2.IMREAD_UNCHANGED) == 255, mask)
 
@@ -146,7 +146,7 @@ def test_a_frame_too_narrow_or_too_wide_is_refused(width, height):
 @pytest.mark.parametrize(("subject", "frame"), [(0, 1), (1, 0), (1, 7)])
 def test_a_subject_or_frame_that_does_not_exist_is_refused(subject, frame):
     with pytest.raises(DatasetError, match="does not exist"):
-        Subject.draw(7, subject, phantom_params()).frame(frame)
+        Subject(7, subject, phantom_params()).frame(frame)
 
 
 # --- the nerve
@@ -177,7 +177,7 @@ def test_a_nerve_out_of_plane_leaves_no_trace(grid):
 
 def test_the_first_and_last_frames_with_a_nerve_show_it_clearly():
     params = phantom_params(frames_per_subject=20)
-    subject = Subject.draw(7, 1, params)
+    subject = Subject(7, 1, params)
     for frame in range(1, 21):
         visible = subject._visibility(frame)
         assert visible >= 0.8 if subject.shows_nerve(frame) else visible <= 0.2

@@ -93,9 +93,7 @@ class Scanner:
 def brightness(tissue: Tissue, grid: Grid, slope: float = 0.0) -> Map:
     """Return loss and time gain together, in dB, at each sample."""
     excess = tissue.attenuation - np.float32(SOFT_TISSUE_DB_PER_MM + slope)
-    gain: Map = np.cumsum(excess, axis=0, dtype=np.float32)
-    gain *= np.float32(-grid.pitch[0])
-    return gain
+    return np.cumsum(excess, axis=0, dtype=np.float32) * np.float32(-grid.pitch[0])
 
 
 def echo_envelope(tissue: Tissue, grid: Grid, scanner: Scanner, rng: np.random.Generator) -> Map:
@@ -129,8 +127,7 @@ def _clutter(diffuse: Map, coherent: Map, grid: Grid) -> Map:
     sigma = [CLUTTER_MM / pitch / 8.0 for pitch in grid.pitch]
     small = np.sqrt(cv2.GaussianBlur(small, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0]))
     strayed = cv2.resize(small, grid.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    strayed *= np.float32(10.0 ** (CLUTTER_DB / 20.0))
-    return strayed
+    return strayed * np.float32(10.0 ** (CLUTTER_DB / 20.0))
 
 
 def _lateral_transfer(grid: Grid, focus: float) -> Map:

@@ -1,6 +1,6 @@
 """One simulated subject: where its layers and organs lie, and what each plane of the probe's sweep shows.
 
-`Anatomy.draw` makes all random choices. `Anatomy.plane` makes none, so a plane does not depend on the planes before it.
+An `Anatomy` makes all random choices when it is created. `plane` makes none, so a plane does not depend on those before it.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nerveseg.phantom.acoustics import DEPTH_MM, Grid, Map, Tissue
 from nerveseg.phantom.nerve import draw_fascicles, draw_nerve, paint_nerve
-from nerveseg.phantom.organs import Organ, draw_organs
+from nerveseg.phantom.organs import draw_organs
 from nerveseg.phantom.tissue import PAINTERS, Near, Place, Texture, sample
 
 LAYER_STEP = 0.05  # mm, of the depth profile
@@ -57,46 +57,24 @@ class Layers:
         return np.clip(rows, 0, self.echo.size - 1)
 
 
-@dataclass(frozen=True)
 class Anatomy:
-    grid: Grid
-    layers: Layers
-    organs: tuple[Organ, ...]
-    nerve: Organ
-    fascicles: NDArray[np.float32]
-    contrast: float  # of the epineurium, around 1; 0 is hard to see
-    bend_depth: Texture
-    bend_lateral: Texture
-    rag_depth: Texture
-    rag_lateral: Texture
-    density: Texture
-    fibres: Texture
-    strands: Texture
-    streakiness: float
-    bumpiness: float
-    taper: float  # how much thicker the layers grow from the middle to the left edge of the frame, as an exponent
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, grid: Grid) -> "Anatomy":
-        nerve = draw_nerve(rng, grid)
-        return cls(
-            grid=grid,
-            layers=Layers.draw(rng),
-            organs=tuple(draw_organs(rng, grid, nerve.shape)),
-            nerve=nerve,
-            fascicles=draw_fascicles(rng, nerve.shape),
-            contrast=rng.uniform(0.85, 1.05),
-            bend_depth=Texture.draw(rng, grid, 5.0, 6.5, turns=0.35, coarse=8),
-            bend_lateral=Texture.draw(rng, grid, 4.0, 4.0, turns=0.35, coarse=8),
-            rag_depth=Texture.draw(rng, grid, 1.6, 2.2, coarse=4),
-            rag_lateral=Texture.draw(rng, grid, 1.8, 1.8, coarse=4),
-            density=Texture.draw(rng, grid, 0.9, 1.1, coarse=4),
-            fibres=Texture.draw(rng, grid, 0.14, 0.7, turns=1.5),
-            strands=Texture.draw(rng, grid, 0.17, 1.2, turns=1.0),
-            streakiness=rng.uniform(0.7, 1.3),
-            bumpiness=rng.uniform(0.6, 1.1),
-            taper=rng.uniform(-0.2, 1.0),
-        )
+    def __init__(self, rng: np.random.Generator, grid: Grid) -> None:
+        self.grid, self.nerve = grid, draw_nerve(rng, grid)
+        self.layers = Layers.draw(rng)
+        self.organs = draw_organs(rng, grid, self.nerve.shape)
+        self.fascicles = draw_fascicles(rng, self.nerve.shape)
+        self.contrast = rng.uniform(0.85, 1.05)  # of the epineurium, around 1; 0 is hard to see
+        self.bend_depth = Texture.draw(rng, grid, 5.0, 6.5, turns=0.35, coarse=8)
+        self.bend_lateral = Texture.draw(rng, grid, 4.0, 4.0, turns=0.35, coarse=8)
+        self.rag_depth = Texture.draw(rng, grid, 1.6, 2.2, coarse=4)
+        self.rag_lateral = Texture.draw(rng, grid, 1.8, 1.8, coarse=4)
+        self.density = Texture.draw(rng, grid, 0.9, 1.1, coarse=4)
+        self.fibres = Texture.draw(rng, grid, 0.14, 0.7, turns=1.5)
+        self.strands = Texture.draw(rng, grid, 0.17, 1.2, turns=1.0)
+        self.streakiness, self.bumpiness = rng.uniform(0.7, 1.3), rng.uniform(0.6, 1.1)
+        self.taper = rng.uniform(
+            -0.2, 1.0
+        )  # by which the layers thicken from the middle to the left edge, as an exponent
 
     def plane(self, pose: Pose, visible: float) -> tuple[Tissue, Near]:
         """Return the tissue in the plane, and the nerve's neighbourhood in it."""
@@ -127,8 +105,7 @@ class Anatomy:
     def _place(self, pose: Pose) -> tuple[Place, Map, Map, Map]:
         """Return where samples lie, their depth in the layers, and where tissue is rich in fascia and lush (bright)."""
         grid = self.grid
-        down = self.bend_depth.over(grid, pose.sweep)
-        side = self.bend_lateral.over(grid, pose.sweep)
+        down, side = self.bend_depth.over(grid, pose.sweep), self.bend_lateral.over(grid, pose.sweep)
         # Skin is flat against the probe, so the bend fades in below it.
         free = np.clip((grid.depth - np.float32(1.5)) * np.float32(1.0 / 5.0), 0.0, 1.0)
         beside = grid.lateral - np.float32(0.5 * grid.width_mm)
@@ -138,12 +115,9 @@ class Anatomy:
         # Below the skin the layers taper to the right, as the sternocleidomastoid does over the plexus.
         thinner = np.exp(beside * np.float32(self.taper / grid.width_mm)) - np.float32(1.0)
         bent = grid.depth + free * (bent + thinner * np.minimum(grid.depth, np.float32(12.0)))
-        place = Place(
-            grid,
-            grid.depth + (gentle * down + rough * ragged[0]) * free,
-            grid.lateral + (gentle * side + rough * ragged[1]) * free,
-        )
-        return place, bent, down, side
+        depth = grid.depth + (gentle * down + rough * ragged[0]) * free
+        lateral = grid.lateral + (gentle * side + rough * ragged[1]) * free
+        return Place(grid, depth, lateral), bent, down, side
 
     def _paint_background(self, place: Place, bent: Map, rich: Map, lush: Map, sweep: float) -> Tissue:
         tissue = Tissue.uniform(self.grid.shape)

@@ -26,8 +26,7 @@ def compress(envelope: Map, scanner: Scanner, width: int) -> NDArray[np.uint8]:
     detail = envelope.shape[0] / 420
     sigma = [max(size * detail, 0.1) for size in SMOOTH]
     smooth = cv2.GaussianBlur(level, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])
-    level = smooth + np.float32(KEPT) * (level - smooth)
-    level = np.maximum(level, 0.0)
+    level = np.maximum(smooth + np.float32(KEPT) * (level - smooth), 0.0)
     grey = np.float32(255.0) * level * np.sqrt(level)
     scan_converted = cv2.resize(grey, (width, grey.shape[0]), interpolation=cv2.INTER_CUBIC)
     return np.clip(scan_converted, 0.0, 255.0).astype(np.uint8)

@@ -39,8 +39,7 @@ def draw_fascicles(rng: np.random.Generator, shape: Ellipse) -> NDArray[np.float
     The roots form a column from the upper end down. Small discs fill the space between.
     """
     placed: list[tuple[float, float, float]] = []
-    end = shape.long - 0.4
-    reach = end
+    end = reach = shape.long - 0.4
     for _ in range(rng.integers(2, 5)):
         radius = shape.short * rng.uniform(0.42, 0.68)
         along = reach - radius
@@ -71,8 +70,7 @@ def paint_nerve(
     inside = near.inside(0.35) * share
     blend(tissue.echo[window], inside, np.float32(EPINEURIUM_DB - 8.0 * (1.0 - contrast)) + 6.0 * fibres)
     tissue.mirror[window] *= 1.0 - inside
-    holes = np.zeros(near.distance.shape, np.float32)
-    caps = np.zeros(near.distance.shape, np.float32)
+    holes, caps = np.zeros((2, *near.distance.shape), np.float32)
     sin, cos = np.float32(np.sin(near.angle)), np.float32(np.cos(near.angle))
     for along, across, radius, darkness in fascicles:
         u, v = near.along - along, near.across - across

@@ -9,7 +9,6 @@ Frames are uint8 (height, width), masks bool of the same shape. Subjects and fra
 on (seed, subject, frame) and the parameters alone, not on other frames or the number of processes.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -32,29 +31,20 @@ from nerveseg.processes.parallel import processes
 FIRST_SEEN, JUST_LOST = 0.9, 0.1
 
 
-@dataclass(frozen=True)
 class Subject:
     """One simulated person: an anatomy, and the frames `first` to `last` of the sweep that show the nerve."""
 
-    number: int
-    seed: int
-    params: PhantomParams
-    anatomy: Anatomy
-    hand: Hand
-    first: int
-    last: int
-
-    @classmethod
-    def draw(cls, seed: int, number: int, params: PhantomParams) -> "Subject":
+    def __init__(self, seed: int, number: int, params: PhantomParams) -> None:
         if number < 1:
             raise DatasetError(f"phantom subject {number} does not exist; subjects are counted from 1")
+        self.seed, self.number, self.params = seed, number, params
         rng = np.random.default_rng(np.random.SeedSequence([seed, number, 0]))
         frames = params.frames_per_subject
         shown = int(np.floor(params.nerve_fraction * frames + rng.uniform()))
         shown = min(max(shown, 1), max((frames - 1) // 2, 1))
-        first = int(rng.integers(1, frames - shown + 2))
-        anatomy = Anatomy.draw(rng, Grid.of(params.width, params.height))
-        return cls(number, seed, params, anatomy, Hand.draw(rng), first, first + shown - 1)
+        self.first = int(rng.integers(1, frames - shown + 2))
+        self.last = self.first + shown - 1
+        self.anatomy, self.hand = Anatomy(rng, Grid.of(params.width, params.height)), Hand.draw(rng)
 
     def shows_nerve(self, frame: int) -> bool:
         return self.first <= frame <= self.last
@@ -96,9 +86,8 @@ def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: in
 
 
 def _write_subject(directory: Path, params: PhantomParams, seed: int, number: int) -> int:
-    cv2.setNumThreads(1)
     packed = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS]
-    subject, nerves = Subject.draw(seed, number, params), 0
+    subject, nerves = Subject(seed, number, params), 0
     for frame in range(1, params.frames_per_subject + 1):
         image, mask = subject.frame(frame)
         write_simulated(directory / f"{number}_{frame}.tif", image)

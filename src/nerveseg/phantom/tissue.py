@@ -192,8 +192,7 @@ def paint_bone(tissue: Tissue, near: Near, fibres: Map) -> None:
     tissue.attenuation[near.window] += 5.0 * inside
 
 
-Painter = Callable[[Tissue, Near, Map], None]
-PAINTERS: dict[str, Painter] = {
+PAINTERS: dict[str, Callable[[Tissue, Near, Map], None]] = {
     "muscle": paint_muscle,
     "artery": paint_vessel,
     "vein": partial(paint_vessel, wall=0.02),
