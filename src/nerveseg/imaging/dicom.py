@@ -173,13 +173,12 @@ def _other_numbers(found: "pydicom.Dataset") -> Iterator[tuple[str, str]]:
 
 def _spacing(found: "pydicom.Dataset") -> Spacing | None:
     """Ultrasound gives the spacing of each region, in centimetres. Other exports give one for all pixels."""
-    regions = [
-        region
+    found_spacings = {
+        (abs(10.0 * region.PhysicalDeltaY), abs(10.0 * region.PhysicalDeltaX))
         for region in found.get("SequenceOfUltrasoundRegions") or []
         if region.get("RegionSpatialFormat") == TISSUE
         and (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection")) == (CENTIMETRES, CENTIMETRES)
-    ]
-    found_spacings = {(abs(10.0 * region.PhysicalDeltaY), abs(10.0 * region.PhysicalDeltaX)) for region in regions}
+    }
     if not found_spacings and (spacing := found.get("PixelSpacing")):
         found_spacings = {(float(spacing[0]), float(spacing[1]))}
     (height, width), *others = found_spacings or {(0.0, 0.0)}

@@ -91,10 +91,8 @@ def _by_pydicom(path: Path, found: "pydicom.Dataset", header: Header) -> NDArray
     """Decode the pixels; None if pydicom cannot."""
     from pydicom.pixels import get_decoder
 
-    with (
-        refused_if_damaged(path, "its pixels cannot be decoded", "export it uncompressed"),
-        suppress(NotImplementedError),  # an unknown compression
-    ):
+    damaged = refused_if_damaged(path, "its pixels cannot be decoded", "export it uncompressed")
+    with damaged, suppress(NotImplementedError):  # an unknown compression
         syntax = found.file_meta.TransferSyntaxUID
         if syntax.is_compressed and not get_decoder(syntax).is_available:
             return None
@@ -135,9 +133,7 @@ def _coloured(pixels: NDArray[Any], found: "pydicom.Dataset") -> Stored:
 
     entries = np.arange(int(pixels.max()) + 1, dtype=pixels.dtype)
     colours = apply_color_lut(entries[np.newaxis], found)[0]
-    bits = 8 * colours.dtype.itemsize
-    if bits == 16 and int(colours.max()) < 256:  # 8-bit entries announced as 16-bit
-        bits = 8
+    bits = 8 if colours.max() < 256 else 16  # 8-bit entries may be announced as 16-bit
     levels = np.round(colours[..., :3] @ LUMA * (255.0 / (2**bits - 1))).astype(np.uint8)
     return Stored(levels[pixels], (0.0, 255.0), remarks=("palette colours, taken by their luminance",))
 

@@ -25,9 +25,7 @@ def labels_of(
 ) -> tuple[NDArray[np.uint16], dict[int, str], str]:
     """Return the labels of a loop, (N, H, W) up to the last frame that it or a mask has, the names of segments, and a remark.
 
-    A `loop` of None is a single frame of another format.
-
-    `BadFileError` is raised if masks do not say where they belong, or segments overlap.
+    A `loop` of None is a frame of another format. If masks do not say where they belong, or overlap, `BadFileError` is raised.
     """
     names = {int(one.SegmentNumber): str(one.get("SegmentLabel") or "")[:LONGEST_NAME] for one in found.SegmentSequence}
     told = "a DICOM segmentation: " + ", ".join(f"{number} is {name!r}" for number, name in names.items())
@@ -61,14 +59,13 @@ def labels_of(
 
 def _frames(groups: "list[pydicom.Dataset]") -> list[int]:
     """Return the numbers of the frames from which a mask was derived."""
-    numbers = {
+    return sorted({
         int(number)
         for group in groups
         for derivation in group.get("DerivationImageSequence") or []
         for source in derivation.get("SourceImageSequence") or []
         for number in np.ravel(source.get("ReferencedFrameNumber") or [])
-    }
-    return sorted(numbers)
+    })  # fmt: skip
 
 
 def _segment(groups: "list[pydicom.Dataset]") -> int:

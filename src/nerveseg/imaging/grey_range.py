@@ -117,14 +117,12 @@ def _agreed(found: Extremes, wide: int, grey_range: GreyRange | None, path: Path
     alone: tuple[float, float] | None = getattr(decided([found]), found.kind)
     pair = alone if grey_range is None else getattr(grey_range, found.kind)
     levels = f"pixels from {found.low:g} to {found.high:g}"
+    if pair is None and alone == (0.0, 65535.0):  # no smaller range would hold it, whatever its source
+        pair = alone
     if pair is None:
         expected = "none below 0, and 8 or 16 bits" if found.kind == "integer" else "0..1 or 0..255"
-        if alone == (0.0, 65535.0):  # no smaller range would hold it, whatever its source
-            pair = alone
-        elif alone is None:
-            raise BadFileError(path, f"{levels}, expected {expected}", ASKED)
-        else:
-            raise BadFileError(path, f"{levels}, of which nothing says what is white", ASKED)
+        what = "of which nothing says what is white" if alone else f"expected {expected}"
+        raise BadFileError(path, f"{levels}, {what}", ASKED)
     black, white = pair
     bits = f", taken as {int(white).bit_length()}" if black == 0.0 and white in (255.0, 4095.0, 65535.0) else ""
     what = f"{wide} bits a pixel{bits}" if found.kind == "integer" else "floating point"

@@ -80,11 +80,8 @@ def pages(path: Path) -> Iterator[Page]:
             if image.format == "PNG":
                 Image.open(io.BytesIO(content)).verify()  # decoding checks no checksum of the pixels
             if _hides_others(image):
-                raise BadFileError(
-                    path,
-                    "several images (an animation, a stack or a phone's HDR), expected one frame",
-                    "export the frames singly",
-                )
+                what = "several images (an animation, a stack or a phone's HDR), expected one frame"
+                raise BadFileError(path, what, "export the frames singly")
             yield decode(path, image, content)
             # `n_frames` reads the directory of a TIFF twice more, so it is used only if another page follows.
             count = image.n_frames if image.format == "TIFF" and tags(image).next else 1  # type: ignore[attr-defined]

@@ -14,20 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
+from nerveseg.imaging import mask_values
 from nerveseg.imaging.arrays import Mask
-from nerveseg.imaging.mask_values import (
-    DIM,
-    EXPORT_APART,
-    EXTREMES,
-    FEW,
-    MOST_LABELS,
-    ReadMask,
-    Value,
-    flat,
-    from_numbers,
-    insides,
-    interior,
-)  # fmt: skip
+from nerveseg.imaging.mask_values import EXPORT_APART, FEW, ReadMask, Value, flat, from_numbers, insides, interior
 from nerveseg.imaging.page import Page
 
 BLACK = "#000000"
@@ -54,7 +43,7 @@ def channels_of(page: Page, path: Path) -> NDArray[Any]:
     if page.wide.max() < 256 or not np.any(page.wide[..., :1] != page.wide[..., 1:]):
         return np.dstack([page.wide, shown[..., 3]])
     found, in_eight = (len(np.unique(wide.reshape(-1, 3), axis=0)) for wide in (page.wide, page.wide >> 8))
-    if in_eight < found <= MOST_LABELS:
+    if in_eight < found <= mask_values.MOST_LABELS:
         what = f"{found} colours of 16 bits, some of which are equal in 8"
         raise BadFileError(path, what, "export the mask with 8 bits")
     return np.dstack([page.wide >> 8, shown[..., 3]])
@@ -132,7 +121,7 @@ def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> Rea
     """Return the mask in which every colour except black is marked."""
     brightest, drawn = np.where(seen, colours.max(axis=-1), 0), seen & colours.any(axis=-1)
     areas = _areas(_codes(colours)[drawn])
-    if page.lossy or len(areas) >= MOST_LABELS:
+    if page.lossy or len(areas) >= mask_values.MOST_LABELS:
         if _differ_in_colour(colours, brightest):
             raise BadFileError(path, "several colours that lossy compression or smoothing has mixed", EXPORT_APART)
         found = from_numbers(brightest, (), path, compressed=True)
@@ -147,7 +136,7 @@ def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> Rea
 def _are_blends(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
     """Whether all colours are one colour and its blends with black, apart from overshoot near its outline."""
     top = int(brightest.max())
-    if top < DIM:
+    if top < mask_values.DIM:
         return False
     full = _most_common(colours[brightest == top])
     mixed = full * (brightest[..., np.newaxis] / top)
@@ -175,7 +164,7 @@ def _differ_in_colour(colours: NDArray[Any], brightest: NDArray[Any]) -> bool:
     drawn = colours[inside if np.count_nonzero(inside) > FEW else marked].astype(np.int64)
     common = np.median(drawn, axis=0)
     far = np.abs(drawn - common).max(axis=1) > (_NEAR if inside.any() else 3 * _NEAR)
-    areas = [np.median(colours[each], axis=0) for each in insides(brightest > EXTREMES * brightest.max())]
+    areas = [np.median(colours[each], axis=0) for each in insides(brightest > mask_values.EXTREMES * brightest.max())]
     return bool(np.count_nonzero(far) > FEW // 4) or any(np.abs(each - common).max() > 3 * _NEAR for each in areas)
 
 

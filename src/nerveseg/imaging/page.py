@@ -15,24 +15,10 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from nerveseg.errors import BadFileError
 
-BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, COLOUR_MAP, SAMPLE_FORMAT = (
-    258,
-    262,
-    274,
-    277,
-    284,
-    320,
-    339,
-)  # TIFF tags
-# TIFF tags: where strips and tiles begin, and how many bytes each has. For a 0, Pillow would show the file's own header.
+# TIFF tags. PLACES: where strips and tiles begin, and how many bytes each has. For a 0, Pillow would show the file's own header.
+BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, COLOUR_MAP, SAMPLE_FORMAT = 258, 262, 274, 277, 284, 320, 339
 PLACES = (273, 279, 324, 325)
-UPRIGHT, WHITE_IS_ZERO, YCBCR, SEPARATE, SIGNED = (
-    1,
-    0,
-    6,
-    2,
-    2,
-)  # values of ORIENTATION, PHOTOMETRIC, PLANAR and SAMPLE_FORMAT
+UPRIGHT, WHITE_IS_ZERO, YCBCR, SEPARATE, SIGNED = 1, 0, 6, 2, 2  # of ORIENTATION, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT
 GREY_MODES = ("1", "L", "P")  # of Pillow: at most 8 bits a pixel
 # Pillow reads this kind from little-endian files only.
 TiffImagePlugin.OPEN_INFO[(TiffImagePlugin.MM, WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
@@ -151,9 +137,8 @@ def _wide(path: Path, image: Image.Image, content: bytes, orientation: int) -> N
         with contextlib.suppress(cv2.error):
             found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype != np.uint16 or found.ndim != 3 or found.shape[2] < 3:
-        raise BadFileError(
-            path, f"colours of more than 8 bits ({image.mode}) in a form that is not read", "export it in grey, or with 8 bits"
-        )  # fmt: skip
+        what = f"colours of more than 8 bits ({image.mode}) in a form that is not read"
+        raise BadFileError(path, what, "export it in grey, or with 8 bits")
     colours = found[..., 2::-1]
     return colours if image.format == "TIFF" else _turned(colours, orientation)
 
