@@ -160,6 +160,15 @@ def test_what_is_called_mask_where_a_frame_is_called_image_may_be_its_mask(folde
     assert refused[f"{mask}.png"].reason == f"by its name it might be a mask of {frame}.png"
 
 
+def test_a_folder_that_differs_from_one_of_frames_in_a_word_for_masks_is_left_out_and_alone_it_is_remarked(folder):
+    root = folder({f"train_{kind}/p1/1.png": FRAME for kind in ("images", "masks")})
+    assert names(root) == ["train_images/p1/1"]
+    assert sources_in([root]).told()[0].startswith("left out as a mask: 1 file (")
+    for paths in ([root / "train_masks"], [folder({"nerve-masks/p1/1.png": FRAME}, "other")]):
+        (told,) = sources_in(paths).told()
+        assert told.startswith("taken for frames though their folder is called like one of masks: 1 file (")
+
+
 @pytest.mark.parametrize("kind", ["SegmentationClass", "SegmentationObject", "gt", "brush", "ann_dir"])
 def test_folders_of_masks_as_tools_for_drawing_and_training_call_them_are_left_out_and_counted(folder, kind):
     images = "img_dir" if kind == "ann_dir" else "JPEGImages"

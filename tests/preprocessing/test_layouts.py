@@ -65,6 +65,42 @@ def test_the_two_folders_of_mmsegmentation_are_paired_within_each_split(folder):
     assert pairs(recognise(root), root) == {"train/1": tuple(files[:2]), "val/1": tuple(files[2:])}
 
 
+@pytest.mark.parametrize(
+    ("frames", "masks"),
+    [("train_images", "train_masks"), ("TrainImages", "trainMasks"), ("a/us-img", "a/us label"), ("train", "train_seg"),
+     ("imgs2", "GT 2"), ("images/val_frames", "images/val_masks"), ("images", "image_masks"), ("IMAGES_1", "MASKS_1"),
+     ("train_scans/p1", "train_ground_truth/p1"), ("imgs_M\xfcller", "masks_Mu\u0308ller"), ("train/images", "train/masks"),
+     ("images/train", "labels/train"), ("train_images/images", "train_images/masks")],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["", "_mask"])
+def test_folders_side_by_side_that_differ_in_the_word_for_frames_or_masks_are_paired(folder, frames, masks, suffix):
+    root = folder(f"{frames}/1.png", f"{masks}/1{suffix}.png", f"{frames}/2_mask.png", f"{masks}/2_mask{suffix}.png")
+    layout = recognise(root)
+    assert sorted(pairs(layout, root).values()) == [
+        (f"{frames}/1.png", f"{masks}/1{suffix}.png"),
+        (f"{frames}/2_mask.png", f"{masks}/2_mask{suffix}.png"),
+    ]
+    assert (layout.name, layout.quarantined) == ("images and masks", [])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Mary", "Mary_Ann"), ("p1", "Seger"), ("face_images", "nerve_masks"), ("v2/images", "labels_v2/images"), ("a", "b/a_mask"),
+     ("train_images/x", "train_masks")],
+)  # fmt: skip
+def test_a_folder_whose_name_only_sounds_like_masks_holds_frames_and_is_told_where_it_may_not(folder, one, other):
+    root = folder(f"{one}/1.png", f"{other}/1.png")
+    told = {item.file: item for item in recognise(root).quarantined}
+    assert told[f"{other}/1.png"].reason == "its mask is missing"
+    remedy = "if it is itself a mask, call its folder masks and that of its frame images; else add 1_mask"
+    assert told[f"{other}/1.png"].remedy.startswith(remedy) == ("mask" in other or "label" in other)
+
+
+def test_masks_in_a_format_that_is_not_read_are_known_by_their_folder(folder):
+    told = {item.file: item.reason for item in recognise(folder("train/1.jpg", "train_masks/1.gif")).quarantined}
+    assert told["train/1.jpg"] == "its partner train_masks/1.gif cannot be used"
+
+
 @pytest.mark.parametrize("form", [0, 1])
 def test_a_frame_and_its_mask_whose_accents_are_stored_in_two_ways_are_a_pair(folder, form):
     names = ("M\xfcller_1", "Mu\u0308ller_1") if form else ("Mu\u0308ller_1", "M\xfcller_1")

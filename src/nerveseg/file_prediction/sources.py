@@ -17,7 +17,8 @@ from nerveseg.files.user_folder import Records
 from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.video import count_frames
 from nerveseg.preprocessing import listing
-from nerveseg.preprocessing.layouts import MASK_FOLDERS, natural_key, roles_of
+from nerveseg.preprocessing.layouts import natural_key, roles_of
+from nerveseg.preprocessing.mask_folders import called_like_masks
 from nerveseg.text.wording import counted, some
 
 MASK, DOUBTFUL = "a mask", "what may be the mask of a frame beside it, by its name"
@@ -56,8 +57,8 @@ class Sources:
             groups[item.reason].append(str(item.file))
         left = groups.items()
         lines = [f"left out as {why}: {counted(len(names), 'file')} ({some(names, 3)})" for why, names in left]
-        parents = ((source.path, PurePath(_place(source.path)).parent.name) for source in self.found)
-        if inside := [str(path) for path, parent in parents if parent.casefold() in MASK_FOLDERS]:
+        around = ((it.path, PurePath(_place(it.path)).parts[-it.name.count("/") - 2 : -1]) for it in self.found)
+        if inside := [str(path) for path, folders in around if any(map(called_like_masks, folders))]:
             told = f"taken for frames though their folder is called like one of masks: {counted(len(inside), 'file')}"
             lines.append(f"{told} ({some(inside, 3)})")
         return lines

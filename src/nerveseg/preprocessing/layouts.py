@@ -4,31 +4,23 @@ These layouts are recognised, alone or mixed, in one folder or in folders below 
 
     Kaggle's        S_N.tif beside S_N_mask.tif
     one folder      x.png beside x_mask.png, or beside x_mask_1.png, x_mask_2.png ... (their union)
-    two folders     images/x.png and masks/x.png, or masks/x_mask.png; other usual names of the two folders count too
+    two folders     images/x.png and masks/x.png, or masks/x_mask.png; other usual names of the two folders count too, and
+                    folders alike but for a word, such as train_images and train_masks (`nerveseg.preprocessing.mask_folders`)
     DICOM           x.dcm (a frame or a loop) in the place of the frame, of the mask, or of both
 
 A frame's name is its path without suffix and without the folder `images`. In Kaggle's layout it is the stem alone.
 """
 
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.preprocessing.listing import Names, Refused, listing_of, no_image, stem_of, suffix_of
+from nerveseg.preprocessing.mask_folders import MASK_NAME, called_like_masks, composed, folders_of_frames, role_of
 
-NNUNET_FOLDERS, CHANNEL = frozenset({"imagestr", "imagests"}), "_0000"  # nnU-Net numbers the channels of an image
-FRAME_FOLDERS = frozenset(
-    {"images", "image", "imgs", "img", "frames", "frame", "jpegimages", "img_dir", "image_dir"}
-) | NNUNET_FOLDERS  # fmt: skip
-MASK_FOLDERS = frozenset(
-    {"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "labelstr", "labelsts", "gt", "ground_truth",
-     "groundtruth", "brush", "ann_dir", "mask_dir", "label_dir"}
-) | {f"segmentation{of}{what}" for of in ("class", "object") for what in ("", "png", "visualization")}  # fmt: skip
-MASK_NAME = re.compile(r"(?P<frame>.+)_mask(_\d+)?", re.IGNORECASE | re.DOTALL)
 # Other usual names of masks. Frames have such names, too, so such a file is taken for neither.
 LIKE_A_MASK = re.compile(
     r"(.+)[-_ .](?:masks?|seg|segmentation|labels?|annotation|gt)(?:\d+|[-_ .(].*)?"
@@ -88,12 +80,13 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     images = _told_apart(listing.images, refused, names)
     paths = [(PurePath(item.file), item) for item in refused]
     claims = [path for path, item in paths if not item.foreign or item == no_image(path)]
-    lost = claims + listing.videos
-    unusable = {_role(path if suffix_of(path) else path.with_suffix(""))[:2]: path for path in lost}
+    lost = {path if suffix_of(path) else path.with_suffix(""): path for path in claims + listing.videos}
+    folders = folders_of_frames([*images, *lost])
+    unusable = {role_of(bare, folders)[:2]: path for bare, path in lost.items()}
     for path in listing.videos:
         remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
         refused.append(Refused(path, "a video", remedy, foreign=True))
-    roles = roles_of(images)
+    roles = roles_of(images, folders)
     for path, frame in roles.doubtful.items():
         reason = f"by its name it might be a mask of {names(frame)}"
         remedy = "if it is one, give it that frame's name with _mask at the end, else another name"
@@ -105,17 +98,18 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     return Layout(_kind(sources, by_folder=roles.by_folder), sources, quarantined, names)
 
 
-def roles_of(images: Sequence[PurePath]) -> Roles:
-    """Tell frames from masks by their names, their folders, and the files beside them."""
+def roles_of(images: Sequence[PurePath], folders: Mapping[PurePath, PurePath] | None = None) -> Roles:
+    """Tell frames from masks by their names, their folders, and the files beside them. `folders` are from `folders_of_frames`."""
+    folders = folders_of_frames(images) if folders is None else folders
     frames, masks = defaultdict[str, list[PurePath]](list), defaultdict[str, list[PurePath]](list)
     by_folder = 0
     for path in images:
-        is_mask, key, told_by_folder = _role(path)
+        is_mask, key, told_by_folder = role_of(path, folders)
         (masks if is_mask else frames)[key].append(path)
         by_folder += 1 if told_by_folder else -1
     for key in list(masks):  # x_mask_3.png beside x_mask_3_mask.png is a frame, unless there is an x.png
         for path in [] if key in frames else list(masks[key]):
-            if (own := _composed(path.parent / stem_of(path))) in masks and own != key:
+            if (own := composed(path.parent / stem_of(path))) in masks and own != key:
                 masks[key].remove(path)
                 frames[own].append(path)
         if not masks[key]:
@@ -133,23 +127,6 @@ def roles_of(images: Sequence[PurePath]) -> Roles:
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sorts `2_1` before `10_1`."""
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part)
-
-
-def _role(path: PurePath) -> tuple[bool, str, bool]:
-    """Return whether an image is a mask, the key that it shares with its partner, and whether its folder told."""
-    folders = list(path.parent.parts)
-    for place in reversed(range(len(folders))):
-        if folders[place].casefold() in FRAME_FOLDERS | MASK_FOLDERS:
-            is_mask = folders.pop(place).casefold() in MASK_FOLDERS
-            stem = stem_of(path).removesuffix(CHANNEL if path.parts[place].casefold() in NNUNET_FOLDERS else "")
-            return is_mask, _composed(PurePath(*folders, stem)), True
-    match = MASK_NAME.fullmatch(stem_of(path))
-    return match is not None, _composed(PurePath(*folders, match["frame"] if match else stem_of(path))), False
-
-
-def _composed(path: PurePath) -> str:
-    """Return the same for both ways to store `ü`: macOS stores two characters, and copies to other systems mix them."""
-    return unicodedata.normalize("NFC", str(path))
 
 
 def _doubtful(frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]]) -> dict[PurePath, PurePath]:
@@ -178,10 +155,10 @@ def _told_apart(images: list[PurePath], refused: list[Refused], names: Names) ->
     """Return the images whose names differ in more than case or the storage of accents. Others would be one file on macOS."""
     alike: dict[str, list[PurePath]] = defaultdict(list)
     for path in images:
-        alike[_composed(path).casefold()].append(path)
+        alike[composed(path).casefold()].append(path)
     for group in alike.values():
         for one in group if len(group) > 1 else ():
-            how = "case" if len({*map(_composed, group)}) == len(group) else "case or in how its accents are stored"
+            how = "case" if len({*map(composed, group)}) == len(group) else "case or in how its accents are stored"
             reason = f"its name differs from {', '.join(names(other) for other in group if other != one)} only in {how}"
             refused.append(Refused(one, reason, "rename or remove one of them"))
     return [group[0] for group in alike.values() if len(group) == 1]
@@ -218,7 +195,10 @@ def _paired(
         else:
             path = frames[key][0]
             add = f"{stem_of(path)}_mask" if names.salt is None else "a file of the same name with _mask"
-            refused.append(Refused(path, "its mask is missing", f"add {add} (all zero where no nerve is seen)"))
+            remedy = f"add {add} (all zero where no nerve is seen)"
+            if any(map(called_like_masks, path.parent.parts)):
+                remedy = f"if it is itself a mask, call its folder masks and that of its frame images; else {remedy}"
+            refused.append(Refused(path, "its mask is missing", remedy))
 
 
 def _named(pairs: list[Pair], refused: list[Refused], names: Names) -> list[Pair]:

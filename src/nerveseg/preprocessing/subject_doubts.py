@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import pandas as pd
 
-from nerveseg.preprocessing.layouts import FRAME_FOLDERS
+from nerveseg.preprocessing.mask_folders import FRAME_FOLDERS
 from nerveseg.text.wording import counted, some
 
 SHOWN = 3
