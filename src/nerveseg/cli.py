@@ -16,7 +16,7 @@ def command_line(typed: Typed) -> Parser:
     """Return the parser of all commands, from which the documents are made, too."""
     parser = Parser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     parser.add_argument("--version", action="version", version=f"nerveseg {version('nerveseg')}")
-    parser.set_defaults(run=None)
+    parser.set_defaults(run=parser.print_help)
     subparsers = parser.add_subparsers(metavar="COMMAND")
 
     def command(run: Callable[..., int], purpose: str) -> Parser:
@@ -102,9 +102,7 @@ def command_line(typed: Typed) -> Parser:
     )
     watching = command(commands.watch, "outline live frames on a web page of this machine")
     watching.add_argument(
-        "source",
-        type=typed.source,
-        help="a video or cine loop, a folder that grows, or the number of a capture device",
+        "source", type=typed.source, help="a video or cine loop, a folder that grows, or the number of a capture device"
     )
     watching.add_argument("--model", type=typed.model, default=EXPORTED, help="as for predict (default: %(default)s)")
     watching.add_argument("--port", type=port, default=5002, help="port on 127.0.0.1 (default: %(default)s)")
@@ -121,10 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with told_plainly():
         parser = command_line(Typed())
         given = vars(parser.parse_args(arguments))
-        if (run := given.pop("run")) is None:
-            parser.print_help()
-            sys.exit(0)
-        sys.exit(run(**given))
+        sys.exit(given.pop("run")(**given) or 0)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,7 @@ _COMPUTES = ("imaging", "dataset", "inference", "refinement", "saved_models", "t
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
-    """Check every file of a folder as `preprocess` would, and print the findings; 1 if a file cannot be used, a frame belongs
-    to several subjects, it is unclear which values are nerve, or there is no frame, else 0.
-    """
+    """Check every file of a folder as `preprocess` would, and print the findings; 1 if it cannot be used so, else 0."""
     from nerveseg.preprocessing.audit import take_inventory
     from nerveseg.preprocessing.audit_text import summary, text
     from nerveseg.registry.project_params import load_project_params
@@ -32,9 +30,7 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
 def predict(
     paths: Sequence[Path], out: Path, model: str | Path, grey_range: Sequence[float] | None, *, kaggle: bool
 ) -> int:
-    """Segment images and loops with a model, named by folder, config file, or MLflow URI; 1 if a file cannot be read,
-    else 0.
-    """
+    """Segment images and loops with the model of a folder, config file or MLflow URI; 1 if one is not read, else 0."""
     from nerveseg.file_prediction.prediction_files import check_outputs, write_predictions
     from nerveseg.file_prediction.sources import sources_in
     from nerveseg.files.fingerprint import digest_of
@@ -54,9 +50,7 @@ def predict(
 
 
 def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
-    """Print the scores of this commit's DVC experiments, or of the named ones, as a group; or write their ensemble.
-    Raise ModelError if not all folds have run and no experiments are named.
-    """
+    """Print the scores of this commit's DVC experiments, or of the named ones, as a group; or write their ensemble."""
     from nerveseg.experiments import cross_validation
 
     runs, left_out = cross_validation.experiment_runs(experiments)
@@ -84,9 +78,7 @@ def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
 
 
 def gate(base: str, *, md: bool) -> int:
-    """Compare the model that ships here with that of a commit or a registered one, and print the table; 1 if the gate
-    fails, else 0. Raise ComparisonError if one of them has no cases, or if they were scored on different test frames.
-    """
+    """Compare what ships here with a commit's model or a registered one, and print the table; 1 if it fails, else 0."""
     from nerveseg.registry.gate import judge
     from nerveseg.registry.gate_table import as_markdown, as_text
     from nerveseg.registry.project_params import load_project_params

@@ -42,13 +42,9 @@ def repository_root() -> Path:
     here = Path.cwd()
     around = [here, *here.parents]
     for folder in around:
-        if folder.name == "exps" and folder.parts[-3:] == (".dvc", "tmp", "exps"):
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
             return folder.parents[2]
-    for mark in (".dvc", ".git"):
-        for folder in around:
-            if (folder / mark).exists():
-                return folder
-    return here
+    return next((folder for mark in (".dvc", ".git") for folder in around if (folder / mark).exists()), here)
 
 
 def git(*arguments: str, index: Path | None = None) -> str:
@@ -60,11 +56,7 @@ def git(*arguments: str, index: Path | None = None) -> str:
     environment = _environment() | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:
         done = subprocess.run(
-            ["git", *_OPTIONS, *arguments],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-            env=environment,
+            ["git", *_OPTIONS, *arguments], capture_output=True, stdin=subprocess.DEVNULL, check=False, env=environment
         )
     except OSError as error:
         raise RepositoryError(f"git cannot be run ({error.strerror}); install Git, or put it on the PATH") from None

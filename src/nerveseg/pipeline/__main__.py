@@ -4,6 +4,7 @@ The script does not know MLflow. A failure of MLflow does not stop it unless `tr
 """
 
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,15 +19,12 @@ TRAININGS = ("train_unet", "train_gan")
 
 
 def run_stage(stage: str, params: ProjectParams) -> None:
-    """Run a stage to its end. Raise SystemExit with the exit code of its script if that failed, and TrackingError as
-    `stage_run` does, after ending the script.
-    """
+    """Run a stage to its end. Raise SystemExit with its exit code if it fails, TrackingError as `stage_run` does."""
     with Child(stage) as child:
         messages = child.messages()
         first = next(messages, {}) if stage in TRAININGS else {}
         if not params.tracking.enabled or first.get("training", "") is None:  # a worker, whose chief reports
-            for _ in messages:
-                pass
+            deque(messages, maxlen=0)  # reads them all
             child.end()
             return
         record = Path(first["training"]) if first else None

@@ -16,18 +16,14 @@ _LOOK = 0.5  # seconds between checks whether the child has ended without closin
 
 
 class Child:
-    """`stages/STAGE.py`, running. Whatever ends this process early ends the child, too. The child minds only the first SIGINT
-    or SIGTERM, so it may get one from the terminal and another from here.
-    """
+    """`stages/STAGE.py`, ended with this process. It minds one signal alone, since the terminal may send another."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._reading, writing = os.pipe()
         self._rest = b""
         self._process = subprocess.Popen(
-            [sys.executable, f"stages/{stage}.py"],
-            env=os.environ | {LISTENER: str(writing)},
-            pass_fds=(writing,),
+            [sys.executable, f"stages/{stage}.py"], env=os.environ | {LISTENER: str(writing)}, pass_fds=(writing,)
         )
         os.close(writing)
 
@@ -57,9 +53,7 @@ class Child:
                 return
 
     def end(self) -> None:
-        """Wait for the child's end. Raise SystemExit with its exit code if it failed. The child has printed why, unless
-        it was killed; then this says so.
-        """
+        """Wait for the child's end. If it failed, raise SystemExit with its code; if it was killed, say so for it."""
         code = self._process.wait()
         if code < 0:
             name = signal.Signals(-code).name

@@ -4,9 +4,8 @@ A stage depends on its script and on each package that it reaches through import
 `nerveseg` count separately.
 """
 
-import ast
 import re
-from collections.abc import Iterator
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 PACKAGE = Path("src/nerveseg")
@@ -14,17 +13,12 @@ PACKAGE = Path("src/nerveseg")
 
 def code_of(stage: str, root: Path = Path()) -> list[str]:
     """Return the sorted paths of a stage's code, relative to the repository's root."""
-    script = Path(f"stages/{stage}.py")
-    seen: set[Path] = set()
-    waiting = [script]
-    while waiting:
-        path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
-            waiting += _imported(root / path, root)
-    packages = {path.parent if path.parent != PACKAGE else path for path in seen - {script}}
-    outermost = {PACKAGE / path.relative_to(PACKAGE).parts[0] for path in packages}
-    return [str(script), *sorted(map(str, outermost))]
+    script, package = f"stages/{stage}.py", root.absolute() / PACKAGE
+    finder = ModuleFinder([str(package.parent)])  # it finds nothing but our own code there
+    finder.run_script(str(root / script))
+    files = [Path(file) for module in finder.modules.values() if (file := getattr(module, "__file__", None))]
+    names = {file.relative_to(package).parts[0] for file in files if file.is_relative_to(package)}
+    return [script, *sorted(str(PACKAGE / name) for name in names)]
 
 
 def with_code_deps(text: str, root: Path = Path()) -> str:
@@ -40,28 +34,6 @@ def with_code_deps(text: str, root: Path = Path()) -> str:
         if line == "    deps:":
             lines += [f"      - {path}" for path in code_of(stage, root)]
     return "\n".join(lines) + "\n"
-
-
-def _imported(path: Path, root: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] == "nerveseg":
-                yield from _files_of(name, root)
-
-
-def _files_of(name: str, root: Path) -> Iterator[Path]:
-    """Yield a module's file, and the `__init__` of each package above it."""
-    parts = name.split(".")[1:]
-    for depth in range(len(parts) + 1):
-        module = PACKAGE.joinpath(*parts[:depth])
-        for found in (module / "__init__.py", module.with_suffix(".py")):
-            if (root / found).is_file():
-                yield found
 
 
 if __name__ == "__main__":
