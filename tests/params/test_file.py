@@ -1,4 +1,5 @@
 import difflib
+import re
 import shutil
 from typing import Any
 
@@ -95,6 +96,9 @@ def test_params_cannot_be_changed_after_reading():
         ("preprocess.width", 100, "preprocess.width is 100; input should be a multiple of 32"),
         ("postprocess.score", "iou", "postprocess.score is 'iou'; input should be 'challenge' or 'dice_nerve'"),
         ("split.test_subjects", 1, "split.test_subjects is 1; give a list in brackets, such as [1]"),
+        ("data.spacing_mm", 0.1, "data.spacing_mm is 0.1; give a list in brackets, such as [0.1, 0.1]"),
+        ("data.spacing_mm", [0.1], "data.spacing_mm.1 is missing: the list is too short; add it"),
+        ("data.subject_pattern", 5, "data.subject_pattern is 5; input should be a valid string"),
         ("split.val_subjects", "A", "split.val_subjects is 'A'; give a list in brackets, such as ['A']"),
         ("unet.encoder", "resnet35", "encoder is 'resnet35'; it must be one of plain, densenet121"),
         ("split.fold", 3, "fold is 3 and folds is 0"),
@@ -117,6 +121,27 @@ def test_a_wrong_key_or_value_is_refused_by_name_with_what_is_allowed(changed, k
     with pytest.raises(ParamsError) as refusal:
         load_project_params(changed(key, value))
     assert told in str(refusal.value)
+
+
+def lists():
+    sections = {key: value for key, value in load_project_params(ROOT / "params.yaml") if key != "tracking"}
+    kinds = {
+        f"{name}.{key}": field
+        for name, section in sections.items()
+        for key, field in getattr(type(section), "model_fields", {}).items()
+    }
+    return [key for key, field in kinds.items() if "tuple" in str(field.annotation) or "BlackWhite" in str(field)]
+
+
+@pytest.mark.parametrize("key", lists())
+@pytest.mark.parametrize(
+    "value", [0.1, 1, 2, 3, -1, 70000, True, "7", "it's", "#ff0000", "1, 2", {"a": 1}, "x" * 99, 1.1]
+)
+def test_a_value_where_a_list_belongs_gets_no_example_that_would_be_refused_in_turn(changed, key, value):
+    with pytest.raises(ParamsError, match=r"give a list in brackets( \(see|, such as )") as refusal:
+        load_project_params(changed(key, value))
+    if example := re.search(r", such as (.*)", str(refusal.value)):
+        load_project_params(changed(key, yaml.safe_load(example[1])))
 
 
 def test_a_missing_section_is_named(tmp_path):

@@ -10,7 +10,7 @@ which `dvc exp run -S lr=1e-5` writes, is a number.
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -25,6 +25,7 @@ from nerveseg.params.networks import DegradationParams, ExportParams, GanParams,
 from nerveseg.params.scores import EvaluateParams, VisualizeParams
 
 OBSERVERS = ("gate", "tracking")  # sections that no stage reads
+LONGEST_EXAMPLE = 40  # letters
 
 
 class _AsTyped(yaml.SafeLoader):
@@ -125,10 +126,25 @@ def checked(kind: type[P], content: Mapping[str, Any], source: str) -> P:
     try:
         return kind.model_validate(content)
     except ValidationError as invalid:
-        raise ParamsError(*[f"{source}: {_explain(problem, kind)}" for problem in invalid.errors()]) from None
+        wrong = invalid.errors()
+
+        def fits(problem: Any, value: object) -> bool:
+            """Return whether this value is right in place of the wrong one."""
+            try:
+                kind.model_validate(_with(content, problem["loc"], value))
+            except ValidationError as others:
+                return all(other in wrong and other != problem for other in others.errors())
+            return True
+
+        raise ParamsError(*[f"{source}: {_explain(problem, kind, fits)}" for problem in wrong]) from None
 
 
-def _explain(problem: Any, kind: type[Section]) -> str:
+def _with(content: Any, place: Sequence[Any], value: object) -> Any:
+    first, *below = place
+    return {**content, first: _with(content[first], below, value) if below else value}
+
+
+def _explain(problem: Any, kind: type[Section], fits: Callable[[Any, object], bool]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         model: Any = kind
@@ -139,11 +155,20 @@ def _explain(problem: Any, kind: type[Section]) -> str:
         hint = f"did you mean {near[0]}?" if near else f"allowed here: {', '.join(known)}"
         return f"{key} is not a parameter; {hint}"
     if problem["type"] == "missing":
-        return f"{key} is missing; add it (see the committed params.yaml)"
+        short = ": the list is too short" if isinstance(problem["loc"][-1], int) else ""
+        return f"{key} is missing{short}; add it (see the committed params.yaml)"
     if problem["type"] == "value_error":
         return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
     if problem["type"] == "tuple_type":
-        return f"{key} is {problem['input']!r}; give a list in brackets, such as [{problem['input']!r:.40}]"
-    if problem["type"] == "string_type" and isinstance(problem["input"], int | float):
+        lists = ([problem["input"]] * length for length in (1, 2) if len(repr(problem["input"])) <= LONGEST_EXAMPLE)
+        example = next((f", such as {values!r}" for values in lists if fits(problem, values)), "")
+        return (
+            f"{key} is {problem['input']!r:.80}; give a list in brackets{example or ' (see the committed params.yaml)'}"
+        )
+    if (
+        problem["type"] == "string_type"
+        and isinstance(problem["input"], int | float)
+        and fits(problem, str(problem["input"]))
+    ):
         return f"{key} is {problem['input']} to YAML; put it in quotes"
     return f"{key} is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
