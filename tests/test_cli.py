@@ -404,6 +404,18 @@ def test_serve_takes_no_limit_that_no_request_can_have(capsys, limit):
     assert f"argument --limit: {limit} is no size in MB" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("typed", ["~/clinic", "$HOME/clinic", "${HOME}/clinic"])
+@pytest.mark.parametrize("command", [["check"], ["predict", "--out", "masks"], ["predict", ".", "--out"], ["watch"]])
+def test_a_path_that_no_shell_expanded_is_told_with_the_one_that_is_meant(
+    tmp_path, monkeypatch, capsys, command, typed
+):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert nerveseg(*command, typed) == 2
+    assert f"~ and $ in {typed} were not expanded; write /home/ada/clinic" in capsys.readouterr().err
+    (tmp_path / typed).mkdir(parents=True)
+    assert Typed().path(typed) == Path(typed)
+
+
 @pytest.mark.parametrize(
     ("typed", "source"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nerveseg.errors import DatasetError
+from nerveseg.text.wording import not_expanded
 
 SMALLEST_MB, LARGEST_MB = 0.01, 100_000
 LARGEST_PORT = 65_535
@@ -69,6 +70,8 @@ class Typed:
         if not text:  # a shell's unset variable, which pathlib takes for the current folder
             raise argparse.ArgumentTypeError("the path is empty; name a file or a folder ('.' is this folder)")
         path = Path(text)
+        if (remedy := not_expanded(text)) and not os.path.lexists(self._here / path):
+            raise argparse.ArgumentTypeError(remedy)
         if self._root == self._here or path.is_absolute():
             return path
         absolute = Path(os.path.abspath(self._here / path))  # noqa: PTH100 - resolve() would follow DVC's links

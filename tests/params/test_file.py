@@ -144,6 +144,13 @@ def test_a_value_where_a_list_belongs_gets_no_example_that_would_be_refused_in_t
         load_project_params(changed(key, yaml.safe_load(example[1])))
 
 
+@pytest.mark.parametrize("key", ["data.dir", "unet.init_from", "evaluate.ensemble"])
+def test_a_folder_in_which_nobody_expands_the_home_is_refused_with_the_one_that_is_meant(changed, monkeypatch, key):
+    monkeypatch.setenv("HOME", "/home/ada")
+    with pytest.raises(ParamsError, match=rf"{key}: ~ and \$ in ~/x were not expanded; write /home/ada/x"):
+        load_project_params(changed(key, "~/x"))
+
+
 def test_a_missing_section_is_named(tmp_path):
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     del content["gan"]

@@ -5,11 +5,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nerveseg.params.fields import Amount, BlackWhite, Decibels, Label, Positive, Section, Share, Side, Subject
+from nerveseg.params.fields import Amount, BlackWhite, Decibels, Folder, Label, Positive, Section, Share, Side, Subject
 
 
 class DataParams(Section):
-    dir: Annotated[str, Field(min_length=1)]
+    dir: Folder
     subject_pattern: str
     nerve_labels: tuple[Label, ...]
     max_quarantined: Share

@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
+from nerveseg.text.wording import not_expanded
+
 FRESH = "models/fresh"  # a folder without weights: a training that starts from it starts from random ones
+
+
+def _expanded(folder: str) -> str:
+    if remedy := not_expanded(folder):
+        raise ValueError(remedy)
+    return folder
 
 
 def _within_the_repository(folder: str) -> str:
@@ -60,7 +68,8 @@ Strengths = Annotated[_FIVE, _increasing("each severity must be stronger than th
 Level = Annotated[float, Field(allow_inf_nan=False)]
 _WHITE_ABOVE = _increasing("give the level that is black, then a greater one that is white")
 BlackWhite = Annotated[tuple[Level, Level], _WHITE_ABOVE]
-RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_within_the_repository)]
+Folder = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
+RelativeFolder = Annotated[Folder, AfterValidator(_within_the_repository)]
 Subject = Annotated[str, BeforeValidator(_subject)]
 Threshold = Annotated[
     Literal["expected"] | Annotated[float, Field(gt=0.0, lt=1.0)], _either("`expected` or a number between 0 and 1")
