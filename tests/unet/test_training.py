@@ -177,13 +177,26 @@ def test_one_machine_without_gpus_trains_under_the_default_strategy(tiny):
     assert is_chief(strategy)
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["workers", "[]", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'],
-)
-def test_a_tf_config_that_cannot_be_used_is_shown_with_what_was_expected(monkeypatch, tiny, content):
+@pytest.mark.parametrize("content", ["", " ", "{}", '{"cluster": {}, "task": {}}', '{"environment": "cloud"}'])
+def test_a_tf_config_without_a_cluster_means_this_machine_alone_as_for_tensorflow(monkeypatch, tiny, content):
     monkeypatch.setenv("TF_CONFIG", content)
-    with pytest.raises(ModelError, match=r"TF_CONFIG is .*; expected JSON like"):
+    assert training_strategy(tiny.unet).num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("workers", "it is no such JSON"),
+        ("[]", "it is no such JSON"),
+        ('{"cluster": ["a:1"], "task": {"type": "worker", "index": 0}}', "it is no such JSON"),
+        ('{"cluster": {"worker": ["a:1"]}}', "'task' is missing in it"),
+        ('{"cluster": {"chief": ["a:1"]}, "task": {"type": "worker", "index": 0}}', "'worker' is missing in it"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "task 1 is not one of its 1"),
+    ],
+)
+def test_a_tf_config_that_cannot_be_used_is_shown_with_what_was_found_and_what_to_do(monkeypatch, tiny, content, found):
+    monkeypatch.setenv("TF_CONFIG", content)
+    with pytest.raises(ModelError, match=rf"TF_CONFIG is .*, but {found}; unset it to .*, or make it JSON like"):
         training_strategy(tiny.unet)
 
 

@@ -75,12 +75,11 @@ def keras_policy(precision: Precision) -> str:
 
 
 def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
-    """Return `MultiWorkerMirroredStrategy` if TF_CONFIG is set, `MirroredStrategy` for several GPUs, or the default for
+    """Return `MultiWorkerMirroredStrategy` if TF_CONFIG names a cluster, `MirroredStrategy` for several GPUs, or the default for
     one device. Call it before TensorFlow's first operation. `batch_size` and `ghost_batches` are totals over all
-    devices. Raise ModelError if TF_CONFIG cannot be read, or if the devices cannot get equally many ghost batches.
+    devices. Raise ModelError if TF_CONFIG is wrong, or if the devices cannot get equally many ghost batches.
     """
-    if "TF_CONFIG" in os.environ:
-        _check_workers(os.environ["TF_CONFIG"])
+    if _is_one_of_several(os.environ.get("TF_CONFIG", "")):
         options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=120.0)
         strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     elif len(tf.config.list_physical_devices("GPU")) > 1:
@@ -129,16 +128,26 @@ def telling_lost_workers() -> Iterator[None]:
         ) from None
 
 
-def _check_workers(content: str) -> None:
-    expected = 'expected JSON like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+def _is_one_of_several(content: str) -> bool:
+    """Return whether TF_CONFIG names a cluster; for TensorFlow, {} names none. Raise ModelError if it is wrong."""
     try:
-        config = json.loads(content)
+        config = json.loads(content.strip() or "{}")
+        if not config.get("cluster"):
+            return False
         hosts, task = config["cluster"][config["task"]["type"]], config["task"]["index"]
-        known = isinstance(task, int) and 0 <= task < len(hosts)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"TF_CONFIG is {content!r}, which is not valid ({error!r}); {expected}") from None
-    if not known:
-        raise ModelError(f"TF_CONFIG is {content!r}, whose task {task!r} is not one of its {len(hosts)}; {expected}")
+        found = (
+            "" if isinstance(task, int) and 0 <= task < len(hosts) else f"task {task!r} is not one of its {len(hosts)}"
+        )
+    except KeyError as error:
+        found = f"{error} is missing in it"
+    except (ValueError, TypeError, AttributeError):
+        found = "it is no such JSON"
+    if found:
+        raise ModelError(
+            f"TF_CONFIG is {content!r:.500}, but {found}; unset it to train on this machine alone, or make it JSON like "
+            '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+        )
+    return True
 
 
 def _has_matrix_units() -> bool:
