@@ -17,19 +17,9 @@ EMPTY, MEAN_MASK = "baseline_empty", "baseline_mean_mask"
 def baseline_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> dict[str, list[Mask]]:
     """Return the masks of each baseline by its name, at the sizes of the annotated ones, `truths`, of which at least
     one is not empty; `average` is from `mean_mask`, at the network's size.
+
+    It is cut at the threshold that suits these very frames best: the most that this baseline can reach.
     """
-    return {EMPTY: [np.zeros_like(truth) for truth in truths], MEAN_MASK: _mean_masks(average, truths)}
-
-
-def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Return the mean of the masks (uint8, 0..255) that are not empty, as float32 (H, W) with maximum 1; at least one must not be empty."""
-    covered = [mask.astype(np.float64) for mask in masks if mask.any()]
-    average = np.mean(covered, axis=0)
-    return (average / average.max()).astype(np.float32)
-
-
-def _mean_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> list[Mask]:
-    """Cut the average mask at the threshold that suits these very frames best: the most that this baseline can reach."""
     shapes = {truth.shape for truth in truths}
     shown = {shape: Letterbox.fit(shape, average.shape).restore(average) for shape in shapes}
 
@@ -38,4 +28,14 @@ def _mean_masks(average: NDArray[np.float32], truths: Sequence[Mask]) -> list[Ma
         return summary(pd.DataFrame(rows))["dice_nerve"] or 0.0
 
     best = max(THRESHOLDS, key=reached)
-    return [shown[truth.shape] >= best for truth in truths]
+    return {
+        EMPTY: [np.zeros_like(truth) for truth in truths],
+        MEAN_MASK: [shown[truth.shape] >= best for truth in truths],
+    }
+
+
+def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Return the mean of the masks (uint8, 0..255) that are not empty, at least one, as float32 (H, W) up to 1."""
+    covered = [mask.astype(np.float64) for mask in masks if mask.any()]
+    average = np.mean(covered, axis=0)
+    return (average / average.max()).astype(np.float32)

@@ -59,9 +59,7 @@ def on_test(
 
 
 def warning_on(found: Mapping[str, float | str | None], allowed: float, precision: str) -> str | None:
-    """Return a sentence if the export lost more Dice than allowed, beyond chance, by what `reported` returned; else
-    None.
-    """
+    """Return a sentence if the export lost more Dice than allowed, beyond chance, by `reported`; else None."""
     told = []
     for key in HEADLINE:
         change, interval = found.get(f"{key}_change"), Interval.of(dict(found), f"{key}_change")

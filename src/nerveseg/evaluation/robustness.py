@@ -16,15 +16,7 @@ from nerveseg.augmentation.degradations import DEGRADATIONS, degrade_each
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.imaging.arrays import Mask
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
-from nerveseg.measures.cases import (
-    Row,
-    case_measures,
-    contributions,
-    none_for_nan,
-    on_common_frames,
-    outlined,
-    outlined_by_all,
-)
+from nerveseg.measures import cases as measures
 from nerveseg.measures.intervals import subject_interval
 from nerveseg.measures.scores import IN_ABLATION, OF_ARMS, WITH_GAIN
 from nerveseg.params.networks import DegradationParams
@@ -71,7 +63,7 @@ def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     """Return the scores `OF_ARMS` of each model over all degradations at `REPORTED`, and its counts of frames."""
     rows = table[(table["degradation"] == POOLED) & (table["severity"] == REPORTED)].set_index("model")
     return {
-        str(model): none_for_nan({key: float(row[key]) for key in OF_ARMS})
+        str(model): measures.none_for_nan({key: float(row[key]) for key in OF_ARMS})
         | {key: int(row[key]) for key in ("frames_outlined", "frames_outlined_by_all")}
         for model, row in rows.iterrows()
     }
@@ -97,21 +89,21 @@ def _packed(mask: Mask) -> _Packed:
     return np.packbits(mask, axis=1), mask.shape[1]
 
 
-def _measured(pair: tuple[_Packed, _Packed]) -> list[Row]:
+def _measured(pair: tuple[_Packed, _Packed]) -> list[measures.Row]:
     truth, predicted = (np.unpackbits(bits, axis=1, count=width).view(np.bool_) for bits, width in pair)
-    return [case_measures(truth, predicted)]
+    return [measures.case_measures(truth, predicted)]
 
 
 def _rows(
     degradation: str, severity: int, cases: Mapping[str, pd.DataFrame], resamples: int, seed: int
 ) -> Iterator[dict[str, object]]:
-    cases = on_common_frames(cases)
-    each = {model: contributions(of) for model, of in cases.items()}
+    cases = measures.on_common_frames(cases)
+    each = {model: measures.contributions(of) for model, of in cases.items()}
     for model, of in cases.items():
         row: dict[str, object] = {"degradation": degradation, "severity": severity, "model": model}
         means = each[model].mean()
         row |= {score: means[score] for score in IN_ABLATION}
-        row["frames_outlined"], row["frames_outlined_by_all"] = outlined(of), outlined_by_all(of)
+        row["frames_outlined"], row["frames_outlined_by_all"] = measures.outlined(of), measures.outlined_by_all(of)
         for score in WITH_GAIN if model != BASE else ():
             gains = (each[model][score] - each[BASE][score]).to_frame(score).assign(subject=of["subject"])
             row[f"{score}_gain"] = gains[score].mean()

@@ -20,15 +20,13 @@ from nerveseg.measures.scores import HEADLINE
 
 @dataclass(frozen=True)
 class TestSet:
-    """Annotated frames of test, or of val: the frames at the network's size, uint8 (N, H, W), and each one's annotated mask at its
-    own size, name, subject, and height and width of a pixel of the mask in millimetres, None if unknown.
-    """
+    """Annotated frames of test, or of val."""
 
-    frames: NDArray[np.uint8]
-    truths: Sequence[Mask]
+    frames: NDArray[np.uint8]  # at the network's size, (N, H, W)
+    truths: Sequence[Mask]  # the annotated masks, each at its own size
     names: Sequence[str]
     subjects: Sequence[str]
-    spacings: Sequence[Spacing | None]
+    spacings: Sequence[Spacing | None]  # height and width of a pixel of the mask in millimetres, None if unknown
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> "TestSet":
@@ -39,7 +37,6 @@ class TestSet:
 
     @property
     def sizes(self) -> list[Size]:
-        """Return height and width of the annotated masks."""
         return [truth.shape for truth in self.truths]
 
     def cases(self, model: str, estimates: Iterable[Estimate], cutoffs: Cutoffs) -> pd.DataFrame:
@@ -65,9 +62,7 @@ class TestSet:
         return pd.concat(on_common_frames({str(model): rows for model, rows in tables}, silent={EMPTY}).values())
 
     def metrics(self, cases: pd.DataFrame, reliability: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, Any]:
-        """Return the scores of each model and baseline, the 95 % intervals of `HEADLINE` and the counts, from the
-        tables of `all_cases`, `reliability_table` (of the models) and `interval_table`.
-        """
+        """Return what `metrics.json` holds, from `all_cases`, `reliability_table` of models, and `interval_table`."""
         parts = {str(model): rows for model, rows in cases.groupby("model", sort=False)}
         models = [name for name in parts if name not in {EMPTY, MEAN_MASK}]
         scores: dict[str, dict[str, float | None]] = {

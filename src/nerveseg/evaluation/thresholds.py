@@ -27,11 +27,9 @@ def threshold_table(
     model: str, estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs
 ) -> pd.DataFrame:
     """Return the `summary` at each of `THRESHOLDS`, with the other cut-offs as in `cutoffs`."""
-    cuts = [replace(cutoffs, threshold=float(threshold)) for threshold in THRESHOLDS]
-    rows: list[list[Row]] = [[] for _ in cuts]
+    rows = {replace(cutoffs, threshold=float(threshold)): list[Row]() for threshold in THRESHOLDS}
     for estimate, truth in zip(estimates, truths, strict=True):
-        for cut, cases in zip(cuts, rows, strict=True):
+        for cut, cases in rows.items():
             cases.append(pixel_measures(truth, cut.mask(estimate)))
-    scores = [summary(pd.DataFrame(cases)) for cases in rows]
-    table = [{"threshold": cut.threshold, **score} for cut, score in zip(cuts, scores, strict=True)]
-    return pd.DataFrame([{"model": model, **row} for row in table])
+    means = {cut.threshold: summary(pd.DataFrame(cases)) for cut, cases in rows.items()}
+    return pd.DataFrame([{"model": model, "threshold": cut, **scores} for cut, scores in means.items()])

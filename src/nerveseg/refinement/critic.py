@@ -22,12 +22,8 @@ UNLIKE = 0.5  # difference of a pixel's probability above which truth and predic
 
 
 class Judgement(NamedTuple):
-    """`loss`: what a critic minimises, a scalar. `accuracy`: the share of its judgements that were right, 0..1, where truth
-    and prediction differ; NaN if they do nowhere.
-    """
-
-    loss: tf.Tensor
-    accuracy: tf.Tensor
+    loss: tf.Tensor  # what a critic minimises, a scalar
+    accuracy: tf.Tensor  # share of right judgements where truth and prediction differ, 0..1; NaN if they do nowhere
 
 
 class PatchCritic:

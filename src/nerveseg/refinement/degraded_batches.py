@@ -26,15 +26,11 @@ STAGE_SEED = 0x6A4
 
 
 class RefinerBatch(NamedTuple):
-    """`frames`, grey levels 0..255, `masks`, annotated shares of nerve 0..1, and the U-Net's `logits`, each float32
-    (N, H, W, 1); its logit of `presence`, and `poor`, 1 if the frame was degraded and else 0, each (N, 1).
-    """
-
-    frames: tf.Tensor
-    masks: tf.Tensor
-    logits: tf.Tensor
-    presence: tf.Tensor
-    poor: tf.Tensor
+    frames: tf.Tensor  # grey levels 0..255, float32 (N, H, W, 1)
+    masks: tf.Tensor  # annotated shares of nerve 0..1, of the same shape
+    logits: tf.Tensor  # the U-Net's, of the same shape
+    presence: tf.Tensor  # its logit, (N, 1)
+    poor: tf.Tensor  # 1 if the frame was degraded and else 0, (N, 1)
 
 
 class RefinerInputs:

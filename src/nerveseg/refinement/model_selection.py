@@ -29,12 +29,7 @@ RESAMPLES = 1000
 
 
 def choose(
-    arms: Arms,
-    val: TestSet,
-    params: PostprocessParams,
-    strengths: DegradationParams,
-    seed: int,
-    remarks: Sequence[str],
+    arms: Arms, val: TestSet, params: PostprocessParams, strengths: DegradationParams, seed: int, remarks: Sequence[str]
 ) -> Refinement:
     """Score the arms with their cut-offs on val frames, clean and degraded at random at severity 3, and choose one.
 

@@ -19,15 +19,11 @@ UNET = "unet"  # the arm without a refiner
 
 @dataclass(frozen=True, config=STRICT)
 class Refinement:
-    """`arm`: the chosen one, `unet` if no refiner gained. `clean`, `degraded`: scores of every arm on val. `remarks`: sentences
-    on the training. `reason`: a sentence why.
-    """
-
-    arm: str
-    clean: dict[str, Share]
+    arm: str  # the chosen one, `unet` if no refiner gained
+    clean: dict[str, Share]  # scores of every arm on val
     degraded: dict[str, Share]
-    remarks: tuple[str, ...]
-    reason: str
+    remarks: tuple[str, ...]  # sentences on the training
+    reason: str  # a sentence why
 
     @model_validator(mode="after")
     def _scores_of_every_arm(self) -> Self:

@@ -42,9 +42,7 @@ class EnsembleConfig:
 
 
 class Ensemble(Predictor):
-    """The mean of the probabilities and presences of its members, at least one; ModelError if their input sizes differ,
-    or the black and white of their data sets.
-    """
+    """The mean of the outputs of its members, at least one; ModelError if their input sizes or grey ranges differ."""
 
     def __init__(self, members: Mapping[str, Segmenter | RefinedSegmenter]) -> None:
         self.members = dict(members)

@@ -29,24 +29,9 @@ from nerveseg.inference.predictor import Predictor
 from nerveseg.measures.overlap import count
 from nerveseg.params.networks import ExportParams
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter
+from nerveseg.saved_models import openvino_predictor as shipped
 from nerveseg.saved_models.ensemble import Ensemble
-from nerveseg.saved_models.openvino_predictor import (
-    JUDGE_FILE,
-    LOGITS,
-    POOR,
-    PRESENCE,
-    REFINER_FILE,
-    UNET_FILE,
-    ExportedConfig,
-    ExportedMember,
-    ExportedPredictor,
-    Maps,
-    Source,
-    compiled,
-    estimate_of,
-    infer,
-    member_folder,
-)
+from nerveseg.saved_models.openvino_predictor import LOGITS, POOR, PRESENCE, Source
 from nerveseg.text.wording import counted
 from nerveseg.unet.segmenter import Segmenter
 
@@ -60,14 +45,10 @@ RESAMPLES, SEED = 1000, 0
 
 @dataclass(frozen=True)
 class Export:
-    """The `precision` in which the model computes; the `reason` if it is not the requested one, else ''; how many convolutions
-    the U-Nets have, `layers`, and how many of them are in int8.
-    """
-
-    precision: str
-    reason: str
-    layers: int
-    int8_layers: int
+    precision: str  # in which the model computes
+    reason: str  # if it is not the requested one, else ''
+    layers: int  # convolutions that the U-Nets have
+    int8_layers: int  # how many of them are in int8
 
 
 def export(
@@ -84,7 +65,7 @@ def export(
         reason = f"val has {counted(with_nerve, 'subject')} with a nerve; it takes {LEAST_SUBJECTS} to measure what int8 costs"
     else:
         found = _write_all(model, directory, params, val, source)
-        exported = ExportedPredictor.load(directory)
+        exported = shipped.ExportedPredictor.load(directory)
         loss = loss_not_excluded(changes(_cases(exported, val), _cases(model, val)), RESAMPLES, SEED)
         if found.int8_layers and loss <= params.max_difference:
             return found
@@ -106,16 +87,15 @@ def _write_all(
     members = list(model.members.values()) if isinstance(model, Ensemble) else [model]
     counts = []
     for number, member in enumerate(members):
-        folder = member_folder(directory, number)
+        folder = shipped.member_folder(directory, number)
         folder.mkdir()
         counts.append(_export_member(member, folder, params, val))
-    config = tuple(
-        ExportedMember(_segmenter(member).config.flip, isinstance(member, RefinedSegmenter)) for member in members
+    trainings = tuple(
+        shipped.ExportedMember(_segmenter(each).config.flip, isinstance(each, RefinedSegmenter)) for each in members
     )
-    learnt = tuple(sorted(model.learnt_frames))
     height, width = model.size
-    settings = (params.precision, source, config, model.grey_range)
-    ExportedConfig(height, width, model.cutoffs, learnt, *settings).write(directory)
+    settings = (tuple(sorted(model.learnt_frames)), params.precision, source, trainings, model.grey_range)
+    shipped.ExportedConfig(height, width, model.cutoffs, *settings).write(directory)
     layers, int8_layers = map(sum, zip(*counts, strict=True))
     return Export(params.precision, "", layers, int8_layers)
 
@@ -131,15 +111,15 @@ def _export_member(
     unet = _converted(_segmenter(member).unet, ["frames"], [LOGITS, PRESENCE])
     if params.precision == INT8:
         unet = _in_int8(unet, params, val, member.cutoffs)
-    openvino.save_model(unet, folder / UNET_FILE, compress_to_fp16=False)
+    openvino.save_model(unet, folder / shipped.UNET_FILE, compress_to_fp16=False)
     if isinstance(member, RefinedSegmenter):
         judging = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
         judge = _converted(judging, ["frames"], [POOR])
         if params.precision == INT8:
             judge = nncf.quantize(judge, _dataset(val), subset_size=len(val.frames), advanced_parameters=_WIDEST)
-        openvino.save_model(judge, folder / JUDGE_FILE, compress_to_fp16=False)
+        openvino.save_model(judge, folder / shipped.JUDGE_FILE, compress_to_fp16=False)
         refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
-        openvino.save_model(refiner, folder / REFINER_FILE, compress_to_fp16=False)
+        openvino.save_model(refiner, folder / shipped.REFINER_FILE, compress_to_fp16=False)
     layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
     return len(layers), sum(map(_is_int8, layers))
 
@@ -158,7 +138,7 @@ def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence
 
 
 def _in_int8(network: openvino.Model, params: ExportParams, val: TestSet, cutoffs: Cutoffs) -> openvino.Model:
-    reference = _dice(compiled(openvino.Core(), network), val, cutoffs)
+    reference = _dice(shipped.compiled(openvino.Core(), network), val, cutoffs)
 
     def agreement(quantised: openvino.CompiledModel, _: Iterable[object]) -> tuple[float, list[float]]:
         now = _dice(quantised, val, cutoffs)
@@ -176,7 +156,7 @@ def _in_int8(network: openvino.Model, params: ExportParams, val: TestSet, cutoff
     )
 
 
-def _levels(val: TestSet) -> Maps:
+def _levels(val: TestSet) -> shipped.Maps:
     return val.frames[..., np.newaxis].astype(np.float32)
 
 
@@ -188,8 +168,8 @@ def _dice(network: openvino.CompiledModel, val: TestSet, cutoffs: Cutoffs) -> pd
     """Return the Dice of each frame by the U-Net alone, with `subject` and `has_nerve`."""
     dices = []
     for levels, truth in zip(_levels(val), val.truths, strict=True):
-        logits, head = infer(network, {"frames": levels[np.newaxis]}, [LOGITS, PRESENCE])
-        probability, presence = estimate_of([(logits, head)])
+        logits, head = shipped.infer(network, {"frames": levels[np.newaxis]}, [LOGITS, PRESENCE])
+        probability, presence = shipped.estimate_of([(logits, head)])
         over = Letterbox.fit(truth.shape, levels.shape[:2]).restore(probability[0, ..., 0])
         dices.append(count(truth, cutoffs.mask(Estimate(over, float(presence[0, 0])))).dice)
     return pd.DataFrame({"subject": val.subjects, "has_nerve": [truth.any() for truth in val.truths], "dice": dices})

@@ -55,18 +55,14 @@ class ExportedMember:
 
 @dataclass(frozen=True, config=STRICT)
 class ExportedConfig:
-    """Input size in pixels; cut-offs; keys of the frames that it has learnt from (`leakage`); arithmetic; name in `metrics.json` of
-    the trained model that it was made of; the trainings behind it; black and white of files that do not say them.
-    """
-
-    height: Side
+    height: Side  # of the input, in pixels
     width: Side
     cutoffs: Cutoffs
-    learnt_frames: tuple[str, ...]
+    learnt_frames: tuple[str, ...]  # keys of the frames that it has learnt from (`leakage`)
     precision: Literal["int8", "float32"]
-    source: Source
-    members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]
-    grey_range: GreyRange
+    source: Source  # the trained model that it was made of
+    members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]  # the trainings behind it
+    grey_range: GreyRange  # black and white of files that do not say them
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -94,9 +90,7 @@ class ExportedPredictor(Predictor):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read and compile a folder that `export` wrote. Raise ModelError if it holds no exported model, a damaged one,
-        or networks that do not fit its config.
-        """
+        """Read and compile a folder that `export` wrote; ModelError if one is missing, damaged or does not fit."""
         import openvino
 
         folder = _folder(directory)
@@ -160,9 +154,7 @@ def estimate_of(looks: Sequence[tuple[Maps, Maps]]) -> tuple[Maps, Maps]:
 
 
 def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvino.CompiledModel":
-    """Compile a network, or the one in a file, for this processor. Raise ModelError if the file cannot be read, or if
-    its weights are not all numbers, which ReLU layers would hide.
-    """
+    """Compile a network, or the one in a file; ModelError if it is damaged, or has weights of NaN, which ReLU hides."""
     try:
         model = core.read_model(network) if isinstance(network, Path) else network
         if not any(op.get_type_name() == "Constant" and np.isnan(op.data).any() for op in model.get_ops()):
@@ -175,9 +167,7 @@ def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvi
 
 
 def _of_size(core: "openvino.Core", path: Path, size: Size) -> "openvino.CompiledModel":
-    """Compile the network in a file. Raise ModelError if it cannot be read, or has other inputs or outputs than
-    `_PORTS` says for frames of this size.
-    """
+    """Compile the network in a file; ModelError if it is damaged, or its ports are not `_PORTS` for this frame size."""
     network = compiled(core, path)
     for ports, maps, verb in zip(
         (network.inputs, network.outputs), _PORTS[path.name], ("takes", "returns"), strict=True

@@ -53,9 +53,6 @@ def presence_loss(params: UNetParams, truth: tf.Tensor, logit: tf.Tensor) -> tf.
 
 def dice(truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return the Dice of each frame's mask at probability 0.5, (N,) 0..1; if both masks are empty it is 1."""
-    annotated = tf.cast(truth > 0.5, tf.float32)
-    predicted = tf.cast(logits > 0.0, tf.float32)
-    total = tf.reduce_sum(annotated, PIXELS) + tf.reduce_sum(predicted, PIXELS)
-    return tf.math.divide_no_nan(2.0 * tf.reduce_sum(annotated * predicted, PIXELS), total) + tf.cast(
-        total == 0.0, tf.float32
-    )
+    annotated, predicted = tf.cast(truth > 0.5, tf.float32), tf.cast(logits > 0.0, tf.float32)
+    overlap, total = tf.reduce_sum(annotated * predicted, PIXELS), tf.reduce_sum(annotated + predicted, PIXELS)
+    return tf.math.divide_no_nan(2.0 * overlap, total) + tf.cast(total == 0.0, tf.float32)

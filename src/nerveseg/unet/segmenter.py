@@ -86,9 +86,7 @@ class Segmenter(Predictor):
     def tuned(
         self, inputs: NDArray[np.uint8], truths: Sequence[Mask], params: PostprocessParams
     ) -> tuple["Segmenter", float]:
-        """Return the same network with the cut-offs that score best on these letterboxed frames (N, height, width), and
-        the score.
-        """
+        """Return the network with the best cut-offs for these letterboxed frames (N, height, width), and the score."""
         looking = Segmenter(replace(self.config, flip=params.flip), self.unet)
         estimates = looking.estimates(inputs, (truth.shape for truth in truths))
         cutoffs, score = search_cutoffs(estimates, truths, params)

@@ -28,7 +28,7 @@ from nerveseg.unet.network import LOGITS, PRESENCE
 from nerveseg.unet.optimiser import adamw, update_average
 from nerveseg.unet.warm_start import network_to_train
 
-HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]
+HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]  # a row for each epoch
 
 
 class SupervisedTraining:
@@ -66,9 +66,7 @@ class SupervisedTraining:
         self._score = tf.function(self._scores, input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)])
 
     def fit(self, task: TrainingTask) -> pd.DataFrame:
-        """Train, leave the best weights in `averaged`, and return the history, columns `HISTORY_COLUMNS`, one row per
-        epoch. Raise ModelError if training diverged, or another worker stopped.
-        """
+        """Train, leave the best weights in `averaged`, and return the history; ModelError if it cannot be finished."""
         with telling_lost_workers():
             history, best = self._resume(task.checkpoint)
         validation = batches(task.val, task.info, self.params.batch_size)
@@ -128,9 +126,7 @@ class SupervisedTraining:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, measured, axis=None)
 
     def _on_device(self, frames: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-        """Compute this device's ghost batches side by side. Each device keeps averages of its own, so that none need be sent:
-        only the batch statistics differ between devices.
-        """
+        """Compute this device's ghost batches side by side, and averages of its own, so that none need be sent."""
         variables = self.network.trainable_variables
         ghosts = zip(tf.split(frames, self._ghost_batches), tf.split(masks, self._ghost_batches), strict=True)
         results = [self._gradients(*ghost) for ghost in ghosts]
