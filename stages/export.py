@@ -19,8 +19,7 @@ from nerveseg.saved_models.openvino_export import export
 from nerveseg.saved_models.openvino_predictor import Source
 from nerveseg.training.distribution import make_deterministic
 
-PROCESSED, GAN = Path("data/processed"), Path("models/gan")
-OUTPUT = Path("models/exported")
+PROCESSED, GAN, OUTPUT = Path("data/processed"), Path("models/gan"), Path("models/exported")
 
 
 def export_model() -> None:
@@ -33,10 +32,8 @@ def export_model() -> None:
         found = export(load_trained(trained), folder, params.export, val, source)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
         progress.facts({"megabytes": size, "layers": found.layers, "int8_layers": found.int8_layers})
-    told = (
-        f", {found.int8_layers} of {found.layers} layers of the U-Net in int8" if found.int8_layers else ", in float32"
-    )
-    print(f"{trained} exported to {OUTPUT}: {size:.1f} MB{told}" + (f": {found.reason}" if found.reason else ""))
+    layers = f"{found.int8_layers} of {found.layers} layers of the U-Net in int8" if found.int8_layers else "in float32"
+    print(f"{trained} exported to {OUTPUT}: {size:.1f} MB, {layers}" + (f": {found.reason}" if found.reason else ""))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Stage `phantom`: simulate the embedded data set.
-
-Reads `params.yaml` (sections `phantom` and `seed`); writes `data/phantom/S_N.tif` and `S_N_mask.tif`.
-"""
+"""Simulate the embedded data set: frames `S_N.tif` and masks `S_N_mask.tif` in `data/phantom/`."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,6 @@
 """Predict each test frame with each model once, and store the maps at the networks' size in `data/predictions/`.
 
-The models are the U-Net, the arm that val chose, the ensemble if `evaluate.ensemble` names one, and what ships. None may have
-learnt from a test frame.
+The models are the U-Net, the arm that val chose, the ensemble in `evaluate.ensemble`, and what ships; none may know test.
 """
 
 import sys

@@ -1,7 +1,6 @@
-"""Degradations of B-mode frames, at severities from 1 (slight) to 5 (severe) whose strengths are in params.
+"""Degradations of B-mode frames, which train the refiner and test robustness, at severities from 1 (slight) to 5 (severe).
 
-A frame is uint8 of shape (H, W), before and after, at the network's input size. Masks do not change: the nerve stays where it
-is. Degraded frames train the refiner and test robustness.
+A frame is uint8 of shape (H, W), before and after, at the network's input size. Masks do not change: the nerve stays.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +23,7 @@ def _downsampling(frame: Pixels, factor: float, _: np.random.Generator) -> Pixel
 
 
 def _jpeg(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
-    """Reduce and quantise coarsely, as a recording of low bit rate does. At full size, quality alone costs a U-Net little
-    (0.04 Dice at the lowest).
-    """
+    """Reduce and quantise coarsely, as a recording of low bit rate does: quality alone costs a U-Net 0.04 Dice at most."""
     levels = np.round(_smaller(frame, factor) * 255.0).astype(np.uint8)
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32) / np.float32(255.0)
@@ -54,10 +51,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 
 def degrade(frame: Frame, kind: str, severity: int, strengths: DegradationParams, rng: np.random.Generator) -> Frame:
-    """Degrade a frame, grey levels 0..255, in one of `DEGRADATIONS` at a severity from 0 (unchanged) to 5.
-
-    Another kind or severity raises ValueError.
-    """
+    """Degrade a frame, levels 0..255, in one of `DEGRADATIONS` at severity 0 (unchanged) to 5; others raise ValueError."""
     if kind not in EFFECTS:
         raise ValueError(f"degradation {kind!r} is not one of {', '.join(DEGRADATIONS)}")
     if severity not in (0, *SEVERITIES):
@@ -81,9 +75,7 @@ def degrade_each(
 def degrade_at_random(
     frames: NDArray[np.uint8], severities: Sequence[int], strengths: DegradationParams, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Degrade each frame of a batch (N, H, W) in a random way at one of these severities, where 0 leaves it as it is; return
-    the frames, and the severity of each, (N,).
-    """
+    """Degrade each frame of a batch (N, H, W) in a random way at one of these severities; return them with severities (N,)."""
     kinds, drawn = rng.choice(DEGRADATIONS, len(frames)), rng.choice(severities, len(frames))
     of_frames = zip(frames, kinds, drawn, strict=True)
     poor = np.stack([degrade(frame, str(kind), int(severity), strengths, rng) for frame, kind, severity in of_frames])

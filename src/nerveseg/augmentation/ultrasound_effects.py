@@ -105,10 +105,7 @@ def defocus(frame: Pixels, focus: float, spread: float) -> Pixels:
     share = (widths / widest)[:, np.newaxis] ** 2  # of the maximum variance; the middle width has a quarter of it
     far = np.maximum(share - 0.25, 0.0) / 0.75
     near = np.minimum(share * 4.0, 1.0) - far
-    mixed: Pixels = frame * (1.0 - near - far)
-    mixed += near * _across(frame, widest / 2.0)
-    mixed += far * _across(frame, widest)
-    return mixed
+    return frame * (1.0 - near - far) + near * _across(frame, widest / 2.0) + far * _across(frame, widest)
 
 
 def thermal_noise(frame: Pixels, level: float, rng: np.random.Generator) -> Pixels:
@@ -167,8 +164,8 @@ def _unit_power(sigma: float) -> Pixels:
 
 
 def _white_noise(shape: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """Return normal noise in 256 steps: a random byte picks the quantile, ten times as fast as `rng.standard_normal`. The
-    point spread mixes a dozen of them, which hides the steps.
+    """Return normal noise in 256 steps, picked by random bytes: ten times as fast as `rng.standard_normal`, and the point
+    spread mixes a dozen, which hides the steps.
     """
     size = shape[0] * shape[1]
     picked = rng.integers(2**64, size=-(-size // 8), dtype=np.uint64).view(np.uint8)[:size].reshape(shape)

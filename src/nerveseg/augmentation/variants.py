@@ -21,9 +21,7 @@ CURVE = (1 / 2, 1 / 3, 1 / 6)  # share of a gain curve's maximum change for each
 
 @dataclass(frozen=True)
 class Draw:
-    """The random parameters of one variant, each as the effect of its name takes them, or None without the effect;
-    `noise_seed` is the speckle's.
-    """
+    """The random parameters of one variant, each as the effect of its name takes them, or None without the effect."""
 
     flip: bool
     rotation: float
@@ -38,14 +36,11 @@ class Draw:
     shadow: tuple[float, ...] | None
     blur: tuple[float, ...] | None
     defocus: tuple[float, ...] | None
-    noise_seed: int
+    noise_seed: int  # of the speckle
 
     @classmethod
     def sample(cls, params: AugmentParams, rng: np.random.Generator) -> Self:
-        """Draw from the ranges of the `augment` section.
-
-        The number of draws does not depend on the params, so that a parameter changes only its own effect.
-        """
+        """Draw from the ranges of `augment`, always equally often, so that a parameter changes only its own effect."""
 
         def between(low: float, high: float) -> float:
             return low + (high - low) * rng.random()
@@ -84,8 +79,7 @@ class Draw:
 
     def matrix(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return the affine map (2, 3) from a point (x, y) of the frame to its place in the variant."""
-        centre = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
-        matrix = cv2.getRotationMatrix2D(centre, self.rotation, self.scale)
+        matrix = cv2.getRotationMatrix2D(((shape[1] - 1) / 2, (shape[0] - 1) / 2), self.rotation, self.scale)
         if self.flip:
             matrix = matrix @ np.array([[-1.0, 0.0, shape[1] - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         matrix[:, 2] += (self.shift[0] * shape[1], self.shift[1] * shape[0])
@@ -100,8 +94,7 @@ class Draw:
         decibels = over_depth + effects.gain_curve(frame.shape[1], self.lateral_gain)
         if self.speckle:
             decibels += effects.speckle(frame.shape, self.speckle, np.random.default_rng(self.noise_seed))
-        pixels = effects.amplify(pixels, decibels)
-        return cv2.convertScaleAbs(effects.gain(pixels, self.gain), alpha=255.0)
+        return cv2.convertScaleAbs(effects.gain(effects.amplify(pixels, decibels), self.gain), alpha=255.0)
 
 
 def variant(frame: Frame, mask: Frame, params: AugmentParams, seed: tuple[int, ...]) -> tuple[Frame, Frame]:

@@ -51,17 +51,14 @@ def whole_batches(
 
 
 def _parsed(serialised: tf.data.Dataset, info: DatasetInfo) -> tf.data.Dataset:
-    """Read ahead by a fixed number of batches. TensorFlow's own tuning wakes every ten seconds, and an exhausted iterator
-    waits for that before it ends.
-    """
+    """Read ahead by a fixed number of batches: an exhausted iterator waits for TensorFlow's own tuning, up to 10 seconds."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return serialised.map(lambda records: _parse(records, info)).prefetch(READ_AHEAD).with_options(options)
 
 
 def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:
-    features = {key: tf.io.FixedLenFeature([], tf.string) for key in ("frame", "mask")}
-    parsed = tf.io.parse_example(serialised, features)
+    parsed = tf.io.parse_example(serialised, {key: tf.io.FixedLenFeature([], tf.string) for key in ("frame", "mask")})
     shape = (-1, *info.input.size, 1)
     frames = tf.reshape(tf.cast(tf.io.decode_raw(parsed["frame"], tf.uint8), tf.float32), shape)
     shares = tf.io.decode_raw(tf.io.decode_compressed(parsed["mask"], "ZLIB"), tf.uint8)

@@ -8,9 +8,7 @@ from nerveseg.params.fields import GreyLevel, Positive, Side
 
 @dataclass(frozen=True, config=STRICT)
 class InputSpec:
-    """Height and width in pixels, and mean and standard deviation of the grey levels of train, 0..255, with which the network
-    normalises its input.
-    """
+    """Size in pixels, and mean and standard deviation of train's grey levels, 0..255, which normalise the input."""
 
     height: Side
     width: Side

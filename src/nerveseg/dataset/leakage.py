@@ -34,8 +34,7 @@ def learnt_frames(manifest: pd.DataFrame) -> frozenset[str]:
 def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) -> str:
     """Return a remark if test frames look like some that a model has learnt from, else ''. Equal ones raise `ModelError`.
 
-    `learnt` are the keys of those frames; `manifest` is of the data to score the model on: `subject`, `frame`, `split`, `pixels`
-    and `look`.
+    `learnt` are the keys of those frames. `manifest` describes the frames to score the model on (`preprocessing.audit`).
     """
     test = manifest[manifest["split"] == "test"]
     if len(seen := test[test["pixels"].str[:_LENGTH].isin({key[:_LENGTH] for key in learnt})]):
@@ -45,8 +44,7 @@ def check_unseen(learnt: Collection[str], manifest: pd.DataFrame, name: object) 
             f"subjects ({some(subjects, _SHOWN)}): scores on them would mean nothing; train it with these subjects "
             "in split.test_subjects, or test on others"
         )
-    looks = (test["look"], [key[_LENGTH:] for key in learnt])
-    ours, theirs = (2 * bits_of(one) - 1 for one in looks)
+    ours, theirs = (2 * bits_of(one) - 1 for one in (test["look"], [key[_LENGTH:] for key in learnt]))
     usual = (1 - np.concatenate([ours, theirs]).mean(axis=0) ** 2).sum() / 2
     bound = 256 - 2 * min(ALIKE, APART * usual)
     alike = test[[(theirs @ one).max(initial=-np.inf) >= bound for one in ours]]

@@ -12,10 +12,7 @@ from nerveseg.imaging.arrays import Frame, Mask, Size
 
 @dataclass(frozen=True)
 class Letterbox:
-    """A frame scaled to fit and centred in the input, and padding around it.
-
-    `scaled` is the (height, width) of the frame inside the input, `top` and `left` its offset in pixels.
-    """
+    """A frame scaled to `scaled` (height, width), `top` and `left` pixels into the input, and the padding around it."""
 
     source: Size
     target: Size

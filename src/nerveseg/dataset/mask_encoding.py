@@ -1,7 +1,4 @@
-"""Compact masks: packed bits for our records, run lengths for CSV as in Kaggle's 2016 challenge.
-
-A mask is bool (H, W); a size is (height, width).
-"""
+"""Compact masks, bool (H, W) before: packed bits for our records, run lengths for CSV as in Kaggle's 2016 challenge."""
 
 import zlib
 

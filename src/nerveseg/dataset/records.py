@@ -10,8 +10,7 @@ A record holds one frame at the network's size:
     spacing         height and width of a pixel of that size in millimetres; empty if unknown
     original        uint8 (height, width): the frame as it was read; test records only
 
-Beside the shards are `dataset.json`, a `DatasetInfo`, and the list of all files (`checked_folder`). Shards are read one after the
-other, each in the order in which it was written.
+Beside the shards are `dataset.json` (`DatasetInfo`) and the list of all files (`checked_folder`). Shards are read in turn.
 """
 
 import zlib

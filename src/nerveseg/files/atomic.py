@@ -72,10 +72,7 @@ def _locked(lock: Path, path: Path) -> IO[str]:
 
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """Fill a temporary folder beside `path`, which replaces `path` at the end and is removed after an error.
-
-    If another process fills `path`, `BusyError` is raised.
-    """
+    """Fill a folder that replaces `path` at the end and is removed after an error; `BusyError` if another process fills it."""
     path = path.resolve() if path.is_symlink() else path
     with only_writer(path):
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by processes that were killed

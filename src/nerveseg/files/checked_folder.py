@@ -62,8 +62,7 @@ def write_typed(path: Path, value: object) -> None:
 class CheckedFolder:
     """A folder that `list_files` has listed.
 
-    A file that is missing, not listed, or changed, or a value that does not fit its type, raises `error`. `remedy` says how to
-    get the folder again.
+    A file that is missing, unlisted or changed, or a value of another type, raises `error` with its `remedy`.
     """
 
     path: Path

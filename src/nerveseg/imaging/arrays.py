@@ -1,7 +1,4 @@
-"""Frames and masks as arrays.
-
-A frame is uint8 of shape (H, W), grey levels 0..255. A mask is bool of shape (H, W).
-"""
+"""Frames, uint8 of shape (H, W) with grey levels 0..255, and masks, bool of shape (H, W)."""
 
 import cv2
 import numpy as np

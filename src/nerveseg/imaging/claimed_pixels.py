@@ -15,10 +15,7 @@ _JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"  # their first bytes; width
 
 
 def claimed_pixels(content: bytes) -> int:
-    """Return the pixels of all frames of an image or DICOM file; 0 for any other file, which its reader refuses.
-
-    A file of several frames, or one whose size cannot be known without decoding it, raises `BadFileError`.
-    """
+    """Return how many pixels a file claims, 0 if it is no image. Several frames, or an unknown size, raise `BadFileError`."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return _of_dicom(content) if content[128:132] == b"DICM" else _of_image(content, FORMATS)

@@ -82,10 +82,7 @@ class Header:
 
 
 def read_header(path: Path, content: bytes | None = None) -> Header:
-    """Read and check the header of a file, from its `content` if that is given.
-
-    `BadFileError` is raised if it is no DICOM file, or holds no image or less than it announces.
-    """
+    """Read and check the header of a file, or its `content`. No image, or less than announced, raises `BadFileError`."""
     import pydicom
 
     content = bytes_of(path) if content is None else content
@@ -136,10 +133,7 @@ class Patient(NamedTuple):
 
 
 def patient_of(header: Header, salt: bytes) -> Patient | None:
-    """Return the patient, or None if the file names none.
-
-    Number and issuer identify a patient. Name and date of birth, whose spelling varies, do so only without a number.
-    """
+    """Return the patient, by number and issuer or else by name and date of birth; None if the file says neither."""
     number, issuer, name, birth = (_plain(value) for value in header.identity)
     name = _plain(name.partition("=")[0].replace("^", " "))  # other scripts follow `=`; parts, even empty, end in `^`
     who, person = (number, issuer) if number else (name, birth), chr(31).join((name, birth))
@@ -196,10 +190,7 @@ def _digest(text: str, salt: bytes) -> str:
 
 
 def salt_of(directory: Path) -> bytes:
-    """Return the secret behind subjects: `NERVESEG_SALT` if set, else a file in `directory`, which is created if missing.
-
-    If the file cannot be read or created, or the secret is empty, `DatasetError` is raised.
-    """
+    """Return the secret behind subjects, from `NERVESEG_SALT` or a file in `directory`, created if missing; never empty."""
     if (given := os.environ.get(SALT_VARIABLE)) is not None:
         where = f"the environment variable {SALT_VARIABLE}"
         return _secret(os.fsencode(given), where, "set it to a secret text, or unset it")

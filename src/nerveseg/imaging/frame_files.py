@@ -26,10 +26,7 @@ SATURATED_SHARE = 0.5  # of a frame's pixels that are white: far too much gain, 
 
 
 def grey_range_of(paths: Iterable[Path], known: GreyRange | None = None) -> GreyRange:
-    """Decide black and white for all files of a source that do not say them; what is `known` stays.
-
-    Files that cannot be read are skipped here, since reading them reports it.
-    """
+    """Decide black and white for the readable files of a source that do not say them; what is `known` stays."""
     if known and known.integer and known.floating:
         return known
     return decided((found for path in paths for found in extremes(path)), known)

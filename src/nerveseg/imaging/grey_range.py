@@ -88,9 +88,8 @@ def decided(found: Iterable[Extremes], known: GreyRange | None = None) -> GreyRa
 
 
 def frames_of(stored: Stored, grey_range: GreyRange | None, path: Path) -> tuple[NDArray[np.uint8], str]:
-    """Return frames, uint8 (N, H, W), and a remark on how levels were taken; without a range, the file alone decides.
-
-    `BadFileError` is raised if black and white are not known, or levels lie outside them.
+    """Return frames, uint8 (N, H, W), and a remark on how levels were taken; without a range, the file alone decides. If
+    black and white are not known, or levels lie outside them, raise `BadFileError`.
     """
     black_white, remarks = stored.black_white, stored.remarks
     if black_white is None:

@@ -33,10 +33,7 @@ Image.MAX_IMAGE_PIXELS = None  # our limit is stricter and raises our own error
 
 
 def bytes_of(path: Path, most: int | None = None) -> bytes:
-    """Read a regular file, or its first `most` bytes; without that, it may have up to `MAX_BYTES`.
-
-    `BadFileError` is raised if it is missing, empty, too large, no regular file, or cannot be read.
-    """
+    """Read a regular file of up to `MAX_BYTES`, or its first `most` bytes; raise `BadFileError` if it is empty or unreadable."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -67,10 +64,8 @@ def refused_if_damaged(path: Path, what: str, remedy: str) -> Iterator[None]:
 
 
 def pages(path: Path) -> Iterator[Page]:
-    """Decode the images of a file, one after the other. Only a TIFF may hold several.
-
-    A file that is no image, is damaged, cut short or empty, hides further images, or would not fit in memory, raises
-    `BadFileError`.
+    """Decode the images of a file, one after the other; only a TIFF may hold several. A file that is no image, is damaged,
+    hides further images, or would not fit in memory, raises `BadFileError`.
     """
     content = bytes_of(path)
     with warnings.catch_warnings(action="ignore"):  # errors say what is wrong

@@ -1,8 +1,7 @@
 """The colours in a mask, and its alpha channel -> which pixels are marked, and by which colour.
 
 Each colour is a value. Several become one only as smoothing or lossy compression leaves them: blends of one colour with black
-along its outline, or more colours than there would be labels, of which only one fills areas. Ambiguous masks raise
-`BadFileError`.
+along its outline, or more colours than labels would have, of which only one fills areas. Others raise `BadFileError`.
 """
 
 from collections.abc import Sequence

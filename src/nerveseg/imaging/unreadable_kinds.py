@@ -1,7 +1,4 @@
-"""What a file that cannot be read holds: a sentence for the user who took it for an image.
-
-Nothing is decoded. Only the first bytes and the tags of a TIFF are read.
-"""
+"""What a file that cannot be read holds, by its first bytes or a TIFF's tags, in a sentence for who took it for an image."""
 
 import io
 import re

@@ -1,7 +1,4 @@
-"""Videos, as scanners and phones export loops, decoded by the FFmpeg inside OpenCV.
-
-A file that cannot be read, or holds no frame, raises `BadFileError`.
-"""
+"""Videos, as scanners and phones export loops, decoded by the FFmpeg in OpenCV. Without a frame, `BadFileError` is raised."""
 
 import os
 import re

@@ -16,8 +16,7 @@ def search_cutoffs(
 ) -> tuple[Cutoffs, float]:
     """Return the cut-offs with the highest mean Dice, the first in the order of params if several are equal, and that Dice.
 
-    Estimates and annotated masks have the frames' original size. All frames count (`challenge`) or those with a nerve
-    (`dice_nerve`).
+    Estimates and masks have the frames' own size. All frames count (`challenge`), or those with nerve (`dice_nerve`).
     """
     dices = []
     for estimate, truth in zip(estimates, truths, strict=True):
@@ -41,10 +40,7 @@ def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask
 
 
 def at_the_edge(cutoffs: Cutoffs, params: PostprocessParams) -> list[str]:
-    """Return a sentence for each cut-off at the edge of its grid, since a better one may lie beyond.
-
-    There is none for 0, which removes nothing, and none for a grid with a single value, which is a choice.
-    """
+    """Return a sentence for each cut-off, other than 0, at an edge of its grid, if the grid has several values."""
     grids: dict[str, tuple[float | str, list[float]]] = {
         "thresholds": (cutoffs.threshold, [value for value in params.thresholds if not isinstance(value, str)]),
         "min_areas": (cutoffs.min_area, list(params.min_areas)),

@@ -70,8 +70,7 @@ def confidence(estimate: Estimate, mask: Mask) -> float:
 
 
 def above(probability: Probability, threshold: Threshold) -> Mask:
-    mask: Mask = probability >= (expected_dice_threshold(probability) if threshold == "expected" else threshold)
-    return mask
+    return probability >= (expected_dice_threshold(probability) if threshold == "expected" else threshold)
 
 
 def expected_dice_threshold(probability: Probability) -> float:
@@ -97,5 +96,4 @@ def remove_small_regions(mask: Mask, min_pixels: float) -> Mask:
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     keep = statistics[:, cv2.CC_STAT_AREA] >= min_pixels
     keep[0] = False
-    kept: Mask = keep[labels]
-    return kept
+    return keep[labels]

@@ -49,8 +49,7 @@ class Prediction:
 class Predictor:
     """A network with its input `size` (height, width) in pixels and its cut-offs.
 
-    `learnt_frames` are keys (`leakage`) of all frames that chose its weights or cut-offs; `grey_range` has black and white of
-    files of its data set that do not say them.
+    `learnt_frames` are keys (`leakage`) of frames that chose weights or cut-offs; `grey_range` is that of its data set.
     """
 
     def __init__(
@@ -61,10 +60,7 @@ class Predictor:
         self.grey_range = GreyRange() if grey_range is None else grey_range
 
     def estimates(self, inputs: NDArray[np.uint8], sizes: Iterable[Size]) -> Iterator[Estimate]:
-        """Yield the estimates of letterboxed frames, uint8 (N, height, width), at their original `sizes` (height, width).
-
-        They come one at a time because those of a whole test set may not fit in memory.
-        """
+        """Yield the estimates of letterboxed frames, uint8 (N, height, width), at their `sizes`: all may not fit in memory."""
         yield from laid_over(in_batches(self._run, inputs), sizes, self.size)
 
     def predict(self, frames: Sequence[Frame]) -> list[Prediction]:
@@ -77,9 +73,7 @@ class Predictor:
         return each_said(in_batches(self._run, inputs))
 
     def prediction(self, said: Estimate, size: Size) -> Prediction:
-        """Return the estimate of a letterboxed frame as a prediction of the frame of `size`; ModelError if it is not
-        finite.
-        """
+        """Return the estimate of a letterboxed frame as a prediction of the frame of `size`; ModelError if it is not finite."""
         if not (np.isfinite(said.probability).all() and np.isfinite(said.presence)):
             raise ModelError("the model's output is NaN or infinite; restore its files with `dvc pull`, or train again")
         found = over(size, said, self.size)

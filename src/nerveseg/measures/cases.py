@@ -59,9 +59,7 @@ def contributions(cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def presence_auc(cases: pd.DataFrame) -> float | None:
-    """Return the area under the ROC curve of presence, 0..1, from the columns `has_nerve` and `presence`, the
-    probability that there is a nerve; None if all frames show a nerve, or none does.
-    """
+    """Return the area under the ROC curve of `presence`, 0..1, for `has_nerve`; None if all frames show a nerve, or none."""
     if cases["has_nerve"].nunique() < 2:
         return None
     from sklearn.metrics import roc_auc_score  # takes a second, also where no score is computed

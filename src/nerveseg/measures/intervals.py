@@ -1,8 +1,7 @@
 """95 % intervals of a mean over cases, by a bootstrap over subjects.
 
 Frames of one subject are nearly equal, so the bootstrap draws subjects with all of their frames (the cluster bootstrap; Davison
-and Hinkley 1997, section 3.8). One subject says nothing about others, and neither do subjects with equal means: then there is
-no interval, but a reason.
+and Hinkley 1997, section 3.8). One subject, or several with equal means, say nothing about others: a reason is given instead.
 """
 
 from collections.abc import Mapping
@@ -64,9 +63,7 @@ def caution(subjects: int) -> str:
 
 
 def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: int) -> Interval:
-    """Return the 95 % percentile interval of the mean of a column over cases, of which those with NaN do not count.
-    Their subjects, in the column `subject`, are drawn `resamples` times.
-    """
+    """Return the 95 % percentile interval of a column's mean, NaN left out, over `resamples` draws of the `subject`s."""
     of_subjects = _by_subject(cases, measure)
     means = of_subjects["sum"] / of_subjects["count"]
     if len(means) < 2:
@@ -78,10 +75,7 @@ def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: in
 
 
 def lower_bound(cases: pd.DataFrame, measure: str, resamples: int, seed: int, *, least_subjects: int) -> float:
-    """Return the one-sided 95 % lower bound of the mean; minus infinity with fewer than `least_subjects`.
-
-    The other arguments are those of `subject_interval`.
-    """
+    """Return the one-sided 95 % lower bound of such a mean; minus infinity with fewer than `least_subjects`."""
     of_subjects = _by_subject(cases, measure)
     if len(of_subjects) < least_subjects:
         return -np.inf
@@ -112,5 +106,4 @@ def _drawn_means(of_subjects: pd.DataFrame, resamples: int, seed: int) -> NDArra
     rng = np.random.default_rng([seed, 0xB007])
     count = len(of_subjects)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-    means: NDArray[np.float64] = (weights @ of_subjects["sum"].to_numpy()) / (weights @ of_subjects["count"].to_numpy())
-    return means
+    return (weights @ of_subjects["sum"].to_numpy()) / (weights @ of_subjects["count"].to_numpy())

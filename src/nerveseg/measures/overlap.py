@@ -1,8 +1,7 @@
 """Counts of the pixels of a case, and its overlap measures.
 
 A case is one frame: `truth` and `predicted` are bool arrays of shape (H, W). If both masks are empty, Dice and IoU are 1, as in
-Kaggle's 2016 challenge. Precision of an empty prediction, recall of an empty truth and specificity of a truth that fills the
-frame are NaN.
+Kaggle's 2016 challenge. Precision of an empty prediction, recall of an empty truth and specificity of a full one are NaN.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,7 @@
 
 `load_params` checks all sections that stages read, so that a wrong key or value fails before any work starts: `ParamsError`
 has a line for each key that is unknown, missing, or has an impossible value. The sections of the observers (`OBSERVERS`) are
-checked by `registry.project_params`, which adds them to these. Functions take the section that they need (`UNetParams`), never
-the whole.
+checked by `registry.project_params`, which adds them to these. Functions take the section that they need, not the whole.
 
 Values are read as DVC reads them and not as YAML 1.1 does: `no` is text, `12:30` is not a number, 010 is ten, and `1e-05`,
 which `dvc exp run -S lr=1e-5` writes, is a number.
@@ -29,10 +28,7 @@ LONGEST_EXAMPLE = 40  # letters
 
 
 class _AsTyped(yaml.SafeLoader):
-    """Reads only usual spellings of numbers, booleans and null; all else is text, which the key's type converts.
-
-    A key that a section has twice is refused.
-    """
+    """Reads usual spellings of numbers, booleans and null; all else is text for the key's type. Refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
         keys: list[Any] = []

@@ -2,8 +2,7 @@
 
 A scanner smooths speckle after log compression, and its grey map is steeper in the bright than in the dark. Half of the
 pixels in Kaggle's frames are darker than a third of white, hardly any are black, and 2 % are white: a power law of exponent
-1.5 fits these quantiles. The frames are screenshots, with the probe's marker, a hollow triangle, over the skin near the
-middle, and a black first column of pixels.
+1.5 fits these quantiles. The frames are screenshots: their first column is black, and a hollow triangle marks the probe.
 """
 
 import cv2

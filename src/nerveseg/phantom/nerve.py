@@ -34,10 +34,7 @@ def draw_nerve(rng: np.random.Generator, grid: Grid) -> Organ:
 
 
 def draw_fascicles(rng: np.random.Generator, shape: Ellipse) -> NDArray[np.float32]:
-    """Return rows of position along and across, radius in mm, and darkness (0 to 1).
-
-    The roots form a column from the upper end down. Small discs fill the space between.
-    """
+    """Return rows of position along and across, radius in mm, darkness (0 to 1): a column of roots, small discs between."""
     placed: list[tuple[float, float, float]] = []
     end = reach = shape.long - 0.4
     for _ in range(rng.integers(2, 5)):
@@ -90,10 +87,8 @@ def paint_nerve(
 
 @dataclass(frozen=True)
 class Hand:
-    """One annotator.
-
-    `waves` has rows of cosine and sine amplitudes in mm, for 1 to 4 waves around the nerve. `cut` is the straight end, if any:
-    an angle around the nerve, and its share of the way to the edge.
+    """One annotator. `waves` has rows of cosine and sine amplitudes in mm, for 1 to 4 waves around the nerve. `cut` is the
+    straight end, if any: an angle around the nerve, and its share of the way to the edge.
     """
 
     waves: NDArray[np.float32]

@@ -2,8 +2,7 @@
 
 Each subject has one anatomy (`anatomy`), made of layers and organs (`tissue`). Each of its frames is one plane of a
 probe's sweep along the neck, scanned by a convolution model of ultrasound (`acoustics`). The nerve is in the plane on one
-stretch of the sweep; in the other frames, more than half, the mask is empty. Look-alikes of the nerve come and go on
-stretches of their own.
+stretch of the sweep; in the other frames, more than half, the mask is empty. Look-alikes have stretches of their own.
 
 Frames are uint8 (height, width), masks bool of the same shape. Subjects and frames are counted from 1. A frame depends
 on (seed, subject, frame) and the parameters alone, not on other frames or the number of processes.

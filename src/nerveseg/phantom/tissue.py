@@ -72,10 +72,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Near:
-    """The neighbourhood of one ellipse.
-
-    `distance` to its outline in mm is negative inside. `facing` is 1 where the outline is square to the beam and 0 where it
-    runs along it. `along` and `across` are mm from the centre, in the ellipse's axes.
+    """The neighbourhood of an ellipse. `distance` to its outline in mm is negative inside; `facing` is 1 where the outline is
+    square to the beam and 0 where it runs along it; `along` and `across` are mm from the centre, in the ellipse's axes.
     """
 
     window: tuple[slice, slice]

@@ -143,15 +143,11 @@ def _union(source: Source, reading: Reading, header: Header | None) -> list[Read
     remarks += [f"union of {len(files)} masks"] * (len(files) > 1)
     told = "; ".join(dict.fromkeys(remarks))
     segments = tuple(one._replace(file=reading.name(Path(one.file))) for found in files for one in found[0].segments)
-    return [
-        ReadMask(
-            np.logical_or.reduce([one.mask for one in of_frame]),
-            dict(sum((Counter(one.areas) for one in of_frame), Counter[Value]())),
-            told,
-            segments,
-        )
-        for of_frame in zip(*files, strict=True)
-    ]
+    united = []
+    for of_frame in zip(*files, strict=True):
+        areas = dict(sum((Counter(one.areas) for one in of_frame), Counter[Value]()))
+        united.append(ReadMask(np.logical_or.reduce([one.mask for one in of_frame]), areas, told, segments))
+    return united
 
 
 def _check_sizes(source: Source, frames: NDArray[np.uint8], masks: list[Mask], reading: Reading) -> None:
@@ -186,9 +182,8 @@ def _quarantined(source: Source, error: BadFileError, reading: Reading, part: st
     culprit = Path(str(error.path))
     name = reading.name(culprit)
     for path in (source.frame, *source.masks):
-        at_fault = (error.reason, error.remedy)
-        why = at_fault if path == culprit else (f"its partner {name} cannot be used", f"mend {name}")
-        yield Refused(reading.name(path) + part, *why)
+        of_partner = (f"its partner {name} cannot be used", f"mend {name}")
+        yield Refused(reading.name(path) + part, *((error.reason, error.remedy) if path == culprit else of_partner))
 
 
 def _described(masks: list[ReadMask]) -> str:

@@ -3,8 +3,7 @@
 `check`, `preprocess`, `predict` and `watch` all choose their files here, so that they agree on what a frame is.
 
 Reports call a file by its path below the folder. Paths of DICOM files often name the patient (`DOE_JANE/4711.dcm`), in
-more ways than a check could recognise. If a folder holds DICOM, reports therefore call every file and frame by a keyed
-digest of its path: `Names`.
+more ways than a check could recognise: with DICOM in a folder, `Names` calls all files by a keyed digest of their paths.
 """
 
 import hashlib
@@ -47,8 +46,7 @@ class Names:
         text = str(path)
         if self.salt is None:
             return os.fsencode(text).decode(errors="backslashreplace")
-        suffix = suffix_of(PurePath(text))
-        return "f" + hmac.new(self.salt, os.fsencode(text), hashlib.sha256).hexdigest()[:12] + suffix
+        return "f" + hmac.new(self.salt, os.fsencode(text), hashlib.sha256).hexdigest()[:12] + suffix_of(PurePath(text))
 
 
 @dataclass(frozen=True)
@@ -141,10 +139,7 @@ def _why_not_entered(folder: Path) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """Return `IMAGE`, `VIDEO`, `DICOM`, `IMAGELESS` (DICOM without an image) or ''.
-
-    The suffix decides. If it says nothing, the first bytes do.
-    """
+    """Return `IMAGE`, `VIDEO`, `DICOM`, `IMAGELESS` (DICOM, no image) or '', by the suffix or else by the first bytes."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return IMAGE
@@ -162,8 +157,7 @@ def _holds_image(path: Path) -> bool:
     import pydicom
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             kind = str(pydicom.filereader.read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
             name = pydicom.uid.UID(kind).name
             if name != kind and "Storage" in name:
@@ -179,9 +173,8 @@ def refusal_of(place: Path, path: PurePath, kind: str, records: Records) -> Refu
     `kind` is from `kind_of`; `records` are of the files that `predict` wrote.
     """
     if NO_TEXT.search(str(path)):
-        return Refused(
-            path, "its name is no text in UTF-8", "rename it: DVC stops at such a name, whatever the file holds"
-        )
+        remedy = "rename it: DVC stops at such a name, whatever the file holds"
+        return Refused(path, "its name is no text in UTF-8", remedy)
     if path.name.startswith("."):
         return Refused(path, "a hidden file", "if it is a frame, rename it without the dot", foreign=True)
     if records.name(place):

@@ -84,10 +84,12 @@ def _within(
     names: NDArray[np.object_], sketches: list[bytes], rare: NDArray[np.bool_]
 ) -> Iterator[tuple[str, str, float, float, str]]:
     """Yield the columns of each pair but the subject."""
-    means = _directions(sketches)
-    masks = np.stack(
-        [np.unpackbits(np.frombuffer(sketch[BLOCKS[0] * BLOCKS[1] :], np.uint8)) for sketch in sketches]
-    ).astype(np.float32)
+    levels = _levels(sketches)
+    means = levels.astype(np.float32)
+    means -= means.mean(axis=1, keepdims=True)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)  # their products are correlations
+    packed = np.frombuffer(b"".join(sketch[levels.shape[1] :] for sketch in sketches), np.uint8)
+    masks = np.unpackbits(packed).reshape(len(sketches), -1).astype(np.float32)
     areas = masks.sum(axis=1)
     for start in range(0, len(names), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
@@ -96,7 +98,7 @@ def _within(
         totals = areas[rows, np.newaxis] + areas
         dice = np.divide(2 * overlap, totals, out=np.ones_like(overlap), where=totals > 0)
         contrary = np.triu((similar >= NEAR) & (dice < BARELY), start + 1)
-        for i, j in _twins(_levels(sketches), rare, np.add(np.argwhere(contrary), (start, 0))):
+        for i, j in _twins(levels, rare, np.add(np.argwhere(contrary), (start, 0))):
             frame, other = (j, i) if areas[j] == 0 else (i, j)
             reason = "a nerve in one of them only" if areas[frame] == 0 else "masks that hardly overlap"
             values = (round(float(table[i - start, j]), 4) for table in (similar, dice))
@@ -131,11 +133,3 @@ def _levels(sketches: Sequence[bytes]) -> NDArray[np.uint8]:
     """Return the frames' means over blocks, a row for each frame."""
     count = BLOCKS[0] * BLOCKS[1]
     return np.frombuffer(b"".join(sketch[:count] for sketch in sketches), np.uint8).reshape(-1, count)
-
-
-def _directions(sketches: Sequence[bytes]) -> NDArray[np.float32]:
-    """Return vectors whose products are the correlations of the frames' means."""
-    means = _levels(sketches).astype(np.float32)
-    means -= means.mean(axis=1, keepdims=True)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
-    return means

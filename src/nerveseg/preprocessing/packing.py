@@ -1,8 +1,7 @@
 """From a folder of files to records: read and check every frame once, split the subjects, pack.
 
 Memory stays flat as the data grows. Processes read and letterbox the frames, which go straight to one file; in memory each leaves
-a row of the manifest and a sketch of 1.2 kB. Once the subjects are split, that file is dealt to the shards. Only test frames
-are read a second time, for the originals in their records.
+a row of the manifest and a sketch of 1.2 kB. Once subjects are split, it is dealt to the shards. Only test frames are read twice.
 """
 
 import hashlib
@@ -87,10 +86,7 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
 
 
 def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_conflicts: bool) -> Inventory:
-    """Give each subject its split; quarantine the rows that must not be used there, which get none.
-
-    `DatasetError` is raised if there are too few subjects, or a part of the split shows no nerve.
-    """
+    """Give each subject its split and quarantine rows that must not be used there; `DatasetError` if a part has no nerve."""
     manifest = inventory.manifest.copy()
     prevalence = manifest.groupby("subject", sort=False)["has_nerve"].mean()
     subjects = manifest["subject"].tolist()
@@ -145,8 +141,7 @@ def _pack(inventory: Inventory, spool: "_Spool", output: Path, params: Preproces
             records = _with_originals(records, rows, inventory)
         paths = [output / f"{part}-{shard:02d}.tfrecord" for shard in range(params.shards)]
         counts[part] = write_records(paths, tqdm(records, total=len(rows), desc=f"packing {part}", unit="frame"))
-    levels = np.array([frame.levels for frame in inventory.frames], np.int64)
-    learnt = levels[parts == "train"]
+    learnt = np.array([frame.levels for frame in inventory.frames], np.int64)[parts == "train"]
     pixels = len(learnt) * params.height * params.width
     mean, square = int(learnt[:, 0].sum()) / pixels, int(learnt[:, 1].sum()) / pixels  # of exact sums
     std = max(1.0, (square - mean**2) ** 0.5)

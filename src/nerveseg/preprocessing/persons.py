@@ -3,8 +3,7 @@
 A patient's number may come with its issuer in one file and without in another, or as another number of the patient. It may
 stand in `subjects.csv` or in a file's name beside DICOM files that hold it. Where it is missing, name and date of birth may
 be given. Subjects that share such an identity are one. The owner has the last word: an identity under several subjects of
-`subjects.csv` joins none of them. Equal names and dates of birth under several numbers join nobody, since anonymised files
-often share them. The audit warns of both.
+`subjects.csv` joins none of them. A name and date of birth under several numbers join nobody: anonymised files share them.
 """
 
 from collections import defaultdict
@@ -52,10 +51,7 @@ class Persons:
 def same_persons(
     subjects: Sequence[str], patients: Sequence[Patient | None], listed: Collection[str], salt: bytes
 ) -> Persons:
-    """Find the subjects that are one person, from each frame's subject and the patient whom its file names, if any.
-
-    `listed` are the subjects in `subjects.csv`, `salt` is the secret behind the digests.
-    """
+    """Find subjects that are one person, by the patients of their frames. `listed` subjects are those in `subjects.csv`."""
     if not any(patients):
         return Persons({}, [], [])
     cases = dict.fromkeys(zip(subjects, patients, strict=True))

@@ -15,19 +15,16 @@ SHOWN = 3
 
 
 def doubts(
-    manifest: pd.DataFrame,
-    near: Sequence[tuple[int, int]],
-    spellings: Sequence[str | None],
-    folders: Sequence[str | None],
+    manifest: pd.DataFrame, near: Sequence[tuple[int, int]], spelt: Sequence[str | None], folders: Sequence[str | None]
 ) -> list[str]:
     """Return a warning for each kind of sign.
 
     `manifest` has a row for each frame, with `frame`, `subject` and `pixels`; `near` are pairs of rows, from `near_copies`;
-    `spellings` has for each frame what all spellings of its subject's name share, None if it is not known; `folders` has the
+    `spelt` has for each frame what all spellings of its subject's name share, None if it is not known; `folders` has the
     folder around the file of each frame whose name gave its subject, None for other frames.
     """
     subjects = manifest["subject"]
-    return [*_near(manifest, near), *_spelt_alike(subjects, spellings), *_in_folders(subjects, folders)]
+    return [*_near(manifest, near), *_spelt_alike(subjects, spelt), *_in_folders(subjects, folders)]
 
 
 def folder_around(frame: PurePath) -> PurePath:

@@ -1,8 +1,7 @@
 """Whose frame it is: the rules that give a frame its subject.
 
 The first rule that knows the frame decides: a row of `subjects.csv` in the data set's folder, the patient in a DICOM
-header (as a digest), the pattern `data.subject_pattern`. A frame that no rule knows becomes a subject of its own. Its
-neighbours may then be in another split, so the audit warns.
+header (as a digest), the pattern `data.subject_pattern`. A frame that no rule knows is a subject of its own; the audit warns.
 """
 
 import codecs
@@ -40,10 +39,7 @@ class SubjectRules:
 
     @classmethod
     def read(cls, directory: Path, pattern: str, salt: bytes | None = None) -> Self:
-        """Read the rules of a data set's folder.
-
-        `DatasetError` is raised if its `subjects.csv` is damaged, was not pulled with DVC, or gives a frame two subjects.
-        """
+        """Read the rules; `DatasetError` if `subjects.csv` is damaged, not pulled with DVC, or gives a frame two subjects."""
         path = directory / SUBJECTS_FILE
         found = path.is_symlink() or path.exists()
         if found and (refusal := unfit_link(path, PurePath(SUBJECTS_FILE), directory.resolve())):

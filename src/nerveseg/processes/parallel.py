@@ -61,23 +61,18 @@ def _apply(function: Callable[[Item], Sequence[Result]], items: Sequence[Item]) 
 
 
 def _dask(address: str) -> Any:
+    where = f"{SCHEDULER_VARIABLE} is {address},"
     try:
         from distributed import Client
         from distributed.comm import get_address_host_port
-    except ImportError:
-        raise NervesegError(
-            f"{SCHEDULER_VARIABLE} is {address}, but Dask is not installed; pip install -e '.[dask]'"
-        ) from None
-    try:
+
         get_address_host_port(address)
-    except ValueError as error:
-        raise NervesegError(
-            f"{SCHEDULER_VARIABLE} is {address}, which is no address ({error}), expected one such as tcp://127.0.0.1:8786; "
-            "correct it, or unset the variable"
-        ) from None
-    try:
         return Client(address, timeout="20s", set_as_default=True)
+    except ImportError:
+        raise NervesegError(f"{where} but Dask is not installed; pip install -e '.[dask]'") from None
+    except ValueError as error:
+        what = f"which is no address ({error}), expected one such as tcp://127.0.0.1:8786"
+        raise NervesegError(f"{where} {what}; correct it, or unset the variable") from None
     except (OSError, TypeError) as error:  # TypeError: TLS without a certificate
-        raise NervesegError(
-            f"{SCHEDULER_VARIABLE} is {address}, but no scheduler answers there ({error}); start it, or unset the variable"
-        ) from None
+        what = f"but no scheduler answers there ({error})"
+        raise NervesegError(f"{where} {what}; start it, or unset the variable") from None

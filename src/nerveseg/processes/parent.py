@@ -37,9 +37,7 @@ def end_with_the_pipeline() -> None:
 
 
 def end_cleanly() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, with at most GRACE seconds to clean up. Later signals are ignored, since
-    they would interrupt that.
-    """
+    """Let SIGTERM end this process as Ctrl-C does, with GRACE seconds to clean up, in which later signals are ignored."""
     signal.signal(signal.SIGTERM, _raise)
     signal.signal(signal.SIGINT, _raise)
 
@@ -47,8 +45,7 @@ def end_cleanly() -> None:
 def up_to_dvc() -> list[psutil.Process]:
     """Return this process and those above it, up to the one that runs the pipeline: the nearest that is not of a stage."""
     chain = [psutil.Process(), *psutil.Process().parents()]
-    of_stages = list(itertools.takewhile(_is_of_a_stage, chain))
-    return chain[: len(of_stages) + 1]
+    return chain[: len(list(itertools.takewhile(_is_of_a_stage, chain))) + 1]
 
 
 def _is_of_a_stage(process: psutil.Process) -> bool:

@@ -83,10 +83,7 @@ def stages_in_dvc_yaml(root: Path = Path()) -> dict[str, Any]:
 
 
 def output_around(path: Path) -> Path | None:
-    """Return the output of a pipeline that a path is or lies in, whose files are deleted when its stage runs again.
-
-    The pipeline may be the one here, or one in any folder above the path, by any link.
-    """
+    """Return the output that a path is or lies in, of a pipeline here or in a folder above; its stage would delete it."""
     for root in dict.fromkeys([Path(), *path.absolute().parents, *path.resolve().parents]):
         try:
             outputs = [root / out for outs in _outputs(root).values() for out in outs]
@@ -111,8 +108,8 @@ def _check_safe(stage: str, declared: dict[str, list[str]]) -> None:
         earlier &= name != stage
         for key, folder in named:
             for out in map(Path, outs):
-                same = _lies_in(folder, out) and _lies_in(out, folder)
-                if (_lies_in(folder, out) or _lies_in(out, folder)) and not (same and earlier):
+                inside, around = _lies_in(folder, out), _lies_in(out, folder)
+                if (inside or around) and not (inside and around and earlier):
                     raise ParamsError(
                         f"{key} is {folder}, but stage {name} replaces {out} with all files in it; move the files elsewhere and "
                         "name that folder"
@@ -130,10 +127,7 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 
 def _state(declared: dict[str, list[str]], before: dict[str, Any]) -> dict[str, Any]:
-    """Return the declared parameters by dotted name, and the files of code and data by path.
-
-    A file with the size and time that it had in `before` is not read again.
-    """
+    """Return declared parameters by dotted name, and files by path. Those that are as in `before` are not read again."""
     if not declared:
         return {}
     every, names = flatten(read_params(), reducer="dot", keep_empty_types=(dict,)), declared.get("params", [])

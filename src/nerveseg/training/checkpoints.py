@@ -2,8 +2,7 @@
 
 A checkpoint is one file outside DVC's outputs, which DVC deletes before a stage runs. Its name holds a digest of params,
 inputs and code, so no training resumes from another's. The file appears only when it is whole and is checked when read; a
-finished stage leaves none behind. It lies in the user's repository even if the stage runs in the copy that DVC makes for a
-queued experiment and deletes afterwards.
+finished stage leaves none behind. It lies in the user's repository even if a stage runs in a copy that DVC will delete.
 """
 
 import io
@@ -36,8 +35,7 @@ _LOG = logging.getLogger(__name__)
 class Checkpoint:
     """The state of one training after each epoch: its history, and the values of its variables by name.
 
-    `name` has the stage and the digest, for example `train_unet-3f2a...`. A worker that is not the chief never
-    `writes`.
+    `name` has stage and digest, such as `train_unet-3f2a...`. A worker that is not the chief never `writes`.
     """
 
     def __init__(self, name: str, *, writes: bool = True) -> None:
@@ -93,9 +91,7 @@ class Checkpoint:
         return history, states
 
     def remove(self) -> None:
-        """Delete the checkpoint, half-written files of killed processes, and the stage's checkpoints older than
-        `KEPT_DAYS`.
-        """
+        """Delete the checkpoint, half-written files of killed processes, and the stage's checkpoints older than `KEPT_DAYS`."""
         if not self._writes:
             return
         stage = self.path.stem.rpartition("-")[0]

@@ -43,9 +43,7 @@ def seed_everything(seed: int) -> None:
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed everything, and use only operations whose result does not depend on timing: seeds alone do not make two trainings
-    equal.
-    """
+    """Seed everything, and use only operations whose result does not depend on timing, since seeds alone do not suffice."""
     seed_everything(seed)
     tf.config.experimental.enable_op_determinism()
 
