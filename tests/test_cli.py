@@ -133,7 +133,7 @@ def test_predict_reads_all_files_on_one_scale_and_says_which(model, tmp_path, ca
     for name, factor in (("bright", 16), ("dark", 2)):
         cv2.imwrite(str(folder / f"{name}.png"), frame * factor)
     assert nerveseg("predict", folder, "--out", tmp_path / "out", "--model", model) == 0
-    assert "2 files: 16 bits a pixel, taken as 12: black at 0, white at 4095" in "".join(capsys.readouterr())
+    assert "2 files: whole numbers, taken as 12 bits: black at 0, white at 4095" in "".join(capsys.readouterr())
     given = ("--grey-range", "0", "1000")
     assert nerveseg("predict", folder, "--out", tmp_path / "other", "--model", model, *given) == 0
     assert "white at 1000, and what lies outside is cut" in "".join(capsys.readouterr())

@@ -73,13 +73,14 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("dtype", "levels", "told"),
     [
-        (np.uint16, None, "16 bits a pixel, taken as 8: black at 0, white at 255"),
-        (np.uint32, None, "32 bits a pixel, taken as 8: black at 0, white at 255"),
-        (np.int32, None, "32 bits a pixel, taken as 8: black at 0, white at 255"),
-        (np.uint16, (0, 300), "16 bits a pixel: black at 0, white at 300"),
+        (np.uint16, None, "whole numbers, taken as 8 bits: black at 0, white at 255"),
+        (np.uint32, None, "whole numbers, taken as 8 bits: black at 0, white at 255"),
+        (np.int16, None, "whole numbers, taken as 8 bits: black at 0, white at 255"),
+        (np.int32, None, "whole numbers, taken as 8 bits: black at 0, white at 255"),
+        (np.uint16, (0, 300), "whole numbers: black at 0, white at 300"),
     ],
 )
-def test_a_remark_says_how_many_bits_are_stored_and_taken(tmp_path, dtype, levels, told):
+def test_a_remark_says_how_many_bits_are_taken(tmp_path, dtype, levels, told):
     path = tmp_path / "frame.tif"
     tifffile.imwrite(path, np.arange(200).reshape(10, 20).astype(dtype))
     assert read_frames(path, GreyRange.said(levels) if levels else None)[1] == told

@@ -95,7 +95,7 @@ def test_colours_of_sixteen_bits_keep_them_and_are_turned(tmp_path, orientation)
     frames, remark = read_frames(path)
     turned = ImageOps.exif_transpose(exif_image(wide @ LUMA * (255 / 4095), orientation))
     assert difference(frames[0], np.asarray(turned)) <= 1
-    assert "16 bits a pixel, taken as 12: black at 0, white at 4095" in remark
+    assert "whole numbers, taken as 12 bits: black at 0, white at 4095" in remark
 
 
 def with_chunk(png, name, content):

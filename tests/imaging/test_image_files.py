@@ -61,7 +61,7 @@ def test_levels_that_the_file_claims_but_does_not_hold_are_refused(tmp_path, cut
     late = len(content) - FRAME.size + cut  # where the strip is said to begin, so that the file ends before it does
     assert content.count(start.to_bytes(4, "little")) == 1
     path.write_bytes(content.replace(start.to_bytes(4, "little"), late.to_bytes(4, "little")))
-    with pytest.raises(BadFileError, match="damaged or cut short"):
+    with pytest.raises(BadFileError, match="damaged, cut short or"):
         only_page(path)
 
 
@@ -154,7 +154,7 @@ def test_a_png_in_which_a_single_bit_was_flipped_is_damaged(tmp_path, mode):
     content, start = path.read_bytes(), path.read_bytes().find(b"IDAT") + len("IDAT")
     for place in np.linspace(start, len(content) - 14, 12, dtype=int):  # up to the checksum, before the end
         path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
-        with pytest.raises(BadFileError, match="damaged or cut short"):
+        with pytest.raises(BadFileError, match="damaged, cut short or"):
             only_page(path)
 
 

@@ -220,7 +220,7 @@ def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_sk
     threading.Timer(WRITTEN_IN + 1, write, [4, 3000]).start()
     assert next(frames).max() == round(255 * 3000 / 4095)
     printed = capsys.readouterr()
-    assert printed.out == "from 1.png on: 16 bits a pixel, taken as 12: black at 0, white at 4095\n"
+    assert printed.out == "from 1.png on: whole numbers, taken as 12 bits: black at 0, white at 4095\n"
     assert "3.png: pixels from 0 to 60000, but its source was read with black at 0 and white at 4095" in printed.err
 
 

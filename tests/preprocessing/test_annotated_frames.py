@@ -1,3 +1,5 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -56,10 +58,15 @@ def test_of_several_masks_the_one_at_fault_is_named(found):
     assert reasons["a.tif"] == reasons["a_mask.tif"] == "its partner a_mask_1.tif cannot be used"
 
 
+def test_a_map_of_probabilities_is_cut_and_no_cause_is_made_up_for_its_levels(found):
+    (item,) = found(a__tif=encoded(picture()), a_mask__png=encoded(cv2.GaussianBlur(blob(), (9, 9), 0), "PNG"))
+    assert re.fullmatch(r"\d+ values between 0 and 255, cut at 127.5", item.remark)
+
+
 def test_a_mask_that_lossy_compression_spread_is_cut_and_that_is_remarked(found):
     (item,) = found(a__tif=encoded(picture()), a_mask__jpg=encoded(blob(), "JPEG", quality=50))
     assert item.mask.sum() == pytest.approx((blob() > 0).sum(), abs=8)
-    assert "as lossy compression leaves: cut at" in item.remark
+    assert "values between 0 and" in item.remark
 
 
 @pytest.mark.parametrize("masks", [{"loop_mask__tif": paged(list(BLOBS))}, {"loop_mask__dcm": dicom(BLOBS)}])
@@ -133,7 +140,7 @@ def test_eight_bits_in_sixteen_keep_their_levels_and_that_is_remarked(found):
     files = {"a__dcm": dicom(LOOP[:1].astype(np.uint16)), "a_mask__tif": encoded(blob())}
     (item,) = found(**files, grey_range=GreyRange((0.0, 255.0)))
     assert np.array_equal(item.frame, LOOP[0])
-    assert item.remark == "16 bits a pixel, taken as 8: black at 0, white at 255"
+    assert item.remark == "whole numbers, taken as 8 bits: black at 0, white at 255"
 
 
 def test_text_burned_into_the_pixels_is_remarked(found):

@@ -252,7 +252,7 @@ def test_frames_of_fewer_bits_than_others_share_their_white_and_are_told(prepare
         (folder / f"9_{number}.tif").write_bytes(encoded(pixels))
         (folder / f"9_{number}_mask.tif").write_bytes(encoded(blob()))
     inventory, info, output = prepare(folder)
-    told = "16 bits a pixel, taken as 16: black at 0, white at 65535"
+    told = "whole numbers, taken as 16 bits: black at 0, white at 65535"
     remarks = dict(inventory.remarks.to_numpy().tolist())
     assert remarks == {
         "9_1": told,

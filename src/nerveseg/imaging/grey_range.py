@@ -93,7 +93,7 @@ def frames_of(stored: Stored, grey_range: GreyRange | None, path: Path) -> tuple
     """
     black_white, remarks = stored.black_white, stored.remarks
     if black_white is None:
-        black_white, told = _agreed(stored.extremes(path), 8 * stored.values.dtype.itemsize, grey_range, path)
+        black_white, told = _agreed(stored.extremes(path), grey_range, path)
         remarks = (*remarks, told)
     values, told = stored.values, "; ".join(filter(None, remarks))
     if values.dtype == np.uint8 and values.ndim == 3 and black_white == EIGHT_BITS and not stored.inverted:
@@ -111,8 +111,8 @@ def _covering(extremes: list[Extremes], kind: Kind, ranges: list[tuple[float, fl
     return next((pair for pair in ranges if pair[0] <= low and high <= pair[1]), None) if of_kind else None
 
 
-def _agreed(found: Extremes, wide: int, grey_range: GreyRange | None, path: Path) -> tuple[tuple[float, float], str]:
-    """Return black and white of levels stored with `wide` bits, and a remark."""
+def _agreed(found: Extremes, grey_range: GreyRange | None, path: Path) -> tuple[tuple[float, float], str]:
+    """Return black and white of levels, and a remark."""
     alone: tuple[float, float] | None = getattr(decided([found]), found.kind)
     pair = alone if grey_range is None else getattr(grey_range, found.kind)
     levels = f"pixels from {found.low:g} to {found.high:g}"
@@ -123,8 +123,8 @@ def _agreed(found: Extremes, wide: int, grey_range: GreyRange | None, path: Path
         what = "of which nothing says what is white" if alone else f"expected {expected}"
         raise BadFileError(path, f"{levels}, {what}", ASKED)
     black, white = pair
-    bits = f", taken as {int(white).bit_length()}" if black == 0.0 and white in (255.0, 4095.0, 65535.0) else ""
-    what = f"{wide} bits a pixel{bits}" if found.kind == "integer" else "floating point"
+    bits = f", taken as {int(white).bit_length()} bits" if black == 0.0 and white in (255.0, 4095.0, 65535.0) else ""
+    what = f"whole numbers{bits}" if found.kind == "integer" else "floating point"
     told = f"{what}: black at {black:g}, white at {white:g}"
     if not black <= found.low <= found.high <= white:
         if grey_range is None or not grey_range.given:

@@ -155,11 +155,9 @@ def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, c
         if labels or top < DIM or (near < 0.9 and not smoothed):
             raise BadFileError(path, f"{len(found)} values from {found[0]} to {top}, which are no labels", EXPORT_APART)
         if level := _level_between(values, low):
-            what = (
-                f"values around {level} beside 0 and {top}, as if two structures had passed through lossy compression"
-            )
+            what = f"values around {level} beside 0 and {top}, which may be of two structures"
             raise BadFileError(path, what, EXPORT_APART)
-        told = f"{len(found)} values between 0 and {top}, as lossy compression leaves: cut at {top / 2:g}"
+        told = f"{len(found)} values between 0 and {top}, cut at {top / 2:g}"
         mask = values >= top / 2
         return ReadMask(mask, {WHITE if _BRIGHT <= common <= WHITE else common: int(np.count_nonzero(mask))}, told)
     return ReadMask(np.isin(values, labels) if labels else values != 0, areas)

@@ -41,9 +41,9 @@ def what_else(content: bytes) -> tuple[str, str]:
         return what, "export it as an ordinary TIFF"
     start = content[:START]
     if kind := next((kind for mark, kind in FIRST_BYTES.items() if start.startswith(mark)), None):
-        if kind == "JPEG":
-            return "a JPEG that is damaged at its start or of a kind that is not read (12-bit, JPEG-LS)", AGAIN
-        return (kind == "TIFF" and _pixels_of_tiff(content)) or (f"the damaged start of a {kind}", AGAIN)
+        examples = " (12-bit, JPEG-LS)" * (kind == "JPEG")
+        found = f"a {kind} that is damaged at its start or of a kind that is not read{examples}"
+        return (kind == "TIFF" and _pixels_of_tiff(content)) or (found, AGAIN)
     for pattern, what, remedy in KINDS:
         if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
             return f"{what}, {EXPECTED}", remedy
