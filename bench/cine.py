@@ -109,7 +109,7 @@ def alone(_: Pictures, said: Sequence[Estimate]) -> list[Estimate]:
 
 def live(inputs: Pictures, said: Sequence[Estimate]) -> list[Estimate]:
     trail = Trail()
-    return [trail.add(frame, each) for frame, each in zip(inputs, said, strict=True)]
+    return [trail.add(frame, each).mean() for frame, each in zip(inputs, said, strict=True)]
 
 
 def without_motion(_: Pictures, said: Sequence[Estimate]) -> list[Estimate]:

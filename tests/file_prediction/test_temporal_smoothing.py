@@ -34,7 +34,7 @@ def nerve(column: float) -> np.ndarray:
 
 def live(frames, said) -> list[Estimate]:
     trail = Trail()
-    return [trail.add(frame, each) for frame, each in zip(frames, said, strict=True)]
+    return [trail.add(frame, each).mean() for frame, each in zip(frames, said, strict=True)]
 
 
 def loop(frames, said) -> list[Estimate]:

@@ -32,16 +32,12 @@ SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "presence_sensitivity", "pre
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment: name, commit, params by dotted name, fold and seed, number of test frames, and scores by names such as
-    `gan.dice_nerve`, None for an undefined one.
-    """
-
     name: str
     commit: str
-    params: Mapping[str, Any]
-    turn: tuple[int, int]
-    frames: int
-    scores: Mapping[str, float | None]
+    params: Mapping[str, Any]  # by dotted name
+    turn: tuple[int, int]  # fold and seed
+    frames: int  # of test
+    scores: Mapping[str, float | None]  # by names such as `gan.dice_nerve`; None for an undefined one
 
 
 def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str]]:
@@ -53,13 +49,9 @@ def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str
         raise DatasetError(
             f"no experiment of this commit is called {', '.join(unknown)}; `dvc exp list` shows {', '.join(known) or 'none'}"
         )
-    runs, left_out = [], {}
-    for name in dict.fromkeys(names or known):
-        found = _read(name, known[name])
-        if isinstance(found, Run):
-            runs.append(found)
-        else:
-            left_out[name] = found
+    read = {name: _read(name, known[name]) for name in names or known}
+    runs = [found for found in read.values() if isinstance(found, Run)]
+    left_out = {name: found for name, found in read.items() if isinstance(found, str)}
     if lost := [f"{name} {reason}" for name, reason in left_out.items() if names or not runs]:
         raise DatasetError(f"{'; '.join(lost)}; run the whole pipeline with `dvc exp run`")
     if not runs:
@@ -71,9 +63,7 @@ def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str
 
 
 def groups_of(runs: Sequence[Run]) -> list[list[Run]]:
-    """Return groups of runs, the largest first, and groups of equal size in the order of their first runs. Of two runs with
-    the same fold and seed, the first counts.
-    """
+    """Return groups of runs, the largest first, then by first run; of equal folds and seeds the first run counts."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         fixed = {key: value for key, value in run.params.items() if key not in TURNED}

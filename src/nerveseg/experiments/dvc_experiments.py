@@ -11,9 +11,7 @@ _READ_BY_THE_PIPELINE = ("params.yaml", "dvc.yaml", "src", "stages", "data", "mo
 
 
 def code() -> dict[str, str]:
-    """Return what a trial depends on beside its parameters: the commit, and a digest of the changes to it. Raise
-    DatasetError if there is no commit.
-    """
+    """Return a trial's commit and a digest of the changes to it; DatasetError if there is no commit."""
     with _in_a_repository():
         patch = changes(_READ_BY_THE_PIPELINE, new_files=False)
         digest = hashlib.sha256(patch).hexdigest()[:12] if patch else "none"

@@ -40,9 +40,7 @@ class SweepHistory:
             self._client.update_run(self.run, status="RUNNING")
 
     def curve(self, experiment: str, since: float) -> dict[int, float]:
-        """Return the U-Net's Dice on val by epoch, of the experiment's trainings since that time (seconds); of those that
-        logged the same epoch, the last counts.
-        """
+        """Return the U-Net's Dice on val by epoch since that time (seconds); of equal epochs the last one counts."""
         points: dict[int, float] = {}
         with self._or_warn():
             for run in self._runs(experiment, since):

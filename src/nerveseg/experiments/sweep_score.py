@@ -19,13 +19,8 @@ from nerveseg.measures.scores import SCORES
 from nerveseg.repository import committed
 
 METRICS = "metrics/metrics.json"
-ON_VAL = {
-    "val_dice": "metrics/unet_history.csv",
-    "control_val_dice": "metrics/gan_history.csv",
-    "control_val_dice_degraded": "metrics/gan_history.csv",
-    "adversarial_val_dice": "metrics/gan_history.csv",
-    "adversarial_val_dice_degraded": "metrics/gan_history.csv",
-}
+_OF_REFINERS = [f"{arm}_{key}" for arm in ("control", "adversarial") for key in ("val_dice", "val_dice_degraded")]
+ON_VAL = {"val_dice": "metrics/unet_history.csv", **dict.fromkeys(_OF_REFINERS, "metrics/gan_history.csv")}
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,8 @@ class Score:
         except RepositoryError as error:
             raise DatasetError(f"commit {commit[:7]} has no {path} ({error})") from None
         try:
-            if self.on_val:
-                value = float(read_csv(io.StringIO(content))[self.name].max())
-            else:
-                value = float(flatten(json.loads(content), reducer="dot")[self.name])
+            table = read_csv(io.StringIO(content)).max() if self.on_val else flatten(json.loads(content), reducer="dot")
+            value = float(table[self.name])
         except (ValueError, KeyError, TypeError):
             raise DatasetError(f"{path} of commit {commit[:7]} has no number {self.name}") from None
         if not math.isfinite(value):

@@ -96,9 +96,7 @@ class Space:
 
 
 def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
-    """Return the space of several `key=values`. Raise ParamsError if one cannot be parsed, has an unknown key or a
-    value that the params refuse, or if no key has more than one value.
-    """
+    """Return the space of several `key=values`; ParamsError if one is no such text or is refused, or none varies."""
     content = read_params(path)
     parsed = dict(_parsed(given))
     fixed = {key: choice for key, choice in parsed.items() if isinstance(choice, Choice) and len(choice.texts) == 1}
@@ -150,15 +148,12 @@ def _parsed(given: Sequence[str]) -> Iterator[tuple[str, Choice | Range]]:
             raise ParamsError(f"-S {text!r} is neither a choice (key=a,b,c) nor a range (key=a..b); write one of them")
         if isinstance(value, ChoiceSweep):
             texts = tuple(dict.fromkeys(map(str, override.sweep_string_iterator())))
-            yield key, Choice(texts, tuple(_unique([plain(item) for item in value.list])))
+            values = [plain(item) for item in value.list]
+            yield key, Choice(texts, tuple(each for n, each in enumerate(values) if each not in values[:n]))
         elif found := _as_range(text, value):
             yield key, found
         else:
             yield key, Choice((override.get_value_element_as_str(),), (plain(value),))
-
-
-def _unique(values: Sequence[Any]) -> list[Any]:
-    return [value for number, value in enumerate(values) if value not in values[:number]]
 
 
 def _as_range(text: str, value: object) -> Range | None:

@@ -17,7 +17,7 @@ from nerveseg.errors import ParamsError
 try:
     import optuna
     from optuna import Study, Trial
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import TrialState
 except ImportError:
     raise ParamsError("a sweep needs Optuna, which is not installed; pip install -e '.[sweep]'") from None
 
@@ -75,13 +75,10 @@ def reported(study: Study, number: int) -> Mapping[int, float]:
 
 def trials_table(study: Study, score: str) -> pd.DataFrame:
     """Return a row for each trial: number, state, score if it has one, number of epochs seen, values."""
+    # Optuna gives a stopped trial a value as well, the last point of its curve.
+    scores = [trial.value if trial.state is TrialState.COMPLETE else float("nan") for trial in study.trials]
     return pd.DataFrame(
-        {"trial": trial.number, "state": trial.state.name.lower(), score: _score_of(trial)}
+        {"trial": trial.number, "state": trial.state.name.lower(), score: value}
         | {"epochs": len(trial.intermediate_values), **trial.params}
-        for trial in study.trials
+        for trial, value in zip(study.trials, scores, strict=True)
     )
-
-
-def _score_of(trial: FrozenTrial) -> float:
-    """Return the score; Optuna gives a stopped trial a value as well, the last point of its curve."""
-    return trial.value if trial.state is TrialState.COMPLETE and trial.value is not None else float("nan")

@@ -54,17 +54,13 @@ class Trial:
 def start(experiment: str, overrides: Mapping[str, str], log: Path) -> Trial:
     """Start the experiment of that name, or find it if it still runs; its output goes to the file `log`."""
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", experiment]
-    for key, value in overrides.items():
-        command += ["-S", f"{key}={value}"]
+    command += [word for key, value in overrides.items() for word in ("-S", f"{key}={value}")]
     if (running := _running(command)) is not None:
         return Trial(running)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        return Trial(
-            psutil.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
-            )
-        )
+        streams = {"stdout": output, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+        return Trial(psutil.Popen(command, **streams, start_new_session=True))
 
 
 def reason_of_failure(log: Path) -> str:

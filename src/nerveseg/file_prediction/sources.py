@@ -65,9 +65,7 @@ class Sources:
 
 
 def sources_in(paths: Sequence[Path]) -> Sources:
-    """Choose the files to segment. Raise DatasetError if a path does not exist, none holds a frame, or two frames would
-    have predictions of one name.
-    """
+    """Choose the files to segment; DatasetError if a path does not exist, none holds a frame, or two names collide."""
     for path in paths:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where this returns False
             what = "matches no file" if any(letter in str(path) for letter in "*?[") else "was not found"

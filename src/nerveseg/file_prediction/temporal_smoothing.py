@@ -54,7 +54,7 @@ def live(predictor: Predictor) -> Callable[[Frame, float], Prediction]:
         before = frame.shape, arrived
         inputs = predictor.letterboxed([frame])
         (said,) = predictor.maps(inputs)
-        return predictor.prediction(trail.add(inputs[0], said), frame.shape)
+        return predictor.prediction(trail.add(inputs[0], said).mean(), frame.shape)
 
     return predict
 
@@ -75,22 +75,15 @@ class _Sum(NamedTuple):
 
 
 class Trail:
-    """Frames that follow each other, and the sum of their estimates, each weighted `kept` (0..1) times as much as the
-    next.
-    """
+    """Frames in succession, and the sum of their estimates, each weighted `kept` (0..1) times as much as the next."""
 
     def __init__(self, kept: float = KEPT_LIVE) -> None:
         self._kept = kept
         self._before: tuple[Frame, _Sum] | None = None
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def add(self, frame: Frame, said: Estimate) -> Estimate:
-        """Return the mean estimate over the frames so far, moved to this one: letterboxed, uint8 (height, width), of
-        one size for all. `said` is the estimate for this frame alone.
-        """
-        return self.sum(frame, said).mean()
-
-    def sum(self, frame: Frame, said: Estimate) -> _Sum:
+    def add(self, frame: Frame, said: Estimate) -> _Sum:
+        """Add a letterboxed frame, uint8 (height, width), and its estimate; return the sum, moved to this frame."""
         smooth = cv2.GaussianBlur(frame, (0, 0), SPECKLE)
         total = _Sum(*said, 1.0)
         if self._before is not None:
@@ -103,9 +96,7 @@ class Trail:
 
 
 def steadied(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[Estimate]:
-    """Return the estimates for the frames of a loop, letterboxed, uint8 (N, height, width), each averaged with those
-    before and after it; `said` are the estimates for each frame alone.
-    """
+    """Average each estimate `said` of a loop's letterboxed frames, uint8 (N, height, width), with those around it."""
     with ThreadPoolExecutor() as threads:
         ahead, back = threads.map(_sums, (frames, frames[::-1]), (said, said[::-1]))
     both = zip(ahead, reversed(back), (_Sum(*each, 1.0) for each in said), strict=True)
@@ -114,7 +105,7 @@ def steadied(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[Estima
 
 def _sums(frames: NDArray[np.uint8], said: Sequence[Estimate]) -> list[_Sum]:
     trail = Trail(KEPT_IN_LOOPS)
-    return [trail.sum(frame, each) for frame, each in zip(frames, said, strict=True)]
+    return [trail.add(frame, each) for frame, each in zip(frames, said, strict=True)]
 
 
 def _moved(pixels: Pixels, towards: Map) -> Pixels:

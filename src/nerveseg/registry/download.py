@@ -33,9 +33,7 @@ def is_uri(model: str) -> bool:
 
 @contextmanager
 def predictor_folder(model: str) -> Iterator[Path]:
-    """Give the folder of a predictor: `model` is that folder, a config file in it, or an MLflow URI. Raise ModelError
-    if there is none, or if the block could not use it.
-    """
+    """Give a predictor's folder: `model` is that, a config file in it or an MLflow URI; ModelError if it is no use."""
     with downloaded(model) if is_uri(model) else nullcontext(folder_of(local_path(model))) as folder:
         yield folder
 
@@ -51,9 +49,7 @@ def local_path(model: str) -> Path:
 
 @contextmanager
 def downloaded(uri: str, part: str = PREDICTOR) -> Iterator[Path]:
-    """Fetch a part of a logged or registered model into a temporary folder. Raise ModelError if the store, the model or
-    the part does not exist, or if the block could not use it.
-    """
+    """Fetch a part of a logged or registered model into a temporary folder; ModelError if it is missing or unusable."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = _download(uri, temporary, part)
         try:

@@ -16,9 +16,7 @@ from nerveseg.text.wording import counted
 
 
 def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params: Params) -> str:
-    """Return the card in Markdown. `model` is a key of `metrics`, the content of metrics.json; `params` are its
-    training's.
-    """
+    """Return the card in Markdown. `model` is a key of `metrics`, as in metrics.json; `params` are its training's."""
     counts, bounds = metrics["counts"], metrics["intervals"][model]
     what = "the user's own frames"
     if info.simulated:

@@ -18,9 +18,7 @@ CONNECTIONS = 64
 
 
 def serve(model: str, port: int, limit: float) -> None:
-    """Serve a registered model, by its MLflow URI or folder, until the process is stopped; `limit` is in megabytes a
-    request. Raise ModelError if it does not exist or cannot be loaded, ServingError if the port cannot be used.
-    """
+    """Serve a registered model, by its MLflow URI or folder, until it is stopped; `limit` is in megabytes a request."""
     with listening(port) as listener:
         app = Application(_loaded(model), round(limit * MEGABYTE))
         print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)

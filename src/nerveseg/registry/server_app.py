@@ -62,9 +62,7 @@ class _Budget:
 
 
 class Application:
-    """Answers with `predict` of the model that MLflow loaded, which refuses a request with an exception that has a
-    `message`. `limit` is that of a body, in bytes.
-    """
+    """Answers with `predict` of the model that MLflow loaded; `limit` is that of a body, in bytes."""
 
     def __init__(self, predict: Predict, limit: int) -> None:
         self._predict, self._limit = predict, limit

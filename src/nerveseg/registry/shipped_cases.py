@@ -28,9 +28,7 @@ def cases_here() -> pd.DataFrame:
 
 
 def cases_of(base: str) -> pd.DataFrame:
-    """Read the cases of a commit, a branch, a tag, or a model of MLflow's such as `models:/nerveseg@champion`. Raise
-    ComparisonError if it is none of these or has no cases, ModelError if the model or the store does not exist.
-    """
+    """Read the cases of a commit, branch, tag or registered model; ComparisonError or ModelError without any."""
     if not base.strip():
         raise ComparisonError("the base to compare with is empty; name a commit, a branch, a tag or a registered model")
     if is_uri(base):

@@ -55,9 +55,7 @@ RUNGS = (Rung(1, 80), Rung(1, 60), Rung(1, 40), Rung(0.75, 40), Rung(0.5, 40), R
 
 
 class Gallery:
-    """Collects cases one by one, and keeps only what the page needs. `scores` are rows of `metrics/cases.csv`; frames
-    are encoded by a `rung` from `fitting_rung`.
-    """
+    """Collects cases, and keeps what the page needs; `scores` are of `metrics/cases.csv`, `rung` of `fitting_rung`."""
 
     def __init__(self, scores: pd.DataFrame, rung: Rung) -> None:
         self._rung = rung

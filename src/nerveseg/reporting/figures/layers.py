@@ -27,16 +27,8 @@ def outline(axes: Axes, mask: Mask, colour: str, line: LineStyle = "-", points: 
         return
     # A border of zeros closes the outline of a nerve at the frame's edge.
     height, width = mask.shape
-    around = np.pad(mask, 1).astype(float)
-    drawn = axes.contour(
-        np.arange(-1, width + 1),
-        np.arange(-1, height + 1),
-        around,
-        [0.5],
-        colors=colour,
-        linewidths=points,
-        linestyles=[line],
-    )
+    grid = np.arange(-1, width + 1), np.arange(-1, height + 1), np.pad(mask, 1).astype(float)
+    drawn = axes.contour(*grid, [0.5], colors=colour, linewidths=points, linestyles=[line])
     drawn.set_path_effects([patheffects.withStroke(linewidth=points + 1.0, foreground="black", alpha=0.55)])
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
