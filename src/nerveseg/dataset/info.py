@@ -17,20 +17,13 @@ INFO_NAME = "dataset.json"
 
 @checked_dataclass(frozen=True, config=STRICT)
 class DatasetInfo:
-    """Describes a prepared data set.
-
-    `source` is `data.dir`, `frames` counts the frames of each split, `digest` is the SHA-256 over the digests of all frames,
-    `grey_range` is black and white of files that do not say it, `warnings` are sentences that a reader of the scores
-    should know, and `simulated` counts the frames that the stage `phantom` made.
-    """
-
-    source: str
+    source: str  # `data.dir`
     input: InputSpec
-    frames: dict[str, Annotated[int, Field(ge=0)]]
-    digest: str
-    grey_range: GreyRange = field(default_factory=GreyRange)
-    warnings: tuple[str, ...] = ()
-    simulated: Annotated[int, Field(ge=0)] = 0
+    frames: dict[str, Annotated[int, Field(ge=0)]]  # in each split
+    digest: str  # SHA-256 over the digests of all frames
+    grey_range: GreyRange = field(default_factory=GreyRange)  # of files that do not say black and white
+    warnings: tuple[str, ...] = ()  # sentences that a reader of the scores should know
+    simulated: Annotated[int, Field(ge=0)] = 0  # frames that the stage `phantom` made
 
     def facts(self) -> dict[str, Any]:
         """Return all but the warnings, as the report shows them."""

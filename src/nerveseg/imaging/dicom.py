@@ -51,26 +51,19 @@ def is_dicom(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its frames and patient.
-
-    `bits` is the number of bits of a grey level, `signed` whether levels may be below 0, `burned_in` whether text is burned
-    into the pixels, `spacing` height and width of a pixel in millimetres, `frame_time` the milliseconds between frames; these
-    two are None if the file does not say them or contradicts itself. `instance` is the file's own UID. `identity` are the values
-    of `IDENTITY`, `others` the patient's other numbers, each with its issuer. `repr` leaves out these, so that no message shows
-    them.
-    """
+    """What a file says about its frames and patient. `repr` leaves out the patient, so that no message shows who it is."""
 
     frames: int
     height: int
     width: int
-    bits: int
-    signed: bool
-    burned_in: bool
-    spacing: Spacing | None
-    frame_time: float | None
-    instance: str
-    identity: tuple[str, ...]
-    others: tuple[tuple[str, str], ...]
+    bits: int  # of a grey level
+    signed: bool  # whether levels may be below 0
+    burned_in: bool  # whether text is burned into the pixels
+    spacing: Spacing | None  # height and width of a pixel in millimetres; None if not said, or in several ways
+    frame_time: float | None  # milliseconds between frames; None if not said
+    instance: str  # the file's own UID
+    identity: tuple[str, ...]  # the values of `IDENTITY`
+    others: tuple[tuple[str, str], ...]  # the patient's other numbers, each with its issuer
 
     @property
     def says_white(self) -> bool:
@@ -119,17 +112,13 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
 
 
 class Patient(NamedTuple):
-    """Digests of the patient, equal in all files of one patient.
-
-    `subject` stands for the patient, `spelling` for the patient however spelt, `number` for the number without its issuer, `person`
-    for name and date of birth. These two are '' if the file does not say them. `others` stand for the patient under other numbers.
-    """
+    """Digests of the patient, equal in all files of one patient."""
 
     subject: str
-    spelling: str
-    number: str
-    person: str
-    others: tuple[str, ...]
+    spelling: str  # of the patient, however spelt
+    number: str  # of the number without its issuer; '' if the file says none
+    person: str  # of name and date of birth; '' if the file does not say both
+    others: tuple[str, ...]  # of the patient under other numbers
 
 
 def patient_of(header: Header, salt: bytes) -> Patient | None:

@@ -25,14 +25,11 @@ DIM = "nothing in it is brighter than a sixteenth of white: is it of another mac
 
 @dataclass(frozen=True)
 class GreyRange:
-    """Black and white of integers of more than 8 bits and of floating point, None if not known.
-
-    `given` says that a person set them, so that levels outside are cut.
-    """
+    """Black and white of integers of more than 8 bits and of floating point, None if not known."""
 
     integer: tuple[float, float] | None = None
     floating: tuple[float, float] | None = None
-    given: bool = False
+    given: bool = False  # by a person, so that levels outside are cut
 
     def __post_init__(self) -> None:
         for pair in (self.integer, self.floating):
@@ -60,14 +57,11 @@ class Extremes:
 
 @dataclass(frozen=True)
 class Stored:
-    """Frames as their file stores them, (N, H, W) or in colour (N, H, W, 3).
-
-    `black_white` is None if the file does not say it; `inverted` says that its lowest level is shown white.
-    """
+    """Frames as their file stores them, (N, H, W) or in colour (N, H, W, 3)."""
 
     values: NDArray[Any]
-    black_white: tuple[float, float] | None = None
-    inverted: bool = False
+    black_white: tuple[float, float] | None = None  # None if the file does not say it
+    inverted: bool = False  # whether the lowest level is shown white
     remarks: tuple[str, ...] = ()
 
     def extremes(self, path: Path) -> Extremes:

@@ -44,27 +44,19 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class ReadMask:
-    """A mask, the number of pixels of each value except the background, a remark on how values were changed, or '', and the
-    values that the file names.
-    """
-
     mask: Mask
-    areas: dict[Value, int]
-    remark: str = ""
-    segments: tuple[Segment, ...] = ()
+    areas: dict[Value, int]  # pixels of each value except the background
+    remark: str = ""  # on how values were changed
+    segments: tuple[Segment, ...] = ()  # the values that the file names
 
 
 @dataclass
 class ValuesInUse:
-    """The values in the masks of a data set.
+    """The values in the masks of a data set."""
 
-    `found` has the number of frames and of pixels of each value; `frames` counts the frames that show any. `segments` has the
-    files by number and name of a segment.
-    """
-
-    found: dict[Value, tuple[int, int]] = field(default_factory=dict)
-    frames: int = 0
-    segments: dict[int, dict[str, dict[str, None]]] = field(default_factory=dict)
+    found: dict[Value, tuple[int, int]] = field(default_factory=dict)  # the number of frames and of pixels of each
+    frames: int = 0  # that show any
+    segments: dict[int, dict[str, dict[str, None]]] = field(default_factory=dict)  # the files of each number and name
 
     def add(self, areas: Mapping[Value, int], segments: Iterable[Segment] = ()) -> None:
         for number, name, file in segments:

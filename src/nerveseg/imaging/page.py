@@ -30,18 +30,13 @@ NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 @dataclass(frozen=True)
 class Page:
-    """An image that Pillow opened.
-
-    `stored` are its grey levels, uint8 (H, W), if the file holds them uncompressed; `wide` its 16-bit colours, uint16
-    (H, W, 3), of which the image has 8 bits; `orientation` is EXIF's, 1 to 8; `packing` is Pillow's name for how the file
-    stores a pixel, such as `L;2` for 2-bit grey levels.
-    """
+    """An image that Pillow opened."""
 
     image: Image.Image
-    stored: NDArray[np.uint8] | None = None
-    wide: NDArray[np.uint16] | None = None
-    orientation: int = UPRIGHT
-    packing: str = ""
+    stored: NDArray[np.uint8] | None = None  # grey levels (H, W), if the file holds them uncompressed
+    wide: NDArray[np.uint16] | None = None  # 16-bit colours (H, W, 3), of which the image has 8 bits
+    orientation: int = UPRIGHT  # EXIF's, 1 to 8
+    packing: str = ""  # Pillow's name for how the file stores a pixel, such as `L;2` for 2-bit grey levels
 
     @property
     def values(self) -> NDArray[Any]:

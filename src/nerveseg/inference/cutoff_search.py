@@ -41,14 +41,10 @@ def _masks(probability: Probability, params: PostprocessParams) -> Iterator[Mask
 
 def at_the_edge(cutoffs: Cutoffs, params: PostprocessParams) -> list[str]:
     """Return a sentence for each cut-off, other than 0, at an edge of its grid, if the grid has several values."""
-    grids: dict[str, tuple[float | str, list[float]]] = {
-        "thresholds": (cutoffs.threshold, [value for value in params.thresholds if not isinstance(value, str)]),
-        "min_areas": (cutoffs.min_area, list(params.min_areas)),
-        "presences": (cutoffs.presence, list(params.presences)),
-    }
     found = []
-    for key, (value, grid) in grids.items():
+    for key in ("threshold", "min_area", "presence"):
+        value, grid = getattr(cutoffs, key), {each for each in getattr(params, f"{key}s") if not isinstance(each, str)}
         for edge, named in ((min, "lowest"), (max, "highest")):
-            if len(set(grid)) > 1 and value != 0 and value == edge(grid):
-                found.append(f"{value:g} is the {named} value of postprocess.{key}; a better one may lie beyond it")
+            if len(grid) > 1 and value != 0 and value == edge(grid):
+                found.append(f"{value:g} is the {named} value of postprocess.{key}s; a better one may lie beyond it")
     return found

@@ -22,23 +22,19 @@ LEVELS = 1024  # steps of probability in the search for the mask with the highes
 
 
 class Estimate(NamedTuple):
-    """Of one frame: the probability of nerve per pixel, float32 (H, W) 0..1 at the size of the frame or of the network's
-    input, and the probability that the frame shows a nerve, 0..1.
-    """
-
-    probability: Probability
-    presence: float
+    probability: (
+        Probability  # of nerve per pixel of a frame, float32 (H, W) 0..1, at its size or that of the network's input
+    )
+    presence: float  # the probability that the frame shows a nerve, 0..1
 
 
 @dataclass(frozen=True, config=STRICT)
 class Cutoffs:
-    """Least values for a mask. `threshold`: probability of a pixel. `min_area`: area of a connected region, as a share of the
-    frame. `presence`: probability that the frame shows a nerve.
-    """
+    """Least values for a mask."""
 
-    threshold: Threshold = 0.5
-    min_area: Amount = 0.0
-    presence: Amount = 0.0
+    threshold: Threshold = 0.5  # probability of a pixel
+    min_area: Amount = 0.0  # of a connected region, as a share of the frame
+    presence: Amount = 0.0  # probability that the frame shows a nerve
 
     def __str__(self) -> str:
         threshold = self.threshold if isinstance(self.threshold, str) else f"{self.threshold:g}"

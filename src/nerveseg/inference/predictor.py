@@ -25,14 +25,10 @@ Network = Callable[[NDArray[np.float32]], Mapping[str, ArrayLike]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one frame (H, W): probability of nerve (float32), mask (bool), the probability that the frame shows a nerve, and the
-    `confidence` in the mask, both 0..1.
-    """
-
-    probability: Probability
-    mask: Mask
-    presence: float
-    confidence: float
+    probability: Probability  # of nerve, float32 (H, W), at the size of the frame
+    mask: Mask  # bool (H, W)
+    presence: float  # the probability that the frame shows a nerve, 0..1
+    confidence: float  # in the mask, 0..1
 
     @property
     def area(self) -> int:

@@ -20,14 +20,11 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 @dataclass(frozen=True)
 class Outlines:
-    """The outlines of a case: `truth` and `predicted`, bool (H, W), both with a nerve.
-
-    `spacing` is the height and width of a pixel; distances and `tolerance` are in its unit.
-    """
+    """The outlines of a case: `truth` and `predicted`, bool (H, W), both with a nerve."""
 
     truth: Mask
     predicted: Mask
-    spacing: Spacing = IN_PIXELS
+    spacing: Spacing = IN_PIXELS  # height and width of a pixel, in the unit of distances and of `tolerance`
     tolerance: float = 2.0
 
     @property

@@ -87,12 +87,10 @@ def paint_nerve(
 
 @dataclass(frozen=True)
 class Hand:
-    """One annotator. `waves` has rows of cosine and sine amplitudes in mm, for 1 to 4 waves around the nerve. `cut` is the
-    straight end, if any: an angle around the nerve, and its share of the way to the edge.
-    """
+    """One annotator."""
 
-    waves: NDArray[np.float32]
-    cut: tuple[float, float] | None
+    waves: NDArray[np.float32]  # rows of cosine and sine amplitudes in mm, for 1 to 4 waves around the nerve
+    cut: tuple[float, float] | None  # the straight end: an angle around the nerve, and the share of the way to its edge
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Hand":

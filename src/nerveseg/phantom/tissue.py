@@ -72,14 +72,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Near:
-    """The neighbourhood of an ellipse. `distance` to its outline in mm is negative inside; `facing` is 1 where the outline is
-    square to the beam and 0 where it runs along it; `along` and `across` are mm from the centre, in the ellipse's axes.
-    """
+    """The neighbourhood of an ellipse."""
 
     window: tuple[slice, slice]
-    distance: Map
-    facing: Map
-    along: Map
+    distance: Map  # to the outline in mm, negative inside
+    facing: Map  # 1 where the outline is square to the beam, 0 where it runs along it
+    along: Map  # mm from the centre, in the ellipse's axes, as `across`
     across: Map
     angle: float
 

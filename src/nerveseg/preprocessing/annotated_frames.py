@@ -30,19 +30,14 @@ SAME_LEVELS = 0.95  # correlation of a mask's levels with those of its frame, in
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read the files of a data set.
-
-    `directory` is its folder, `labels` are the mask values that are nerve (`data.nerve_labels`), `salt` is the secret behind
-    the subjects of DICOM files, and `names` says how reports call files. `spacing` (`data.spacing_mm`) and `grey_range` hold
-    for files that do not say the size of a pixel, or black and white.
-    """
+    """How to read the files of a data set."""
 
     directory: Path
-    labels: tuple[int | str, ...]
-    salt: bytes = field(repr=False)
-    names: Names = field(default_factory=Names)
-    spacing: Spacing | None = None
-    grey_range: GreyRange = field(default_factory=GreyRange)
+    labels: tuple[int | str, ...]  # mask values that are nerve (`data.nerve_labels`)
+    salt: bytes = field(repr=False)  # the secret behind the subjects of DICOM files
+    names: Names = field(default_factory=Names)  # how reports call files
+    spacing: Spacing | None = None  # of files that do not say it (`data.spacing_mm`)
+    grey_range: GreyRange = field(default_factory=GreyRange)  # of files that do not say black and white
 
     def name(self, path: Path) -> str:
         return self.names(path.relative_to(self.directory))
@@ -50,23 +45,17 @@ class Reading:
 
 @dataclass(frozen=True)
 class FrameFacts:
-    """What is known of a usable frame besides its pixels.
+    """What is known of a usable frame besides its pixels."""
 
-    `source` is the source's name and `key` its own in the data set; no output may show them. `name` and `files`, of frame and
-    masks, may be shown. `patient` is the person examined, if the file says who it is. `spacing` is height and width of a pixel
-    in millimetres, if known. `areas` has the pixels of each value in its masks, nerve or not, and `segments` the values that
-    they name. `remark` says what was done to frame or mask, if anything.
-    """
-
-    source: str = field(repr=False)
-    key: str = field(repr=False)
-    name: str
-    files: tuple[str, ...]
-    patient: Patient | None
-    spacing: Spacing | None
-    areas: dict[Value, int]
-    segments: tuple[Segment, ...]
-    remark: str
+    source: str = field(repr=False)  # the source's name, which no output may show
+    key: str = field(repr=False)  # its own name in the data set, which no output may show
+    name: str  # that may be shown
+    files: tuple[str, ...]  # of frame and masks, as they may be shown
+    patient: Patient | None  # the person examined, if the file says who it is
+    spacing: Spacing | None  # height and width of a pixel in millimetres, if known
+    areas: dict[Value, int]  # the pixels of each value in its masks, nerve or not
+    segments: tuple[Segment, ...]  # the values that its masks name
+    remark: str  # what was done to frame or mask, if anything
 
 
 @dataclass(frozen=True)

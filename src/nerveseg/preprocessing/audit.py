@@ -34,29 +34,22 @@ MANIFEST_COLUMNS = [
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is in `reading.directory`.
-
-    `manifest` has a row for each usable frame (columns `MANIFEST_COLUMNS`), and `frames` the same frames without their
-    pixels. The column `split` is '' until `assign_splits`, and stays so for frames that are left out. `copies` are groups of
-    rows with equal pixels, `near` are pairs of rows of different subjects with hardly different ones, `persons` says which
-    subjects were found to be one, `unknown` counts frames without a known subject, `doubts` are warnings about the others,
-    and `unmatched` are the frames of `subjects.csv` that are not there.
-    """
+    """What is in `reading.directory`."""
 
     reading: Reading
     layout: Layout
-    frames: list[Prepared]
-    manifest: pd.DataFrame
+    frames: list[Prepared]  # those of `manifest`, without their pixels
+    manifest: pd.DataFrame  # usable frames; their `split` is '' until `assign_splits`, and stays so for those left out
     quarantined: list[Refused]
     remarks: pd.DataFrame
     conflicts: pd.DataFrame
-    copies: list[list[int]]
-    near: list[tuple[int, int]]
+    copies: list[list[int]]  # groups of rows with equal pixels
+    near: list[tuple[int, int]]  # pairs of rows of different subjects with hardly different pixels
     mask_values: ValuesInUse
-    persons: Persons
-    unknown: int
-    doubts: list[str]
-    unmatched: list[str]
+    persons: Persons  # which subjects were found to be one
+    unknown: int  # frames without a known subject
+    doubts: list[str]  # warnings about the subjects of the others
+    unmatched: list[str]  # frames of `subjects.csv` that are not there
 
     def __str__(self) -> str:
         subjects = self.manifest["subject"].nunique()

@@ -45,28 +45,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found: the layout's name (`DICOM` if any frame is one), the sources in natural order, the files that are
-    not used, and how reports call files.
-    """
-
-    name: str
-    sources: list[Source]
-    quarantined: list[Refused]
-    names: Names
+    name: str  # `DICOM` if any frame is one
+    sources: list[Source]  # in natural order
+    quarantined: list[Refused]  # files that are not used
+    names: Names  # how reports call files
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Frames and masks by the key that belongs to both.
-
-    `doubtful` maps files that by their names may be masks to the frames beside them. `by_folder`: whether folders, not
-    names, told most masks from frames.
-    """
+    """Frames and masks by the key that belongs to both."""
 
     frames: defaultdict[str, list[PurePath]]
     masks: defaultdict[str, list[PurePath]]
-    doubtful: dict[PurePath, PurePath]
-    by_folder: bool
+    doubtful: dict[PurePath, PurePath]  # files that by their names may be masks, and the frames beside them
+    by_folder: bool  # whether folders, not names, told most masks from frames
 
 
 def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layout:

@@ -51,25 +51,20 @@ class Names:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that is not used: its path below the folder or, in reports, its name; why, and what its owner can do.
+    """A file that is not used, why, and what its owner can do."""
 
-    `foreign`: it never claimed to be a frame or a mask.
-    """
-
-    file: PurePath | str
+    file: PurePath | str  # its path below the folder or, in reports, its name
     reason: str
     remedy: str
-    foreign: bool = False
+    foreign: bool = False  # whether it never claimed to be a frame or a mask
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Paths below the folder: frames and masks, videos, and what is neither. `dicom`: whether any file is DICOM."""
-
-    images: list[PurePath]
+    images: list[PurePath]  # frames and masks, below the folder
     videos: list[PurePath]
     refused: list[Refused]
-    dicom: bool
+    dicom: bool  # whether any file is DICOM
 
 
 def listing_of(directory: Path) -> Listing:

@@ -18,13 +18,9 @@ Groups = dict[str, dict[str, None]]  # the subjects of each identity, in their o
 
 @dataclass(frozen=True)
 class Persons:
-    """`same` maps each subject that was joined with another to the name under which it counts. `alike` are groups of patients
-    with one name and date of birth under several numbers, `parted` groups of subjects of `subjects.csv` with one identity.
-    """
-
-    same: dict[str, str]
-    alike: list[list[str]]
-    parted: list[list[str]]
+    same: dict[str, str]  # the name under which each subject counts that was joined with another
+    alike: list[list[str]]  # groups of patients with one name and date of birth under several numbers
+    parted: list[list[str]]  # groups of subjects of `subjects.csv` with one identity
 
     @property
     def warnings(self) -> list[str]:

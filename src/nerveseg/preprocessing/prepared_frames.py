@@ -18,24 +18,18 @@ from nerveseg.preprocessing.sketches import look, sketch
 
 @dataclass(frozen=True)
 class Prepared(FrameFacts):
-    """One usable frame.
+    """One usable frame. Its images are bytes, which travel between processes faster than arrays."""
 
-    `size` (height, width) and `mask_area` are in pixels of the file. `pixels` and `digest` are SHA-256 of the frame, and of frame
-    and mask. `frame` and `mask` are letterboxed, uint8 (H, W) of the network's input; `truth` is the mask at its own size,
-    packed. They are bytes, which travel between processes faster than arrays. `sketch` and `look` are from
-    `nerveseg.preprocessing.sketches`, `levels` are the sum of the letterboxed grey levels and of their squares.
-    """
-
-    size: Size
-    mask_area: int
-    pixels: str
-    digest: str
-    frame: bytes
-    mask: bytes
-    truth: bytes
+    size: Size  # (height, width) in the file
+    mask_area: int  # in pixels of the file
+    pixels: str  # SHA-256 of the frame
+    digest: str  # SHA-256 of frame and mask
+    frame: bytes  # letterboxed, uint8 (H, W) of the network's input
+    mask: bytes  # likewise
+    truth: bytes  # the mask at its own size, packed
     sketch: bytes
     look: str
-    levels: tuple[int, int]
+    levels: tuple[int, int]  # the sum of the letterboxed grey levels, and of their squares
 
 
 def prepare(source: Source, reading: Reading, target: Size) -> list[list[Prepared | Refused]]:

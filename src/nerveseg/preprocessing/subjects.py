@@ -27,15 +27,11 @@ EXPECTED = "expected CSV in UTF-8 with the columns frame and subject"
 
 @dataclass(frozen=True)
 class SubjectRules:
-    """The rules of one data set.
+    """The rules of one data set."""
 
-    `listed` maps frames of `subjects.csv` to subjects. `pattern` has one group, the subject, and is searched in a frame's
-    name. With a `salt`, a subject that the pattern finds becomes a digest, since it may be a patient's number.
-    """
-
-    listed: dict[str, str]
-    pattern: re.Pattern[str]
-    salt: bytes | None = None
+    listed: dict[str, str]  # the subjects of frames in `subjects.csv`
+    pattern: re.Pattern[str]  # searched in a frame's name; its one group is the subject
+    salt: bytes | None = None  # makes that subject a digest, since it may be a patient's number
 
     @classmethod
     def read(cls, directory: Path, pattern: str, salt: bytes | None = None) -> Self:
