@@ -11,7 +11,7 @@ import yaml
 
 from paths import ROOT
 from processes import attempt, run
-from repositories import commit, make_repository, use_settings
+from repositories import commit, make_repository
 
 pytestmark = pytest.mark.slow
 
@@ -37,43 +37,52 @@ stages:
 PICTURE = re.compile(r"!\[.*\]\(https://github\.com/team/nerves/raw/ci-pictures/(pr-7-[0-9a-f]{12}\.png)\)")
 
 
-@pytest.fixture
-def environment(monkeypatch):
-    use_settings(monkeypatch)
-    monkeypatch.setenv("GITHUB_REPOSITORY", "team/nerves")
+@pytest.fixture(scope="module", autouse=True)
+def environment(settings):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GITHUB_REPOSITORY", "team/nerves")
+        yield
 
 
-@pytest.fixture
-def origin(tmp_path, environment):
-    """A bare repository whose branch main has this project's scripts, params and scores, and that pipeline."""
-    work = tmp_path / "origin-work"
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory):
+    """A bare repository whose branch main has this project's scripts, params and scores, and that pipeline; and a clone of
+    it, on a branch of its own, where the pipeline has run.
+    """
+    work, folder = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("repositories")
     (work / "data" / "phantom").mkdir(parents=True)
     (work / "data" / "phantom" / "1_1.tif").write_bytes(b"simulated")
     shutil.copytree(ROOT / ".ci", work / ".ci")
     for name in ("params.yaml", ".gitattributes"):
         shutil.copy(ROOT / name, work)
-    for folder in ("scores", "metrics"):
-        (work / folder).mkdir()
+    for part in ("scores", "metrics"):
+        (work / part).mkdir()
         for name in ("cases.csv", "metrics.json"):
-            shutil.copy(ROOT / "metrics" / name, work / folder)
+            shutil.copy(ROOT / "metrics" / name, work / part)
     (work / "dvc.yaml").write_text(PIPELINE)
     (work / "picture.png").write_bytes(b"a picture of simulated frames")
     (work / ".gitignore").write_text("/data/processed\n/reports\n")
     make_repository(work, dvc=True)
     run("dvc", "repro", "-q", cwd=work)
     commit(work, "reproduced")
-    run("git", "clone", "-q", "--bare", str(work), "origin.git", cwd=tmp_path)
-    return tmp_path / "origin.git"
+    run("git", "clone", "-q", "--bare", str(work), "origin.git", cwd=folder)
+    run("git", "clone", "-q", "origin.git", "clone", cwd=folder)
+    run("git", "checkout", "-qb", "change", cwd=folder / "clone")
+    run("dvc", "repro", "-q", cwd=folder / "clone")
+    return folder
 
 
 @pytest.fixture
-def clone(origin, tmp_path):
-    """Of that repository, on a branch of its own, where the pipeline has run."""
-    run("git", "clone", "-q", str(origin), "clone", cwd=tmp_path)
-    folder = tmp_path / "clone"
-    run("git", "checkout", "-qb", "change", cwd=folder)
-    run("dvc", "repro", "-q", cwd=folder)
-    return folder
+def clone(repositories, tmp_path):
+    """A copy of that clone, beside a copy of what it was cloned from."""
+    shutil.copytree(repositories, tmp_path, symlinks=True, dirs_exist_ok=True)
+    run("git", "remote", "set-url", "origin", tmp_path / "origin.git", cwd=tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+@pytest.fixture
+def origin(clone):
+    return clone.parent / "origin.git"
 
 
 def commit_scores(clone, change, **params):

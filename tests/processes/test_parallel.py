@@ -69,7 +69,8 @@ def test_an_address_of_a_scheduler_that_is_none_is_told(monkeypatch, address):
 
 @pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
-    pytest.importorskip("distributed")
+    client = pytest.importorskip("distributed").Client
+    monkeypatch.setattr("distributed.Client", lambda *args, **options: client(*args, **options | {"timeout": "1s"}))
     monkeypatch.setenv(SCHEDULER_VARIABLE, "tcp://127.0.0.1:9")
     with pytest.raises(NervesegError, match="no scheduler answers there"):
         list(in_order(where, [1]))
