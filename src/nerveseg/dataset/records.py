@@ -68,15 +68,9 @@ def serialised(
     spacing: Spacing | None = None,
 ) -> bytes:  # fmt: skip
     """Return the bytes of a record. Pixels come row by row; `truth` is a packed mask of `size`."""
-    texts = {
-        "name": name.encode(),
-        "subject": subject.encode(),
-        "frame": frame,
-        "mask": zlib.compress(mask, 1),
-        "truth": truth,
-        "original": original,
-    }
-    feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in texts.items()}
+    values = {"name": name.encode(), "subject": subject.encode(), "frame": frame, "truth": truth, "original": original}
+    values["mask"] = zlib.compress(mask, 1)
+    feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()}
     feature["size"] = tf.train.Feature(int64_list=tf.train.Int64List(value=size))
     feature["spacing"] = tf.train.Feature(float_list=tf.train.FloatList(value=spacing or ()))
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)

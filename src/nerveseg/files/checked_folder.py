@@ -60,10 +60,7 @@ def write_typed(path: Path, value: object) -> None:
 
 @dataclass(frozen=True)
 class CheckedFolder:
-    """A folder that `list_files` has listed.
-
-    A file that is missing, unlisted or changed, or a value of another type, raises `error` with its `remedy`.
-    """
+    """A folder that `list_files` has listed. A file that is missing, changed or of a wrong type raises `error` with `remedy`."""
 
     path: Path
     error: type[NervesegError]

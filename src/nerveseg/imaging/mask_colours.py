@@ -31,10 +31,7 @@ def _codes(colours: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def channels_of(page: Page, path: Path) -> NDArray[Any]:
-    """Return red, green, blue and alpha, (H, W, 4).
-
-    16-bit colours keep their numbers if they are grey or below 256; others become 8-bit ones, which must not be equal.
-    """
+    """Return red, green, blue and alpha, (H, W, 4): 16-bit colours as numbers if grey or below 256, else in 8 bits."""
     image = page.image
     shown = np.asarray((image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
     if page.wide is None:

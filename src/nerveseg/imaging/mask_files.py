@@ -31,10 +31,7 @@ _STEPS = {";2": 85, ";4": 17}  # factors by which Pillow multiplies grey levels 
 
 
 def read_masks(path: Path, labels: Sequence[Value], loop: Header | None = None) -> list[ReadMask]:
-    """Read the masks of a file: one, or one for each frame of a loop.
-
-    `loop` is the header of the frames if they are DICOM, since a DICOM segmentation may leave out empty masks.
-    """
+    """Read the masks of a file: one, or one for each frame of a `loop`, of which DICOM segmentations may leave out some."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         found, names, told = read_labels(path, loop)
         masks = [from_numbers(values, labels, path) for values in found]

@@ -126,10 +126,7 @@ def _numbers_first(value: Value) -> tuple[bool, Value]:
 
 
 def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, compressed: bool = False) -> ReadMask:
-    """Return the mask that is stored as whole numbers from 0, (H, W). Without `labels`, all but zero is marked.
-
-    `compressed`: lossy compression may have changed the values.
-    """
+    """Return the mask in whole numbers from 0, (H, W), of which `labels` or all but 0 count; `compressed` ones may be off."""
     found, counts = _histogram(values)
     areas: dict[Value, int] = {int(value): int(count) for value, count in zip(found, counts, strict=True) if value}
     if len(areas) < 2 and not (areas and labels and compressed):

@@ -22,9 +22,7 @@ LEVELS = 1024  # steps of probability in the search for the mask with the highes
 
 
 class Estimate(NamedTuple):
-    probability: (
-        Probability  # of nerve per pixel of a frame, float32 (H, W) 0..1, at its size or that of the network's input
-    )
+    probability: Probability  # of nerve, float32 (H, W) 0..1, at the size of the frame or of the network's input
     presence: float  # the probability that the frame shows a nerve, 0..1
 
 

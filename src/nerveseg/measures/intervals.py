@@ -83,10 +83,7 @@ def lower_bound(cases: pd.DataFrame, measure: str, resamples: int, seed: int, *,
 
 
 def interval_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """Return a row for each model of `cases` (rows of `TestSet.all_cases`) and each score of `summary`.
-
-    Columns are `model`, `score`, the `cases` and `subjects` that count for it, `mean`, `low`, `high` and `no_interval`.
-    """
+    """Return a row for each model of `cases` (rows of `TestSet.all_cases`) and each score of `summary`, with its interval."""
     rows = []
     for model, of in cases.groupby("model", sort=False):
         each = contributions(of)

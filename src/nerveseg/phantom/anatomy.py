@@ -72,9 +72,7 @@ class Anatomy:
         self.fibres = Texture.draw(rng, grid, 0.14, 0.7, turns=1.5)
         self.strands = Texture.draw(rng, grid, 0.17, 1.2, turns=1.0)
         self.streakiness, self.bumpiness = rng.uniform(0.7, 1.3), rng.uniform(0.6, 1.1)
-        self.taper = rng.uniform(
-            -0.2, 1.0
-        )  # by which the layers thicken from the middle to the left edge, as an exponent
+        self.taper = rng.uniform(-0.2, 1.0)  # exponent of the layers' growth from the middle to the left edge
 
     def plane(self, pose: Pose, visible: float) -> tuple[Tissue, Near]:
         """Return the tissue in the plane, and the nerve's neighbourhood in it."""

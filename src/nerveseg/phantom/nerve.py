@@ -59,10 +59,7 @@ def draw_fascicles(rng: np.random.Generator, shape: Ellipse) -> NDArray[np.float
 def paint_nerve(
     tissue: Tissue, near: Near, fibres: Map, fascicles: NDArray[np.float32], visible: float, contrast: float
 ) -> None:
-    """Paint the nerve into `tissue`, with the rows of `draw_fascicles`.
-
-    A nerve's echo drops outside its best plane (anisotropy): `visible` scales the whole organ, down to nothing at 0.
-    """
+    """Paint the nerve with rows of `draw_fascicles`. Its echo is anisotropic: `visible` is 1 in its best plane, down to 0."""
     window, share = near.window, np.float32(visible)
     inside = near.inside(0.35) * share
     blend(tissue.echo[window], inside, np.float32(EPINEURIUM_DB - 8.0 * (1.0 - contrast)) + 6.0 * fibres)

@@ -163,10 +163,7 @@ def _holds_image(path: Path) -> bool:
 
 
 def refusal_of(place: Path, path: PurePath, kind: str, records: Records) -> Refused | None:
-    """Return why the file at `place`, called `path`, cannot be a frame or a mask, whatever it holds.
-
-    `kind` is from `kind_of`; `records` are of the files that `predict` wrote.
-    """
+    """Return why the file at `place`, called `path`, cannot be a frame or mask, whatever it holds; `kind` is from `kind_of`."""
     if NO_TEXT.search(str(path)):
         remedy = "rename it: DVC stops at such a name, whatever the file holds"
         return Refused(path, "its name is no text in UTF-8", remedy)

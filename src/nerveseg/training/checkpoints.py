@@ -33,13 +33,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """The state of one training after each epoch: its history, and the values of its variables by name.
-
-    `name` has stage and digest, such as `train_unet-3f2a...`. A worker that is not the chief never `writes`.
-    """
+    """The history and the variables of a training after each epoch. A worker that is not the chief never `writes`."""
 
     def __init__(self, name: str, *, writes: bool = True) -> None:
-        self.path = repository_root() / FOLDER / f"{name}.npz"
+        self.path = repository_root() / FOLDER / f"{name}.npz"  # named after stage and digest: train_unet-3f2a...
         self._writes = writes
         self._failed = False
 
