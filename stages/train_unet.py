@@ -16,7 +16,7 @@ from nerveseg.files.atomic import fresh_folder, read_csv, write_csv
 from nerveseg.files.checked_folder import LIST_NAME
 from nerveseg.files.fingerprint import digest_of
 from nerveseg.inference.cutoff_search import at_the_edge
-from nerveseg.params.file import Params, load_params
+from nerveseg.params.file import load_params
 from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.training.checkpoints import Checkpoint
@@ -37,8 +37,11 @@ def train_unet() -> None:
     use_threads(params.unet.ghost_batches)
     strategy = training_strategy(params.unet)
     make_deterministic(params.seed)
-    info, checkpoint = DatasetInfo.read(PROCESSED), _checkpoint(params, writes=is_chief(strategy))
-    val = shards(PROCESSED, "val")
+    settings = params.model_dump(include={"seed", "lr", "unet"}) | {"policy": keras_policy(params.unet.precision)}
+    lists = [AUGMENTED / LIST_NAME, PROCESSED / LIST_NAME]  # digests of what is in there
+    digest = digest_of(settings, [*lists, Path(params.unet.init_from), Path(__file__)], COMPUTES)
+    checkpoint = Checkpoint(f"train_unet-{digest}", writes=is_chief(strategy))
+    info, val = DatasetInfo.read(PROCESSED), shards(PROCESSED, "val")
     task = TrainingTask(shards(AUGMENTED, "round"), val, info, params.seed, checkpoint, progress.epoch)
     train = partial(train_network, params.unet, params.lr, strategy)
     if not is_chief(strategy):
@@ -65,14 +68,6 @@ def train_unet() -> None:
     print(f"best val Dice {history['val_dice'].max():.3f}; cut-offs: {segmenter.cutoffs}")
     for remark in at_the_edge(segmenter.cutoffs, params.postprocess):
         print(f"remark: {remark}")
-
-
-def _checkpoint(params: Params, *, writes: bool) -> Checkpoint:
-    """Return the checkpoint of the training with these params on this data."""
-    settings = params.model_dump(include={"seed", "lr", "unet"}) | {"policy": keras_policy(params.unet.precision)}
-    lists = [AUGMENTED / LIST_NAME, PROCESSED / LIST_NAME]  # digests of what is in there
-    digest = digest_of(settings, [*lists, Path(params.unet.init_from), Path(__file__)], COMPUTES)
-    return Checkpoint(f"train_unet-{digest}", writes=writes)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,7 @@ def visualize() -> None:
         said = StoredPredictions(PREDICTIONS)
         every = predicted_cases(records, said, MODELS, scores, ranks)
         picked = [case for case in gallery.passing(every) if case.rank]
-        cases = sorted(picked, key=lambda case: list(ranks).index(case.name))
-        draw_cases(folder, cases, dpi)
+        draw_cases(folder, sorted(picked, key=lambda case: list(ranks).index(case.name)), dpi)
         refinement = Refinement.read(Path("models/gan"))
         write_report(
             folder / "index.html",

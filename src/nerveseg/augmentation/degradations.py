@@ -13,13 +13,8 @@ from nerveseg.augmentation.ultrasound_effects import Pixels, amplify, blur, shad
 from nerveseg.imaging.arrays import Frame
 from nerveseg.params.networks import DegradationParams
 
-Effect = Callable[[Pixels, float, np.random.Generator], Pixels]
 JPEG_QUALITY = 10  # of 100
 SHADOW_DEPTH = 0.95  # share of the brightness that a degrading shadow takes
-
-
-def _downsampling(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
-    return cv2.resize(_smaller(frame, factor), frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _jpeg(frame: Pixels, factor: float, _: np.random.Generator) -> Pixels:
@@ -35,7 +30,7 @@ def _smaller(frame: Pixels, factor: float) -> Pixels:
     return cv2.resize(frame, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
 
 
-EFFECTS: dict[str, Effect] = {
+EFFECTS: dict[str, Callable[[Pixels, float, np.random.Generator], Pixels]] = {
     # More than `RAYLEIGH_DB` is fully developed speckle on a display of less range than `DISPLAY_RANGE_DB`.
     "speckle": lambda frame, decibels, rng: amplify(frame, speckle(frame.shape, decibels, rng)),
     "noise": thermal_noise,
@@ -43,7 +38,7 @@ EFFECTS: dict[str, Effect] = {
     "low_gain": lambda frame, decibels, _: amplify(frame, -decibels),
     "over_gain": lambda frame, decibels, _: amplify(frame, decibels),
     "shadow": lambda frame, width, rng: shadow(frame, rng.uniform(0.2, 0.8), width, rng.uniform(0, 0.4), SHADOW_DEPTH),
-    "downsampling": _downsampling,
+    "downsampling": lambda frame, factor, _: cv2.resize(_smaller(frame, factor), frame.shape[::-1]),
     "jpeg": _jpeg,
 }
 DEGRADATIONS = tuple(EFFECTS)

@@ -17,8 +17,7 @@ def digest_of(params: Mapping[str, Any], inputs: Sequence[Path], packages: Seque
 
     `params` are JSON values, `inputs` files and folders of which the bytes count, `packages` those of nerveseg, such as `unet`.
     """
-    libraries = [version(name) for name in _COMPUTE_WITH]
-    digest = hashlib.sha256(json.dumps([params, libraries], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([params, [*map(version, _COMPUTE_WITH)]], sort_keys=True).encode())
     content = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     for path in [*content, *(file for name in packages for file in sorted((PACKAGE / name).rglob("*.py")))]:
         if path.is_file():

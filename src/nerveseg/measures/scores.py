@@ -93,14 +93,10 @@ def _score(measure: Measure, frames: Frames) -> Score:
     return Score(key, name, measure.meaning, frames, column, digits, lower)
 
 
-def _scores(measures: tuple[Measure, ...]) -> list[Score]:
-    return [_score(measure, frames) for measure in measures for frames in measure.over]
-
-
 SCORES = {score.key: score for score in (  # as the report shows them
-    *_scores(OF_PIXELS),
+    *(_score(measure, frames) for measure in OF_PIXELS for frames in measure.over),
     Score("frames_outlined", "Frames outlined", "frames in which both masks show a nerve; other frames have no distances", digits=0),
-    *_scores(OF_OUTLINES),
+    *(_score(measure, frames) for measure in OF_OUTLINES for frames in measure.over),
     Score("presence_sensitivity", "Presence: sensitivity", "share of the frames in which a nerve is predicted", NERVE, "drawn"),
     Score("presence_specificity", "Presence: specificity", "share of the frames in which no nerve is predicted", NO_NERVE, "not_drawn"),
     Score("presence_auc", "Presence: ROC AUC", "how often a frame with a nerve gets a higher probability of showing one than a frame without; 0.5 is guessing"),

@@ -61,10 +61,10 @@ def split_subjects(
             test = _without(drawn, val)
     elif not test:
         free = _without(order, val)
-        test = _systematic(free, min(_count(params.test_fraction, order), len(free) - (1 if val else 2)), rng)
+        test = _systematic(free, params.test_fraction * len(order), len(free) - (1 if val else 2), rng)
     if not val:
         free = _without(order, test)
-        val = _systematic(free, min(_count(params.val_fraction, order), len(free) - 1), rng)
+        val = _systematic(free, params.val_fraction * len(order), len(free) - 1, rng)
     train = _without(order, [*val, *test])
     parts = dict(zip(SPLITS, (train, val, test), strict=True))
     if empty := [split for split, members in parts.items() if not members]:
@@ -75,9 +75,8 @@ def split_subjects(
             "change the split section of params.yaml"
         )
     split_of = {subject: split for split, members in parts.items() for group in members for subject in group}
-    assert len(split_of) == sum(len(group) for members in parts.values() for group in members) == len(subjects), (  # noqa: S101 - the promise of this module
-        "a subject stands in two splits"
-    )
+    dealt_out = sum(len(group) for members in parts.values() for group in members)
+    assert len(split_of) == dealt_out == len(subjects), "a subject stands in two splits"  # noqa: S101 - this module's promise
     return split_of
 
 
@@ -97,17 +96,13 @@ def _groups(subjects: Sequence[str], linked: Iterable[tuple[str, str]]) -> list[
     return [tuple(group) for group in members.values()]
 
 
-def _count(fraction: float, groups: Sequence[Group]) -> int:
-    return max(1, round(fraction * len(groups)))
-
-
 def _without(groups: Sequence[Group], taken: Sequence[Group]) -> list[Group]:
     return [group for group in groups if group not in taken]
 
 
-def _systematic(groups: Sequence[Group], count: int, rng: np.random.Generator) -> list[Group]:
-    """Take `count` groups at equal steps through the order, from a random offset."""
-    if count < 1:
+def _systematic(groups: Sequence[Group], wanted: float, most: int, rng: np.random.Generator) -> list[Group]:
+    """Take about `wanted` groups, at least one if `most` allows, at equal steps from a random offset."""
+    if (count := min(max(1, round(wanted)), most)) < 1:
         return []
     step = len(groups) / count
     positions = (rng.uniform(0, 1) + np.arange(count)) * step
