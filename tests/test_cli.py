@@ -436,8 +436,8 @@ def test_watch_takes_a_small_number_for_a_device_unless_a_file_is_called_so(tmp_
 
 
 def test_watch_says_that_it_reads_no_address(capsys):
-    assert nerveseg("watch", "rtsp://127.0.0.1/x") == 2
-    assert "rtsp://127.0.0.1/x is an address, which is not read; name a video, a folder" in capsys.readouterr().err
+    assert nerveseg("watch", "rtsp://ada:secret@127.0.0.1/x") == 2
+    assert "rtsp://***@127.0.0.1/x is an address, which is not read; name a video, a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["serve", "watch loop.mp4"])

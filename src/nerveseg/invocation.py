@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from nerveseg.errors import DatasetError
 from nerveseg.text.wording import not_expanded
+from nerveseg.tracking.store_errors import public
 
 SMALLEST_MB, LARGEST_MB = 0.01, 100_000
 LARGEST_PORT = 65_535
@@ -86,7 +87,7 @@ class Typed:
         path = self.path(text)
         if "://" in text and not path.exists():
             raise argparse.ArgumentTypeError(
-                f"{text} is an address, which is not read; name a video, a folder, or the number of a capture device, such as 0"
+                f"{public(text)} is an address, which is not read; name a video, a folder, or the number of a capture device, such as 0"
             )
         # From 100 on, OpenCV takes hundreds for another library that opens the device.
         return int(text) if re.fullmatch("[0-9]{1,2}", text) and not path.exists() else path

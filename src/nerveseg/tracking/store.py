@@ -72,8 +72,9 @@ def store_uri(root: Path) -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
     uri = re.sub(r"^\w[\w+.-]*://", lambda scheme: scheme[0].lower(), uri)
-    address = uri.rpartition("@")[2]  # without a password
-    if _ADDRESS.fullmatch(uri):
+    bare_login = "@" in uri and "://" not in uri and not uri.startswith(("/", "."))
+    address = public(f"://@{uri.rpartition('@')[2]}").removeprefix("://") if bare_login else public(uri)
+    if bare_login or _ADDRESS.fullmatch(uri):
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {address!r}, an address without its scheme; set it to http://{address}, or to "
             f"https://{address} where the server has a certificate"
@@ -101,8 +102,9 @@ def store_uri(root: Path) -> str:
     try:
         _ = uri.startswith("databricks") or urlsplit("//" + place).port  # databricks://scope:prefix has none
     except ValueError as error:
+        reason = re.sub("'.*'", "***", str(error))  # it quotes what may be a password
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI is {public(uri)!r}, which is no address ({error}); correct it, for example to http://host:5000"
+            f"MLFLOW_TRACKING_URI is {address!r}, which is no address ({reason}); correct it, for example to http://host:5000"
         ) from None
     return re.sub("^postgresql://", "postgresql+psycopg2://", uri)
 

@@ -17,7 +17,7 @@ _NO_LOGIN = "Databricks credential configuration failed"
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
 _OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # those of modules that are called otherwise
-_LOGIN = re.compile(r"(://[^:\s]*):\S*@")
+_LOGIN = re.compile(r"://(?!/)\S*@([^\s:/?#\[&]*)(?::(?!\d)[^\s/?#&'\")]*)?(\S*)")
 _SECRET = re.compile(
     r"([?&;][^=&\s]*(?:pass|pwd|secret|token|key|cred|sig|odbc_connect)[^=&\s]*=)[^&\s]*", re.IGNORECASE
 )
@@ -75,10 +75,18 @@ def reason_of(error: BaseException) -> str:
 
 
 def public(text: str) -> str:
-    """Return the text without the passwords in its addresses: what stands after the login's first colon and before the last
-    @, since a password may hold anything, and values of a query whose names tell of a secret.
+    """Return the text without the secrets in its addresses: the login, which ends at the last @, since a password may hold
+    anything and the name may be a token; after a login, a port that is no number; values of a query whose names tell of a secret.
     """
-    return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
+
+    def without_login(found: re.Match[str]) -> str:
+        if _SECRET.search(
+            text, found.start(), found.start(2)
+        ):  # whether the @ ends a login or is in the secret, nobody knows
+            return "://***" + "".join(found[2].partition("&")[1:])
+        return f"://***@{found[1]}{found[2]}"
+
+    return _SECRET.sub(r"\1***", _LOGIN.sub(without_login, text))
 
 
 def is_final(error: BaseException) -> bool:
