@@ -1,7 +1,4 @@
-"""Errors that a user sees as one sentence instead of a traceback.
-
-Each message names the file or key, what was found, what was expected and what to do.
-"""
+"""Errors that a user sees as one sentence: the file or key, what was found, what was expected, and what to do."""
 
 import errno
 import io

@@ -17,7 +17,7 @@ import pandas as pd
 
 from nerveseg.files.atomic import write_csv
 from nerveseg.tracking.store import Store
-from nerveseg.tracking.store_errors import failing_clearly, reason_of
+from nerveseg.tracking.store_errors import failing_clearly, passing_over, reason_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -84,14 +84,10 @@ class SweepHistory:
         )
 
     def _is_there(self, run: str) -> bool:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return bool(self._client.get_run(run).info.lifecycle_stage == "active")
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False
+        stage = ""
+        with passing_over("RESOURCE_DOES_NOT_EXIST"):
+            stage = self._client.get_run(run).info.lifecycle_stage
+        return stage == "active"
 
     def _create(self, params: Mapping[str, str]) -> str:
         tags = {SWEEP_TAG: self._name}

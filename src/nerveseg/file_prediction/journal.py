@@ -1,7 +1,4 @@
-"""Which sources of a prediction are finished, so that an interrupted run resumes, and whose files threads still write.
-
-`user_folder` records what this run and earlier ones wrote.
-"""
+"""Which sources of a prediction are finished, so that an interrupted run resumes, and whose files are being written."""
 
 import errno
 import json

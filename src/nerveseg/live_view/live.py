@@ -1,8 +1,4 @@
-"""Outlines live frames, and drops some rather than fall behind.
-
-A thread reads the source. Of the frames that arrive while one is being segmented, only the newest is kept. The pictures go to everyone
-who watches (`nerveseg.live_view.page`).
-"""
+"""Outlines live frames for `page`. A thread reads the source, and of the frames that wait, only the newest is kept."""
 
 import threading
 import time
@@ -25,18 +21,14 @@ RECENT = 100  # frames that `rate` and `delay` are measured over
 
 @dataclass(frozen=True)
 class State:
-    """Of the frame on show: presence, confidence and area of its mask, when it arrived (time.monotonic). Of all so far: frames shown and dropped, frames shown a second,
-    and the median of the last milliseconds from the arrival of a frame to its outline.
-    """
-
-    presence: float = 0.0
+    presence: float = 0.0  # of the frame on show, as the next three
     confidence: float = 0.0
-    area: int = 0
-    arrived: float = 0.0
-    shown: int = 0
+    area: int = 0  # of its mask, in pixels
+    arrived: float = 0.0  # by time.monotonic
+    shown: int = 0  # frames so far
     dropped: int = 0
-    rate: float = 0.0
-    delay: float = 0.0
+    rate: float = 0.0  # frames shown a second
+    delay: float = 0.0  # median of the last milliseconds from the arrival of a frame to its outline
     ended: bool = False
 
 

@@ -1,7 +1,4 @@
-"""Sources of live frames: a video or cine loop at its own speed, a folder that files are written into, or a capture device.
-
-Each source gives its frames, uint8 (H, W), when they are due, and ends when there are no more.
-"""
+"""Sources of live frames, uint8 (H, W), given when they are due: a video or loop, a folder that grows, or a device."""
 
 import os
 import sys
@@ -112,9 +109,7 @@ def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
 
 
 def _images(folder: Path, seen: Mapping[Path, _Stamp]) -> dict[Path, _Stamp]:
-    """List the frames directly in a folder that are new, or were written again, by the rules of every command
-    (`nerveseg.preprocessing.listing`).
-    """
+    """List the frames directly in a folder that are new, or were written again, by the rules of every command."""
     stamps: dict[Path, _Stamp] = {}
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -1,7 +1,4 @@
-"""The rule by which a refiner is better than the U-Net: more Dice on degraded val frames, and no less on clean ones.
-
-It chooses the epoch that an arm keeps, and later the arm that ships.
-"""
+"""The rule by which an epoch is kept, and an arm ships: more Dice on degraded val frames, and no less on clean ones."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,4 @@
-"""Which arm val chose, the scores of all arms there, and remarks on the training.
-
-It lies beside the chosen model as `refinement.json`.
-"""
+"""Which arm val chose, the scores of all arms there, and remarks on the training: `refinement.json` beside it."""
 
 from pathlib import Path
 from typing import Self

@@ -1,7 +1,4 @@
-"""A verdict of the gate as a person reads it: on a terminal, and as Markdown under a pull request.
-
-There are many subjects. Markdown shows those that fell by more than the margin and folds the others away.
-"""
+"""A verdict of the gate for a terminal, and as Markdown, which folds away subjects that did not fall by its margin."""
 
 from collections.abc import Callable
 

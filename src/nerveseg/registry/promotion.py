@@ -19,7 +19,7 @@ from nerveseg.registry.shipped_cases import cases_of
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.tracking.messages import CHALLENGER, KEY_TAG
 from nerveseg.tracking.store import opened
-from nerveseg.tracking.store_errors import failing_clearly
+from nerveseg.tracking.store_errors import failing_clearly, passing_over
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,11 +110,7 @@ def _outcome(now: pd.DataFrame, champion: int | None, params: ProjectParams) -> 
 
 def _aliases(client: "MlflowClient", name: str) -> dict[str, int]:
     """Return versions by alias; none if no such model is registered."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return {}
+    aliases = dict[str, str]()
+    with passing_over("RESOURCE_DOES_NOT_EXIST"):
+        aliases = client.get_registered_model(name).aliases
+    return {alias: int(version) for alias, version in aliases.items()}

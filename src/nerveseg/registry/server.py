@@ -1,7 +1,4 @@
-"""`nerveseg serve`: a registered model behind a port of this machine.
-
-`nerveseg.registry.server_app` answers requests, with the model (`nerveseg.registry.pyfunc_model`).
-"""
+"""`nerveseg serve`: a registered model (`pyfunc_model`) behind a port of this machine, answered by `server_app`."""
 
 import sys
 from contextlib import nullcontext, suppress

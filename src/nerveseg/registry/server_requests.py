@@ -1,7 +1,4 @@
-"""The body of a request to `nerveseg serve`: parse it into rows for the model, or refuse it with a status and a sentence.
-
-No sentence repeats what was sent: it may be a patient's.
-"""
+"""The body of a request to `serve`, parsed or refused; no sentence repeats what was sent: it may be a patient's."""
 
 import base64
 import binascii

@@ -1,8 +1,4 @@
-"""The cases of the model that ships: here, in a commit, or in a registered model.
-
-They are the rows of `exported` in `metrics/cases.csv`, one for each frame, with `frame` and `subject` as text. Each registered
-model keeps a copy of that file.
-"""
+"""The cases of the model that ships, `exported` in `metrics/cases.csv`: here, in a commit, or in a registered model."""
 
 import io
 import sys

@@ -1,7 +1,4 @@
-"""The interactive charts of the report, as data for Chart.js: axes, and a series of points for each line or cloud.
-
-They show the tables of `plots`. A reader can point at a value, or go from a point to its case.
-"""
+"""The interactive charts of the report, of the tables of `plots`, as data for Chart.js: axes and series of points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Loads the predictor in a model's folder: an exported one, an ensemble, or a single training.
-
-Exported models load without TensorFlow, which would take two seconds and half a gigabyte.
-"""
+"""Loads the predictor in a model's folder: an exported one, without TensorFlow's two seconds, or a trained one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

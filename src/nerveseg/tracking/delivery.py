@@ -62,9 +62,7 @@ def patience_for(uri: str) -> float:
 
 
 def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
-    """Send what is new in a journal, and return how many messages that were; StoreUnreachableError if the store is
-    away.
-    """
+    """Send what is new in a journal, and return how many messages; StoreUnreachableError if the store is away."""
     already, new = journal.sent, 0
     for number, message in journal.unread():
         if number < already and message.kind != "run":  # the sender needs these to know the runs
@@ -88,9 +86,7 @@ def deliver(journal: Journal, sender: Sender, say: Say = lambda _: None) -> int:
 
 
 def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None) -> tuple[int, Counter[str]]:
-    """Deliver the journals that no other process writes or delivers, up to the name `before`. Return how many arrived
-    whole, and why others were set aside, counted; raise StoreUnreachableError if the store does not answer.
-    """
+    """Deliver idle journals up to the name `before`; return how many arrived whole, and why others were set aside."""
     arrived, refused = 0, Counter[str]()
     for journal in journals():
         if journal.folder.name >= before:
@@ -111,9 +107,7 @@ def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None
 
 
 def follow(journal: Journal, experiment: str, execution: str, ended: threading.Event, say: Say) -> None:
-    """Deliver a journal until its stage has ended and everything is sent, or the store does not answer then. Raise
-    TrackingError if the store cannot be used as it is set up.
-    """
+    """Deliver a journal to the end of its stage, unless the store is silent then, or raise TrackingError."""
     verdict, began = Verdict.read(execution), time.monotonic()
 
     def step(said: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from nerveseg.tracking.run_page import STAGE_TAG, UNKNOWN, description, overall
 from nerveseg.tracking.store import Store
-from nerveseg.tracking.store_errors import public
+from nerveseg.tracking.store_errors import passing_over, public
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
@@ -52,9 +52,7 @@ class Sender:
         getattr(self, f"_{message.kind}")(message)
 
     def _run(self, message: Message) -> None:
-        """`find`: alternative tags to find the run by, of which it then gets the first; `name`, `tags`, `params`, `time`;
-        `parent`: key of the run that it is nested in.
-        """
+        """`find`: alternative tags, of which it gets the first; `name`, `tags`, `params`, `time`; `parent`: its key."""
         from mlflow.entities import Param
 
         if message.run in self._ids:
@@ -135,9 +133,7 @@ class Sender:
         self._client.set_terminated(run.info.run_id, overall(run.data.tags), message.content["time"])
 
     def _model(self, message: Message) -> None:
-        """A folder in MLflow's format that names no run; `key`, `name`, `card`, `tags`, `scores`, `parent`, `time`, `step`;
-        `registered`: its name in the registry.
-        """
+        """A folder in MLflow's format that names no run; contents as of `log_model`; `registered`: its name there."""
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
 
@@ -170,14 +166,9 @@ class Sender:
 
     def _registered(self, message: Message, model_id: str) -> str:
         """Register the model as the challenger, and return its version."""
-        from mlflow.exceptions import MlflowException
-
         name, client = message.content["registered"], self._client
-        try:
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
             client.create_registered_model(name, description=_REGISTERED)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
         source = f"models:/{model_id}"
         known = [each for each in client.search_model_versions(f"name='{name}'") if each.source == source]
         if known:

@@ -199,16 +199,12 @@ def stage_run(stage: str, params: TrackedParams, unfinished: Path | None = None)
             run.begin()
             yield run
             run.end(run_page.RAN)
-        except BaseException as error:
-            run.end(run_page.KILLED if _was_ended(error) else run_page.FAILED)
+        except BaseException as error:  # after a signal, a script's exit code says so
+            ended = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in _ENDED)
+            run.end(run_page.KILLED if ended else run_page.FAILED)
             raise
     finally:
         outbox.close()
-
-
-def _was_ended(error: BaseException) -> bool:
-    """Return whether Ctrl-C or a signal ended the stage; a script says so by its exit code."""
-    return isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in _ENDED)
 
 
 def _copy(path: Path, folder: Path) -> Path:

@@ -68,9 +68,7 @@ class Outbox:
         self._answered.set()
 
     def send(self, message: Message, fill: Fill | None = None) -> None:
-        """Put a message into the journal; `fill` writes its files into an existing folder and returns their path. Raises
-        what `fill` raises, other than errors of the disk.
-        """
+        """Append a message. `fill` writes its files into a folder, returns their path, and may raise anything."""
         with self._one_at_a_time:
             if self._journal is None:
                 return
@@ -197,9 +195,7 @@ def refusals(reasons: Counter[str]) -> str:
 
 
 def sync(experiment: str) -> tuple[int, Counter[str]]:
-    """Deliver journals that wait on disk, and those that were set aside. Return of how many stages everything arrived,
-    and how often something was set aside, by reason. Raise TrackingError, and keep the rest, if the store fails.
-    """
+    """Deliver all journals on disk, or raise TrackingError; return how many arrived whole, and why others did not."""
     with failing_clearly(store_uri(repository_root())):
         with within(OPENING):
             store = open_store(experiment)

@@ -14,16 +14,12 @@ from nerveseg.tracking.execution import process_name
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Key of the stage's run and of its parent, its start in seconds since 1970, its last epoch in MLflow, the process that
-    reports it, and a digest of the params and the commit that it is of.
-    """
-
-    run: str
-    parent: str
-    started: float
-    epoch: int
-    process: str
-    carries: str
+    run: str  # key of the stage's run
+    parent: str  # and of the one that it is nested in
+    started: float  # seconds since 1970
+    epoch: int  # the last one in MLflow
+    process: str  # that reports it
+    carries: str  # digest of its params and commit
 
     @classmethod
     def read(cls, path: Path, carries: str) -> "Unfinished | None":

@@ -28,9 +28,7 @@ _CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.in", "requ
 
 
 def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """Return the states of the stages of `dvc.yaml`, in its order, when DVC starts one of them: the stages that it depends
-    on and that did not report came from the cache. Empty if DVC does not run this stage.
-    """
+    """Return states by stage of `dvc.yaml` as DVC starts one, whose deps come from the cache; empty if DVC does not."""
     stages = stages_in_dvc_yaml() if "DVC_STAGE" in os.environ else {}
     if stage not in stages:
         return {}
@@ -73,9 +71,7 @@ def overall(tags: Mapping[str, str]) -> str:
 
 
 def reproduction(folder: Path) -> bool:
-    """Fill a folder with what it takes to repeat this run, and return whether the code differs from the commit's;
-    RepositoryError if Git cannot say.
-    """
+    """Fill a folder with what repeats this run, and return whether there is a patch; RepositoryError without Git."""
     files = folder / "files"
     files.mkdir()
     for name in ("params.yaml", "dvc.lock"):

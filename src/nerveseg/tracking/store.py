@@ -22,7 +22,7 @@ from filelock import FileLock
 from nerveseg.errors import TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.artifacts import BESIDE_TAG, artifacts_beside, keep_beside
-from nerveseg.tracking.store_errors import failing_clearly, public, settle_environment
+from nerveseg.tracking.store_errors import failing_clearly, passing_over, public, settle_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -115,29 +115,29 @@ def is_database(uri: str) -> bool:
 
 
 def open_store(experiment: str) -> Store:
-    """Open the store, and create it and its experiment if they are missing. Raise StoreUnreachableError if it does not
-    answer, TrackingError if it cannot be read or written or the experiment was deleted.
-    """
+    """Open the store, and create it and its experiment if missing; TrackingError if it fails, or they were deleted."""
     root = repository_root()
     uri = store_uri(root)
     with failing_clearly(uri), opened(uri) as client:
-        found = client.get_experiment_by_name(experiment)
-        identity = found.experiment_id if found else _create_experiment(client, experiment, _artifacts(uri, root))
-        if not identity:
+        if not (found := client.get_experiment_by_name(experiment)):
+            artifacts = artifacts_beside(sqlite_file(uri) or root / "mlflow.db") if is_database(uri) else None
+            tags = _KIND | ({BESIDE_TAG: "true"} if artifacts else {})  # a server has a place of its own
+            with passing_over("RESOURCE_ALREADY_EXISTS"):  # another process may have been faster
+                client.create_experiment(experiment, artifacts, tags)
+            found = client.get_experiment_by_name(experiment)
+        if not (found and found.experiment_id):
             raise ConnectionError("the server is not MLflow's")
-    if found and found.lifecycle_stage == "deleted":
+    if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow's experiment {experiment!r} in {public(uri)} was deleted; bring it back with `mlflow experiments "
-            f"restore --experiment-id {identity}`, or set another name in params.yaml: tracking.experiment"
+            f"restore --experiment-id {found.experiment_id}`, or set another name in params.yaml: tracking.experiment"
         )
-    return Store(uri, client, str(identity))
+    return Store(uri, client, str(found.experiment_id))
 
 
 @contextmanager
 def opened(uri: str) -> Iterator["MlflowClient"]:
-    """Return a client of the store at `uri`. No other process opens the same SQLite file during the block; the client can be
-    used after it. Raises what MLflow and its libraries raise.
-    """
+    """Return a client of the store at `uri`. No other process opens the same SQLite file during the block."""
     settle_environment()
     from mlflow import MlflowClient
 
@@ -167,18 +167,6 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
 
 
-def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> str:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        tags = _KIND | ({BESIDE_TAG: "true"} if artifacts else {})
-        return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
-    except MlflowException as error:  # on a server another process may have been faster
-        if error.error_code == "RESOURCE_ALREADY_EXISTS" and (found := client.get_experiment_by_name(name)):
-            return str(found.experiment_id)
-        raise
-
-
 def _alone(uri: str) -> AbstractContextManager[object]:
     if (file := sqlite_file(uri)) is None:
         return nullcontext()
@@ -198,7 +186,3 @@ def _check_database(uri: str) -> None:
                 keep_beside(file, connection)
     finally:
         engine.dispose()
-
-
-def _artifacts(uri: str, root: Path) -> str | None:
-    return artifacts_beside(sqlite_file(uri) or root / "mlflow.db") if is_database(uri) else None  # the server's own

@@ -48,6 +48,18 @@ def failing_clearly(uri: str) -> Iterator[None]:
         raise kind(_explain(uri, error, remedy)) from error
 
 
+@contextmanager
+def passing_over(code: str) -> Iterator[None]:
+    """End the block without an error if MLflow raises one of this code, such as RESOURCE_DOES_NOT_EXIST."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
+
+
 def store_errors() -> tuple[type[Exception], ...]:
     """Return what a store or its libraries raise, with boto3's for artifacts in S3."""
     from mlflow.exceptions import MlflowException

@@ -1,8 +1,4 @@
-"""A trained U-Net with its cut-offs.
-
-On disk it is a folder with `segmenter.json` (`SegmenterConfig`), `unet.weights.h5`, and `files.json`, which lists them
-(`checked_folder`).
-"""
+"""A trained U-Net with cut-offs: a folder of `segmenter.json` (`SegmenterConfig`), `unet.weights.h5`, `files.json`."""
 
 from collections.abc import Sequence
 from dataclasses import field, replace

@@ -1,8 +1,4 @@
-"""Charts of the trainings and of the scores.
-
-Each function takes the table that a stage wrote and writes one PNG. It refuses a table without the columns that it needs. Values
-of NaN leave gaps.
-"""
+"""Charts of the trainings and of the scores, each of a table that a stage wrote, as a PNG. Values of NaN leave gaps."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
