@@ -53,10 +53,7 @@ def port(text: str) -> int:
 
 
 class Typed:
-    """Resolve what the user typed in a folder of a repository against the repository's root.
-
-    Creating one changes the working directory to that root, if there is one; DatasetError if the folder was deleted.
-    """
+    """Resolve what was typed in a folder of a repository against its root, which becomes the working directory."""
 
     def __init__(self) -> None:
         try:

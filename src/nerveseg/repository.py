@@ -48,8 +48,7 @@ def repository_root() -> Path:
 
 
 def git(*arguments: str, index: Path | None = None) -> str:
-    """Run Git, with another file than the user's `index` if one is given; return its output without the final line
-    break. Raise RepositoryError if it fails or is not installed.
+    """Run Git, with this `index` or the user's; return its output but the last line break, or raise RepositoryError.
 
     Bytes that are no UTF-8 are surrogates; `.encode("utf-8", "surrogateescape")` restores them.
     """

@@ -27,10 +27,7 @@ def changes(exported: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
 
 
 def loss_not_excluded(changed: pd.DataFrame, resamples: int, seed: int) -> float:
-    """Return the loss of Dice, of all frames or of those with a nerve, that these changes do not rule out.
-
-    It is the upper end of the one-sided 95 % interval; infinite if fewer than `LEAST_SUBJECTS` subjects show a nerve.
-    """
+    """Return the one-sided 95 % bound of the loss of Dice; infinite if fewer than `LEAST_SUBJECTS` show a nerve."""
     return max(-lower_bound(changed, key, resamples, seed, least_subjects=LEAST_SUBJECTS) for key in HEADLINE)
 
 

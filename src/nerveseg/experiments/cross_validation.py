@@ -41,9 +41,7 @@ class Run:
 
 
 def experiment_runs(names: Sequence[str] = ()) -> tuple[list[Run], dict[str, str]]:
-    """Return the experiments of the current commit, or the named ones, ordered by fold; and why others are left out, by
-    name. Raise DatasetError if this is no DVC repository, there is no experiment to use, or a named one cannot be used.
-    """
+    """Return this commit's or the named experiments, by fold, and why others are left out; DatasetError without one."""
     known = experiments()
     if unknown := [name for name in names if name not in known]:
         raise DatasetError(
@@ -84,8 +82,7 @@ def report(groups: Sequence[Sequence[Run]]) -> str:
 
 
 def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
-    """Write an ensemble of a group's refined U-Nets into the folder `output`, which may hold an earlier one, and return
-    the runs that are its members.
+    """Write an ensemble of a group's refined U-Nets into the folder `output`, or over an earlier one; return its runs.
 
     Raise ModelError if there is more than one group, the group has one run, a model is neither in the cache nor in the
     remote, or the folder cannot be written, holds something else, or would be deleted by the pipeline.

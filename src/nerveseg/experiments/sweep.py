@@ -35,8 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
-    """Run the sweep, or resume it, until it has this many trials, and print the best. Return 0; 1 if no trial has a
-    score; 130 after Ctrl-C.
+    """Run or resume the sweep until it has this many trials, and print the best; 1 without any score, 130 after Ctrl-C.
 
     Raise ParamsError if a value, the score or the name cannot be used, the sweep of that name has other settings or is
     running, or the code changed while it ran; TrackingError if tracking is off or its store cannot be used;

@@ -46,10 +46,7 @@ FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
 
 
 def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
-    """Refuse, before any network runs, what would fail at the end or destroy a file. Raise DatasetError if a file
-    exists that `predict` did not write, that was changed since or that it wrote for another source, if the pipeline would
-    delete the folder, or if `kaggle` asks for a submission of files that are no numbered images.
-    """
+    """Raise DatasetError, before any network runs, for what would fail at the end, or destroy a file."""
     if lost := output_around(output):
         raise DatasetError(f"the pipeline replaces {lost} with all files in it; choose another folder for --out")
     if kaggle:
@@ -80,8 +77,7 @@ def write_predictions(
     files are named on stderr.
 
     Predictors of equal `identity` give equal predictions. All sources together decide what `grey_range` leaves open.
-    Raise DatasetError as `check_outputs` does or if the folder cannot be made, BusyError if another process writes to
-    it.
+    Raise DatasetError as `check_outputs` or if the folder cannot be made, BusyError if another process writes to it.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)

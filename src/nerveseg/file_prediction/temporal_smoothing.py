@@ -40,10 +40,7 @@ def predict_loop(predictor: Predictor, frames: Sequence[Frame]) -> Iterator[Pred
 
 
 def live(predictor: Predictor) -> Callable[[Frame, float], Prediction]:
-    """Return a function that predicts a frame, uint8 (H, W), that arrives at a time in seconds.
-
-    Frames before it steady it, except those of another size or before a gap in time.
-    """
+    """Return a function that predicts a frame, uint8 (H, W), at its time in seconds, steadied by those before it."""
     trail = Trail()
     before: tuple[Size, float] | None = None
 

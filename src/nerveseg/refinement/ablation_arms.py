@@ -85,9 +85,7 @@ class Arms:
 
     @classmethod
     def load(cls, directory: Path, unet: Segmenter) -> Self:
-        """Read a folder that `save` wrote, with the U-Net that the refiners were trained with. Raise ModelError if it
-        holds no arms, or weights that do not fit.
-        """
+        """Read a folder that `save` wrote, with the U-Net of its refiners; ModelError if it holds no arms that fit."""
         folder = CheckedFolder(directory, ModelError, "make it again with `dvc repro train_gan`")
         stored = folder.read(CONFIG_NAME, ArmsConfig)
         config = unet.config

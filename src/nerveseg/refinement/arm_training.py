@@ -22,10 +22,7 @@ from nerveseg.unet.segmenter import agreed_presence
 
 
 class RefinerArm:
-    """The networks of one arm, their optimisers, and the average of the refiner's weights.
-
-    `build` makes a refiner; `loss` is the `unet` section, for the weights of the segmentation loss.
-    """
+    """One arm's networks, optimisers and average; `build` makes a refiner, `loss` is the section `unet` of params."""
 
     def __init__(
         self, build: Callable[[], tf.keras.Model], critic: Critic | None, params: GanParams, loss: UNetParams

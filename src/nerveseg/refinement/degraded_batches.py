@@ -34,10 +34,7 @@ class RefinerBatch(NamedTuple):
 
 
 class RefinerInputs:
-    """Makes these batches with a trained U-Net, which predicts the halves of a batch side by side and is not changed.
-
-    `corruption` is the share of the train predictions to corrupt; every draw depends on `seed`.
-    """
+    """Makes these batches with a trained U-Net; `corruption` is the share of train predictions to corrupt."""
 
     def __init__(self, unet: tf.keras.Model, corruption: float, strengths: DegradationParams, seed: int) -> None:
         self._corruption, self._strengths, self._seed = corruption, strengths, seed

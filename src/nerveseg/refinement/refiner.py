@@ -76,9 +76,7 @@ def save_learnt(refiner: tf.keras.Model, path: Path) -> None:
 
 
 def load_learnt(refiner: tf.keras.Model, path: Path) -> None:
-    """Read what `save_learnt` wrote into a refiner of the same shape, whose copy has the weights of the same U-Net.
-    Raise ModelError if the file is missing, damaged, or of another refiner.
-    """
+    """Read what `save_learnt` wrote into a refiner of one shape and U-Net; ModelError if the file does not fit."""
     try:
         with np.load(path) as saved:
             for variable, value in zip(learnt(refiner), saved.values(), strict=True):

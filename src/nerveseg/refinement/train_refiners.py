@@ -20,10 +20,7 @@ from nerveseg.unet.segmenter import Segmenter
 def train_refiners(
     unet: Segmenter, params: GanParams, strengths: DegradationParams, task: TrainingTask
 ) -> tuple[dict[str, tf.keras.Model], pd.DataFrame]:
-    """Return the refiners by arm with their best weights, in float32, and the history of `AdversarialTraining.fit`.
-
-    Refiners and U-Net compute in the arithmetic that the U-Net was trained in, and the segmentation loss has its weights.
-    """
+    """Return the refiners by arm with their best weights, in float32, and the history of `AdversarialTraining.fit`."""
     loss, spec = unet.config.unet, task.info.input
     policy = keras_policy(loss.precision)
     fast = build_unet(loss, spec, pretrained=False, policy=policy)

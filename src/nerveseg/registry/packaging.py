@@ -26,10 +26,7 @@ _REQUIREMENTS = ["mlflow", "numpy", "opencv-python-headless", "openvino", "panda
 
 
 def save_served(path: Path, predictor: Path, cases: pd.DataFrame, card: str) -> None:
-    """Write a model in MLflow's format, served by `nerveseg.registry.pyfunc_model`, into a folder that does not exist yet.
-
-    `predictor` is the folder of an exported model, `cases` are its rows in `metrics/cases.csv`, and `card` is Markdown.
-    """
+    """Write an exported model's folder, rows of cases, and card (Markdown) in MLflow's format into a new folder."""
     import mlflow.pyfunc
 
     from nerveseg.registry import pyfunc_model

@@ -38,11 +38,7 @@ class Promotion:
 
 
 def promote(params: ProjectParams, version: int | None = None) -> Promotion:
-    """Make a version of `tracking.model_name`, by default the challenger, the champion if it passes the gate.
-
-    Raise ModelError if the store, the model or the version does not exist or has no cases, ComparisonError if the
-    version cannot be compared with the champion, and TrackingError if the store fails.
-    """
+    """Make a version, or the challenger, the champion if it passes the gate; ComparisonError if it cannot be judged."""
     name = params.tracking.model_name
     store = store_of(f"models:/{name}@{CHALLENGER}")
     with failing_clearly(store), opened(store) as client:
@@ -74,11 +70,7 @@ def promote(params: ProjectParams, version: int | None = None) -> Promotion:
 
 
 def promote_where_asked(params: ProjectParams, model: str) -> None:
-    """If `tracking.promote` is set, promote what `evaluate` has just registered, and print the outcome.
-
-    Neither a refusal nor a store that fails is an error here: the scores are written. `model` is what `log_model` returned; the
-    challenger may be another experiment's by now.
-    """
+    """If `tracking.promote` is set, promote what `log_model` returned as `model`, and print the outcome or error."""
     if not (params.tracking.enabled and params.tracking.promote):
         return
     try:

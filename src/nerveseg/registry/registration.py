@@ -20,10 +20,7 @@ PROCESSED, EXPORTED, CASES = Path("data/processed"), Path("models/exported"), Pa
 
 
 def register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
-    """Register the model that `evaluate` has scored; `metrics` is the content of metrics/metrics.json.
-
-    Raise NervesegError if MLflow's store cannot be used. Any other failure is a warning: the scores are written.
-    """
+    """Register the model of metrics.json; NervesegError if the store cannot be used. Any other failure is a warning."""
     cases = read_csv(CASES)
     card = model_card(SHIPPED, metrics, DatasetInfo.read(PROCESSED), params)
     save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED], card=card)

@@ -28,10 +28,7 @@ def outcome(has_nerve: bool, predicted_area: int, dice: float, *, withheld: bool
 
 
 def chosen(scores: pd.DataFrame, count: int, shipped: str = SHIPPED) -> dict[str, str]:
-    """Choose about `count` frames with a nerve: the best, median and worst thirds by the Dice of the model that ships, best first.
-
-    Of equal frames the one whose name comes first counts as better.
-    """
+    """Choose about `count` frames with a nerve: best, median and worst thirds by what ships, in that order."""
     rows = scores[(scores["model"] == shipped) & scores["has_nerve"]]
     ranked = rows.sort_values(["dice", "frame"], ascending=[False, True])["frame"].tolist()
     each = max(1, min(count, len(ranked)) // 3)

@@ -45,8 +45,7 @@ def predicted_cases(
 
 
 def uncertainty(probability: NDArray[np.float32], mirrored: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the entropy, in bits, 0..1, of the mean of two float32 maps (H, W): of a frame, and of its mirror image,
-    turned back.
+    """Return the entropy in bits, 0..1, of two float32 maps' mean (H, W): a frame's and its mirror image's turned back.
 
     This is test-time augmentation (Wang et al. 2019, "Aleatoric uncertainty estimation with test-time augmentation").
     """

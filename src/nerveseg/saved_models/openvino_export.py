@@ -54,10 +54,7 @@ class Export:
 def export(
     model: Segmenter | RefinedSegmenter | Ensemble, directory: Path, params: ExportParams, val: TestSet, source: Source
 ) -> Export:
-    """Write a trained model into an empty folder; `source` is its name in `metrics.json`.
-
-    Ranges are fitted, and Dice is compared, on the frames of `val`.
-    """
+    """Write a trained model, `source` in `metrics.json`, into an empty folder; ranges and Dice are those of `val`."""
     if params.precision == FLOAT32:
         return _write_all(model, directory, params, val, source)
     with_nerve = len({subject for subject, truth in zip(val.subjects, val.truths, strict=True) if truth.any()})

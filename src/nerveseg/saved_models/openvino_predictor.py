@@ -117,10 +117,7 @@ def member_folder(directory: Path, number: int) -> Path:
 
 
 class Member:
-    """The compiled networks of one training: the U-Net and, in `refinement`, the judge and the refiner, or nothing.
-
-    The judge returns the logit of a frame being a degraded one. With `flip` the mirrored frame is segmented as well.
-    """
+    """The compiled U-Net of a training and, in `refinement`, its judge and refiner; `flip` adds the mirrored frame."""
 
     def __init__(
         self, unet: "openvino.CompiledModel", refinement: "Sequence[openvino.CompiledModel]", *, flip: bool

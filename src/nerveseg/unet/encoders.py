@@ -14,8 +14,7 @@ layers = tf.keras.layers
 
 
 def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return logits of nerve, float32 (N, H, W, 1), and the encoder's deepest features, from normalised frames of that
-    shape.
+    """Return logits of nerve, float32 (N, H, W, 1), and the deepest features, from normalised frames of that shape.
 
     The encoder sees the frame as three equal channels; for weights of ImageNet they are in the range that these were
     trained on (the encoder's own `preprocess_input` of levels 0..255). If `pretrained` is False, no weights are

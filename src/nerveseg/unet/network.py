@@ -77,9 +77,7 @@ def _plain(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Ten
 
 
 def contract_and_expand(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Halve the size once for each of `filters` but the last, and expand again with skips; return features of `filters[0]`
-    channels at the size of the inputs, and the deepest features, of `filters[-1]` channels.
-    """
+    """Halve the size for each of `filters` but the last, and expand again; return both features, the deepest last."""
     skips = []
     features = inputs
     for width in filters[:-1]:

@@ -30,17 +30,12 @@ REMEDY = "run `dvc repro` or `dvc pull` to get a trained model"
 
 @dataclass(frozen=True, config=STRICT)
 class SegmenterConfig:
-    """`input`: what the network expects of a frame. `unet`: the section of params that it was built from. `flip`: whether the
-    mirrored frame is predicted, too. `cutoffs`: found on val. `learnt_frames`: keys of the frames that it has learnt from
-    (`leakage`). `grey_range`: black and white of files of its data set that do not say them.
-    """
-
-    input: InputSpec
-    unet: UNetParams
-    flip: bool = False
-    cutoffs: Cutoffs = field(default_factory=Cutoffs)
-    learnt_frames: tuple[str, ...] = ()
-    grey_range: GreyRange = field(default_factory=GreyRange)
+    input: InputSpec  # what the network expects of a frame
+    unet: UNetParams  # the section of params that it was built from
+    flip: bool = False  # whether the mirrored frame is predicted, too
+    cutoffs: Cutoffs = field(default_factory=Cutoffs)  # found on val
+    learnt_frames: tuple[str, ...] = ()  # keys of the frames that it has learnt from (`leakage`)
+    grey_range: GreyRange = field(default_factory=GreyRange)  # of files of its data set that do not say it
 
     @model_validator(mode="after")
     def _the_network_takes_this_input(self) -> Self:

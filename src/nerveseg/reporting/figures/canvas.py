@@ -75,10 +75,7 @@ STYLE = {
 def canvas(
     path: Path | str, width: float, height: float, dpi: int, *, layout: Literal["constrained"] | None = "constrained"
 ) -> Iterator[Figure]:
-    """Yield a figure of `width` x `height` inches, and write it to `path` if the block ends without an error.
-
-    The dpi is reduced if the figure would have more than `LARGEST` pixels.
-    """
+    """Yield a figure of `width` x `height` inches, of `LARGEST` pixels at most, and then write it to `path`."""
     dpi = min(dpi, int((LARGEST / (width * height)) ** 0.5))
     # after_reset: a user's matplotlibrc must not change the figures.
     with matplotlib.style.context(STYLE, after_reset=True):
