@@ -155,6 +155,19 @@ def test_a_cine_loop_of_dicom_comes_at_its_own_speed(tmp_path):
     assert np.array_equal(found, [FRAME, FRAME[::-1]])
 
 
+SOON = 30  # seconds
+
+
+def soon(frames):
+    """The next frame; `next` would wait for ever for one that does not come."""
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(next(frames)), daemon=True)
+    waiting.start()
+    waiting.join(SOON)
+    assert found, f"no frame within {SOON} s"
+    return found[0]
+
+
 def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_ones_when_they_are_whole(
     tmp_path, capsys, monkeypatch
 ):
@@ -162,16 +175,16 @@ def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_o
     for number in (1, 2, 10):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full_like(FRAME, number))
     frames = frames_of(tmp_path)
-    assert next(frames)[0, 0] == 10
+    assert soon(frames)[0, 0] == 10
     whole = cv2.imencode(".png", np.full_like(FRAME, 11))[1].tobytes()
     (tmp_path / "11.png").write_bytes(whole[:30])
     threading.Timer(0.2, (tmp_path / "11.png").write_bytes, [whole]).start()
-    assert next(frames)[0, 0] == 11
+    assert soon(frames)[0, 0] == 11
     (tmp_path / "12.png").write_bytes(whole[:30])
     cv2.imwrite(str(tmp_path / "13.png"), np.full_like(FRAME, 13))
-    assert next(frames)[0, 0] == 13
+    assert soon(frames)[0, 0] == 13
     threading.Timer(4.5, cv2.imwrite, [str(tmp_path / "14.png"), np.full_like(FRAME, 14)]).start()
-    assert next(frames)[0, 0] == 14
+    assert soon(frames)[0, 0] == 14
     assert "skipped: " in (told := capsys.readouterr().err)
     assert "12.png" in told
 
@@ -183,28 +196,43 @@ def test_the_newest_frame_of_a_folder_is_the_latest_whatever_its_name(tmp_path):
     assert next(frames_of(tmp_path))[0, 0] == 1
 
 
+def test_the_age_of_a_frame_counts_from_its_file_and_of_a_later_one_from_when_it_came(tmp_path):
+    cv2.imwrite(str(tmp_path / "2.png"), FRAME)
+    os.utime(tmp_path / "2.png", (time.time() - 9000,) * 2)
+    watch = Watch(Slow(), frames_of(tmp_path))
+    threading.Thread(target=watch.run, daemon=True).start()
+    number, _, state = watch.wait(0, PATIENCE)
+    assert 9000 <= time.monotonic() - state.made < 9000 + PATIENCE
+    assert state.delay < 1000 * PATIENCE
+    cv2.imwrite(str(tmp_path / "1.png"), FRAME)
+    os.utime(tmp_path / "1.png", (1, 1))  # of a machine whose clock is wrong
+    _, _, state = watch.wait(number, PATIENCE)
+    watch.stop()
+    assert time.monotonic() - state.made < PATIENCE
+
+
 def test_a_file_that_is_written_again_is_shown_again(tmp_path):
     def write(level):
         cv2.imwrite(str(tmp_path / "latest.bmp"), np.full_like(FRAME, level))
 
     write(1)
     frames = frames_of(tmp_path)
-    assert next(frames)[0, 0] == 1
+    assert soon(frames)[0, 0] == 1
     threading.Timer(0.2, write, [2]).start()
-    assert next(frames)[0, 0] == 2
+    assert soon(frames)[0, 0] == 2
     whole = (tmp_path / "latest.bmp").read_bytes()
     (tmp_path / "latest.bmp").unlink()
     (tmp_path / "latest.bmp").write_bytes(whole)
-    assert next(frames)[0, 0] == 2
+    assert soon(frames)[0, 0] == 2
 
 
 def test_a_file_that_has_its_size_before_its_pixels_is_shown_with_them(tmp_path):
     frames = frames_of(tmp_path)
     whole = cv2.imencode(".bmp", np.full_like(FRAME, 200))[1].tobytes()
     (tmp_path / "1.bmp").write_bytes(whole[:2000] + bytes(len(whole) - 2000))
-    assert next(frames)[0, 0] == 0
+    assert soon(frames)[0, 0] == 0
     (tmp_path / "1.bmp").write_bytes(whole)
-    assert next(frames)[0, 0] == 200
+    assert soon(frames)[0, 0] == 200
 
 
 def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_skipped(tmp_path, capsys):
@@ -213,12 +241,12 @@ def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_sk
 
     write(1, 4000)
     frames = frames_of(tmp_path)
-    assert next(frames).max() == round(255 * 4000 / 4095)
+    assert soon(frames).max() == round(255 * 4000 / 4095)
     write(2, 2000)
-    assert next(frames).max() == round(255 * 2000 / 4095)
+    assert soon(frames).max() == round(255 * 2000 / 4095)
     write(3, 60000)
     threading.Timer(WRITTEN_IN + 1, write, [4, 3000]).start()
-    assert next(frames).max() == round(255 * 3000 / 4095)
+    assert soon(frames).max() == round(255 * 3000 / 4095)
     printed = capsys.readouterr()
     assert printed.out == "from 1.png on: whole numbers, taken as 12 bits: black at 0, white at 4095\n"
     assert "3.png: pixels from 0 to 60000, but its source was read with black at 0 and white at 4095" in printed.err
@@ -364,10 +392,10 @@ def test_a_file_s_name_is_no_command_to_the_terminal(tmp_path, capsys, monkeypat
     cv2.imwrite(str(tmp_path / "2.png"), FRAME)
     cv2.imwrite(str(tmp_path / "0.png"), FRAME)
     frames = frames_of(tmp_path)
-    next(frames)
+    soon(frames)
     (tmp_path / "3\x1b[31mred\n.png").write_bytes(b"no image")
     threading.Timer(0.3, cv2.imwrite, [str(tmp_path / "4.png"), FRAME]).start()
-    next(frames)
+    soon(frames)
     told = capsys.readouterr().err
     assert "\\x1b[31mred\\n" in told
     assert told.rstrip("\n").isprintable()

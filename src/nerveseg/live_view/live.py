@@ -24,7 +24,7 @@ class State:
     presence: float = 0.0  # of the frame on show, as the next three
     confidence: float = 0.0
     area: int = 0  # of its mask, in pixels
-    arrived: float = 0.0  # by time.monotonic
+    made: float = 0.0  # when it arrived or, if it was there before, was written, by time.monotonic
     shown: int = 0  # frames so far
     dropped: int = 0
     rate: float = 0.0  # frames shown a second
@@ -38,7 +38,7 @@ class Watch:
     def __init__(self, predictor: Predictor, frames: Iterator[Frame]) -> None:
         self._predict, self._frames = live(predictor), frames
         self._changed = threading.Condition()
-        self._waiting: tuple[Frame, float] | None = None  # the newest frame, and when it arrived
+        self._waiting: tuple[Frame, float, float] | None = None  # the newest frame, when it arrived, and how old
         self._dropped, self._ended = 0, False
         self._error: Exception | None = None
         self._picture, self._state, self._number = b"", State(), 0
@@ -72,7 +72,7 @@ class Watch:
                     if self._ended:
                         return
                     self._dropped += self._waiting is not None
-                    self._waiting = frame, time.monotonic()
+                    self._waiting = frame, time.monotonic(), getattr(self._frames, "age", 0.0)
                     self._changed.notify_all()
         except Exception as error:  # noqa: BLE001 - `run` raises it
             self._error = error
@@ -80,7 +80,7 @@ class Watch:
             self._ended = True
             self._changed.notify_all()
 
-    def _take(self) -> tuple[Frame, float] | None:
+    def _take(self) -> tuple[Frame, float, float] | None:
         """Wait for the next frame; None if there will be no more."""
         with self._changed:
             # Python handles Ctrl-C between two waits, so an endless one would delay it until a frame comes.
@@ -89,7 +89,7 @@ class Watch:
             taken, self._waiting = self._waiting, None
             return taken
 
-    def _segment(self, frame: Frame, arrived: float) -> None:
+    def _segment(self, frame: Frame, arrived: float, age: float) -> None:
         found = self._predict(frame, arrived)
         outlined = time.monotonic()
         _, encoded = cv2.imencode(".jpg", overlay(frame, found.mask), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
@@ -99,7 +99,7 @@ class Watch:
             presence=found.presence,
             confidence=found.confidence,
             area=found.area,
-            arrived=arrived,
+            made=arrived - age,
             shown=self._state.shown + 1,
             dropped=self._dropped,
             rate=(len(self._times) - 1) / span if span > 0 else 0.0,

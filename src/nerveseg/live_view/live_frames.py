@@ -35,7 +35,7 @@ def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterat
     if isinstance(source, int):
         return _of_device(source)
     if source.is_dir():
-        return _of_folder(source, grey_range)
+        return _Folder(source, grey_range)
     if not source.is_file():
         raise DatasetError(
             f"{source} was not found; name a video, a folder, or the number of a capture device, such as 0"
@@ -75,37 +75,49 @@ def _in_time(frames: Iterator[Frame], seconds: float) -> Iterator[Frame]:
         yield frame
 
 
-def _of_folder(folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
-    there = _images(folder, {})
-    grey_range = grey_range_of(there, grey_range)
-    by_time = sorted(there, key=lambda path: there[path][1])  # names, as of DICOM files, need not be in order
-    seen, told = {path: there[path] for path in by_time[:-1]}, {""}
-    changed: dict[Path, tuple[_Stamp, float]] = {}  # and when, of files that cannot be read
-    while True:
-        try:
-            found = _images(folder, seen)
-        except OSError as error:
-            raise DatasetError(
-                f"{folder} can no longer be read ({error.strerror}); find out where it went, and start again"
-            ) from None
-        for path, stamp in found.items():
+class _Folder(Iterator[Frame]):
+    """`age` is of the frame given last: how many seconds before the watch it was written, 0 if during it."""
+
+    age = 0.0
+
+    def __init__(self, folder: Path, grey_range: GreyRange | None) -> None:
+        self._frames = self._given(folder, grey_range)
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def _given(self, folder: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
+        there = _images(folder, {})
+        grey_range = grey_range_of(there, grey_range)
+        by_time = sorted(there, key=lambda path: there[path][1])  # names, as of DICOM files, need not be in order
+        seen, told = {path: there[path] for path in by_time[:-1]}, {""}
+        changed: dict[Path, tuple[_Stamp, float]] = {}  # and when, of files that cannot be read
+        while True:
             try:
-                grey_range = grey_range_of([path], grey_range)
-                frames, remark = read_frames(path, grey_range)
-                if len(frames) != 1:
-                    raise BadFileError(path, f"{len(frames)} frames, expected one", "watch the loop by itself")  # noqa: TRY301
-                if remark not in told:
-                    told.add(remark)
-                    print(f"from {on_one_line(path.name)} on: {remark}", flush=True)
-                yield frames[0]
-            except BadFileError as error:  # it may not be complete yet
-                if changed.get(path, ((), 0.0))[0] != stamp:
-                    changed[path] = stamp, time.monotonic()
-                if time.monotonic() - changed[path][1] < WRITTEN_IN:
-                    continue
-                print(f"skipped: {on_one_line(error)}", file=sys.stderr)
-            seen[path] = stamp
-        time.sleep(LOOK)
+                found = _images(folder, seen)
+            except OSError as error:
+                raise DatasetError(
+                    f"{folder} can no longer be read ({error.strerror}); find out where it went, and start again"
+                ) from None
+            for path, stamp in found.items():
+                try:
+                    grey_range = grey_range_of([path], grey_range)
+                    frames, remark = read_frames(path, grey_range)
+                    if len(frames) != 1:
+                        raise BadFileError(path, f"{len(frames)} frames, expected one", "watch the loop by itself")  # noqa: TRY301
+                    if remark not in told:
+                        told.add(remark)
+                        print(f"from {on_one_line(path.name)} on: {remark}", flush=True)
+                    self.age = max(0.0, time.time() - stamp[1] / 1e9) if there.get(path) == stamp else 0.0
+                    yield frames[0]
+                except BadFileError as error:  # it may not be complete yet
+                    if changed.get(path, ((), 0.0))[0] != stamp:
+                        changed[path] = stamp, time.monotonic()
+                    if time.monotonic() - changed[path][1] < WRITTEN_IN:
+                        continue
+                    print(f"skipped: {on_one_line(error)}", file=sys.stderr)
+                seen[path] = stamp
+            time.sleep(LOOK)
 
 
 def _images(folder: Path, seen: Mapping[Path, _Stamp]) -> dict[Path, _Stamp]:

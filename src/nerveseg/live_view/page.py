@@ -69,7 +69,7 @@ def _events(watch: Watch) -> Iterator[str]:
         before = number
         number, picture, state = watch.wait(before)
         ended = state.ended
-        told = {"picture": base64.b64encode(picture).decode(), "age": time.monotonic() - state.arrived}
+        told = {"picture": base64.b64encode(picture).decode(), "age": time.monotonic() - state.made}
         event = json.dumps(asdict(state) | told)
         # Without a new frame, a comment finds out whether the client is still there.
         yield ":\n\n" if number == before else f"data: {event}\n\n"
