@@ -48,17 +48,13 @@ class TestSet:
             rows.append(case_measures(truth, mask, spacing) | trusted)
         return self._who(model).join(pd.DataFrame(rows))
 
-    def baseline_cases(self, average: NDArray[np.float32]) -> pd.DataFrame:
-        """Return the same for the baselines, without presence and confidence; `average` is from `mean_mask`."""
-        tables = [
+    def all_cases(self, cases: pd.DataFrame, average: NDArray[np.float32]) -> pd.DataFrame:
+        """Add the baselines (`average` of `mean_mask`), and distances over the frames that all but `EMPTY` outline."""
+        baselines = [
             self._who(name).join(pd.DataFrame(map(case_measures, self.truths, masks, self.spacings)))
             for name, masks in baseline_masks(average, self.truths).items()
         ]
-        return pd.concat(tables)
-
-    def all_cases(self, cases: pd.DataFrame, average: NDArray[np.float32]) -> pd.DataFrame:
-        """Return the cases of models and baselines, with distances over common frames; the empty baseline does not count."""
-        tables = pd.concat([cases, self.baseline_cases(average)]).groupby("model", sort=False)
+        tables = pd.concat([cases, *baselines]).groupby("model", sort=False)
         return pd.concat(on_common_frames({str(model): rows for model, rows in tables}, silent={EMPTY}).values())
 
     def metrics(self, cases: pd.DataFrame, reliability: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """Copy what the stages write to MLflow: data set, facts, scores, tables, report, and the model that ships."""
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nerveseg.dataset.info import DatasetInfo
+from nerveseg.errors import NervesegError
+from nerveseg.evaluation.model_names import SHIPPED
 from nerveseg.files.atomic import read_csv
+from nerveseg.registry.model_card import model_card
+from nerveseg.registry.packaging import save_served
 from nerveseg.registry.project_params import ProjectParams
-from nerveseg.registry.registration import register
+from nerveseg.registry.promotion import promote_where_asked
 from nerveseg.tracking.mirror import StageRun
 
-PROCESSED, METRICS, REPORTS = (Path(name) for name in ("data/processed", "metrics", "reports"))
+PROCESSED, EXPORTED, METRICS, REPORTS = map(Path, ("data/processed", "models/exported", "metrics", "reports"))
 
 
 def _dataset(context: str, run: StageRun, _params: ProjectParams) -> None:
@@ -26,7 +31,23 @@ def _evaluate(run: StageRun, params: ProjectParams) -> None:
     run.log_scores(metrics)
     for path in sorted(METRICS.glob("*.csv")):
         run.log_artifact(path, "metrics")
-    register(run, metrics, params)
+    _register(run, metrics, params)
+
+
+def _register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
+    """Register what ships as the new challenger; NervesegError if the store cannot be used. All else is a warning."""
+    cases = read_csv(METRICS / "cases.csv")
+    card = model_card(SHIPPED, metrics, DatasetInfo.read(PROCESSED), params)
+    save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED], card=card)
+    try:
+        version = run.log_model(save, params.tracking.model_name, card)
+    except NervesegError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever MLflow, or a full disk, raises
+        reason = f"the model was not registered ({error}); all scores are written"
+        print(f"warning: {reason}; try again with `dvc repro -f -s evaluate`", file=sys.stderr)
+    else:
+        promote_where_asked(params, version)
 
 
 Mirror = Callable[[StageRun, ProjectParams], None]
