@@ -102,9 +102,8 @@ def read_space(given: Sequence[str], path: Path | str = "params.yaml") -> Space:
     fixed = {key: choice for key, choice in parsed.items() if isinstance(choice, Choice) and len(choice.texts) == 1}
     varied = {key: values for key, values in sorted(parsed.items()) if key not in fixed}
     base = _with(content, {key: choice.values[0] for key, choice in fixed.items()})
-    unvaried = checked(
-        ProjectParams, base, " ".join([str(path), *(f"-S {key}={choice}" for key, choice in fixed.items())])
-    )
+    shown = " ".join([str(path), *(f"-S {key}={choice}" for key, choice in fixed.items())])
+    unvaried = checked(ProjectParams, base, shown)
     if not varied:
         raise ParamsError("a sweep needs values to choose from; give some, for example -S 'lr=1e-4..1e-2'")
     for combination in islice(product(*(values.values for values in varied.values())), _MOST_CHECKED):

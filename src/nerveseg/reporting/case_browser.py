@@ -109,11 +109,8 @@ class Gallery:
 def fitting_rung(frames: Sequence[Frame], room: int = ROOM) -> Rung:
     """Return the best of `RUNGS` with which the frames take about `room` bytes at most, estimated from a sample; else the last."""
     sample = frames[:: max(1, len(frames) // SAMPLE)]
-    for rung in RUNGS:
-        mean = sum(len(_webp(frame, rung)) for frame in sample) / len(sample)
-        if mean * len(frames) <= room:
-            return rung
-    return RUNGS[-1]
+    most = room * len(sample) / len(frames)
+    return next((rung for rung in RUNGS if sum(len(_webp(frame, rung)) for frame in sample) <= most), RUNGS[-1])
 
 
 def svg_path(mask: Mask) -> str:

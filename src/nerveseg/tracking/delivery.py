@@ -102,7 +102,7 @@ def deliver_waiting(sender: Sender, before: str = "~", say: Say = lambda _: None
             reason = Counter([f"{journal.folder.name} cannot be read ({error.strerror or error})"])
             refused += journal.set_aside(reason)
         finally:
-            journal.release()
+            journal.delivering.release()
     return arrived, refused
 
 
@@ -136,7 +136,7 @@ def follow(journal: Journal, experiment: str, execution: str, ended: threading.E
             say({"silent": reason_of(error), "error": str(error) if isinstance(error, TrackingError) else ""})
             if over:
                 return
-            journal.release()
+            journal.delivering.release()
             journal = Journal(journal.folder)  # read from its beginning: the next sender does not know its runs
             journal.take(being_written=True)
         else:

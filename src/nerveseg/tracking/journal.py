@@ -30,7 +30,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file = folder / "messages.jsonl"
-        self._writing, self._delivering = (FileLock(folder / name, timeout=0) for name in ("writing", "delivering"))
+        self.writing, self.delivering = (FileLock(folder / name, timeout=0) for name in ("writing", "delivering"))
         self._read = self._number = 0  # bytes and lines that `unread` has returned
         self._refused: dict[int, str] = {}
 
@@ -40,27 +40,20 @@ class Journal:
         folder = repository_root() / FOLDER / f"{time.time_ns()}-{name}-{os.getpid()}"
         folder.mkdir(parents=True)
         journal = cls(folder)
-        journal._writing.acquire()
+        journal.writing.acquire()
         return journal
-
-    def hand_over(self) -> None:
-        """End writing."""
-        self._writing.release()
 
     def take(self, *, being_written: bool = False) -> bool:
         """Try to lock the journal for delivery; fails if another process delivers it or, unless `being_written`, writes it."""
         try:
-            self._delivering.acquire()
+            self.delivering.acquire()
             if not being_written:
-                self._writing.acquire()
-                self._writing.release()
+                self.writing.acquire()
+                self.writing.release()
         except Timeout:
-            self._delivering.release()
+            self.delivering.release()
             return False
         return True
-
-    def release(self) -> None:
-        self._delivering.release()
 
     def place_for(self, number: int) -> Path:
         folder = self.folder / "files" / str(number)
@@ -134,7 +127,7 @@ class Journal:
             reasons = self.set_aside(reasons)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.release()
+        self.delivering.release()
         return reasons
 
     def set_aside(self, reasons: Counter[str]) -> Counter[str]:
@@ -186,7 +179,7 @@ def in_work() -> int:
     for journal in journals():
         with suppress(OSError):
             count += not journal.take()
-            journal.release()
+            journal.delivering.release()
     return count
 
 

@@ -104,7 +104,7 @@ class Outbox:
             elif self._process.poll() is not None:
                 self._listener.join()
         if self._journal:
-            self._journal.hand_over()
+            self._journal.writing.release()
 
     def _be_patient(self) -> None:
         """Count the patience from now; the last report may be an epoch old."""
@@ -145,7 +145,7 @@ class Outbox:
         if self._process and self._journal:
             self._process.kill()
             self._process.wait()
-            self._journal.hand_over()
+            self._journal.writing.release()
             self._journal.finish()
 
     def _warn_silent(self, reason: str) -> None:

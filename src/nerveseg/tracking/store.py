@@ -10,7 +10,7 @@ MLflow is imported inside functions, since that takes a second.
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -141,7 +141,10 @@ def opened(uri: str) -> Iterator["MlflowClient"]:
     settle_environment()
     from mlflow import MlflowClient
 
-    with _alone(uri):
+    with ExitStack() as locks:
+        if file := sqlite_file(uri):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(FileLock(f"{file}.lock", timeout=LOCK_SECONDS))
         if is_database(uri):
             _check_database(uri)
         yield MlflowClient(tracking_uri=uri)
@@ -165,13 +168,6 @@ def _sqlite(uri: str, root: Path) -> str:
 def sqlite_file(uri: str) -> Path | None:
     """Return the file of a SQLite store, None for any other."""
     return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
-
-
-def _alone(uri: str) -> AbstractContextManager[object]:
-    if (file := sqlite_file(uri)) is None:
-        return nullcontext()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
 
 
 def _check_database(uri: str) -> None:

@@ -22,15 +22,10 @@ def backbone_outputs(normalised: tf.Tensor, params: UNetParams, *, pretrained: b
     """
     import segmentation_models
 
-    decoders = {
-        "unet": segmentation_models.Unet,
-        "linknet": segmentation_models.Linknet,
-        "fpn": segmentation_models.FPN,
-        "pspnet": segmentation_models.PSPNet,
-    }
+    decoder = {"unet": "Unet", "linknet": "Linknet", "fpn": "FPN", "pspnet": "PSPNet"}[params.architecture]
     encoder, (height, width) = params.encoder, normalised.shape[1:3]
     try:
-        theirs = decoders[params.architecture](
+        theirs = getattr(segmentation_models, decoder)(
             encoder, input_shape=(height, width, 3), classes=1, activation="linear",
             encoder_weights=params.encoder_weights if pretrained else None,
         )  # fmt: skip

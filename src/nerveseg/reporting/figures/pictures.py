@@ -36,9 +36,8 @@ class Case:
     withheld: frozenset[str] = frozenset()  # models that saw a nerve, and whose cut-offs left no mask
 
     def __post_init__(self) -> None:
-        layers = {"truth": self.truth, "uncertainty": self.uncertainty}
-        layers |= {f"mask of {model}": mask for model, mask in self.masks.items()}
-        shapes = {layer: mask.shape for layer, mask in layers.items()}
+        shapes = {"truth": self.truth.shape, "uncertainty": self.uncertainty.shape}
+        shapes |= {f"mask of {model}": mask.shape for model, mask in self.masks.items()}
         shapes |= {f"probability of {model}": values.shape for model, values in self.probabilities.items()}
         for layer, shape in shapes.items():
             if shape != self.frame.shape:
