@@ -1,9 +1,9 @@
 """How `nerveseg` was called: from a folder inside the repository, or with a misspelled command."""
 
-import argparse
 import os
 import re
 import sys
+from argparse import ArgumentParser, ArgumentTypeError
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ SMALLEST_MB, LARGEST_MB = 0.01, 100_000
 LARGEST_PORT = 65_535
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(ArgumentParser):
     """Suggest the right command for a misspelled one."""
 
     def error(self, message: str) -> NoReturn:
@@ -39,16 +39,14 @@ def megabytes(text: str) -> float:
     except ValueError:
         size = 0.0
     if not SMALLEST_MB <= size <= LARGEST_MB:
-        raise argparse.ArgumentTypeError(
-            f"{text} is no size in MB; give a number from {SMALLEST_MB:g} to {LARGEST_MB:,}"
-        )
+        raise ArgumentTypeError(f"{text} is no size in MB; give a number from {SMALLEST_MB:g} to {LARGEST_MB:,}")
     return size
 
 
 def port(text: str) -> int:
     """A port that a server can listen on."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= LARGEST_PORT):
-        raise argparse.ArgumentTypeError(f"{text} is no port; give a number from 1 to {LARGEST_PORT}")
+        raise ArgumentTypeError(f"{text} is no port; give a number from 1 to {LARGEST_PORT}")
     return int(text)
 
 
@@ -66,10 +64,10 @@ class Typed:
 
     def path(self, text: str) -> Path:
         if not text:  # a shell's unset variable, which pathlib takes for the current folder
-            raise argparse.ArgumentTypeError("the path is empty; name a file or a folder ('.' is this folder)")
+            raise ArgumentTypeError("the path is empty; name a file or a folder ('.' is this folder)")
         path = Path(text)
         if (remedy := not_expanded(text)) and not os.path.lexists(self._here / path):
-            raise argparse.ArgumentTypeError(remedy)
+            raise ArgumentTypeError(remedy)
         if self._root == self._here or path.is_absolute():
             return path
         absolute = Path(os.path.abspath(self._here / path))  # noqa: PTH100 - resolve() would follow DVC's links
@@ -83,7 +81,7 @@ class Typed:
         """Return the path of frames, or the number of a device if no file or folder is called so."""
         path = self.path(text)
         if "://" in text and not path.exists():
-            raise argparse.ArgumentTypeError(
+            raise ArgumentTypeError(
                 f"{public(text)} is an address, which is not read; name a video, a folder, or the number of a capture device, such as 0"
             )
         # From 100 on, OpenCV takes hundreds for another library that opens the device.

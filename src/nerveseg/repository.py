@@ -85,9 +85,7 @@ def changes(paths: Sequence[str], *, new_files: bool) -> bytes:
         git("read-tree", "HEAD", index=index)
         known = git("ls-files", "--", *paths, index=index).splitlines()
         for path in paths:
-            if any(name == path or name.startswith(f"{path}/") for name in known) or (
-                new_files and Path(path).exists()
-            ):
+            if any(Path(name).is_relative_to(path) for name in known) or (new_files and Path(path).exists()):
                 git("add", "--all" if new_files else "--update", "--", path, index=index)
         patch = git(*_PATCH, "HEAD", "--", *paths, index=index)
     finally:

@@ -28,7 +28,8 @@ CLEAN, POOLED = "clean", "all"
 REPORTED = 3  # the severity that metrics.json and the report speak of
 STAGE_SEED = 0xE7A
 _Packed = tuple[NDArray[np.uint8], int]  # bits of each row, and how many
-Look = Callable[[NDArray[np.uint8]], Mapping[str, Iterable[Estimate]]]  # frames (N, H, W) -> estimates by model
+Frames = NDArray[np.uint8]  # (N, H, W)
+Look = Callable[[Frames], Mapping[str, Iterable[Estimate]]]  # returns estimates by model
 
 
 def ablation_table(
@@ -69,9 +70,7 @@ def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     }
 
 
-def _cases(
-    test: TestSet, frames: NDArray[np.uint8], look: Look, cutoffs: Mapping[str, Cutoffs]
-) -> dict[str, pd.DataFrame]:
+def _cases(test: TestSet, frames: Frames, look: Look, cutoffs: Mapping[str, Cutoffs]) -> dict[str, pd.DataFrame]:
     truths = [_packed(truth) for truth in test.truths]
     masks: dict[str, list[_Packed]] = {model: [] for model in (UNTUNED, *cutoffs)}
     for model, estimates in look(frames).items():

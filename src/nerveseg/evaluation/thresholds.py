@@ -23,13 +23,11 @@ def case_table(estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: C
     return pd.DataFrame([pixel_measures(truth, cutoffs.mask(estimate)) for estimate, truth in pairs])
 
 
-def threshold_table(
-    model: str, estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs
-) -> pd.DataFrame:
+def threshold_table(name: str, estimates: Iterable[Estimate], truths: Iterable[Mask], cutoffs: Cutoffs) -> pd.DataFrame:
     """Return the `summary` at each of `THRESHOLDS`, with the other cut-offs as in `cutoffs`."""
     rows = {replace(cutoffs, threshold=float(threshold)): list[Row]() for threshold in THRESHOLDS}
     for estimate, truth in zip(estimates, truths, strict=True):
         for cut, cases in rows.items():
             cases.append(pixel_measures(truth, cut.mask(estimate)))
     means = {cut.threshold: summary(pd.DataFrame(cases)) for cut, cases in rows.items()}
-    return pd.DataFrame([{"model": model, "threshold": cut, **scores} for cut, scores in means.items()])
+    return pd.DataFrame([{"model": name, "threshold": cut, **scores} for cut, scores in means.items()])

@@ -141,9 +141,8 @@ def _parsed(given: Sequence[str]) -> Iterator[tuple[str, Choice | Range]]:
             raise ParamsError(f"-S names {key} more than once; give all of its values in one")
         seen.add(key)
         value = override.value()
-        if override.type is not OverrideType.CHANGE or (
-            override.is_sweep_override() and not isinstance(value, ChoiceSweep)
-        ):
+        other_sweep = override.is_sweep_override() and not isinstance(value, ChoiceSweep)
+        if other_sweep or override.type is not OverrideType.CHANGE:
             raise ParamsError(f"-S {text!r} is neither a choice (key=a,b,c) nor a range (key=a..b); write one of them")
         if isinstance(value, ChoiceSweep):
             texts = tuple(dict.fromkeys(map(str, override.sweep_string_iterator())))

@@ -146,8 +146,7 @@ def _predicted(
         rows.append(dict(zip(COLUMNS, (on_one_line(source.path), number, *values), strict=True)))
         masks.append(found.mask)
     if len(frames) > 1:  # first, since one thread writes it and takes longest
-        time = frame_time or FRAME_TIME
-        files.append(threads.submit(_write_film, written, source, frames, masks, time))
+        files.append(threads.submit(_write_film, written, source, frames, masks, frame_time or FRAME_TIME))
     for stem, frame, mask in zip(source.stems, frames, masks, strict=True):
         files.append(threads.submit(_write_frame, written, source.path, stem, frame, mask))
     return rows, [*filter(None, remarks)], files
@@ -183,9 +182,7 @@ def contour(mask: Mask) -> Mask:
     return drawn.astype(np.bool_)
 
 
-def _write_film(
-    written: Written, source: Source, frames: NDArray[np.uint8], masks: Sequence[Mask], time: float
-) -> None:
+def _write_film(written: Written, source: Source, frames: NDArray[np.uint8], masks: Sequence[Mask], ms: float) -> None:
     """Write overlays as a GIF. Nothing is lost except the brightest grey level, which makes room for the contour's colour."""
     palette = [level for grey in range(LEVELS) for level in (grey, grey, grey)] + list(VERMILLION)
     pages = []
@@ -193,7 +190,7 @@ def _write_film(
         page = Image.fromarray(np.where(contour(mask), CONTOUR, np.minimum(frame, LEVELS - 1)).astype(np.uint8), "P")
         page.putpalette(palette)
         pages.append(page)
-    timing = {"duration": max(20.0, time), "loop": 0}  # GIF counts hundredths of a second
+    timing = {"duration": max(20.0, ms), "loop": 0}  # GIF counts hundredths of a second
     with written.new(f"{source.name}.gif", source.path) as path:
         pages[0].save(path, "GIF", save_all=True, append_images=pages[1:], optimize=False, **timing)
 

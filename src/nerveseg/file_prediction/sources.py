@@ -79,9 +79,8 @@ def sources_in(paths: Sequence[Path]) -> Sources:
     if not chosen:
         reasons = Counter(item.reason for item in refused).most_common(3)
         found = f"; found {', '.join(f'{reason} ({count:,})' for reason, count in reasons)}" if reasons else ""
-        raise DatasetError(
-            f"no frame in {', '.join(map(str, paths))}{found}; name files or folders of {listing.EXPECTED}"
-        )
+        where = ", ".join(map(str, paths))
+        raise DatasetError(f"no frame in {where}{found}; name files or folders of {listing.EXPECTED}")
     sources = [Source(path, name, _frames_in(path)) for (_, name), path in chosen.items()]
     _refuse_collisions(sources)
     return Sources(sources, [item for item in refused if not item.foreign], [item for item in refused if item.foreign])

@@ -109,9 +109,8 @@ def _moved(pixels: Pixels, towards: Map) -> Pixels:
     """Move a picture: each pixel comes from `towards`, (height, width, 2), to the right and down."""
     height, width = pixels.shape
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return cv2.remap(
-        pixels, columns + towards[..., 0], rows + towards[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    sources = columns + towards[..., 0], rows + towards[..., 1]
+    return cv2.remap(pixels, *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _alike(one: Frame, other: Frame) -> bool:

@@ -68,7 +68,5 @@ def load_training(directory: Path) -> Segmenter | RefinedSegmenter:
     if not holds(directory, SEGMENTER_NAME):
         found = "holds no trained model" if directory.is_dir() else "was not found"
         found = "is a file, not the folder of a trained model" if directory.is_file() else found
-        raise ModelError(
-            f"{directory} {found}; run `dvc repro` or `dvc pull` to get a trained model, or name the folder of one"
-        )
+        raise ModelError(f"{directory} {found}; {REMEDY}, or name the folder of one")
     return Segmenter.load(directory)

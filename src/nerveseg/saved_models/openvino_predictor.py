@@ -166,9 +166,8 @@ def compiled(core: "openvino.Core", network: "Path | openvino.Model") -> "openvi
 def _of_size(core: "openvino.Core", path: Path, size: Size) -> "openvino.CompiledModel":
     """Compile the network in a file; ModelError if it is damaged, or its ports are not `_PORTS` for this frame size."""
     network = compiled(core, path)
-    for ports, maps, verb in zip(
-        (network.inputs, network.outputs), _PORTS[path.name], ("takes", "returns"), strict=True
-    ):
+    there = (network.inputs, network.outputs)
+    for ports, maps, verb in zip(there, _PORTS[path.name], ("takes", "returns"), strict=True):
         expected = {name: f"[?,{size[0]},{size[1]},1] f32" if is_map else "[?,1] f32" for name, is_map in maps.items()}
         names = [next((name for name in maps if name in port.names), min(port.names, key=len)) for port in ports]
         shapes = [f"{port.partial_shape} {port.element_type.to_string()}" for port in ports]

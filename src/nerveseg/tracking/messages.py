@@ -116,9 +116,8 @@ class Sender:
         """`facts` of MLflow's data set, `context`."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        used = DatasetInput(
-            Dataset(**message.content["facts"]), [InputTag("mlflow.data.context", message.content["context"])]
-        )
+        context = InputTag("mlflow.data.context", message.content["context"])
+        used = DatasetInput(Dataset(**message.content["facts"]), [context])
         self._client.log_inputs(self._id(message.run), [used])
 
     def _end(self, message: Message) -> None:
@@ -159,10 +158,8 @@ class Sender:
         if found := self._client.search_logged_models([self._store.experiment_id], wanted, max_results=1):
             return found[0]
         tags = {**message.content["tags"], **key}
-        run = self._id(message.run)
-        return self._client.create_logged_model(
-            self._store.experiment_id, message.content["name"], source_run_id=run, tags=tags
-        )
+        name, run = message.content["name"], self._id(message.run)
+        return self._client.create_logged_model(self._store.experiment_id, name, source_run_id=run, tags=tags)
 
     def _registered(self, message: Message, model_id: str) -> str:
         """Register the model as the challenger, and return its version."""

@@ -63,9 +63,7 @@ def cells(
             left = axes.get_position(original=True).x0
             figure.text(left, 1.0 - 0.07 / total_height, head, size=11, weight="bold", va="top")
         if legend:
-            figure.legend(
-                handles=list(legend), loc="lower center", ncols=len(legend), borderaxespad=0.2, columnspacing=1.6
-            )
+            figure.legend(handles=legend, loc="lower center", ncols=len(legend), borderaxespad=0.2, columnspacing=1.6)
         yield placed
 
 

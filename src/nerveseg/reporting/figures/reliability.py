@@ -36,10 +36,8 @@ def trust(cases: pd.DataFrame, reliability: pd.DataFrame, thresholds: pd.DataFra
         for axes in (calibration, presence):
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         if not presence.get_legend_handles_labels()[0]:
-            found = "Every" if cases["has_nerve"].any() else "No"
-            presence.text(
-                0.5, 0.3, f"{found} test frame shows a nerve:\nnothing to tell apart", ha="center", color=GREY
-            )
+            what = "Every" if cases["has_nerve"].any() else "No"
+            presence.text(0.5, 0.3, f"{what} test frame shows a nerve:\nnothing to tell apart", ha="center", color=GREY)
         corners = ("upper left", "lower right", "lower left", "best")
         for axes, corner in zip((calibration, presence, overlap, kept), corners, strict=True):
             if axes.get_legend_handles_labels()[0]:
