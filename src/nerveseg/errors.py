@@ -76,7 +76,7 @@ class ServingError(NervesegError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM ends this process; `str` says why, or nothing if who sent it says so. Code that handles Ctrl-C handles it, too."""
+    """SIGTERM or SIGHUP ends this process; `str` says why, or nothing if who sent it says so. Code that handles Ctrl-C handles it, too."""
 
 
 _OF_THE_MACHINE = {

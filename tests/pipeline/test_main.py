@@ -157,20 +157,32 @@ def test_a_script_that_was_killed_is_told_with_what_often_kills_one(repo, capfd)
     assert "augment was ended by SIGKILL; often the memory was full" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("to_all", [False, True])
 def test_what_ends_the_runner_ends_the_script_which_cleans_up(repo, number, to_all):
     stage(repo, "augment", WAITS)
-    with started([*RUNNER, "augment"], stderr=subprocess.PIPE) as runner:
+    minded = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); from nerveseg.pipeline.__main__ import main; main()"
+    with started([sys.executable, "-c", minded, "augment"], stderr=subprocess.PIPE) as runner:
         eventually((repo / "begun").exists)
         eventually(lambda: told_something(repo))
         eventually(lambda: runs_of(repo) and scores_of(runs_of(repo)[0][1].get("augment", runs_of(repo)[0][0])))
         (os.killpg if to_all else os.kill)(runner.pid, number)
-        assert runner.wait(PATIENCE) == 128 + number
+        assert runner.wait(PATIENCE) == (130 if number == signal.SIGINT else 143)
         assert (repo / "cleaned").read_text() == "up"
         assert len(runner.stderr.read().splitlines()) <= 2
     _, stages = stages_of(repo)
     assert stages["augment"].info.status == "KILLED"
+
+
+def test_that_dvc_has_ended_is_told_once(repo):
+    stage(repo, "augment", WAITS)
+    dvc = "import os, subprocess, sys; subprocess.run(sys.argv[1:], env=os.environ | {'DVC_STAGE': 'augment'})"
+    with started([sys.executable, "-c", dvc, *RUNNER, "augment"], stderr=subprocess.PIPE) as process:
+        eventually((repo / "begun").exists)
+        process.terminate()
+        told = process.stderr.read()  # until the runner has closed it
+    assert told.count("`dvc` has ended, and this stage with it") == 1
+    assert (repo / "cleaned").exists()
 
 
 def test_a_runner_that_was_killed_takes_the_script_with_it(repo):

@@ -95,6 +95,14 @@ def test_a_stage_that_is_asked_to_end_cleans_up_and_says_so(workspace):
     assert left_in(workspace) == []
 
 
+def test_a_stage_under_nohup_outlives_its_terminal(workspace):
+    line = ["nohup", sys.executable, "stage.py"]
+    with started(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as stage:
+        begun(stage).send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert stage.poll() is None
+
+
 def test_a_second_process_is_told_which_one_writes_and_harms_nothing(workspace):
     with stage_by_hand() as first:
         begun(first)

@@ -22,6 +22,7 @@ INTERVAL = 0.5  # seconds
 GRACE = 30.0  # seconds to clean up after SIGTERM
 _ADOPTERS = ("init", "systemd", "launchd")  # they inherit the children of processes that have ended
 _DVC_STAGE = "DVC_STAGE"  # DVC gives it to the processes of a stage and does not have it itself
+_MINDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ended: list[str] = []
 
 
@@ -37,9 +38,10 @@ def end_with_the_pipeline() -> None:
 
 
 def end_cleanly() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, with GRACE seconds to clean up, in which later signals are ignored."""
-    signal.signal(signal.SIGTERM, _raise)
-    signal.signal(signal.SIGINT, _raise)
+    """Let SIGTERM, and SIGHUP of a terminal that closes, end this process as Ctrl-C does, with GRACE seconds to clean up, in which later signals are ignored."""
+    for number in _MINDED:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # under nohup, it stays ignored
+            signal.signal(number, _raise)
 
 
 def up_to_dvc() -> list[psutil.Process]:
@@ -79,11 +81,11 @@ def _adopted(executor: psutil.Process) -> bool:
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
-    for each in (signal.SIGTERM, signal.SIGINT):
+    for each in _MINDED:
         signal.signal(each, signal.SIG_IGN)
     last = threading.Timer(GRACE, os._exit, args=(128 + number,))
     last.daemon = True
     last.start()
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise Terminated(_ended[-1] if _ended else "" if listener_is_gone() else "ended by SIGTERM")
+    raise Terminated(_ended[-1] if _ended else "" if listener_is_gone() else f"ended by {signal.Signals(number).name}")

@@ -47,9 +47,7 @@ def stage_process() -> Iterator[None]:
     """Run a stage's script: end with the pipeline and the parent, clean up when stopped, and print mistakes in one sentence."""
     with told_plainly():
         end_cleanly()
-        end_with_the_pipeline()
-        if LISTENER in os.environ:
-            end_with_the_parent()
+        (end_with_the_parent if LISTENER in os.environ else end_with_the_pipeline)()
         yield
 
 
