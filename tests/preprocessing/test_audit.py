@@ -6,6 +6,7 @@ import re
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 from PIL import Image
@@ -248,6 +249,10 @@ def test_a_segment_number_that_means_another_structure_in_another_file_is_an_err
     assert unclear.startswith(
         "DICOM segmentations name their segments differently: 1 is 'artery' in b_mask.dcm and 'nerve' in a_mask.dcm, c_mask.dcm"
     )
-    del files["b.dcm"], files["b_mask.dcm"]
-    (tmp_path / "b.dcm").unlink()
+    assert "give its segment one name in all files (SegmentLabel, 0062,0005)" in unclear
+    renamed = pydicom.dcmread(tmp_path / "b_mask.dcm")
+    for segment, name in zip(renamed.SegmentSequence, first, strict=True):
+        segment.SegmentLabel = name
+    renamed.save_as(tmp_path / "b_mask.dcm")
+    del files["b_mask.dcm"]
     assert inventory_of(tmp_path, tiny, files).unclear == ""

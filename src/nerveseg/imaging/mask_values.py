@@ -82,7 +82,10 @@ class ValuesInUse:
             for number, names in sorted(self.segments.items())
             if len(names) > 1
         ]
-        remedy = "export all files again with one number and one name for each structure"
+        remedy = (
+            "if they are one structure, give its segment one name in all files (SegmentLabel, 0062,0005), else one number to each "
+            "structure; docs/your-own-data.md says how to rename a segment without exporting again"
+        )
         return f"DICOM segmentations name their segments differently: {'; '.join(told)}; {remedy}" if told else ""
 
     @property
