@@ -54,8 +54,7 @@ def read_frame(path: Path, grey_range: GreyRange | None = None) -> Frame:
 def read_frames(path: Path, grey_range: GreyRange | None = None) -> tuple[NDArray[np.uint8], str]:
     """Return a frame, or those of a DICOM loop, uint8 (N, H, W), and a remark on how levels were taken; '' if as stored.
 
-    `grey_range` is that of the file's source, from `grey_range_of`; None if the file is a source by itself. If neither says
-    which level is white, `BadFileError` is raised.
+    `grey_range` is that of the file's source, None if it is one by itself. If white stays unknown, raise `BadFileError`.
     """
     return frames_of(_stored(path), grey_range, path)
 

@@ -90,9 +90,8 @@ def pages(path: Path) -> Iterator[Page]:
             raise BadFileError(path, *what_else(content)) from None
         except (OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError,
                 struct.error) as error:  # fmt: skip
-            raise BadFileError(
-                path, f"damaged, cut short or of a form that is not read ({error})", "export or copy it again"
-            ) from None
+            what = f"damaged, cut short or of a form that is not read ({error})"
+            raise BadFileError(path, what, "export or copy it again") from None
 
 
 def is_plain(path: Path) -> bool:

@@ -119,9 +119,8 @@ def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> Rea
     areas = _areas(_codes(colours)[drawn])
     if page.lossy or len(areas) >= mask_values.MOST_LABELS:
         if _differ_in_colour(colours, brightest):
-            raise BadFileError(
-                path, f"{len(areas):,} colours, which are neither labels nor shades of one", EXPORT_APART
-            )
+            what = f"{len(areas):,} colours, which are neither labels nor shades of one"
+            raise BadFileError(path, what, EXPORT_APART)
         found = from_numbers(brightest, (), path, compressed=True)
         return _called(found, _most_common(colours[found.mask], step=_COARSE if page.lossy else 1))
     if len(areas) > 1 and _are_blends(colours, brightest):

@@ -1,9 +1,8 @@
 """The measures of one case, and the scores over many.
 
 A case is one frame: `truth` and `predicted` are bool arrays of shape (H, W). Measures of outlines are NaN where no nerve is
-annotated; where one is annotated and nothing predicted they are NaN too, but for `nsd`, which is 0 (`Measure.missed`). So each
-model's mean distance is over frames of its own, and a model that misses the hard frames seems better. `on_common_frames` adds
-the distances by which models can be compared.
+annotated or nothing is predicted, except that a nerve missed has `nsd` 0 (`Measure.missed`). So each model's mean distance is
+over frames of its own, and missing the hard ones seems better: `on_common_frames` adds distances that can be compared.
 """
 
 from collections.abc import Collection, Mapping
@@ -78,10 +77,9 @@ def outlined_by_all(cases: pd.DataFrame) -> int:
 
 
 def on_common_frames(tables: Mapping[str, pd.DataFrame], silent: Collection[str] = ()) -> dict[str, pd.DataFrame]:
-    """Add columns `..._common`: each of `DISTANCES` in the frames that all models outline, NaN in the others.
+    """Add columns `..._common`: `DISTANCES` in the frames that all models but the `silent` ones outline, NaN in the others.
 
-    `tables` are rows of `case_measures` by model, of the same frames in the same order. No frame is left out for
-    `silent` models, which draw nothing by design.
+    `tables` are rows of `case_measures` by model, of the same frames in the same order. `silent` models draw nothing by design.
     """
     drawn = [cases[DISTANCES[0]].notna().to_numpy() for model, cases in tables.items() if model not in silent]
     by_all = np.logical_and.reduce(drawn)

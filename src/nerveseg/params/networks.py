@@ -65,16 +65,10 @@ class UNetParams(Section):
             )
         return self
 
-    @property
-    def size_multiple(self) -> int:
-        """The number of which the input's height and width must be multiples."""
-        if self.encoder in OURS:
-            return OURS[self.encoder](self)
-        return 48 if self.architecture == "pspnet" else 32
-
     def check_side(self, key: str, pixels: int) -> None:
         """Raise ValueError if the network takes no input with a side, named `key`, of so many pixels."""
-        multiple, least = self.size_multiple, ENCODERS.get(self.encoder, 0)
+        least, of_theirs = ENCODERS.get(self.encoder, 0), 48 if self.architecture == "pspnet" else 32
+        multiple = OURS[self.encoder](self) if self.encoder in OURS else of_theirs
         if pixels % multiple:
             raise ValueError(
                 f"{key} is {pixels}; the network of unet.encoder {self.encoder}, architecture {self.architecture}, stem "

@@ -80,7 +80,7 @@ class Anatomy:
         tissue = self._paint_background(place, bent, rich, lush, pose.sweep)
         mixed = np.float32(0.7) * (self.fibres.plane(pose.sweep) + self.strands.plane(pose.sweep))
         for organ in self.organs:
-            if not organ.visible(pose.sweep):
+            if not organ.seen[0] <= pose.sweep <= organ.seen[1]:
                 continue
             near = organ.at(pose.sweep, pose.shift, pose.squeeze if organ.kind == "vein" else 1.0).near(place)
             if near is not None:

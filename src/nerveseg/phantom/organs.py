@@ -33,9 +33,6 @@ class Organ:
             self.shape.angle + 0.25 * (sweep - 0.5),
         )
 
-    def visible(self, sweep: float) -> bool:
-        return self.seen[0] <= sweep <= self.seen[1]
-
 
 def draw_organs(rng: np.random.Generator, grid: Grid, nerve: Ellipse) -> list[Organ]:
     """Draw bones, muscles beside the nerve, vessels, then the look-alikes, back to front."""

@@ -137,8 +137,7 @@ def take_inventory(
 
     The secret behind the subjects of DICOM files is kept in `home` (`nerveseg.imaging.dicom.salt_of`). `target` is the size
     (height, width) of the network's input. `keep` is called with each usable frame and its subject. `clear_names` calls files
-    by their paths even if DICOM is among them, for the owner's eyes only. `DatasetError` is raised if the folder is missing, or
-    its `subjects.csv` damaged.
+    by their paths even if DICOM is among them, for the owner's eyes only. A missing folder raises `DatasetError`.
     """
     layout = recognise(directory, None if clear_names else partial(salt_of, home))
     rules = SubjectRules.read(directory, data.subject_pattern, layout.names.salt)

@@ -43,8 +43,7 @@ def prepare_dataset(
 ) -> tuple[Inventory, DatasetInfo]:  # fmt: skip
     """Write shards, `dataset.json`, tables and the list of files into `output`, from the frames in `data.dir`.
 
-    Return the inventory, its subjects assigned to splits, and the content of `dataset.json`. `DatasetError` is raised if too
-    much of the folder cannot be used, or there are too few subjects, or no nerve to learn from.
+    Return the inventory, with its splits, and what `dataset.json` holds. If too little can be used, raise `DatasetError`.
     """
     target = (preprocess.height, preprocess.width)
     with tempfile.TemporaryFile(dir=output) as file:
@@ -173,9 +172,7 @@ class _Spool:
 
 
 def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory: Inventory) -> Iterator[bytes]:
-    """Add to the records of test their frames as they were read, which must not have changed. They are read in this
-    process: sending a frame from another takes as long.
-    """
+    """Add to test records their frames as they were read, in this process: sending a frame from another takes as long."""
     wanted = {inventory.frames[row].source for row in rows}
     frames = (
         (hash_of(frame).hexdigest(), frame)

@@ -30,8 +30,7 @@ def in_order(
     """Yield the results of `function` for all items, in the order of `items`.
 
     `function` stands at the top level of a module, and returns any number of results for an item. `workers` are processes on
-    this machine; None for one per core, 1 for this process. If a Dask scheduler is named but cannot be reached, or Dask is not
-    installed, `NervesegError` is raised.
+    this machine; None for one per core, 1 for this process. If Dask is wanted but cannot be used, `NervesegError` is raised.
     """
     address = os.environ.get(SCHEDULER_VARIABLE)
     workers = cpu_count() if workers is None else workers

@@ -46,9 +46,7 @@ class Checkpoint:
         return self.path.with_suffix(".run.json")
 
     def save(self, history: pd.DataFrame, states: Mapping[str, State]) -> None:
-        """Store the state after the last epoch of `history`. The one before stays until this one is whole. If it cannot be
-        written, for example on a full disk, one warning says so and training goes on.
-        """
+        """Store the state after the last epoch of `history`, whole or not at all; if that fails, one warning says so."""
         if not self._writes:
             return
         arrays = {f"{name}/{i}": value for name, values in states.items() for i, value in enumerate(values)}

@@ -61,8 +61,7 @@ def use_threads(side_by_side: int) -> None:
 def keras_policy(precision: Precision) -> str:
     """Return the Keras policy of a training: `float32`, or `mixed_bfloat16` (weights in float32).
 
-    `auto` is bfloat16 on hardware that multiplies it faster: GPUs of compute capability 8.0 or more and processors with
-    matrix units. On others it is slower than float32.
+    `auto` is bfloat16 where it is faster: on GPUs of compute capability 8.0 or more and processors with matrix units.
     """
     if precision == "auto":
         gpus = tf.config.list_physical_devices("GPU")
@@ -133,9 +132,8 @@ def _is_one_of_several(content: str) -> bool:
         if not config.get("cluster"):
             return False
         hosts, task = config["cluster"][config["task"]["type"]], config["task"]["index"]
-        found = (
-            "" if isinstance(task, int) and 0 <= task < len(hosts) else f"task {task!r} is not one of its {len(hosts)}"
-        )
+        known = isinstance(task, int) and 0 <= task < len(hosts)
+        found = "" if known else f"task {task!r} is not one of its {len(hosts)}"
     except KeyError as error:
         found = f"{error} is missing in it"
     except (ValueError, TypeError, AttributeError):
