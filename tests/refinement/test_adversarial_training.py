@@ -10,13 +10,16 @@ import tensorflow as tf
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
+from gpu_operations import refused_in
 from nerveseg.dataset.batches import batches, whole_batches
+from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.dataset.records import read_records
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.refinement.adversarial_training import HISTORY_COLUMNS, AdversarialTraining, diverged_in, kept_epoch
+from nerveseg.refinement.arm_training import RefinerArm
 from nerveseg.refinement.critic import CRITICS
-from nerveseg.refinement.degraded_batches import RefinerInputs
-from nerveseg.refinement.refiner import build_refiner, start_from
+from nerveseg.refinement.degraded_batches import RefinerBatch, RefinerInputs
+from nerveseg.refinement.refiner import build_refiner, learnt, start_from
 from nerveseg.training import checkpoints
 from nerveseg.training.checkpoints import Checkpoint
 from nerveseg.training.distribution import make_deterministic
@@ -132,60 +135,77 @@ def test_without_a_critic_there_is_the_control_alone_and_it_begins_the_same(run,
     assert alone.history.filter(regex="adversarial|critic").isna().all(axis=None)
 
 
-@pytest.mark.parametrize("critic", list(CRITICS))
-def test_two_adversarial_trainings_with_one_seed_are_equal_to_the_bit(run, data, tiny, critic):
-    first = run if critic == tiny.gan.critic else Run(data, tiny, critic=critic)
-    second = Run(data, tiny, critic=critic)
-    for name, weights in first.weights.items():
-        assert equal(weights, second.weights[name])
-    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+@pytest.mark.parametrize(("critic", "stop_after"), [("patch", 2), ("features", 1)])
+def test_two_trainings_with_one_seed_are_equal_to_the_bit_also_where_one_was_stopped_and_goes_on(
+    run, data, tiny, critic, stop_after
+):
+    whole = run if critic == tiny.gan.critic else Run(data, tiny, critic=critic)
+    with pytest.raises(StoppedError):
+        Run(data, tiny, critic=critic, stop_after=stop_after)
+    resumed = Run(data, tiny, critic=critic, resume=True)
+    assert resumed.seen == list(range(stop_after, 4)), "an epoch is told before it is kept"
+    for name, weights in whole.weights.items():
+        assert equal(weights, resumed.weights[name])
+    pd.testing.assert_frame_equal(whole.history, resumed.history, check_exact=True)
 
 
-@pytest.mark.parametrize("critic", list(CRITICS))
-def test_no_sum_in_an_update_depends_on_timing(data, tiny, critic):
-    run = Run(data, tiny, epochs=0, critic=critic)
-    (given, *_) = run.training.inputs.val(data[1], data[2], 4, degraded=True)
-    for arm in run.training.arms.values():
-        found, sums = races(tf.function(arm.update), given)
-        assert sums > 0
-        assert found == []
+DEEP = {"unet": {"depth": 3}}  # the deepest levels of the copy do not learn
 
 
-def test_sums_of_both_arms_in_one_function_would_depend_on_timing(data, tiny):
-    run = Run(data, tiny, epochs=0)
-    (given, *_) = run.training.inputs.val(data[1], data[2], 4, degraded=True)
-    together = tf.function(lambda given: [arm.update(given) for arm in run.training.arms.values()])
+def arm_of(params, critic):
+    """One refiner in training, alone or against a critic."""
+    spec = InputSpec(32, 64, 80.0, 40.0)
+    against = CRITICS[critic](4, spec) if critic else None
+    return RefinerArm(partial(build_refiner, params.unet, 4, spec), against, params.gan, params.unet)
+
+
+@pytest.fixture(scope="module")
+def given():
+    """A batch."""
+    frames, masks = np.random.default_rng(0).uniform(0, 255, (2, 4, 32, 64, 1)).astype(np.float32)
+    masks, ones = (masks > 200).astype(np.float32), np.ones((4, 1), np.float32)
+    return RefinerBatch(*map(tf.constant, (frames, masks, 4 * masks - 2, ones, ones)))
+
+
+@pytest.mark.parametrize("critic", [None, *CRITICS])
+def test_an_update_has_no_operation_that_a_gpu_refuses_and_no_sum_that_depends_on_timing(given, tmp_path, critic):
+    arm = arm_of(write_params(tmp_path / "params.yaml", DEEP), critic)
+    assert len(learnt(arm.refiner)) < len(arm.refiner.weights), "some of its layers are frozen"
+    update = tf.function(arm.update)
+    refused, seen = refused_in(update, given)
+    assert refused == []
+    assert {"Conv2DBackpropFilter", "FusedBatchNormGradV3", "MaxPoolGrad"} <= seen
+    found, sums = races(update, given)
+    assert sums > 0
+    assert found == []
+
+
+def test_sums_of_both_arms_in_one_function_would_depend_on_timing(given, tiny):
+    arms = [arm_of(tiny, critic) for critic in (None, "patch")]
+    together = tf.function(lambda given: [arm.update(given) for arm in arms])
     assert races(together, given)[0]
 
 
-@pytest.mark.parametrize("stop_after", [1, 2])
-def test_a_stopped_adversarial_training_goes_on_as_if_it_had_not_been_stopped(run, data, tiny, stop_after):
-    with pytest.raises(StoppedError):
-        Run(data, tiny, stop_after=stop_after)
-    resumed = Run(data, tiny, resume=True)
-    assert resumed.seen == list(range(stop_after, 4)), "an epoch is told before it is kept"
-    for name, weights in run.weights.items():
-        assert equal(weights, resumed.weights[name])
-    pd.testing.assert_frame_equal(run.history, resumed.history, check_exact=True)
-
-
 def test_refiners_learn_to_mend_what_an_untrained_unet_says(data, tiny):
-    learnt = Run(data, tiny, epochs=100, lr=3e-2, ema_decay=0.8)
-    history = learnt.history
-    assert history["control_segmentation_loss"].iloc[-1] < 0.8 * history["control_segmentation_loss"].iloc[1]
-    for name in learnt.weights:
+    trained = Run(data, tiny, epochs=30, lr=3e-2, ema_decay=0.8)
+    history = trained.history
+    assert history["control_segmentation_loss"].iloc[-5:].mean() < 0.8 * history["control_segmentation_loss"].iloc[1]
+    for name in trained.weights:
         kept = kept_epoch(history, name)
         assert kept > 0
         assert history.loc[kept, f"{name}_val_dice_degraded"] > history.loc[0, f"{name}_val_dice_degraded"] + 0.1
 
 
-def test_a_critic_that_is_right_too_often_rests(run, data, tiny):
-    def critic_of(run):
-        return run.training.arms["adversarial"].critic.network.get_weights()
+def test_a_critic_that_is_right_too_often_rests(run, given, tiny):
+    def critic_after_an_update(rest):
+        make_deterministic(0)
+        arm = arm_of(tiny.model_copy(update={"gan": tiny.gan.model_copy(update={"critic_rest": rest})}), "patch")
+        before = arm.critic.network.get_weights()
+        assert tf.function(arm.update)(given)["critic_accuracy"] > 0.0
+        return equal(before, arm.critic.network.get_weights())
 
-    resting, never_trained = (Run(data, tiny, **changes) for changes in ({"critic_rest": 1e-9}, {"warmup_epochs": 3}))
-    assert not equal(critic_of(run), critic_of(resting))
-    assert equal(critic_of(resting), critic_of(never_trained))
+    assert critic_after_an_update(1e-9)
+    assert not critic_after_an_update(1.0)
 
 
 def test_an_arm_that_diverges_is_trained_no_further_and_the_other_goes_on(run, data, tiny):

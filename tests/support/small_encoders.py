@@ -5,19 +5,23 @@ from functools import partial
 import tensorflow as tf
 from classification_models.models import resnet, resnext, senet
 from efficientnet import model as efficientnet
-from keras_applications import densenet
-from segmentation_models.backbones import inception_resnet_v2
+from keras_applications import densenet, mobilenet, mobilenet_v2
+from segmentation_models.backbones import inception_resnet_v2, inception_v3
 from segmentation_models.backbones.backbones_factory import Backbones
 
 BLOCKS = (2, 1, 1, 1)  # of each level; the second block of a level is one that keeps the size
 GROUPS = 4  # of a grouped convolution: each is a layer
 
 
-def make_shallow(patch, encoder: str, size: tuple[int, int]) -> None:
-    """Shorten an encoder until the patch is undone; families without a number of blocks stay as they are.
+LOOPS = {"inceptionv3": inception_v3, "inceptionresnetv2": inception_resnet_v2}
+LEFT_OUT = {  # blocks by number whose output has the shape of their input
+    "mobilenet": (mobilenet, "_depthwise_conv_block", {7, 8, 9, 10}),
+    "mobilenetv2": (mobilenet_v2, "_inverted_res_block", {4, 5, 7, 8, 9, 11, 12, 14, 15}),
+}
 
-    The library names some features by their number in the full encoder. They are then the last ones of each level.
-    """
+
+def make_shallow(patch, encoder: str) -> None:
+    """Shorten an encoder until the patch is undone; VGG, which has no blocks to leave out, stays as it is."""
     for module in (resnet, resnext, senet):
         if full := module.MODELS_PARAMS.get(encoder):
             short = full._replace(repetitions=BLOCKS)
@@ -33,15 +37,26 @@ def make_shallow(patch, encoder: str, size: tuple[int, int]) -> None:
         ]
         short = partial(efficientnet.EfficientNetB0, blocks_args=blocks)
         patch.setitem(Backbones._models_update, encoder, [short, efficientnet.preprocess_input])
-    if encoder == "inceptionresnetv2":
-        patch.setattr(inception_resnet_v2, "range", lambda first, _: [first], raising=False)
-    if isinstance(Backbones.get_feature_layers(encoder)[0], int) and encoder != "inceptionv3":
-        patch.setitem(Backbones._default_feature_layers, encoder, _last_of_each_level(encoder, size))
+    if encoder in LEFT_OUT:
+        module, name, numbers = LEFT_OUT[encoder]
+        patch.setattr(module, name, partial(_block, getattr(module, name), numbers))
+    if encoder in LOOPS:
+        patch.setattr(LOOPS[encoder], "range", lambda *ends: range(*ends)[:1], raising=False)
+    if isinstance(Backbones.get_feature_layers(encoder)[0], int):
+        patch.setattr(Backbones, "get_backbone", partial(_with_features, Backbones.get_backbone, patch))
 
 
-def _last_of_each_level(encoder: str, size: tuple[int, int]) -> list[int]:
-    """The numbers of the last layers whose features have 1/16, 1/8, 1/4 and 1/2 of the input's size."""
-    modules = {name: getattr(tf.keras, name) for name in ("backend", "layers", "models", "utils")}
-    layers = Backbones.get_backbone(encoder, input_shape=(*size, 3), include_top=False, weights=None, **modules).layers
-    sizes = [tuple(layer.output.shape[1:3]) for layer in layers]
-    return [len(sizes) - 1 - sizes[::-1].index((size[0] // part, size[1] // part)) for part in (16, 8, 4, 2)]
+def _block(block, left_out, features, *args, block_id: int, **options):
+    return features if block_id in left_out else block(features, *args, block_id=block_id, **options)
+
+
+def _with_features(build, patch, name: str, **options) -> tf.keras.Model:
+    """An encoder whose features the library names by their number in the full one: the last of each level instead, those
+    with 1/16, 1/8, 1/4 and 1/2 of the input's size.
+    """
+    network = build(name, **options)
+    sizes = [tuple(layer.output.shape[1:3]) for layer in network.layers]
+    height, width = sizes[0]
+    last = [len(sizes) - 1 - sizes[::-1].index((height // part, width // part)) for part in (16, 8, 4, 2)]
+    patch.setitem(Backbones._default_feature_layers, name, last)
+    return network

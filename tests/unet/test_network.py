@@ -1,9 +1,7 @@
-import re
 from functools import partial
 
 import numpy as np
 import pytest
-import segmentation_models
 import tensorflow as tf
 from scipy.special import logit
 from sklearn.metrics import f1_score, log_loss
@@ -11,15 +9,12 @@ from sklearn.metrics import f1_score, log_loss
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.params.file import load_params
-from nerveseg.params.networks import ENCODERS, OURS
 from nerveseg.refinement.critic import CRITICS, FeatureCritic, PatchCritic, SpectralNormAtMostOne
 from nerveseg.refinement.refiner import COPY, POOR, build_refiner, learnt, load_learnt, save_learnt, start_from
 from nerveseg.training.distribution import make_deterministic
-from nerveseg.unet.encoders import _as_imagenet
 from nerveseg.unet.losses import binary_cross_entropy, dice, presence_loss, segmentation_loss, soft_dice_loss
-from nerveseg.unet.network import BUILDERS, build_unet
+from nerveseg.unet.network import build_unet
 from paths import ROOT
-from small_encoders import make_shallow
 
 UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
 GREY = (60.0, 40.0)
@@ -137,99 +132,19 @@ def test_one_seed_gives_one_set_of_weights():
     assert not all(np.array_equal(a, b) for a, b in zip(weights(1), weights(2), strict=True))
 
 
-def test_each_encoder_of_ours_has_a_function_that_builds_it():
-    assert BUILDERS.keys() == OURS.keys()
-
-
-FAMILIES = (
-    "densenet121", "efficientnetb0", "inceptionresnetv2", "inceptionv3", "mobilenet", "mobilenetv2", "resnet18",
-    "resnet50", "resnext50", "senet154", "seresnet18", "seresnet50", "seresnext50", "vgg16",
-)  # fmt: skip
-
-
-def test_the_families_are_all_that_segmentation_models_has():
-    assert {re.sub(r"\d+$", "", name) for name in ENCODERS} <= {re.sub(r"\d+$", "", name) for name in FAMILIES} | {
-        "efficientnetb"
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("architecture", "encoder"),
-    [*(("unet", family) for family in FAMILIES), ("linknet", "resnet18"), ("fpn", "resnet18"), ("pspnet", "resnet18")],
-)
-def test_an_encoder_of_segmentation_models_builds_trains_a_step_and_reloads(
-    architecture, encoder, monkeypatch, tmp_path
-):
-    tf.keras.backend.clear_session()
-    params = UNET.model_copy(update={"architecture": architecture, "encoder": encoder})
-    size = (96, 96) if architecture == "pspnet" or "inception" in encoder else (32, 64)
-    if encoder != "resnet18":
-        make_shallow(monkeypatch, encoder, size)
-    frames = np.random.default_rng(0).uniform(0, 255, (2, *size, 1)).astype(np.float32)
-    network = build_unet(params, InputSpec(*size, *GREY))
-    before = network.get_weights()
-    with tf.GradientTape() as tape:
-        outputs = network(frames, training=True)
-        loss = segmentation_loss(params, (frames > 128).astype(np.float32), outputs["logits"])
-        loss += tf.reduce_mean(outputs["presence"])
-    gradients = tape.gradient(loss, network.trainable_variables)
-    assert all(gradient is not None for gradient in gradients)
-    tf.keras.optimizers.Adam().apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-    assert any(not np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
-    network.save_weights(tmp_path / "net.weights.h5")
-    again = build_unet(params, InputSpec(*size, *GREY), pretrained=False)
-    again.load_weights(tmp_path / "net.weights.h5")
-    for output, value in network(frames).items():
-        assert np.array_equal(value, again(frames)[output])
-
-
-def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr("os.path.expanduser", lambda path: path.replace("~", str(tmp_path)))
-    for proxy in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nothing listens there
-    monkeypatch.setattr("urllib.request._opener", None)  # it keeps the proxies of its first use for the whole process
-    params = UNET.model_copy(update={"encoder": "resnet18", "encoder_weights": "imagenet"})
-    with pytest.raises(
-        ModelError, match=r"weights of resnet18 could not be downloaded .* or set unet\.encoder_weights"
-    ):
-        build_unet(params, SPEC)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["resnet18", "efficientnetb0", "vgg16", "mobilenet"])
-def test_a_network_meant_for_imagenet_is_rebuilt_without_a_download_and_saves_whole(encoder, monkeypatch, tmp_path):
-    make_shallow(monkeypatch, encoder, (32, 64))
-    params = UNET.model_copy(update={"encoder": encoder, "encoder_weights": "imagenet"})
-    network = build_unet(params, SPEC, pretrained=False)
-    network.save(tmp_path / "network.keras")
-    again = tf.keras.models.load_model(tmp_path / "network.keras")(FRAMES)
-    for output, value in network(FRAMES).items():
-        assert np.array_equal(value, again[output])
-
-
 LOGITS, PRESENCE = RNG.normal(0, 10, FRAMES.shape).astype(np.float32), RNG.normal(size=(2, 1)).astype(np.float32)
 MASKS = (FRAMES > 128).astype(np.float32)
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_grey_levels_reach_an_encoder_of_imagenet_as_its_own_preprocessing_would_give_them(encoder):
-    preprocess = segmentation_models.get_preprocessing(encoder)
-    normalised = np.repeat(RNG.normal(size=(2, 4, 4, 1)).astype(np.float32), 3, axis=-1)
-    expected = preprocess(118.0 + 58.0 * normalised)
-    assert np.allclose(_as_imagenet(preprocess)(normalised), expected, rtol=1e-4, atol=1e-3)
 
 
 DEEP = UNET.model_copy(update={"depth": 4})
 
 
-def refined_unet(policy="float32", params=DEEP):
+def refined_unet(policy="float32"):
     """A U-Net, an untrained refiner of it, and what the U-Net says of the frames."""
     tf.keras.backend.clear_session()
-    unet = build_unet(params, SPEC, pretrained=False, policy=policy)
+    unet = build_unet(DEEP, SPEC, policy=policy)
     said = unet(FRAMES)
-    return start_from(build_refiner(params, 4, SPEC, policy), unet), [FRAMES, said["logits"], said["presence"]]
+    return start_from(build_refiner(DEEP, 4, SPEC, policy), unet), [FRAMES, said["logits"], said["presence"]]
 
 
 def held_for_poor(refiner, said):
@@ -241,11 +156,8 @@ def held_for_poor(refiner, said):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("encoder", ["plain", "resnet18", "efficientnetb0"])
-def test_an_untrained_refiner_is_the_identity_and_some_of_its_copy_of_the_unet_learns(policy, encoder, monkeypatch):
-    if encoder != "plain":
-        make_shallow(monkeypatch, encoder, (32, 64))
-    refiner, given = refined_unet(policy, DEEP.model_copy(update={"encoder": encoder}))
+def test_an_untrained_refiner_is_the_identity_and_some_of_its_copy_of_the_unet_learns(policy):
+    refiner, given = refined_unet(policy)
     refined = refiner(given)
     assert np.array_equal(refined["logits"], given[1])
     assert np.array_equal(refined["presence"], given[2])
