@@ -175,18 +175,32 @@ def test_a_network_with_coordinates_sees_where_a_pixel_is(arms, tiny):
     assert [kernel.shape[2] for kernel in kernels] == [1, 3]
 
 
-def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(bench, kaggle_folder, tmp_path, monkeypatch):
+def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(
+    bench, arms, kaggle_folder, tmp_path, monkeypatch
+):
+    """Also one of all that the others change."""
     monkeypatch.chdir(tmp_path)
     params = write_params(tmp_path / "params.yaml")
     source = kaggle_folder(subjects=range(1, 38), frames=2)
     study = bench.Study(tmp_path / "study", source, 0.01, tmp_path, params)
-    names = (
-        "params", "denoising", "by subject", "mixed", "filtered", "corrected", "standardised", "equalised",
-        "coordinates", "sharpness",
-    )  # fmt: skip
-    for name in names:
+    changed = ("denoising", "by subject", "mixed", "filtered", "corrected", "equalised", "coordinates", "sharpness")
+    usual = vars(arms.Arm())
+    of_all = {key: value for name in changed for key, value in vars(bench.ARMS[name]).items() if value != usual[key]}
+    assert of_all.keys() == {
+        "balance",
+        "corrected",
+        "coordinates",
+        "filtered",
+        "levels",
+        "mixed",
+        "on_the_fly",
+        "sharpness",
+        "start",
+    }
+    monkeypatch.setitem(bench.ARMS, "all", arms.Arm(**of_all))
+    for name in ("params", "all"):
         study.run(name, 1)
-    assert set(study.results["arm"]) == set(names)
+    assert set(study.results["arm"]) == {"params", "all"}
     assert study.results["expected"].between(0, 1).all()
     cases = bench.pd.read_csv(tmp_path / "study" / f"{source.name}-0.01-minutes" / "params-1.csv")
     assert sorted(cases["subject"].unique()) == list(range(1, 11))

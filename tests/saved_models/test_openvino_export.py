@@ -4,6 +4,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import openvino
@@ -40,11 +41,18 @@ def exported(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def export_of_a_refiner(tmp_path_factory):
-    """A folder, to be read or copied."""
-    folder = tmp_path_factory.mktemp("exported")
-    export(segmenter(4), folder, FLOAT, VAL, "gan")
-    return folder
+def exports(tmp_path_factory):
+    """A model, the folder of its export in each precision, to be read or copied, and what `export` returned."""
+    model, folders, facts = segmenter(4), {}, {}
+    for params in (FLOAT, INT8):
+        folders[params.precision] = tmp_path_factory.mktemp(params.precision)
+        facts[params.precision] = export(model, folders[params.precision], params, VAL, "gan")
+    return SimpleNamespace(model=model, folders=folders, facts=facts)
+
+
+@pytest.fixture(scope="module")
+def export_of_a_refiner(exports):
+    return exports.folders["float32"]
 
 
 def judging(model: Segmenter, logit: float) -> Segmenter:
@@ -62,9 +70,8 @@ def assert_alike(one, other, frames=FRAMES):
         assert np.count_nonzero(ours.mask != theirs.mask) <= 2  # pixels at the threshold
 
 
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("poor", [None, -3.0, 0.3, 3.0])
-def test_in_float32_an_exported_model_says_what_the_trained_one_says(exported, flip, poor):
+@pytest.mark.parametrize(("poor", "flip"), [(None, False), (None, True), (-3.0, True), (0.3, True), (3.0, False)])
+def test_in_float32_an_exported_model_says_what_the_trained_one_says(exported, poor, flip):
     model = segmenter(flip=flip) if poor is None else judging(segmenter(4, flip=flip), poor)
     assert_alike(exported(model), model)
 
@@ -96,27 +103,20 @@ def test_an_ensemble_is_exported_as_the_mean_of_its_members(exported):
     assert (found.cutoffs, found.learnt_frames, found.size) == (ensemble.cutoffs, ensemble.learnt_frames, ensemble.size)
 
 
-def test_in_int8_dice_on_val_stays_within_what_is_allowed(exported):
-    model = segmenter(4)
-    found = exported(model, INT8)
+def test_in_int8_dice_on_val_stays_within_what_is_allowed(exports):
+    models = exports.model, load_predictor(exports.folders["int8"])
     frames = [frame for frame, _ in DRAWN]
     dices = [
         np.mean([count(truth, each.mask).dice for truth, each in zip(VAL.truths, by.predict(frames), strict=True)])
-        for by in (model, found)
+        for by in models
     ]
     assert dices[1] == pytest.approx(dices[0], abs=INT8.max_difference)
 
 
-def test_int8_makes_the_u_net_smaller_and_says_how_much_of_it_is(tmp_path):
-    facts = {}
-    for params in (FLOAT, INT8):
-        folder = tmp_path / params.precision
-        folder.mkdir()
-        facts[params.precision] = export(segmenter(), folder, params, VAL, "gan")
-    small, large = (tmp_path / name / "member_0" / "unet.bin" for name in ("int8", "float32"))
+def test_int8_makes_the_u_net_smaller_and_says_how_much_of_it_is(exports):
+    small, large = (exports.folders[name] / "member_0" / "unet.bin" for name in ("int8", "float32"))
     assert small.stat().st_size < 0.6 * large.stat().st_size
-    assert facts["float32"] == Export("float32", "", 11, 0)
-    assert facts["int8"] == Export("int8", "", 11, 11)
+    assert exports.facts == {"float32": Export("float32", "", 11, 0), "int8": Export("int8", "", 11, 11)}
 
 
 def test_the_judge_in_int8_changes_its_mind_at_its_threshold_alone(tmp_path):
@@ -150,23 +150,21 @@ def test_layers_go_back_to_float32_where_int8_costs_too_much(tmp_path):
     assert found.int8_layers < found.layers
 
 
-def test_exported_twice_the_files_are_equal_to_the_bit(tmp_path):
-    segmenter(4).save(tmp_path)
+def test_exported_twice_the_files_are_equal_to_the_bit(exports, tmp_path):
+    exports.model.save(tmp_path)
     script = (
         "import sys, pathlib; sys.path[:0] = sys.argv[2:]; import drawn_models\n"
         "from nerveseg.saved_models.loading import load_trained\n"
         "from nerveseg.saved_models.openvino_export import export\n"
-        "folder = pathlib.Path(sys.argv[1]); trained = load_trained(folder.parent)\n"
-        "for name in ('FLOAT', 'INT8'):\n"
-        "    (folder / name).mkdir(parents=True)\n"
-        "    export(trained, folder / name, getattr(drawn_models, name), drawn_models.VAL, 'gan')"
+        "folder = pathlib.Path(sys.argv[1]); folder.mkdir()\n"
+        "export(load_trained(folder.parent), folder, drawn_models.INT8, drawn_models.VAL, 'gan')"
     )
     contents = []
     for name in ("one", "other"):
         run(sys.executable, "-c", script, tmp_path / name, ROOT / "src", ROOT / "tests" / "support")
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
-    assert len(contents[0]) == 2 * 8
+    assert len(contents[0]) == 8
     assert contents[0] == contents[1]
 
 

@@ -10,20 +10,36 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from drawn_frames import kaggle_frames
 from nerveseg.unet.segmenter import Segmenter
 from tiny_params import write_params
-from training_workspace import checkpoint_of, make_workspace, start_training
+from training_workspace import checkpoint_of, make_workspace, run_stages, start_training
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A workspace in which nothing has been trained."""
+    folder = tmp_path_factory.mktemp("prepared")
+    params = write_params(folder / "params.yaml", {"unet": {"epochs": 3, "precision": "float32"}})
+    workspace = make_workspace(folder / "workspace", params, kaggle_frames(folder / "frames", frames=6))
+    shutil.copy(folder / "params.yaml", workspace)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def alone(prepared, tmp_path_factory):
+    """One in which a process alone has trained."""
+    workspace = shutil.copytree(prepared, tmp_path_factory.mktemp("alone") / "workspace")
+    run_stages(workspace, "train_unet")
+    return workspace
+
+
 @pytest.fixture
-def workspaces(kaggle_folder, tmp_path):
-    """One for a process alone, one for a chief, one for the other worker."""
-    params = write_params(tmp_path / "params.yaml", {"unet": {"epochs": 3, "precision": "float32"}})
-    alone = make_workspace(tmp_path / "alone", params, kaggle_folder(frames=6))
-    shutil.copy(tmp_path / "params.yaml", alone)
-    return alone, *(shutil.copytree(alone, tmp_path / name) for name in ("chief", "worker"))
+def workspaces(prepared, tmp_path):
+    """One for a chief, one for the other worker."""
+    return [shutil.copytree(prepared, tmp_path / name) for name in ("chief", "worker")]
 
 
 def start_both(chief, worker):
@@ -55,9 +71,9 @@ def statistics(workspace):
     return found
 
 
-def test_two_devices_of_one_machine_train_as_one_does_and_three_cannot_share_two_parts(workspaces):
-    alone, mirrored, uneven = workspaces
-    for workspace, devices in ((alone, 1), (mirrored, 2), (uneven, 3)):
+def test_two_devices_of_one_machine_train_as_one_does_and_three_cannot_share_two_parts(alone, workspaces):
+    mirrored, uneven = workspaces
+    for workspace, devices in ((mirrored, 2), (uneven, 3)):
         process = start_training(workspace, devices=devices)
         process.join(240)
         assert process.exitcode == (1 if devices == 3 else 0), (workspace / "output.txt").read_text()
@@ -75,10 +91,8 @@ def losses_told(workspace):
     return [float(line.split()[-1]) for line in lines if line.startswith("epoch ")]
 
 
-def test_two_workers_see_the_same_losses_train_as_one_process_does_and_only_the_chief_writes(workspaces):
-    alone, chief, worker = workspaces
-    process = start_training(alone)
-    process.join()
+def test_two_workers_see_the_same_losses_train_as_one_process_does_and_only_the_chief_writes(alone, workspaces):
+    chief, worker = workspaces
     for process in start_both(chief, worker):
         process.join(240)
         assert process.exitcode == 0, (chief / "output.txt").read_text() + (worker / "output.txt").read_text()
@@ -91,9 +105,9 @@ def test_two_workers_see_the_same_losses_train_as_one_process_does_and_only_the_
 
 
 def test_when_a_worker_dies_the_other_says_so_and_both_go_on_when_they_are_started_again(workspaces):
-    _, chief, worker = workspaces
+    chief, worker = workspaces
     for workspace in (chief, worker):
-        text = (workspace / "params.yaml").read_text().replace("epochs: 3\n", "epochs: 40\n", 1)
+        text = (workspace / "params.yaml").read_text().replace("epochs: 3\n", "epochs: 15\n", 1)
         (workspace / "params.yaml").write_text(text)
     first, second = start_both(chief, worker)
     while checkpoint_of(chief) is None and first.is_alive():
@@ -108,5 +122,5 @@ def test_when_a_worker_dies_the_other_says_so_and_both_go_on_when_they_are_start
         process.join(400)
         assert process.exitcode == 0, (chief / "output.txt").read_text() + (worker / "output.txt").read_text()
     assert "resuming after epoch" in (worker / "output.txt").read_text()
-    assert history(chief)["epoch"].tolist() == list(range(1, 41))
+    assert history(chief)["epoch"].tolist() == list(range(1, 16))
     assert losses_told(worker)[-1] == history(chief)["loss"].iloc[-1]
