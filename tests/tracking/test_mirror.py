@@ -16,6 +16,7 @@ from nerveseg.repository import repository_root
 from nerveseg.tracking.execution import execution_name
 from nerveseg.tracking.journal import journals
 from nerveseg.tracking.mirror import stage_run
+from nerveseg.tracking.store import open_store
 from paths import ROOT
 from processes import PATIENCE, eventually, free_port, run
 from tracked_repository import DIGEST, STAGE, client_of, initialised_with_dvc, losses, runs_of, scores_of
@@ -282,7 +283,6 @@ def test_an_address_that_mlflow_cannot_know_is_told_by_how_it_begins(repo, param
         ("http://:5000", "No host supplied); correct MLFLOW_TRACKING_URI"),
         ("mysql+absent_driver://me:secret@host/db", "mysql.absent_driver); correct MLFLOW_TRACKING_URI"),
         ("mysql://me:secret@host/db", "`pip install mysqlclient` or correct MLFLOW_TRACKING_URI"),
-        ("databricks", "no login to Databricks was found); log in with `databricks auth login` or correct"),
         ("sqlite:///", "needs a file without options, for example sqlite:///mlflow.db"),
         ("sqlite:///:memory:", "needs a file without options"),
         ("sqlite:///a.db?mode=memory", "needs a file without options"),
@@ -292,11 +292,20 @@ def test_an_address_that_mlflow_cannot_know_is_told_by_how_it_begins(repo, param
 def test_an_address_that_can_never_answer_is_an_error_at_the_start(repo, params, monkeypatch, uri, told):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setitem(sys.modules, "MySQLdb", None)  # not installed
-    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(repo / "absent"))
     with pytest.raises(TrackingError, match=re.escape(told)) as error, stage_run("evaluate", params):
         pytest.fail("the stage began")
     assert not isinstance(error.value, StoreUnreachableError)
     assert "secret" not in str(error.value)
+    assert journals() == []
+
+
+def test_databricks_without_a_login_is_an_error_that_says_how_to_log_in(repo, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(repo / "absent"))
+    told = r"no login to Databricks was found\); log in with `databricks auth login` or correct"
+    with pytest.raises(TrackingError, match=told) as error:  # not by a stage, which may lose patience before
+        open_store("nerveseg")
+    assert not isinstance(error.value, StoreUnreachableError)
 
 
 def test_a_postgresql_address_without_a_driver_gets_the_one_that_is_installed(repo, params, monkeypatch):

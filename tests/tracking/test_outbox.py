@@ -166,6 +166,7 @@ def test_a_server_that_hangs_and_is_required_stops_the_stage(repo, params, monke
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with pytest.raises(StoreUnreachableError, match="no answer within"), stage_run("train_unet", required):
             pytest.fail("the stage began")
+    assert journals() == []
 
 
 def test_patience_grows_from_the_end_of_a_try_and_ends_when_the_store_answers(repo):
