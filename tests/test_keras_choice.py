@@ -11,11 +11,6 @@ from processes import attempt, run
 pytestmark = pytest.mark.slow
 
 
-def test_importing_nerveseg_first_gives_keras_2():
-    done = attempt(sys.executable, "-c", "import nerveseg, tensorflow as tf; print(tf.keras.Model.__module__)")
-    assert done.stdout.startswith("tf_keras."), done.stderr
-
-
 def test_tensorflow_imported_first_with_keras_3_fails_with_what_to_do():
     done = attempt(
         sys.executable,

@@ -24,7 +24,7 @@ from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.errors import BadFileError, DatasetError, ServingError
 from nerveseg.inference.predictor import Prediction
 from nerveseg.live_view.live import Watch
-from nerveseg.live_view.live_frames import WRITTEN_IN, frames_of
+from nerveseg.live_view.live_frames import frames_of
 from nerveseg.live_view.page import CONNECTIONS, page
 from nerveseg.saved_models.openvino_export import export
 from odd_files import dicom
@@ -171,7 +171,7 @@ def soon(frames):
 def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_ones_when_they_are_whole(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("nerveseg.live_view.live_frames.WRITTEN_IN", 3.0)
+    monkeypatch.setattr("nerveseg.live_view.live_frames.WRITTEN_IN", 1.5)
     for number in (1, 2, 10):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full_like(FRAME, number))
     frames = frames_of(tmp_path)
@@ -183,7 +183,7 @@ def test_of_a_folder_the_newest_frame_comes_and_those_that_appear_half_written_o
     (tmp_path / "12.png").write_bytes(whole[:30])
     cv2.imwrite(str(tmp_path / "13.png"), np.full_like(FRAME, 13))
     assert soon(frames)[0, 0] == 13
-    threading.Timer(4.5, cv2.imwrite, [str(tmp_path / "14.png"), np.full_like(FRAME, 14)]).start()
+    threading.Timer(3.0, cv2.imwrite, [str(tmp_path / "14.png"), np.full_like(FRAME, 14)]).start()
     assert soon(frames)[0, 0] == 14
     assert "skipped: " in (told := capsys.readouterr().err)
     assert "12.png" in told
@@ -235,7 +235,9 @@ def test_a_file_that_has_its_size_before_its_pixels_is_shown_with_them(tmp_path)
     assert soon(frames)[0, 0] == 200
 
 
-def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_skipped(tmp_path, capsys):
+def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_skipped(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("nerveseg.live_view.live_frames.WRITTEN_IN", 0.5)
+
     def write(number, white):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.linspace(0, white, 64).reshape(8, 8).astype(np.uint16))
 
@@ -245,7 +247,7 @@ def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_sk
     write(2, 2000)
     assert soon(frames).max() == round(255 * 2000 / 4095)
     write(3, 60000)
-    threading.Timer(WRITTEN_IN + 1, write, [4, 3000]).start()
+    threading.Timer(1.5, write, [4, 3000]).start()
     assert soon(frames).max() == round(255 * 3000 / 4095)
     printed = capsys.readouterr()
     assert printed.out == "from 1.png on: whole numbers, taken as 12 bits: black at 0, white at 4095\n"

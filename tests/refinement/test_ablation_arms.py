@@ -1,6 +1,8 @@
 """The arms of the ablation, and which of them ships."""
 
 import json
+from copy import copy
+from functools import cache
 
 import numpy as np
 import pytest
@@ -36,27 +38,46 @@ FRAMES, TRUTHS = zip(*(simulated_frame(SPEC.size, nerve=True, seed=seed) for see
 INPUTS = np.stack(FRAMES)
 
 
+@cache
+def built(name):
+    """A network and its first weights; what is made of it is set anew by each test."""
+    make_deterministic(0)
+    network = build_unet(UNET, SPEC) if name == "unet" else build_refiner(UNET, 4, SPEC)
+    return network, network.get_weights()
+
+
 def unet(*, flip=False, bias=0.0):
     """A network that calls bright pixels nerve."""
-    make_deterministic(0)
-    network = build_unet(UNET, SPEC)
+    network, first = built("unet")
+    network.set_weights(first)
     weights = np.random.default_rng(0).normal(size=(1, 1, 4, 1))
     network.get_layer("logits").set_weights([weights, np.full(1, bias)])
     return Segmenter(SegmenterConfig(SPEC, UNET, flip=flip, cutoffs=Cutoffs(0.4, 0.01, 0.1)), network)
 
 
-def refiner(bias, of=None):
-    """One that holds every frame for poor, and adds `bias` to every logit of a U-Net."""
-    network = start_from(build_refiner(UNET, 4, SPEC), (of or unet()).unet)
-    poor, logits = network.get_layer(POOR), network.get_layer(COPY).get_layer("logits")
+def set_refiner(name, unet, bias):
+    """To one that holds every frame for poor, and adds this bias to every logit of a U-Net."""
+    network, first = built(name)
+    network.set_weights(first)
+    poor, logits = network.get_layer(POOR), start_from(network, unet).get_layer(COPY).get_layer("logits")
     poor.set_weights([np.zeros_like(poor.get_weights()[0]), np.full(1, 30.0)])
     kernel, before = logits.get_weights()
     logits.set_weights([kernel, before + bias])
-    return network
 
 
-def arms(*, flip=False, control=-2.0, adversarial=2.0):
-    return Arms(unet(flip=flip), {"control": refiner(control), "adversarial": refiner(adversarial)}, 4, {})
+@cache
+def joined(flip, *names):
+    return Arms(unet(flip=flip), {name: built(name)[0] for name in names}, 4, {})
+
+
+def arms(*, flip=False, bias=0.0, control=-2.0, adversarial=2.0, cutoffs=None):
+    """The networks are those of the arms that were made before: these take their place."""
+    biases = {name: of for name, of in (("control", control), ("adversarial", adversarial)) if of is not None}
+    made, of = copy(joined(flip, *biases)), unet(flip=flip, bias=bias)
+    for name, of_refiner in biases.items():
+        set_refiner(name, of.unet, of_refiner)
+    made.cutoffs = {"unet": of.cutoffs} | dict.fromkeys(biases, cutoffs or of.cutoffs)
+    return made
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -121,26 +142,23 @@ def test_where_no_refiner_gains_on_val_the_unet_ships():
     harmful = outcome(arms(control=-9.0, adversarial=9.0))
     assert harmful.arm == "unet"
     assert harmful.degraded["unet"] == identity.degraded["unet"]
+    assert "Val chose the U-Net" in str(identity)
 
 
 @pytest.mark.parametrize(("control", "adversarial", "shipped"), [(40.0, 0.0, "control"), (0.0, 40.0, "adversarial")])
 def test_the_refiner_that_gains_ships_with_its_scores(control, adversarial, shipped):
     """Over a U-Net that finds nothing, one that calls every pixel nerve has gained."""
-    blind, biases = unet(bias=-20.0), {"control": control, "adversarial": adversarial}
-    found = outcome(Arms(blind, {name: refiner(bias, blind) for name, bias in biases.items()}, 4, {}))
+    found = outcome(arms(bias=-20.0, control=control, adversarial=adversarial))
     assert found.clean["unet"] == found.degraded["unet"] == 0.0
     assert found.degraded[shipped] > 0.05
     assert found.arm == shipped
     assert found.used
     assert {"control": "without", "adversarial": "against"}[shipped] in found.reason
-    assert "Val chose the U-Net" in str(outcome(arms(control=0.0, adversarial=0.0)))
 
 
 def refined(control, adversarial):
     """Over a U-Net that finds nothing; what differs between the arms is one logit, or a cut-off."""
-    blind = unet(bias=-20.0)
-    given = {"control": refiner(control, blind), "adversarial": refiner(adversarial, blind)}
-    return Arms(blind, given, 4, {"control": Cutoffs(0.4), "adversarial": Cutoffs(0.4)})
+    return arms(bias=-20.0, control=control, adversarial=adversarial, cutoffs=Cutoffs(0.4))
 
 
 def test_a_tie_goes_to_the_refiner_without_a_critic_and_the_reason_says_so():
@@ -177,8 +195,7 @@ def test_one_val_subject_cannot_tell_that_a_critic_gains():
 def test_a_gain_in_one_score_is_not_paid_for_with_the_other():
     """Half of the frames show no nerve: a refiner that empties every mask gains in Dice of all frames."""
     truths = [truth & (number % 2 == 0) for number, truth in enumerate(TRUTHS)]
-    overfull = unet(bias=20.0)
-    emptied = Arms(overfull, {"control": refiner(-60.0, overfull)}, 4, {"control": Cutoffs(0.5)})
+    emptied = arms(bias=20.0, control=-60.0, adversarial=None, cutoffs=Cutoffs(0.5))
     params = SEARCH.model_copy(update={"score": "challenge"})
     found = choose(emptied, seen(truths), params, PARAMS.degradation, 0, ())
     assert found.clean["control"] > found.clean["unet"] + 0.3

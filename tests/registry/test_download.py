@@ -15,13 +15,14 @@ import pytest
 from mlflow.models import Model
 
 from command_line import interrupt, nerveseg, stopping_after
-from drawn_models import segmenter
+from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter
 from nerveseg.registry.download import CASES, MODEL, PREDICTOR, downloaded
 from nerveseg.registry.packaging import save_served
 from nerveseg.registry.project_params import load_project_params
 from nerveseg.saved_models.ensemble import Ensemble
+from nerveseg.saved_models.openvino_export import export
 from nerveseg.tracking.mirror import stage_run
 from paths import ROOT
 from processes import attempt, run
@@ -31,17 +32,20 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    """A repository with the folders `first`, `second` and `ensemble`, registered as the versions 1, 2 and 3."""
+    """A repository with the folders `first`, `second` and `ensemble`, registered as the versions 1, 2 and 3. The first two are
+    exported; the last one, as it was trained, computes with TensorFlow.
+    """
     root = tmp_path_factory.mktemp("registry")
     first = segmenter(4)
     second = RefinedSegmenter(replace(first.config, cutoffs=Cutoffs(0.3, 0.0)), first.segmenter, first.refiner)
-    models = {"first": first, "second": second, "ensemble": Ensemble({"one": first, "other": second})}
+    for name, model in (("first", first), ("second", second)):
+        (root / name).mkdir()
+        export(model, root / name, FLOAT, VAL, "gan")
+    Ensemble({"one": first, "other": second}).save(root / "ensemble")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(root))
         with stage_run("evaluate", load_project_params(ROOT / "params.yaml")) as tracked:
-            for name, model in models.items():
-                (root / name).mkdir()
-                model.save(root / name)
+            for name in ("first", "second", "ensemble"):
                 cases = pd.DataFrame({"frame": ["1_1"], "model": [name], "dice": [0.5]})
                 save = partial(save_served, predictor=root / name, cases=cases, card="A card.")
                 tracked.log_model(save, name, "A card.")
@@ -122,7 +126,7 @@ def test_an_interrupted_predict_goes_on_with_another_uri_of_one_model_and_begins
 def test_nothing_but_the_progress_of_predicting_is_on_stderr(frames, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "DVC_ROOT": str(tmp_path)}
     environment = {key: value for key, value in environment.items() if not key.startswith(("MLFLOW_", "TF_CPP"))}
-    for version, code, expected in (("1", 0, "predicting:"), ("9", 1, "error: models:/nerveseg/9: ")):
+    for version, code, expected in (("3", 0, "predicting:"), ("9", 1, "error: models:/nerveseg/9: ")):
         command = ["predict", str(frames), "--out", str(tmp_path / version), "--model", f"models:/nerveseg/{version}"]
         done = attempt(sys.executable, "-m", "nerveseg.cli", *command, cwd=tmp_path, env=environment)
         assert done.returncode == code, done.stderr
@@ -159,9 +163,9 @@ def test_a_predictor_that_cannot_be_loaded_is_told_by_its_uri_and_not_by_a_tempo
     registry, client, frames, tmp_path
 ):
     shutil.copytree(registry / "first", tmp_path / "broken" / PREDICTOR)
-    (tmp_path / "broken" / PREDICTOR / "refined_segmenter.json").write_text("{}")
+    (tmp_path / "broken" / PREDICTOR / "exported.json").write_text("{}")
     uri = register(client, tmp_path / "broken")
-    assert f"{uri}: refined_segmenter.json is damaged or was changed" in refusal(frames, tmp_path, uri)
+    assert f"{uri}: exported.json is damaged or was changed" in refusal(frames, tmp_path, uri)
 
 
 def test_a_version_whose_files_are_gone_says_where_they_were(client, frames, tmp_path):
