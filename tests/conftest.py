@@ -3,7 +3,8 @@
 import gc
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +12,15 @@ import pytest
 
 import nerveseg  # noqa: F401 - settles Keras before any test imports TensorFlow
 from drawn_frames import kaggle_frames
-from forked import forking
+from forked_commands import forked_commands
 from mlflow_tables import copy_tables, tables_made_once
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.params.file import Params
-from nerveseg.tracking import outbox
 from nerveseg.training import checkpoints
 from nerveseg.training.distribution import seed_everything, use_threads
 from paths import ROOT
 from prepared_data import small_data
-from repositories import use_settings
+from repositories import FOREIGN, SETTINGS, use_settings
 from tiny_params import write_params
 from tracked_repository import made_repository
 
@@ -28,6 +28,7 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BAS
     os.environ.pop(variable, None)
 # A shell makes what it starts in the background deaf to Ctrl-C, and what that starts in turn.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 use_threads(2)  # as the stages do: what is computed side by side would else share the cores now so, now otherwise
 
 # The files that take longest: pytest's processes begin with them, and so end at about the same time.
@@ -94,11 +95,31 @@ def tables(suite_folder) -> Path:
     return tables_made_once(suite_folder)
 
 
+@pytest.fixture(scope="session")
+def commands(tables, tmp_path_factory) -> Iterator[Path | None]:
+    """The folder of `forked_commands`, on Linux."""
+    if sys.platform != "linux":
+        yield None
+        return
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    with forked_commands(tmp_path_factory.mktemp("forked") / "bin", tables, environment | SETTINGS) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def quick_commands(settings, commands) -> Iterator[None]:
+    """`python` and `dvc` are forked from a process that has imported what they need."""
+    with pytest.MonkeyPatch.context() as patch:
+        if commands:
+            patch.setenv("PATH", str(commands), prepend=os.pathsep)
+            patch.setattr(sys, "executable", str(commands / "python"))
+        yield
+
+
 @pytest.fixture
-def quick_store(tables, monkeypatch) -> None:
-    """The tables of a new MLflow store are copied, and the process that delivers beside a stage is forked."""
+def quick_store(tables, quick_commands, monkeypatch) -> None:
+    """The tables of a new MLflow store are copied, and the processes that deliver beside stages are forked."""
     copy_tables(monkeypatch, tables)
-    monkeypatch.setattr(outbox, "subprocess", forking(tables))
 
 
 @pytest.fixture

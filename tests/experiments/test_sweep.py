@@ -18,7 +18,6 @@ from nerveseg.experiments import sweep_study
 from nerveseg.experiments.sweep import sweep
 from nerveseg.experiments.sweep_space import read_space
 from nerveseg.experiments.sweep_study import next_trial, open_study
-from paths import PYTHON
 from processes import PATIENCE, eventually, run
 from tracked_repository import client_of, initialised_with_dvc
 
@@ -48,7 +47,7 @@ folder.mkdir(exist_ok=True)
 PIPELINE = """
 stages:
   train_unet:
-    cmd: {python} stage.py
+    cmd: python stage.py
     deps: [stage.py]
     params: [lr]
     metrics: [metrics/metrics.json: {{cache: false}}]
@@ -65,7 +64,7 @@ def repo(repo, tmp_path, monkeypatch):
     monkeypatch.setenv("PACE", "0")
     monkeypatch.setenv("BAD_PACE", "0")
     (repo / "stage.py").write_text(STAGE)
-    (repo / "dvc.yaml").write_text(PIPELINE.format(python=PYTHON))
+    (repo / "dvc.yaml").write_text(PIPELINE)
     initialised_with_dvc()
     yield repo
     for process in trials_of(repo):

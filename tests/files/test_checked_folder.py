@@ -15,7 +15,7 @@ from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, wri
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.saved_models.openvino_predictor import ExportedConfig, ExportedMember
 from odd_files import flip_a_bit
-from paths import PYTHON, ROOT
+from paths import ROOT
 from processes import run
 
 
@@ -150,7 +150,7 @@ MAKE = "from pathlib import Path; from nerveseg.files.checked_folder import list
 def test_a_damaged_file_of_dvc_s_cache_is_named_and_following_what_is_said_mends_it(repo, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     (repo / "make.py").write_text(MAKE)
-    (repo / "dvc.yaml").write_text(f"stages: {{make: {{cmd: {PYTHON} make.py, deps: [make.py], outs: [made]}}}}")
+    (repo / "dvc.yaml").write_text("stages: {make: {cmd: python make.py, deps: [make.py], outs: [made]}}")
     run("dvc", "init", "-q")
     run("dvc", "repro", "-q")
     (cached,) = (path for path in (repo / ".dvc" / "cache").rglob("*") if path.is_file() and path.stat().st_size == 693)

@@ -14,7 +14,7 @@ import pytest
 from nerveseg.errors import DisturbedError, ParamsError
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import output_around, undisturbed
-from paths import PYTHON, ROOT
+from paths import ROOT
 from processes import PATIENCE, attempt, started
 
 STAGE = """
@@ -60,7 +60,7 @@ def stage_by_hand():
 @pytest.mark.parametrize("command", [EXEC, STAYS])
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stage_ends_with_dvc_and_leaves_nothing_half_made(workspace, command, kill):
-    shell = command.format(PYTHON)
+    shell = command.format("python")
     with started([sys.executable, "-c", DVC, shell], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dvc:
         begun(dvc)
         dvc.send_signal(kill)
@@ -70,7 +70,7 @@ def test_a_stage_ends_with_dvc_and_leaves_nothing_half_made(workspace, command, 
 
 def test_a_stage_whose_dvc_was_dead_before_it_looked_ends(workspace):
     """The shell lives on under process 1 for a moment before it starts the stage."""
-    orphan = f"sleep 1; exec {PYTHON} stage.py"
+    orphan = "sleep 1; exec python stage.py"
     with started([sys.executable, "-c", DVC, orphan], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dvc:
         time.sleep(0.3)
         dvc.kill()
@@ -79,7 +79,7 @@ def test_a_stage_whose_dvc_was_dead_before_it_looked_ends(workspace):
 
 def test_a_stage_that_somebody_started_by_hand_outlives_its_shell(workspace):
     with started(
-        ["/bin/sh", "-c", f"{PYTHON} stage.py & read wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ["/bin/sh", "-c", "python stage.py & read wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as shell:
         begun(shell)
         shell.kill()

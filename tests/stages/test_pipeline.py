@@ -32,8 +32,9 @@ from repositories import commit, make_repository
 from tiny_params import write_params
 from training_workspace import run_stages, start_training
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("settings")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_commands")]
 
+REAL_PATH = os.environ["PATH"]
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
 STAGES = (
     "phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize",
@@ -64,9 +65,9 @@ def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory, settings):
-    """After one `dvc repro`, committed."""
+    """After one `dvc repro`, whose processes import all that they need themselves; committed."""
     folder = new_workspace(tmp_path_factory.mktemp("pipeline") / "work")
-    run("dvc", "repro", cwd=folder)
+    run("dvc", "repro", cwd=folder, env=os.environ | {"PATH": REAL_PATH})
     commit(folder, "reproduced")
     return folder
 
@@ -400,9 +401,9 @@ def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace, tmp_path):
 
 
 def kill_while_it_trains(workspace: Path, stage: str, *command: str) -> None:
-    """Start a command, and end it and all that it started at once after the first epoch of a stage."""
+    """Start a command, and end it and all that it started, none of it forked, at once after the first epoch of a stage."""
     process = subprocess.Popen(
-        command, cwd=workspace, start_new_session=True,
+        command, cwd=workspace, start_new_session=True, env=os.environ | {"PATH": REAL_PATH},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not list((workspace / ".nerveseg" / "checkpoints").glob(f"{stage}-*.npz")) and process.poll() is None:

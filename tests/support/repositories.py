@@ -1,7 +1,6 @@
 """Repositories that tests make, untouched by the settings of whoever runs the tests."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ SETTINGS = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
 }
 
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from paths import PYTHON, ROOT
+from paths import ROOT
 from processes import run
 from repositories import commit, make_repository, use_settings
 
@@ -21,12 +21,12 @@ open(sys.argv[1] + ".txt", "w").write("done")
 PIPELINE = """
 stages:
   first:
-    cmd: {python} stage.py first
+    cmd: python stage.py first
     deps: [stage.py]
     params: [lr]
     outs: [first.txt]
   second:
-    cmd: {python} stage.py second
+    cmd: python stage.py second
     deps: [first.txt]
     params: [lr]
     outs: [second.txt]
@@ -40,7 +40,7 @@ def made_repository(folder: Path, monkeypatch) -> Path:
     monkeypatch.chdir(folder)
     shutil.copy(ROOT / "params.yaml", folder)
     (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(PIPELINE.format(python=PYTHON))
+    (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / ".gitignore").write_text("/mlflow.db*\n/mlartifacts/\n/.nerveseg/\n/first.txt\n/second.txt\n")
     return make_repository(folder)
 

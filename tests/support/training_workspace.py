@@ -3,6 +3,7 @@
 They are forked from one that has imported TensorFlow already.
 """
 
+import multiprocessing
 import os
 import runpy
 import shutil
@@ -12,7 +13,6 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from forked import SERVER, imported_before
 from nerveseg.dataset.info import shards
 from nerveseg.dataset.records import read_records, write_records
 from nerveseg.files.checked_folder import list_files
@@ -20,7 +20,10 @@ from nerveseg.params.file import Params
 from nerveseg.preprocessing.packing import prepare_dataset
 from paths import ROOT
 
-imported_before("nerveseg", "nerveseg.unet.training", "nerveseg.unet.segmenter", "nerveseg.tracking.mirror")
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    ["nerveseg", "nerveseg.unet.training", "nerveseg.unet.segmenter", "nerveseg.tracking.mirror"]
+)
 OF_STAGE = {"train_unet": ("unet", "unet_history.csv"), "train_gan": ("gan", "gan_history.csv")}
 
 

@@ -11,7 +11,6 @@ from nerveseg.registry.project_params import load_project_params
 from nerveseg.tracking.journal import journals
 from nerveseg.tracking.mirror import stage_run
 from nerveseg.tracking.run_page import overall, stage_states
-from paths import PYTHON
 from processes import attempt, eventually, run
 from tracked_repository import client_of, initialised_with_dvc, runs_of, scores_of
 
@@ -32,7 +31,7 @@ with stage_run(sys.argv[1], params) as run:
 SCORED_PIPELINE = """
 stages:
   train:
-    cmd: {python} stages/train.py train
+    cmd: python stages/train.py train
     deps: [stages/train.py]
     params: [lr]
     metrics:
@@ -160,7 +159,7 @@ def scored(repo) -> Path:
     """A pipeline that writes a score, committed."""
     (repo / "stages").mkdir()
     (repo / "stages" / "train.py").write_text(SCORED)
-    (repo / "dvc.yaml").write_text(SCORED_PIPELINE.format(python=PYTHON))
+    (repo / "dvc.yaml").write_text(SCORED_PIPELINE)
     initialised_with_dvc()
     return repo
 
