@@ -28,7 +28,8 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BAS
     os.environ.pop(variable, None)
 # A shell makes what it starts in the background deaf to Ctrl-C, and what that starts in turn.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+PYTHON, PATH = sys.executable, f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ["PATH"] = PATH
 use_threads(2)  # as the stages do: what is computed side by side would else share the cores now so, now otherwise
 
 # The files that take longest: pytest's processes begin with them, and so end at about the same time.
@@ -114,6 +115,13 @@ def quick_commands(settings, commands) -> Iterator[None]:
             patch.setenv("PATH", str(commands), prepend=os.pathsep)
             patch.setattr(sys, "executable", str(commands / "python"))
         yield
+
+
+@pytest.fixture
+def own_processes(quick_commands, monkeypatch) -> None:
+    """Each command is a process of its own again: for tests of who ends whom."""
+    monkeypatch.setattr(sys, "executable", PYTHON)
+    monkeypatch.setenv("PATH", PATH)
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ stages:
     cmd: python stage.py
     deps: [stage.py]
     params: [lr]
-    metrics: [metrics/metrics.json: {{cache: false}}]
-    plots: [metrics/unet_history.csv: {{cache: false}}]
+    metrics: [metrics/metrics.json: {cache: false}]
+    plots: [metrics/unet_history.csv: {cache: false}]
 """
 # The sweep as one types it, but that a second trial can be stopped already.
 COMMAND = "import sys; from nerveseg import cli; from nerveseg.experiments import sweep_study; sweep_study.STARTUP = 1; sys.argv[0] = 'nerveseg'; cli.main()"
@@ -59,7 +59,7 @@ VALUES = ["-S", "lr=1e-5..1e-1", "-S", "unet.epochs=4"]  # seed 2016 proposes a 
 
 
 @pytest.fixture
-def repo(repo, tmp_path, monkeypatch):
+def repo(repo, own_processes, tmp_path, monkeypatch):
     monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
     monkeypatch.setenv("PACE", "0")
     monkeypatch.setenv("BAD_PACE", "0")

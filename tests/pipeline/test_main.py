@@ -210,7 +210,7 @@ def test_a_script_that_is_ended_for_its_store_leaves_the_last_word_to_the_store(
     assert capfd.readouterr().err == ""
 
 
-def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo):
+def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo, own_processes):
     stage(repo, "export", SAYS + "progress.facts({'layers': 20})\nimport sys\nassert 'mlflow' not in sys.modules")
     run(sys.executable, "stages/export.py")
     assert not (repo / "mlflow.db").exists()

@@ -82,7 +82,7 @@ def experiment(request) -> str:
 
 
 @pytest.fixture
-def params(server, experiment, tmp_path, monkeypatch):
+def params(server, quick_commands, experiment, tmp_path, monkeypatch):
     """Of a folder that is the working directory, of a member of the team who has logged in."""
     for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "AWS_ACCESS"))]:
         monkeypatch.delenv(name)
@@ -114,8 +114,10 @@ def curve(run, name) -> list[tuple[int, float]]:
 
 
 def start_stage(script=STAGE, *arguments) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", script, *arguments]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    Path("stage.py").write_text(script)
+    return subprocess.Popen(
+        [sys.executable, "stage.py", *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def finished(stage) -> str:
