@@ -26,7 +26,9 @@ from types import SimpleNamespace
 
 import psutil
 
-HERE = Path(__file__).parent
+from paths import ROOT
+
+HERE = ROOT / "tests" / "support"
 LAZY = (
     "dvc.cli", "dvc.commands.repro", "dvc.repo", "dvc.stage.run", "dvc_data.hashfile.build", "matplotlib.pyplot", "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "nncf", "openvino", "sklearn.metrics",
@@ -49,7 +51,7 @@ def forked_commands(folder: Path, tables: Path, environment: dict[str, str]) -> 
         listening.bind(str(address))
         listening.listen(64)
         server = subprocess.Popen(
-            [sys.executable, __file__, str(listening.fileno()), str(folder / "python"), str(tables)],
+            [sys.executable, HERE / "forked_commands.py", str(listening.fileno()), str(folder / "python"), str(tables)],
             pass_fds=(listening.fileno(),), env=environment, start_new_session=True,
         )  # fmt: skip
     try:
