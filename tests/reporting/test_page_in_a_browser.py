@@ -74,26 +74,43 @@ def address(cases, tmp_path_factory):
     return (folder / "index.html").as_uri()
 
 
+USUAL = {"viewport": {"width": 1360, "height": 1000}, "reduced_motion": "reduce"}
+
+
+@pytest.fixture(scope="module")
+def tab(chromium):
+    """The tests share it, since another one takes longer to open than the page to load."""
+    context = chromium.new_context(**USUAL)
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def visit(chromium, address):
+def visit(chromium, tab, address):
     """Opens the page, at a place of it, and hears every complaint and request; there is to be none."""
-    contexts, heard = [], []
+    free, contexts, heard = [tab], [], []
+    heed = {
+        "console": lambda message: heard.append(message.text),
+        "pageerror": lambda error: heard.append(str(error)),
+        "request": lambda request: None if request.url.startswith(("data:", "file:")) else heard.append(request.url),
+    }
 
     def opened(place="", **context):
-        usual = {"viewport": {"width": 1360, "height": 1000}, "reduced_motion": "reduce"}
-        contexts.append(chromium.new_context(**usual | context))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on(
-            "request", lambda request: heard.append(request.url) if request.url[:5] not in {"data:", "file:"} else None
-        )
+        if context or not free:
+            contexts.append(chromium.new_context(**USUAL | context))
+        page = contexts[-1].new_page() if contexts else free.pop()
+        page.goto("about:blank")  # else another place of the page that is there would be no visit
+        for event, noted in heed.items():
+            page.on(event, noted)
         page.goto(address + place)
         return page
 
     yield opened
     for context in contexts:
         context.close()
+    if not free:
+        for event, noted in heed.items():
+            tab.remove_listener(event, noted)
     assert heard == []
 
 
