@@ -38,7 +38,7 @@ PICTURE = re.compile(r"!\[.*\]\(https://github\.com/team/nerves/raw/ci-pictures/
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(settings):
+def environment(quick_commands):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GITHUB_REPOSITORY", "team/nerves")
         yield

@@ -67,21 +67,21 @@ def contents(folder: Path) -> dict[str, tuple[bytes, bool]]:
     return {path.name: (path.read_bytes(), os.access(path, os.X_OK)) for path in sorted(folder.iterdir())}
 
 
-def configured(settings: str, folder: Path, monkeypatch) -> None:
+def configured(chosen: str, folder: Path, monkeypatch) -> None:
     """Let this be the user's configuration of Git."""
     external = folder / "side-by-side"
     external.write_text("#!/bin/sh\necho side by side view of $1\n")
     external.chmod(0o755)
     (folder / "attributes").write_text("*.py diff=loud\n")
-    (folder / "config").write_text(settings.replace("{folder}", str(folder)))
+    (folder / "config").write_text(chosen.replace("{folder}", str(folder)))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folder / "config"))
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("chosen", SETTINGS.values(), ids=SETTINGS)
 def test_the_patch_of_what_is_not_committed_applies_in_a_clone_whatever_the_user_has_set(
-    code, tmp_path, monkeypatch, settings
+    code, tmp_path, monkeypatch, chosen
 ):
-    configured(settings, tmp_path, monkeypatch)
+    configured(chosen, tmp_path, monkeypatch)
     (tmp_path / "patch").write_bytes(changes(("src", "dvc.yaml"), new_files=True))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     run("git", "clone", "-q", str(code), str(tmp_path / "clone"))
