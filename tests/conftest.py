@@ -34,10 +34,10 @@ use_threads(2)  # as the stages do: what is computed side by side would else sha
 
 # The files that take longest: pytest's processes begin with them, and so end at about the same time.
 FIRST = (
-    "stages/test_pipeline.py", "experiments/test_sweep.py", "unet/test_encoders.py", "refinement/test_adversarial_training.py",
-    "stages/test_resume.py", "training/test_distribution.py", "tracking/test_mirror.py", "registry/test_promotion.py",
-    "unet/test_training.py", "unet/test_network.py", "tracking/test_run_page.py", "registry/test_server.py",
-    "saved_models/test_openvino_export.py", "pipeline/test_main.py", "tracking/test_outbox.py",
+    "stages/test_pipeline.py", "experiments/test_sweep.py", "stages/test_resume.py", "tracking/test_shared_server.py",
+    "stages/test_own_frames.py", "pipeline/test_main.py", "tracking/test_outbox.py", "tracking/test_mirror.py",
+    "refinement/test_adversarial_training.py", "unet/test_encoders.py", "tracking/test_artifacts.py", "test_ci_scripts.py",
+    "saved_models/test_openvino_export.py", "registry/test_download.py", "tracking/test_run_page.py",
 )  # fmt: skip
 
 

@@ -14,31 +14,21 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from nerveseg.dataset.info import DatasetInfo, shards
-from nerveseg.dataset.records import read_records
-from nerveseg.files.atomic import read_csv
 from nerveseg.files.checked_folder import list_files
 from nerveseg.measures.scores import AVERAGED
 from nerveseg.refinement.refined_segmenter import load_training
 from nerveseg.registry.project_params import load_project_params
 from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.loading import load_predictor
-from odd_files import dicom
-from paths import ROOT
+from pipeline_workspace import STAGES, change_params, metrics, new_workspace
 from processes import attempt, run
-from repositories import commit, make_repository
-from tiny_params import write_params
+from repositories import commit
 from training_workspace import run_stages, start_training
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_commands")]
 
-REAL_PATH = os.environ["PATH"]
 ROBUST = {"unet_untuned", "unet", "control", "adversarial"}
-STAGES = (
-    "phantom", "preprocess", "augment", "train_unet", "train_gan", "export", "predict", "robustness", "evaluate", "visualize",
-)  # fmt: skip
 MADE_BEFORE = ("unet_history", "gan_history", "robustness")  # than what `evaluate` writes
 MODELS = ["unet", "gan", "exported"]
 BASELINES = ["baseline_empty", "baseline_mean_mask"]
@@ -48,41 +38,13 @@ LENGTHS = {score.key for score in AVERAGED if score.lower_is_better}
 OUTLINED = "frames_outlined"
 
 
-def new_workspace(folder: Path, **changes: dict[str, object]) -> Path:
-    """A repository with this checkout's pipeline and tiny params, committed."""
-    folder.mkdir()
-    for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
-        shutil.copy(ROOT / name, folder / name)
-    for name in ("stages", "src"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    shutil.copytree(ROOT / "models" / "fresh", folder / "models" / "fresh")
-    write_params(folder / "params.yaml", {"tracking": {"enabled": True, "promote": True}, **changes})
-    make_repository(folder, dvc=True)
-    shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots", dirs_exist_ok=True)
-    commit(folder, "plots")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory, settings):
-    """After one `dvc repro`, whose processes import all that they need themselves; committed."""
+    """After one `dvc repro`, committed."""
     folder = new_workspace(tmp_path_factory.mktemp("pipeline") / "work")
-    run("dvc", "repro", cwd=folder, env=os.environ | {"PATH": REAL_PATH})
+    run("dvc", "repro", cwd=folder)
     commit(folder, "reproduced")
     return folder
-
-
-def change_params(work: Path, changes: dict[str, object]) -> None:
-    """As `dvc exp run -S` would."""
-    file = work / "params.yaml"
-    params = yaml.safe_load(file.read_text())
-    for section, values in changes.items():
-        params[section] |= values
-    file.write_text(yaml.safe_dump(params, sort_keys=False))
-
-
-def metrics(workspace):
-    return json.loads((workspace / "metrics" / "metrics.json").read_text())
 
 
 def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(workspace):
@@ -377,14 +339,6 @@ def test_an_ensemble_is_scored_beside_the_others_and_one_of_a_model_twice_scores
     )
 
 
-def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
-    """DVC runs queued experiments in copies; what it hashes there must be what runs there."""
-    copy = new_workspace(tmp_path / "copy", tracking={"enabled": False})
-    marked = copy / "src" / "nerveseg" / "params" / "file.py"
-    marked.write_text(marked.read_text() + "\nprint('the copy speaks')\n")
-    assert "the copy speaks" in run("dvc", "repro", "phantom", cwd=copy)
-
-
 def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace, tmp_path):
     gate = (sys.executable, "-m", "nerveseg.cli", "gate", "--base")
     assert "passed" in run(*gate, "HEAD", cwd=workspace)
@@ -401,9 +355,9 @@ def test_the_gate_passes_equal_scores_and_fails_a_fall(workspace, tmp_path):
 
 
 def kill_while_it_trains(workspace: Path, stage: str, *command: str) -> None:
-    """Start a command, and end it and all that it started, none of it forked, at once after the first epoch of a stage."""
+    """Start a command, and end it and all that it started at once after the first epoch of a stage."""
     process = subprocess.Popen(
-        command, cwd=workspace, start_new_session=True, env=os.environ | {"PATH": REAL_PATH},
+        command, cwd=workspace, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not list((workspace / ".nerveseg" / "checkpoints").glob(f"{stage}-*.npz")) and process.poll() is None:
@@ -412,7 +366,9 @@ def kill_while_it_trains(workspace: Path, stage: str, *command: str) -> None:
     process.wait()
 
 
-def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_to_the_bit(workspace, tmp_path):
+def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_to_the_bit(
+    workspace, own_processes, tmp_path
+):
     other = new_workspace(tmp_path / "other", tracking={"enabled": False})
     kill_while_it_trains(other, "train_unet", "dvc", "repro")
     assert not (other / "models" / "unet").exists()
@@ -434,7 +390,9 @@ def without_commit(content):
     return re.sub(rb"those of commit \w+", b"", content)
 
 
-def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_another_copy(workspace, tmp_path):
+def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_another_copy(
+    workspace, own_processes, tmp_path
+):
     work = shutil.copytree(workspace, tmp_path / "work")
     changes = ("-S", "lr=0.02", "-S", "unet.epochs=8", "-S", "tracking.enabled=false")
     command = ("dvc", "exp", "run", "--temp", "-n", "in-a-copy", *changes, "train_unet")
@@ -450,113 +408,3 @@ def test_without_a_critic_the_pipeline_has_the_control_alone(workspace, tmp_path
     assert set(pd.read_csv(work / "metrics" / "robustness.csv")["model"]) == {"unet_untuned", "unet", "control"}
     assert set(metrics(work)["degraded"]) == {"unet_untuned", "unet", "control"}
     assert "against a critic" not in (work / "reports" / "index.html").read_text()
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_path, stage):
-    write_params(tmp_path / "params.yaml")
-    text = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("bootstrap: 100", "bootstrap: 1"))
-    process = start_training(tmp_path, stage=stage)
-    process.join()
-    told = (tmp_path / "output.txt").read_text()
-    assert process.exitcode == 1
-    assert "evaluate.bootstrap is 1; input should be greater than or equal to 100" in told
-    assert "Traceback" not in told
-    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "output.txt"}
-
-
-LOOK_LIKE_NOTHING = ["NA", "None", "null", "nan", "007", "1e5"]  # to readers of tables: missing, or numbers
-
-
-def test_frames_of_one_s_own_run_by_a_change_of_params_alone_whatever_they_are_called(kaggle_folder, tmp_path):
-    """And a data set in which every frame shows a nerve has no specificity."""
-    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
-    own = work / "data" / "raw" / "clinic"
-    own.mkdir(parents=True)
-    lines = ["frame,subject"]
-    for path in sorted(kaggle_folder(frames=4).glob("*_[24]_mask.tif")):
-        subject, number, _ = path.stem.split("_")
-        named = LOOK_LIKE_NOTHING[int(subject) - 1]
-        frame = named if number == "2" else f"{number}/{named}"
-        (own / frame).parent.mkdir(exist_ok=True)
-        shutil.copy(path.with_name(f"{subject}_{number}.tif"), own / f"{frame}.tif")
-        shutil.copy(path, own / f"{frame}_mask.tif")
-        lines.append(f"{frame},{named}")
-    (own / "subjects.csv").write_text("\n".join(lines))
-    change = ("-S", "data.dir=data/raw/clinic", "-S", "split.test_subjects=[NA,'007']")
-    out = run("dvc", "exp", "run", *change, "preprocess", cwd=work)
-    assert "12 pairs, 6 subjects" in out
-    run_stages(work, *STAGES[2:])
-    scores = metrics(work)
-    assert scores["unet"]["presence_specificity"] is None
-    assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2} | {
-        "frames_outlined_by_all": scores["counts"]["frames_outlined_by_all"]
-    }
-    assert not run("git", "ls-files", "data/raw", cwd=work).strip()
-    commit(work, "own")
-    assert "passed" in run(sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD", cwd=work)
-    parts = read_csv(work / "metrics" / "strata.csv").query("stratum == 'subject'")["part"]
-    assert set(parts) == {"NA", "007"}
-    tested = read_csv(work / "metrics" / "cases.csv").query("model == 'exported'")
-    assert set(zip(tested["frame"], tested["subject"], strict=True)) == {
-        ("NA", "NA"), ("4/NA", "NA"), ("007", "007"), ("4/007", "007"),
-    }  # fmt: skip
-    page = (work / "reports" / "index.html").read_text()
-    cases = json.loads(re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)[1])["cases"]
-    assert {(case["name"], case["subject"]) for case in cases} == set(
-        zip(tested["frame"], tested["subject"], strict=True)
-    )
-
-
-def laid_out(layout: str, source: Path, target: Path) -> None:
-    """The frames of a folder in Kaggle's layout, in another one."""
-    target.mkdir(parents=True)
-    for mask in sorted(source.glob("*_mask.tif")):
-        frame = mask.with_name(mask.name.replace("_mask", ""))
-        pixels = cv2.imread(str(frame), cv2.IMREAD_UNCHANGED)
-        if layout == "frames beside masks":
-            cv2.imwrite(str(target / f"p{frame.stem}.png"), pixels)
-            shutil.copy(mask, target / f"p{frame.stem}_mask_1.tif")
-        elif layout == "images and masks":
-            for kind, file in (("images", frame), ("masks", mask)):
-                (target / kind).mkdir(exist_ok=True)
-                shutil.copy(file, target / kind / f"p{frame.name}")
-        else:
-            patient, number = frame.stem.split("_")
-            (target / f"{number}of{patient}.dcm").write_bytes(dicom(pixels[np.newaxis], patient=f"MRN-{patient}"))
-            shutil.copy(mask, target / f"{number}of{patient}_mask.tif")
-
-
-def packed(work: Path) -> list[tuple[bytes, bytes]]:
-    """What the network learns from and is scored on, in an order that no name decides."""
-    folder = work / "data" / "processed"
-    info = DatasetInfo.read(folder)
-    records = [record for split in ("train", "val", "test") for record in read_records(shards(folder, split), info)]
-    return sorted((record.frame.tobytes(), record.mask.tobytes()) for record in records)
-
-
-def test_the_same_frames_in_another_layout_are_packed_the_same(kaggle_folder, tmp_path):
-    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
-    source = kaggle_folder(frames=2)
-    shutil.copytree(source, work / "data" / "raw" / "kaggle")
-    run("dvc", "exp", "run", "-S", "data.dir=data/raw/kaggle", "preprocess", cwd=work)
-    expected = packed(work)
-    assert len(expected) == 12
-    for layout in ("frames beside masks", "images and masks", "DICOM"):
-        laid_out(layout, source, work / "data" / "raw" / layout)
-        out = run("dvc", "exp", "run", "-S", f"data.dir=data/raw/{layout}", "preprocess", cwd=work)
-        assert f"{layout} layout, 12 pairs, 6 subjects" in out
-        assert packed(work) == expected
-
-
-def test_the_whole_pipeline_runs_on_dicom_and_no_patient_s_name_goes_into_it(kaggle_folder, tmp_path):
-    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
-    laid_out("DICOM", kaggle_folder(frames=2), work / "data" / "raw" / "clinic")
-    change_params(work, {"data": {"dir": "data/raw/clinic"}})
-    run_stages(work, *STAGES[1:])
-    assert "DICOM layout, 12 pairs, 6 subjects" in (work / "output.txt").read_text()
-    assert metrics(work)["counts"]["frames"] == 4
-    assert (work / "reports" / "index.html").is_file()
-    made = [*(work / "data" / "processed").iterdir(), *(work / "metrics").iterdir(), *(work / "reports").iterdir()]
-    assert b"MRN-" not in b"".join(path.read_bytes() for path in made)
