@@ -35,8 +35,9 @@ def evaluate() -> None:
     params = load_params()
     resamples, seed = params.evaluate.bootstrap, params.seed
     with only_writer(METRICS / "metrics.json"), undisturbed("evaluate", params):
-        info, said = DatasetInfo.read(PROCESSED), StoredPredictions(PREDICTIONS)
+        info = DatasetInfo.read(PROCESSED)
         test = TestSet.of(list(read_records(shards(PROCESSED, "test"), info)))
+        said = StoredPredictions(PREDICTIONS, test.frames)
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         cutoffs, shipped = said.info.cutoffs, said.info.shipped
         look = partial(said.estimates, sizes=test.sizes)

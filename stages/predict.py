@@ -12,7 +12,7 @@ from nerveseg.dataset.info import DatasetInfo, prepared, shards
 from nerveseg.dataset.leakage import check_unseen
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import ENSEMBLE, GAN, SHIPPED
-from nerveseg.evaluation.stored_predictions import PredictionsInfo, ShippedModel, finish, store, store_mirrored
+from nerveseg.evaluation.stored_predictions import ShippedModel, finish, store, store_mirrored
 from nerveseg.files.atomic import fresh_folder, read_csv
 from nerveseg.params.fields import FRESH
 from nerveseg.params.file import load_params
@@ -46,7 +46,7 @@ def predict() -> None:
                 store_mirrored(folder, model, [record.as_read for record in test])
         shipped = ExportedConfig.read(EXPORTED)
         arm = Refinement.read(REFINED).arm if shipped.source == GAN else None
-        finish(folder, PredictionsInfo(info.input.size, cutoffs, ShippedModel(shipped.source, arm, shipped.precision)))
+        finish(folder, inputs, cutoffs, ShippedModel(shipped.source, arm, shipped.precision))
     print(f"{len(test)} test frames through {', '.join(cutoffs)}")
 
 

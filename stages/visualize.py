@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import SHIPPED, shown
@@ -51,7 +53,7 @@ def visualize() -> None:
         pictured = (best.frame, best.mask > 127, params.degradation, params.seed)
         degradation_gallery(*pictured, folder / "degradations.png", dpi)
         gallery = Gallery(scores, fitting_rung([record.as_read for record in records]))
-        said = StoredPredictions(PREDICTIONS)
+        said = StoredPredictions(PREDICTIONS, np.stack([record.frame for record in records]))
         every = predicted_cases(records, said, MODELS, scores, ranks)
         picked = [case for case in gallery.passing(every) if case.rank]
         draw_cases(folder, sorted(picked, key=lambda case: list(ranks).index(case.name)), dpi)

@@ -8,7 +8,6 @@ from scipy.stats import entropy
 from nerveseg.dataset.records import Record
 from nerveseg.errors import DatasetError
 from nerveseg.evaluation.stored_predictions import (
-    PredictionsInfo,
     ShippedModel,
     StoredPredictions,
     finish,
@@ -43,11 +42,12 @@ def record(name, shape=SIZE):
 
 def stored(folder, records, models, cutoffs):
     """The predictions of these models, `exported` among them."""
+    inputs = np.stack([record.frame for record in records])
     for name, model in models.items():
-        store(folder, name, model, np.stack([record.frame for record in records]))
+        store(folder, name, model, inputs)
     store_mirrored(folder, models["exported"], [record.as_read for record in records])
-    finish(folder, PredictionsInfo(SIZE, cutoffs, ShippedModel("gan", "control", "int8")))
-    return StoredPredictions(folder)
+    finish(folder, inputs, cutoffs, ShippedModel("gan", "control", "int8"))
+    return StoredPredictions(folder, inputs)
 
 
 def scores_of(records, models, dice=0.0):
@@ -98,6 +98,16 @@ def test_predictions_that_are_damaged_are_not_scored(tmp_path):
     (tmp_path / "exported.npz").write_bytes(content)
     with pytest.raises(DatasetError, match=r"exported\.npz is damaged or was changed.*dvc repro predict"):
         next(predictions.estimates("exported", [SIZE]))
+
+
+@pytest.mark.parametrize("now", [["1", "3"], ["2", "1"], ["1"], ["1", "2", "3"]])
+def test_predictions_of_other_test_frames_or_in_another_order_are_not_scored(tmp_path, now):
+    stored(tmp_path, [record("1"), record("2")], {"exported": bright()}, {"exported": Cutoffs()})
+    predictions = StoredPredictions(tmp_path, np.stack([record(name).frame for name in now]))
+    with pytest.raises(DatasetError, match=r"predictions of other test frames than the prepared ones.*`dvc repro`"):
+        predictions.info.cutoffs  # noqa: B018 - what stages read first
+    with pytest.raises(DatasetError, match="other test frames"):
+        next(predictions.estimates("exported", [SIZE] * len(now)))
 
 
 @pytest.mark.parametrize("cutoffs", [Cutoffs(presence=0.9), Cutoffs(min_area=0.99)])

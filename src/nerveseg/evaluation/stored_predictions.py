@@ -5,6 +5,7 @@ The folder holds `predictions.json`, a `PredictionsInfo`, and for each model `NA
 for the frames' mirror images, by the model that ships.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,9 +36,10 @@ class ShippedModel:
 
 @checked_dataclass(frozen=True, config=STRICT)
 class PredictionsInfo:
-    """The size of the networks' input (height, width), the cut-offs of each model in the order of scoring, and what ships."""
+    """The size of the networks' input (height, width), SHA-256 of all inputs, cut-offs in the order of scoring, and what ships."""
 
     size: tuple[int, int]
+    digest: str
     cutoffs: dict[str, Cutoffs]
     shipped: ShippedModel
 
@@ -55,21 +57,32 @@ def store_mirrored(folder: Path, model: Predictor, frames: Sequence[Frame]) -> N
     store(folder, MIRRORED, model, model.letterboxed(mirrored))
 
 
-def finish(folder: Path, info: PredictionsInfo) -> None:
-    """Write `predictions.json`, and list the files."""
-    write_typed(folder / INFO_NAME, info)
+def finish(folder: Path, inputs: NDArray[np.uint8], cutoffs: dict[str, Cutoffs], shipped: ShippedModel) -> None:
+    """Write `predictions.json` for letterboxed frames, uint8 (N, height, width), and list the files."""
+    _, height, width = inputs.shape
+    write_typed(folder / INFO_NAME, PredictionsInfo((height, width), _digest(inputs), cutoffs, shipped))
     list_files(folder)
 
 
 @dataclass(frozen=True)
 class StoredPredictions:
-    """The folder that the stage `predict` wrote; DatasetError if it is missing or damaged."""
+    """The folder that the stage `predict` wrote for these letterboxed test frames, uint8 (N, height, width).
+
+    Raises DatasetError if it is missing or damaged, or was written for other frames.
+    """
 
     path: Path
+    inputs: NDArray[np.uint8]
 
     @cached_property
     def info(self) -> PredictionsInfo:
-        return self._folder.read(INFO_NAME, PredictionsInfo)
+        info = self._folder.read(INFO_NAME, PredictionsInfo)
+        if info.digest != _digest(self.inputs):
+            raise DatasetError(
+                f"{self.path} holds predictions of other test frames than the prepared ones, and scores of them would be wrong; "
+                "run the whole pipeline with `dvc repro`"
+            )
+        return info
 
     def estimates(self, name: str, sizes: Iterable[Size]) -> Iterator[Estimate]:
         """Yield the estimate of each frame at its size (height, width)."""
@@ -85,3 +98,7 @@ class StoredPredictions:
     @property
     def _folder(self) -> CheckedFolder:
         return CheckedFolder(self.path, DatasetError, "make it again with `dvc repro predict`")
+
+
+def _digest(inputs: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(inputs.tobytes()).hexdigest()
