@@ -112,7 +112,7 @@ def quick_commands(settings, commands) -> Iterator[None]:
     """`python` and `dvc` are forked from a process that has imported what they need."""
     with pytest.MonkeyPatch.context() as patch:
         if commands:
-            patch.setenv("PATH", str(commands), prepend=os.pathsep)
+            patch.setenv("PATH", f"{commands}{os.pathsep}{commands / 'dvc'}", prepend=os.pathsep)
             patch.setattr(sys, "executable", str(commands / "python"))
         yield
 
@@ -122,6 +122,13 @@ def own_processes(quick_commands, monkeypatch) -> None:
     """Each command is a process of its own again: for tests of who ends whom."""
     monkeypatch.setattr(sys, "executable", PYTHON)
     monkeypatch.setenv("PATH", PATH)
+
+
+@pytest.fixture
+def own_dvc(own_processes, commands, monkeypatch) -> None:
+    """DVC is a process of its own, as it is for those that end it, but the stages that it starts are forked."""
+    if commands:
+        monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
 
 
 @pytest.fixture

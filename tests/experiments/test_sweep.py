@@ -59,7 +59,7 @@ VALUES = ["-S", "lr=1e-5..1e-1", "-S", "unet.epochs=4"]  # seed 2016 proposes a 
 
 
 @pytest.fixture
-def repo(repo, own_processes, tmp_path, monkeypatch):
+def repo(repo, own_dvc, tmp_path, monkeypatch):
     monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
     monkeypatch.setenv("PACE", "0")
     monkeypatch.setenv("BAD_PACE", "0")

@@ -39,10 +39,10 @@ ABOVE = 600  # numbers of open files that no command uses
 
 @contextmanager
 def forked_commands(folder: Path, tables: Path, environment: dict[str, str]) -> Iterator[Path]:
-    """Start a server; the folder with `python` and `dvc`, for the PATH."""
-    folder.mkdir()
+    """Start a server; the folder with `python`, for the PATH, and a folder with `dvc` in it."""
+    (folder / "dvc").mkdir(parents=True)
     address = folder / "socket"
-    for name, words in (("python", ()), ("dvc", ("-m", "dvc"))):
+    for name, words in (("python", ()), ("dvc/dvc", ("-m", "dvc"))):
         client = [sys.executable, "-IS", HERE / "forked_client.py", sys.executable, address, *words]
         file = folder / name
         file.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, client))} "$@"\n')

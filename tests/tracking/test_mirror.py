@@ -1,6 +1,5 @@
 """Against a real MLflow: a SQLite store in the test's own repository, and DVC where DVC is what matters."""
 
-import os
 import re
 import subprocess
 import sys
@@ -392,13 +391,7 @@ def test_each_execution_by_dvc_is_one_parent_run(repo):
     assert parents[2][0].data.tags["dvc.exp_baseline_rev"] == commit
 
 
-def test_six_queued_experiments_of_two_workers_are_six_parent_runs_with_the_learning_rate_of_each(
-    repo, own_processes, commands, tmp_path, monkeypatch
-):
-    if commands:  # for the stages; DVC's workers are processes of their own
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "python").symlink_to(commands / "python")
-        monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+def test_six_queued_experiments_of_two_workers_are_six_parent_runs_with_the_learning_rate_of_each(repo, own_dvc):
     initialised_with_dvc()
     run("dvc", "exp", "run", "-q", "--queue", "-S", "lr=1e-3,1e-4,3e-4,1e-5,2e-5,3e-5")
     # The workers inherit the pipes of the command that starts them, so its output would end only with them.
