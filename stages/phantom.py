@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+from nerveseg.errors import DatasetError
 from nerveseg.files.atomic import fresh_folder
 from nerveseg.params.file import load_params
-from nerveseg.phantom.simulation import write_phantom
+from nerveseg.phantom.simulation import foreign_files, write_phantom
 from nerveseg.processes import progress
 from nerveseg.processes.stage import stage_process, undisturbed
 
@@ -15,6 +16,11 @@ MOST_WORKERS = 8  # each holds about 150 MB; the frames are the same with any nu
 
 def phantom() -> None:
     params = load_params()
+    if foreign := foreign_files(OUTPUT):
+        raise DatasetError(
+            f"{OUTPUT} holds files that this stage did not write, such as {foreign[0].name} (of {len(foreign):,}), and would replace; "
+            "move them to a folder below data/raw and set data.dir to it"
+        )
     workers = min(os.cpu_count() or 1, MOST_WORKERS, params.phantom.subjects)
     with fresh_folder(OUTPUT) as folder, undisturbed("phantom", params):
         frames, nerves = write_phantom(folder, params.phantom, params.seed, workers)

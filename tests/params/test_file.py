@@ -88,6 +88,8 @@ def test_params_cannot_be_changed_after_reading():
     [
         ("unet.bas_filters", 8, "unet.bas_filters is not a parameter; did you mean base_filters"),
         ("unet.colour", 8, "unet.colour is not a parameter; allowed here: architecture, base_filters"),
+        ("epochs", 8, "epochs is not a parameter; did you mean unet.epochs or gan.epochs?"),
+        ("unet.lr", 8, "unet.lr is not a parameter; did you mean lr or gan.lr?"),
         ("learning", 8, "learning is not a parameter; allowed here: augment, data"),
         ("unet.depth", 9, "unet.depth is 9; input should be less than or equal to 5"),
         ("lr", 0, "lr is 0; input should be greater than 0"),

@@ -10,7 +10,7 @@ from nerveseg.errors import DatasetError
 from nerveseg.phantom.acoustics import Grid, Scanner, Tissue, echo_envelope
 from nerveseg.phantom.display import add_marker, compress
 from nerveseg.phantom.nerve import Hand, draw_fascicles, draw_nerve, paint_nerve
-from nerveseg.phantom.simulation import Subject, write_phantom
+from nerveseg.phantom.simulation import Subject, foreign_files, write_phantom
 from nerveseg.phantom.tissue import Ellipse, Place, paint_bone, paint_vessel
 from tiny_params import phantom_params
 
@@ -49,6 +49,19 @@ def test_a_frame_is_the_same_to_the_bit_when_made_again():
     params = phantom_params()
     once, again = Subject(7, 2, params).frame(3), Subject(7, 2, params).frame(3)
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
+
+
+def test_files_that_are_not_of_the_simulator_are_found_whatever_they_are_called(tmp_path):
+    write_phantom(tmp_path, phantom_params(), 7, 1)
+    (tmp_path / ".DS_Store").touch()
+    assert foreign_files(tmp_path) == foreign_files(tmp_path / "missing") == []
+    own = [
+        tmp_path / name for name in ("1_99.tif", "1_99_mask.tif", "below/1_1.tif", "below/1_1_mask.tif", "subjects.csv")
+    ]
+    (tmp_path / "below").mkdir()
+    for path in own:
+        path.write_bytes(b"mine")
+    assert foreign_files(tmp_path) == sorted(own)
 
 
 def test_a_frame_does_not_depend_on_the_frames_made_before_it():

@@ -62,6 +62,20 @@ def stages_of(repo):
     return parent, stages
 
 
+def test_a_python_without_the_packages_is_told_to_activate_the_environment():
+    bare = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"import sys; sys.path.append({str(ROOT / 'src')!r}); import nerveseg.pipeline",
+    ]
+    ended = subprocess.run(bare, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: {sys.executable} lacks nerveseg's packages; activate the")
+    assert "Traceback" not in ended.stderr
+
+
 def test_what_a_script_says_is_on_its_run_which_ends_with_it(repo):
     stage(repo, "export", SAYS + "progress.facts({'layers': 20, 'megabytes': 4.5})")
     run_here("export")

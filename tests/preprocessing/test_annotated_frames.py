@@ -191,6 +191,16 @@ def test_a_dark_frame_without_a_nerve_is_no_copy_of_its_mask(found):
     assert (item.mask.sum(), item.remark) == (0, "")
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("pixels", [0, 1, 2])
+def test_a_mask_with_hardly_any_grey_levels_is_compared_with_its_frame_without_a_warning(found, pixels):
+    """As black that was drawn on a clear layer: the drawing is in the alpha channel alone."""
+    layer = np.dstack([np.zeros_like(big(blob()))] * 3 + [big(blob())])
+    layer[0, :pixels, :3] = 200
+    items = found(a__tif=encoded(picture(size=layer.shape[:2])), a_mask__png=encoded(layer, "PNG"))
+    assert "shows the frame itself" not in "".join(item.reason for item in items if isinstance(item, Refused))
+
+
 @pytest.mark.parametrize("width", [0, 1, 2])
 def test_a_mask_that_is_only_an_outline_is_remarked(found, width):
     area = big(blob())

@@ -208,6 +208,13 @@ def test_a_partner_that_is_missing_is_told_with_what_to_add(folder):
     assert told["1_3_mask.tif"][0] == "its frame is missing"
 
 
+def test_frames_in_a_folder_of_no_usual_name_are_told_to_be_in_images(folder):
+    layout = recognise(folder("Original/1.png", "GroundTruth/1.png", "b/Original/2.png", "b/GroundTruth/2.png"))
+    told = {item.file: item.remedy for item in layout.quarantined}
+    assert told["b/GroundTruth/2.png"] == "if b/Original/2.png is its frame, call that frame's folder images"
+    assert told["GroundTruth/1.png"] == "if Original/1.png is its frame, call that frame's folder images"
+
+
 def test_every_file_is_used_or_quarantined_exactly_once(folder):
     names = {
         "1_1.tif", "1_1_mask.tif", "1_2.tif", "1_2.png", "1_2_mask.tif", "1_3_mask.tif", "notes.txt", ".DS_Store", "A.tif",

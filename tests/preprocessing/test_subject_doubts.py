@@ -88,6 +88,33 @@ def test_twins_without_a_known_subject_are_not_told_one_by_one(doubts, tmp_path)
     assert doubts() == []
 
 
+def rows(folder, **subjects):
+    """The rows of subjects.csv that give all frames of a person in the names a subject."""
+    frames = sorted(path.stem for path in folder.glob("*_?.tif"))
+    return "".join(
+        f"{frame},{subjects[key]}\n" for frame in frames if (key := "s" + frame.partition("_")[0]) in subjects
+    )
+
+
+@pytest.mark.parametrize("rest", [1, 2])
+def test_frames_that_subjects_csv_lacks_are_told_where_it_lists_others_of_their_person(doubts, kaggle_folder, rest):
+    listed = rows(kaggle_folder(), s1="Ann").splitlines(keepends=True)
+    (told,) = doubts("".join(listed[:-rest]))
+    lacking = [row.partition(",")[0] for row in listed[-rest:]]
+    assert told.startswith(
+        f"{rest} frame{'s' * (rest > 1)} not in subjects.csv, which lists others: the subject is taken"
+    )
+    assert f"({', '.join(lacking)})" in told
+    assert doubts("".join(listed)) == []
+
+
+def test_so_are_frames_where_it_lists_most_others(doubts, kaggle_folder):
+    folder = kaggle_folder()
+    (told,) = doubts(rows(folder, s1="A", s2="B", s3="C", s4="D"))
+    assert "not in subjects.csv" in told
+    assert "5_1, " in told
+
+
 @pytest.mark.parametrize(
     ("one", "other", "shown"),
     [
@@ -108,16 +135,14 @@ def test_twins_without_a_known_subject_are_not_told_one_by_one(doubts, tmp_path)
     ],
 )
 def test_subjects_whose_names_differ_only_in_spelling_are_told(doubts, kaggle_folder, one, other, shown):
-    kaggle_folder()
-    (told,) = doubts(f"1_1,{one}\n2_1,{other}\n")
+    (told,) = doubts(rows(kaggle_folder(), s1=one, s2=other))
     assert told.startswith(f"names of subjects differ only in spelling ({shown})")
     assert told.endswith("give all their frames one name in subjects.csv")
 
 
 @pytest.mark.parametrize(("one", "other"), [("7", "70"), ("1.5", "1.05"), ("1-1", "11"), ("A1", "B1"), ("10", "1.0.0")])
 def test_names_that_differ_in_more_are_other_people(doubts, kaggle_folder, one, other):
-    kaggle_folder()
-    assert doubts(f"1_1,{one}\n2_1,{other}\n") == []
+    assert doubts(rows(kaggle_folder(), s1=one, s2=other)) == []
 
 
 def dicom_pair(folder, frame, number, **patient):
@@ -162,8 +187,8 @@ def test_series_that_are_numbered_alike_in_a_folder_for_each_person_are_told(dou
     numbered(tmp_path / "frames", people=4, series=3)
     (told,) = doubts()
     assert told.startswith("3 of 3 subjects have frames in several folders (pat0, pat1, pat2 and 1 more)")
-    rows = (f"{number}_{person},pat{person}" for person in range(4) for number in range(1, 4))
-    assert doubts("\n".join(rows)) == []
+    table = (f"{number}_{person},pat{person}" for person in range(4) for number in range(1, 4))
+    assert doubts("\n".join(table)) == []
 
 
 def test_folders_with_people_of_their_own_raise_no_doubt(doubts, tmp_path):

@@ -15,7 +15,7 @@ from nerveseg.dataset.records import read_records
 from nerveseg.files.atomic import read_csv
 from odd_files import dicom
 from pipeline_workspace import STAGES, change_params, metrics, new_workspace
-from processes import run
+from processes import attempt, run
 from repositories import commit
 from tiny_params import write_params
 from training_workspace import run_stages, start_training
@@ -29,6 +29,29 @@ def test_a_stage_runs_the_code_of_its_own_copy_of_the_repository(tmp_path):
     marked = copy / "src" / "nerveseg" / "params" / "file.py"
     marked.write_text(marked.read_text() + "\nprint('the copy speaks')\n")
     assert "the copy speaks" in run("dvc", "repro", "phantom", cwd=copy)
+
+
+def test_frames_of_one_s_own_in_the_folder_of_the_simulated_ones_stay_there(tmp_path):
+    """DVC deletes other outputs before it runs a stage, or restores them from its cache."""
+    work = new_workspace(tmp_path / "work", tracking={"enabled": False})
+    phantom = work / "data" / "phantom"
+    phantom.mkdir(parents=True)
+    (phantom / "1_1.tif").write_bytes(b"mine")
+    told = attempt("dvc", "repro", "phantom", cwd=work).stderr
+    assert (
+        "data/phantom holds files that this stage did not write, such as 1_1.tif (of 1), and would replace; move"
+        in told
+    )
+    (phantom / "1_1.tif").rename(work / "mine.tif")
+    run("dvc", "repro", "phantom", cwd=work)
+    simulated = {path.name: path.read_bytes() for path in phantom.iterdir()}
+    assert "didn't change" in run("dvc", "repro", "phantom", cwd=work)
+    shutil.rmtree(phantom)
+    run("dvc", "checkout", "data/phantom", cwd=work)
+    assert {path.name: path.read_bytes() for path in phantom.iterdir()} == simulated
+    (work / "mine.tif").rename(phantom / "9_9.tif")
+    attempt("dvc", "repro", "phantom", cwd=work)
+    assert (phantom / "9_9.tif").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import DatasetError
 from nerveseg.imaging.arrays import Frame, Mask
-from nerveseg.imaging.simulated import write_simulated
+from nerveseg.imaging.simulated import is_simulated, write_simulated
 from nerveseg.params.data import PhantomParams
 from nerveseg.phantom.acoustics import Grid, Scanner, echo_envelope
 from nerveseg.phantom.anatomy import Anatomy, Pose
@@ -82,6 +82,13 @@ def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: in
     write = delayed(_write_subject)
     nerves = processes(workers)(write(directory, params, seed, number) for number in range(1, params.subjects + 1))
     return params.subjects * params.frames_per_subject, sum(nerves)
+
+
+def foreign_files(directory: Path) -> list[Path]:
+    """Return the files that `write_phantom` did not write; a mask is known by its frame. Hidden files do not count."""
+    files = (path for path in sorted(directory.rglob("*")) if path.is_symlink() or not path.is_dir())
+    frames = [(path, path.with_name(path.name.replace("_mask.tif", ".tif"))) for path in files if path.name[0] != "."]
+    return [path for path, frame in frames if not (frame.is_file() and is_simulated(frame))]
 
 
 def _write_subject(directory: Path, params: PhantomParams, seed: int, number: int) -> int:

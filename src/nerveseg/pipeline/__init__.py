@@ -1,0 +1,9 @@
+"""The processes that DVC starts. They say so if the Python that DVC found in PATH is not the environment's."""
+
+import sys
+from importlib.util import find_spec
+
+if find_spec("pydantic") is None:
+    raise SystemExit(
+        f"error: {sys.executable} lacks nerveseg's packages; activate the environment with `. .venv/bin/activate`, then run it again"
+    )

@@ -20,7 +20,7 @@ from nerveseg.imaging.frame_files import fault_of, read_frames
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
 from nerveseg.imaging.mask_files import check_mask, is_outline, read_masks
-from nerveseg.imaging.mask_values import EXTREMES, ReadMask, Segment, Value
+from nerveseg.imaging.mask_values import EXTREMES, FEW, ReadMask, Segment, Value
 from nerveseg.preprocessing.layouts import Source
 from nerveseg.preprocessing.listing import Names, Refused
 from nerveseg.text.wording import counted
@@ -161,8 +161,9 @@ def _check_levels(source: Source, frames: NDArray[np.uint8], masks: list[ReadMas
         except BadFileError:
             continue  # it can be read as a mask alone
         inside = levels > EXTREMES * levels.max()
+        comparable = levels.shape == frames.shape and np.count_nonzero(inside) > FEW
         with np.errstate(invalid="ignore"):  # equal levels have no correlation
-            if levels.shape == frames.shape and np.corrcoef(levels[inside], frames[inside])[0, 1] > SAME_LEVELS:
+            if comparable and np.corrcoef(levels[inside], frames[inside])[0, 1] > SAME_LEVELS:
                 raise BadFileError(path, "it shows the frame itself, cut out", "export the mask with 0 and 255 alone")
 
 

@@ -21,7 +21,7 @@ from nerveseg.preprocessing.near_duplicates import conflicts, duplicates, near_c
 from nerveseg.preprocessing.persons import Persons, same_persons
 from nerveseg.preprocessing.prepared_frames import Prepared, prepare
 from nerveseg.preprocessing.splits import LEAST_SUBJECTS
-from nerveseg.preprocessing.subject_doubts import doubts, folder_around
+from nerveseg.preprocessing.subject_doubts import doubts, folder_around, half_listed
 from nerveseg.preprocessing.subjects import SubjectRules
 from nerveseg.processes.parallel import in_order
 from nerveseg.text.spelling import plain
@@ -187,6 +187,8 @@ def take_inventory(
         for frame, subject in zip(found, manifest["subject"], strict=True)
     ]
     spellings = [rules.subject(one.source, one.key, one.patient and one.patient.spelling, plain) for one in found]
+    listed, unlisted = [rules.subject(one.source, one.key, "") for one in found], replace(rules, listed={})
+    by_name = [None if one.patient else unlisted.subject(one.source, one.key, None) for one in found]
     known = {source.name for source in layout.sources} | {frame.key for frame in found}
     return Inventory(
         reading=reading,
@@ -201,6 +203,6 @@ def take_inventory(
         mask_values=mask_values,
         persons=persons,
         unknown=unknown,
-        doubts=doubts(manifest, near, spellings, named_in),
+        doubts=[*half_listed(manifest, listed, by_name), *doubts(manifest, near, spellings, named_in)],
         unmatched=[layout.names(frame) for frame in rules.without_frame(known)],
     )

@@ -162,6 +162,10 @@ def _paired(
     """Yield the frames that have masks. `unusable` has files that were refused before, by whether they are masks and by key."""
     frames, masks = roles.frames, roles.masks
     bare = _bare_names(frames)
+    # The frames without masks, by the key that they would have if their folder were called images.
+    unnamed = {
+        str(PurePath(key).parent.parent / PurePath(key).name): frames[key][0] for key in frames.keys() - masks.keys()
+    }
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         # To be united, masks must be called x_mask_1 and so on, in one folder. Other places hold other raters or structures.
         places = {(mask.parent, MASK_NAME.fullmatch(stem_of(mask)) is None) for mask in masks[key]}
@@ -183,6 +187,8 @@ def _paired(
             remedy = "add the frame or remove the mask"
             if like := frames.get(bare.get(_without(LIKE_A_MASK, key), "")):
                 remedy = f"if it is the mask of {names(like[0])}, give it that frame's name with _mask at the end"
+            elif frame := unnamed.get(key):
+                remedy = f"if {names(frame)} is its frame, call that frame's folder images"
             refused += [Refused(path, "its frame is missing", remedy) for path in masks[key]]
         else:
             path = frames[key][0]

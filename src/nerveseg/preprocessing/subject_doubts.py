@@ -27,6 +27,20 @@ def doubts(
     return [*_near(manifest, near), *_spelt_alike(subjects, spelt), *_in_folders(subjects, folders)]
 
 
+def half_listed(manifest: pd.DataFrame, listed: Sequence[str | None], by_name: Sequence[str | None]) -> Iterable[str]:
+    """Warn of frames that `subjects.csv` lacks while it lists most, or others of the person in their names.
+
+    `listed` has the subject that it gives each frame, if any; `by_name` the one in its name, unless the file says who it is.
+    """
+    rows, most = list(zip(manifest["frame"], listed, by_name, strict=True)), 2 * sum(map(bool, listed)) > len(listed)
+    parted = {name for _, subject, name in rows if subject and subject != name}
+    if lacking := [frame for frame, subject, name in rows if not subject and name and (most or name in parted)]:
+        yield (
+            f"{counted(len(lacking), 'frame')} not in subjects.csv, which lists others: the subject is taken from the name "
+            f"({some(lacking, SHOWN)}), so that a person may count as two, one of them in test; list all frames in subjects.csv"
+        )
+
+
 def folder_around(frame: PurePath) -> PurePath:
     """Return the folder of a frame, without those that are called like `images`."""
     return PurePath(*(part for part in frame.parent.parts if part.casefold() not in FRAME_FOLDERS))
