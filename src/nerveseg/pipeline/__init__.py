@@ -5,5 +5,5 @@ from importlib.util import find_spec
 
 if find_spec("pydantic") is None:
     raise SystemExit(
-        f"error: {sys.executable} lacks nerveseg's packages; activate the environment with `. .venv/bin/activate`, then run it again"
+        f"error: {sys.executable} lacks nerveseg's packages; activate the environment with `. .venv/bin/activate`"
     )

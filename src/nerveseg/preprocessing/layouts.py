@@ -162,7 +162,6 @@ def _paired(
     """Yield the frames that have masks. `unusable` has files that were refused before, by whether they are masks and by key."""
     frames, masks = roles.frames, roles.masks
     bare = _bare_names(frames)
-    # The frames without masks, by the key that they would have if their folder were called images.
     unnamed = {
         str(PurePath(key).parent.parent / PurePath(key).name): frames[key][0] for key in frames.keys() - masks.keys()
     }

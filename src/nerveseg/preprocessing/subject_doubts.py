@@ -28,10 +28,7 @@ def doubts(
 
 
 def half_listed(manifest: pd.DataFrame, listed: Sequence[str | None], by_name: Sequence[str | None]) -> Iterable[str]:
-    """Warn of frames that `subjects.csv` lacks while it lists most, or others of the person in their names.
-
-    `listed` has the subject that it gives each frame, if any; `by_name` the one in its name, unless the file says who it is.
-    """
+    """Warn of frames that `subjects.csv` lacks while it lists most, or others of the person in their names (`by_name`)."""
     rows, most = list(zip(manifest["frame"], listed, by_name, strict=True)), 2 * sum(map(bool, listed)) > len(listed)
     parted = {name for _, subject, name in rows if subject and subject != name}
     if lacking := [frame for frame, subject, name in rows if not subject and name and (most or name in parted)]:
