@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 HEADER_SECONDS = 10.0
+END_SECONDS = 5  # for requests that are being answered when the server is ended
 HEADER_BYTES = 2**14
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
@@ -80,6 +81,6 @@ def limited_server(app: "ASGIApp", connections: int, log_level: str) -> "uvicorn
 
     config = uvicorn.Config(
         app, http=Impatient, ws="none", lifespan="off", log_level=log_level, access_log=False, server_header=False,
-        proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
+        proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES, timeout_graceful_shutdown=END_SECONDS,
     )  # fmt: skip
     return uvicorn.Server(config)

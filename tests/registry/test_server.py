@@ -30,6 +30,7 @@ from drawn_models import FLOAT, VAL, segmenter
 from nerveseg import cli
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.claimed_pixels import claimed_pixels
+from nerveseg.imaging.frame_files import read_frame
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.inference.predictor import Prediction
 from nerveseg.registry.download import PREDICTOR
@@ -469,6 +470,35 @@ def test_a_run_length_coded_frame_may_not_hold_more_than_its_header_announces():
     assert claimed_pixels(compressed(FRAME)) == FRAME.size
 
 
+def scanned(times: int, shape: tuple[int, int] = (16, 16)) -> bytes:
+    """A progressive JPEG that repeats a scan which says nothing new."""
+    file = io.BytesIO()
+    Image.new("L", shape, 90).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    empty = bytes.fromhex("ffda0008010100013f00") + b"\x7f"
+    return content.removesuffix(b"\xff\xd9") + times * empty + b"\xff\xd9"
+
+
+def test_a_jpeg_that_would_be_decoded_in_many_thousand_passes_is_refused_in_each_way_that_leads_to_a_decoder(tmp_path):
+    import pydicom
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit
+
+    made, file = pydicom.dcmread(io.BytesIO(dicom_of(FRAME[np.newaxis]))), io.BytesIO()
+    made.PixelData = encapsulate([scanned(5000)])
+    made["PixelData"].is_undefined_length = True
+    made.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    made.save_as(file)
+    for name, content in {"a.jpg": scanned(5000), "a.dcm": file.getvalue()}.items():
+        with pytest.raises(BadFileError, match=r"5,\d{3} scans, expected at most 100"):
+            claimed_pixels(content)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BadFileError, match=r"5,\d{3} scans, expected at most 100"):
+            read_frame(tmp_path / name, GreyRange())
+    (tmp_path / "few.jpg").write_bytes(scanned(50))
+    assert read_frame(tmp_path / "few.jpg", GreyRange()).shape == (16, 16)
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost@evil.example", ""]
 )
@@ -572,6 +602,26 @@ def test_ctrl_c_ends_it_without_an_error(folder):
         out, _ = server.communicate(timeout=PATIENCE)
     assert server.returncode == 0
     assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_time_although_a_request_keeps_the_model_busy(sent):
+    port = free_port()
+    busy = (
+        "import time; from nerveseg import cli, local_server; from nerveseg.registry import server; "
+        "local_server.END_SECONDS = 1; server._loaded = lambda model: lambda table, params: time.sleep(600); cli.main()"
+    )
+    head = (
+        f"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {JSON}\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    )
+    command = (sys.executable, "-c", busy, "serve", "--model", "any", "--port", str(port))
+    with running(*command) as server, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(head.encode() + BODY)
+        client.settimeout(1)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        server.send_signal(sent)
+        assert "Traceback" not in server.communicate(timeout=PATIENCE)[0]
 
 
 def test_mlflow_s_own_command_answers_the_same(folder, port):

@@ -1,4 +1,4 @@
-"""How many pixels a file would decode to, read from its header: a few bytes can claim gigabytes."""
+"""How many pixels a file would decode to, read from its header: a few bytes can claim gigabytes, or hours of decoding."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ from PIL import Image
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.dicom import DEFLATED
 from nerveseg.imaging.image_files import FORMATS
-from nerveseg.imaging.page import tags
+from nerveseg.imaging.page import check_scans, tags
 
 _JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"  # their first bytes; width and height follow the latter
 
@@ -18,7 +18,10 @@ def claimed_pixels(content: bytes) -> int:
     """Return how many pixels a file claims, 0 if it is no image. Several frames, or an unknown size, raise `BadFileError`."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            return _of_dicom(content) if content[128:132] == b"DICM" else _of_image(content, FORMATS)
+            if content[128:132] == b"DICM":
+                return _of_dicom(content)
+            check_scans("image", content)
+            return _of_image(content, FORMATS)
     except BadFileError:
         raise
     except Exception:  # noqa: BLE001 - damaged headers break Pillow and pydicom in many ways, and reading reports it
@@ -68,6 +71,7 @@ def _check_runs(content: bytes, most: int) -> None:
 
 def _of_part(content: bytes) -> int:
     """A compressed frame in a DICOM file has a size of its own, which decoders believe."""
+    check_scans("image", content)
     if (start := content.find(_JPEG_2000)) >= 0:
         width, height = struct.unpack_from(">II", content, start + len(_JPEG_2000) + 4)
         return int(width * height)

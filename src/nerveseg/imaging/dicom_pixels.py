@@ -18,6 +18,7 @@ from nerveseg.imaging.dicom import Header, read_header
 from nerveseg.imaging.dicom_segments import labels_of
 from nerveseg.imaging.grey_range import LUMA, Stored
 from nerveseg.imaging.image_files import bytes_of, refused_if_damaged
+from nerveseg.imaging.page import check_scans
 
 if TYPE_CHECKING:
     import pydicom
@@ -68,6 +69,7 @@ def _decoded(path: Path) -> tuple["pydicom.Dataset", NDArray[Any], int]:
 
     content = bytes_of(path)
     header = read_header(path, content)
+    check_scans(path, content, header.frames)
     with refused_if_damaged(path, "no readable DICOM image", "export it again"):
         found = pydicom.dcmread(io.BytesIO(content))
         kind = str(found.PhotometricInterpretation)

@@ -4,6 +4,7 @@ OpenCV decodes 16-bit colours. An image is turned as its file says (EXIF or the 
 """
 
 import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, COLOUR_MAP, SAMPLE_FORMAT = 258
 PLACES = (273, 279, 324, 325)
 UPRIGHT, WHITE_IS_ZERO, YCBCR, SEPARATE, SIGNED = 1, 0, 6, 2, 2  # of ORIENTATION, PHOTOMETRIC, PLANAR, SAMPLE_FORMAT
 GREY_MODES = ("1", "L", "P")  # of Pillow: at most 8 bits a pixel
+# A JPEG marker "start of scan", its length and its number of components; by chance, random bytes hold one in 256 GB.
+_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+MOST_SCANS = (
+    100  # as libtiff; progressive files have about 10. Each takes time for every pixel, and 10 bytes if it is empty
+)
 # Pillow reads this kind from little-endian files only.
 TiffImagePlugin.OPEN_INFO[(TiffImagePlugin.MM, WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
 # The libtiff in Pillow's wheels cannot decode WebP and would report it on stderr only.
@@ -70,8 +76,16 @@ class Page:
         return tag(self.image, PHOTOMETRIC, None) == WHITE_IS_ZERO and self.image.mode not in GREY_MODES
 
 
+def check_scans(path: Path | str, content: bytes, frames: int = 1) -> None:
+    """Raise `BadFileError` if JPEGs would be decoded in so many passes over their pixels that it could take hours."""
+    if (scans := len(_SCAN.findall(content))) > (most := frames * MOST_SCANS):
+        raise BadFileError(path, f"JPEG compression in {scans:,} scans, expected at most {most:,}", "export it again")
+
+
 def decode(path: Path, image: Image.Image, content: bytes) -> Page:
     """Decode the open image of a file; raise `BadFileError` if its pixels are of a kind that is not read."""
+    if image.format == "JPEG":
+        check_scans(path, content)
     if tag(image, SAMPLE_FORMAT, None) == SIGNED and tag(image, BITS, 8) == 8:
         raise BadFileError(path, "a TIFF of signed 8-bit pixels", "export it with unsigned 8 bits")
     if image.format == "TIFF" and image.mode == "YCbCr":  # Pillow ignores that pixels share colours, and their range

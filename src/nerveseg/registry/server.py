@@ -1,5 +1,6 @@
 """`nerveseg serve`: a registered model (`pyfunc_model`) behind a port of this machine, answered by `server_app`."""
 
+import os
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ def serve(model: str, port: int, limit: float) -> None:
         print(f"{model} answers at http://{HOST}:{port}/invocations (Ctrl-C ends it)", flush=True)
         with suppress(KeyboardInterrupt):  # uvicorn has closed its connections by then
             limited_server(app, CONNECTIONS, "warning").run([listener])
+    sys.stdout.flush()
+    os._exit(0)  # Python would wait for the model, which may compute for a client that has been cut off
 
 
 def _loaded(model: str) -> Predict:

@@ -92,7 +92,7 @@ class Application:
                 async with asyncio.timeout(DRAIN_SECONDS):
                     while more and read <= _DRAINED * self._limit:
                         read += len((await received()).get("body", b""))
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError):  # the latter if the server is ended
             return
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             headers["retry-after"] = "1"
