@@ -48,6 +48,22 @@ def test_a_home_folder_that_nobody_expands_is_refused_with_the_address_that_is_m
     assert uri_of("sqlite:///runs/~mlflow.db").endswith("/runs/~mlflow.db")
 
 
+@pytest.mark.parametrize(
+    "name", ["/data/${USER}/m.db", "/data/$USER/m.db", "%USERPROFILE%/m.db", "x/%TEMP%\\\\m.db", "US$1.db"]
+)
+def test_a_variable_that_is_not_set_makes_no_folder_of_its_name(uri_of, monkeypatch, name):
+    monkeypatch.delenv("USER", raising=False)
+    with pytest.raises(TrackingError, match=r"mean nothing in an address; set it to sqlite:/// and the path itself$"):
+        uri_of(f"sqlite:///{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("%C3%A9t%C3%A9.db", "été.db"), ("a%20b%20c.db", "a b c.db"), ("US%241.db", "US$1.db")]
+)
+def test_letters_in_their_codes_are_no_variables(uri_of, name, read):
+    assert uri_of(f"sqlite:///{name}").endswith(f"/{read}")
+
+
 @pytest.mark.parametrize("typed", ["azureml://eastus.api.example.org/x", "arn:aws:sagemaker:eu-1:1:server/x"])
 def test_a_scheme_of_a_plugin_is_left_to_it_and_refused_without_it(uri_of, tmp_path, monkeypatch, typed):
     with pytest.raises(TrackingError, match="begins with"):

@@ -3,10 +3,11 @@
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
 
-from nerveseg.errors import TrackingError
+from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.tracking.store import open_store, store_uri
-from nerveseg.tracking.store_errors import public
+from nerveseg.tracking.store_errors import failing_clearly, public
 from processes import free_port
 
 PASSWORDS = st.text("xyzXYZ789@:/?#[]&=%+!;,'\"", min_size=4).filter(lambda text: sum(map(str.isalnum, text)) > 3)
@@ -82,6 +83,29 @@ def test_a_store_that_is_refused_or_shown_names_no_password(
         except TrackingError as error:
             shown = str(error)
     assert password not in shown
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)",
+        "Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere.pem",
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_told_with_the_variable_that_names_another(monkeypatch, reason):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://h")
+    told = "cannot be used .*set MLFLOW_TRACKING_SERVER_CERT_PATH to the PEM file of the authority"
+    with pytest.raises(TrackingError, match=told) as refused, failing_clearly("https://h"):
+        raise MlflowException(f"API request to https://h failed with exception {reason}")
+    assert not isinstance(refused.value, StoreUnreachableError)  # waiting would never help
+
+
+def test_a_proxy_that_refuses_is_not_taken_for_the_store(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example.org")
+    with pytest.raises(StoreUnreachableError, match="the proxy in HTTP_PROXY or HTTPS_PROXY: Connection refused"):
+        open_store("nerveseg")
 
 
 @pytest.mark.slow

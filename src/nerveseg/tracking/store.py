@@ -36,6 +36,7 @@ _ADDRESS = re.compile(
 )
 _SCHEME = re.compile(r"(?!file:)\W*([\w.+-]{2,}):/*|databricks\S*")
 _KNOWN = re.compile(r"(?:https?|(?:postgresql|mysql|mssql)(?:\+\w+)?)://[^/\s]|sqlite:///|databricks(?:://\S+)?$")
+_VARIABLE = re.compile(r"\$|%[A-Za-z_]\w*%(?![0-9A-Fa-f]{2})")  # of a shell or of Windows; %C3%A9 is a letter
 # What would be read as another host, and so be told in an error; host:5000/a is no login
 _NO_LOGIN_OF_DATABASE = re.compile(r"[\s\[\]]|^[^:/]*:[^@]*@")
 _NO_LOGIN_OF_SERVER = re.compile(r"[\s\[\]]|^[^:/?#]*:(?![0-9]+/)[^@/?#]*[/?#]")
@@ -156,9 +157,11 @@ def _sqlite(uri: str, root: Path) -> str:
         raise TrackingError(
             f"MLFLOW_TRACKING_URI is {public(uri)!r}; SQLite needs a file without options, for example sqlite:///mlflow.db"
         )
-    if (expanded := os.path.expandvars(os.path.expanduser(name))) != name:  # noqa: PTH111 - Path's raises
+    typed = uri.removeprefix("sqlite:///")
+    if (expanded := os.path.expandvars(os.path.expanduser(typed))) != typed or _VARIABLE.search(typed):  # noqa: PTH111 - Path's raises
+        meant = "sqlite:/// and the path itself" if _VARIABLE.search(expanded) else f"sqlite:///{expanded}"
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, but ~ and $ mean nothing in an address; set it to sqlite:///{expanded}"
+            f"MLFLOW_TRACKING_URI is {uri!r}, but ~, $ and % mean nothing in an address; set it to {meant}"
         )
     path = str(root / name)
     # MLflow makes the file's folder from the address as it stands; in one without slashes it finds none to make.

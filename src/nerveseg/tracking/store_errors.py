@@ -14,6 +14,7 @@ from nerveseg.errors import StoreUnreachableError, TrackingError
 _NOT_NOW = {401, 408, 429}  # HTTP statuses of requests that may succeed later
 _NO_JSON = "not in a valid JSON format"  # MLflow's words if something else answered, as the login page of a network
 _NO_LOGIN = "Databricks credential configuration failed"
+_NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "TLS CA certificate bundle")  # the latter if the user's file is missing
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
 _OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # those of modules that are called otherwise
@@ -76,14 +77,15 @@ def store_errors() -> tuple[type[Exception], ...]:
 
 def reason_of(error: BaseException) -> str:
     """Return the root cause in one line without passwords, such as "Connection refused"."""
+    by = "the proxy in HTTP_PROXY or HTTPS_PROXY: " if "connect to proxy" in str(error) else ""
     cause = error
     while deeper := cause.__cause__ or cause.__context__:
         cause = deeper
     if isinstance(cause, OSError) and cause.strerror:
-        return public(f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror)
+        return by + public(f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror)
     told = next(iter(str(cause).splitlines()), "") or type(cause).__name__
     limit = "; raise the limit of the web server before MLflow" if _status(cause) == _TOO_LARGE else ""
-    return shorten(public(told), 300, placeholder=" ...") + limit
+    return by + shorten(public(told), 300, placeholder=" ...") + limit
 
 
 def public(text: str) -> str:
@@ -122,7 +124,7 @@ def _is_silent(error: Exception) -> bool:
     from mlflow.exceptions import InvalidUrlException, MlflowException
     from sqlalchemy.exc import DBAPIError
 
-    if isinstance(error, InvalidUrlException) or _NO_LOGIN in str(error):
+    if isinstance(error, InvalidUrlException) or any(told in str(error) for told in (_NO_LOGIN, *_NO_TRUST)):
         return False
     if isinstance(error, MlflowException):
         deeper = error.__cause__ or error.__context__
@@ -146,6 +148,8 @@ def _explain(uri: str, error: BaseException, remedy: str) -> str:
         remedy = f"`pip install {_PACKAGES.get(error.name, error.name)}` or "
     if _NO_LOGIN in str(error):
         remedy = "log in with `databricks auth login` or "
+    if any(told in str(error) for told in _NO_TRUST):
+        remedy = "set MLFLOW_TRACKING_SERVER_CERT_PATH to the PEM file of the authority that signed its certificate or "
     if "MLFLOW_TRACKING_URI" in os.environ:
         remedy += "correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
     elif any(told in reason for told in _NO_DATABASE):
