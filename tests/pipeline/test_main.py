@@ -72,7 +72,7 @@ def test_a_python_without_the_packages_is_told_to_activate_the_environment():
     ]
     ended = subprocess.run(bare, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"error: {sys.executable} lacks nerveseg's packages; activate the")
+    assert ended.stderr.startswith(f"error: {sys.executable} lacks nerveseg's packages; activate them")
     assert "Traceback" not in ended.stderr
 
 

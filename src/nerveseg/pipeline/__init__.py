@@ -4,6 +4,4 @@ import sys
 from importlib.util import find_spec
 
 if find_spec("pydantic") is None:
-    raise SystemExit(
-        f"error: {sys.executable} lacks nerveseg's packages; activate the environment with `. .venv/bin/activate`"
-    )
+    raise SystemExit(f"error: {sys.executable} lacks nerveseg's packages; activate them with `. .venv/bin/activate`")

@@ -162,9 +162,8 @@ def _paired(
     """Yield the frames that have masks. `unusable` has files that were refused before, by whether they are masks and by key."""
     frames, masks = roles.frames, roles.masks
     bare = _bare_names(frames)
-    unnamed = {
-        str(PurePath(key).parent.parent / PurePath(key).name): frames[key][0] for key in frames.keys() - masks.keys()
-    }
+    alone = map(PurePath, sorted(frames.keys() - masks.keys()))
+    unnamed = {str(path.parent.parent / path.name): frames[str(path)][0] for path in alone}
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         # To be united, masks must be called x_mask_1 and so on, in one folder. Other places hold other raters or structures.
         places = {(mask.parent, MASK_NAME.fullmatch(stem_of(mask)) is None) for mask in masks[key]}
