@@ -1,5 +1,6 @@
 """The gate on cases made on the spot, on the committed ones, and as `nerveseg gate`."""
 
+import re
 import sys
 
 import numpy as np
@@ -234,6 +235,17 @@ def test_markdown_folds_the_subjects_that_did_not_fall_and_keeps_names_from_bein
     assert as_markdown(verdict(named, named), "main").startswith("✅ passed against main: ")
 
 
+@pytest.mark.parametrize("fall", [0.0, 0.2])
+def test_a_comment_about_thousands_of_subjects_stays_below_what_github_takes_and_counts_those_left_out(fall):
+    subjects = [f"{number:04}-a_b" for number in range(2000)]
+    rows = pd.DataFrame(
+        {"frame": subjects, "subject": subjects, "has_nerve": True, "truth_area": 9, "frame_area": 99, "dice": 0.9}
+    )
+    shown = as_markdown(verdict(rows, rows.assign(dice=0.9 - fall)), "main")
+    assert len(shown) < 40_000
+    assert shown.count("| subject |") + int(re.search(r"and ([\d,]+) more subjects", shown)[1].replace(",", "")) == 2000
+
+
 def test_the_committed_default_passes_against_itself_and_its_u_net():
     params = load_project_params(ROOT / "params.yaml")
     committed = pd.read_csv(ROOT / "metrics" / "cases.csv", dtype={"subject": str})
@@ -288,6 +300,15 @@ def test_the_command_tells_what_is_no_revision_in_one_sentence(repository):
     assert "--all is not a commit" in str(nerveseg("gate", "--base=--all"))
 
     assert "is not a commit" in refusal("main\0")
+
+
+def test_a_clone_that_is_shallow_is_told_how_it_gets_the_other_commits(repository, monkeypatch):
+    write(repository, cases().iloc[1:])
+    commit(repository)
+    assert "`git fetch` gets those of others" in refusal("HEAD~5")
+    run("git", "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")
+    monkeypatch.chdir(repository / "shallow")
+    assert "`git fetch --unshallow` gets the commits that this shallow clone lacks" in refusal("HEAD~1")
 
 
 def test_the_command_tells_where_a_commit_or_this_folder_has_no_cases(repository):

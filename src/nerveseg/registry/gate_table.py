@@ -1,6 +1,8 @@
 """A verdict of the gate for a terminal, and as Markdown, which folds away subjects that did not fall by its margin."""
 
+from bisect import bisect
 from collections.abc import Callable
+from itertools import accumulate
 
 import pandas as pd
 
@@ -9,7 +11,8 @@ from nerveseg.text.foreign_text import in_markdown, on_one_line
 from nerveseg.text.wording import counted, some
 
 _COLUMNS = ("stratum", "part", "frames", "subjects", "base", "now", "change", "95 % interval", "")
-_NAMED = 3  # subjects in a sentence
+_NAMED, _REASONS = 3, 10  # subjects in a sentence, and failures
+_ROOM = 15_000  # characters of each table in Markdown: GitHub takes 65,536 in a comment, where scores and params follow
 _LONGEST = 40  # letters of a name in the table for a terminal
 
 
@@ -31,7 +34,9 @@ def as_markdown(verdict: Verdict, base: str) -> str:
 
 def conclusion(verdict: Verdict, base: str) -> str:
     if not verdict.passed:
-        return f"failed against {base}: {'; '.join(verdict.reasons)}"
+        more = len(verdict.reasons) - _REASONS
+        told = [*verdict.reasons[:_REASONS], *([f"and {counted(more, 'more failure')}"] if more > 0 else [])]
+        return f"failed against {base}: {'; '.join(told)}"
     fell = verdict.table[verdict.table["change"] < -verdict.table["margin"]].sort_values("change")
     passed = f"passed against {base}: dice_nerve changed by {verdict.change:+z.4f}"
     if fell.empty:
@@ -66,4 +71,7 @@ def _cells(table: pd.DataFrame, shown: Callable[[str], str]) -> pd.DataFrame:
 
 def _pipes(table: pd.DataFrame) -> str:
     rows = [list(_COLUMNS), ["---"] * len(_COLUMNS), *_cells(table, on_one_line).astype(str).to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(map(in_markdown, row))} |" for row in rows)
+    lines = [f"| {' | '.join(map(in_markdown, row))} |" for row in rows]
+    shown = bisect(list(accumulate(len(line) + 1 for line in lines)), _ROOM)
+    left_out = f"\n\nand {counted(len(lines) - shown, 'more subject')}, which `nerveseg gate` without `--md` lists"
+    return "\n".join(lines[:shown]) + (left_out if shown < len(lines) else "")

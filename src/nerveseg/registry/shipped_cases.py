@@ -2,6 +2,7 @@
 
 import io
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -35,8 +36,7 @@ def cases_of(base: str) -> pd.DataFrame:
     except (RepositoryError, ValueError) as error:  # no argument of a process holds a null character
         raise ComparisonError(
             f"{base} is not a commit, branch or tag of this repository, nor a model of MLflow's such as "
-            "models:/nerveseg@champion; correct it (`git branch --all` lists the branches; `git fetch` gets those of "
-            f"others). {error}"
+            f"models:/nerveseg@champion; correct it (`git branch --all` lists the branches; {_fetched()}). {error}"
         ) from None
     try:
         content = committed(base, PATH)
@@ -45,6 +45,13 @@ def cases_of(base: str) -> pd.DataFrame:
             f"{base} has no {PATH}; run `dvc repro` there and commit it, or name a commit that has it"
         ) from None
     return _shipped(content.encode(), f"{PATH} of {base}")
+
+
+def _fetched() -> str:
+    with suppress(RepositoryError):
+        if git("rev-parse", "--is-shallow-repository") == "true":
+            return "`git fetch --unshallow` gets the commits that this shallow clone lacks"
+    return "`git fetch` gets those of others"
 
 
 def _shipped(content: bytes, source: str) -> pd.DataFrame:
