@@ -66,10 +66,7 @@ def finish(folder: Path, inputs: NDArray[np.uint8], cutoffs: dict[str, Cutoffs],
 
 @dataclass(frozen=True)
 class StoredPredictions:
-    """The folder that the stage `predict` wrote for these letterboxed test frames, uint8 (N, height, width).
-
-    Raises DatasetError if it is missing or damaged, or was written for other frames.
-    """
+    """The folder that `predict` wrote for letterboxed frames, uint8 (N, H, W); DatasetError if missing, damaged or of others."""
 
     path: Path
     inputs: NDArray[np.uint8]

@@ -18,10 +18,7 @@ def claimed_pixels(content: bytes) -> int:
     """Return how many pixels a file claims, 0 if it is no image. Several frames, or an unknown size, raise `BadFileError`."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            if content[128:132] == b"DICM":
-                return _of_dicom(content)
-            check_scans("image", content)
-            return _of_image(content, FORMATS)
+            return _of_dicom(content) if content[128:132] == b"DICM" else _of_image(content, FORMATS)
     except BadFileError:
         raise
     except Exception:  # noqa: BLE001 - damaged headers break Pillow and pydicom in many ways, and reading reports it
@@ -29,6 +26,7 @@ def claimed_pixels(content: bytes) -> int:
 
 
 def _of_image(content: bytes, formats: tuple[str, ...]) -> int:
+    check_scans("image", content)
     image = Image.open(io.BytesIO(content), formats=formats)
     if image.format == "TIFF" and tags(image).next:
         raise BadFileError("image", "more than one page, expected one frame", "export the frames singly")
