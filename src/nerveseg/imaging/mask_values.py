@@ -23,7 +23,6 @@ EXTREMES = 0.15  # share of the range at either end, where nearly all pixels of 
 DIM = 64  # if no value is brighter, traces of compression cannot be told from labels
 WHITE = 255
 _WHITES = frozenset({1, WHITE, 65535, "#ffffff", "#000000"})
-_BRIGHT = 240  # from here on, white that lossy compression dimmed
 _FLAT = 0.04  # share of the range; neighbours that differ less lie inside an area, not on an outline
 # Inside a small structure, lossy compression leaves such differences. Along an outline, also a smoothed one, they are greater.
 _LEVEL = 0.14
@@ -149,9 +148,10 @@ def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, c
         if level := _level_between(values, low):
             what = f"values around {level} beside 0 and {top}, which may be of two structures"
             raise BadFileError(path, what, EXPORT_APART)
-        told = f"{len(found)} values between 0 and {top}, cut at {top / 2:g}"
+        told = "shades between 0 and the greatest value, cut in the middle"
         mask = values >= top / 2
-        return ReadMask(mask, {WHITE if _BRIGHT <= common <= WHITE else common: int(np.count_nonzero(mask))}, told)
+        white = common >= (1.0 - EXTREMES) * WHITE  # in 12 or 16 bits, too: shades that high are a share of white
+        return ReadMask(mask, {WHITE if white else common: int(np.count_nonzero(mask))}, told)
     return ReadMask(np.isin(values, labels) if labels else values != 0, areas)
 
 
