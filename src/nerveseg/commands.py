@@ -71,9 +71,7 @@ def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
         named = f"-S '{cross_validation.TEST}=[{','.join(map(str, test))}]' "
         print(f"next: dvc add {ensemble} && dvc exp run {named}-S evaluate.ensemble={ensemble}")
     else:
-        print(
-            "its members were trained on each other's test subjects: it can predict, but not be scored on this data set"
-        )
+        print("its members were trained on each other's test subjects: it can predict, but not be scored on these data")
     return 0
 
 

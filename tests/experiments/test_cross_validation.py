@@ -143,7 +143,7 @@ def test_an_ensemble_replaces_nothing_but_an_ensemble(work, output):
 @pytest.mark.parametrize("output", ["models/gan", "models/gan/ensemble"])
 def test_an_ensemble_is_not_written_where_the_pipeline_would_delete_it(work, output):
     message = told("fold-0", "fold-1", "--ensemble", output)
-    assert "the pipeline replaces models/gan with all files in it; name a new folder" in message
+    assert "the pipeline replaces models/gan and all in it; name a new folder" in message
     assert not (work / "models" / "gan" / "ensemble").exists()
 
 

@@ -57,7 +57,7 @@ def test_named_subjects_are_taken_and_the_rest_is_split_by_fraction():
 
 
 def test_a_named_subject_that_does_not_exist_is_told_with_those_that_do():
-    with pytest.raises(DatasetError, match=r"split\.test_subjects names 9; the data set's subjects are 1, 2, 10"):
+    with pytest.raises(DatasetError, match=r"split\.test_subjects names 9; the data have subjects 1, 2, 10"):
         split_subjects({"1": 0.5, "10": 0.5, "2": 0.5}, params(test_subjects=("9",)), 0)
 
 

@@ -35,7 +35,7 @@ def test_a_training_as_it_should_be_gets_no_remark():
     [
         ("patch", 0.99, {}, "right in 99% of its judgements in the last 3 epochs: it is too strong"),
         ("patch", 0.5, {}, "right in 50% of its judgements in the last 3 epochs, no more often than by chance"),
-        ("features", np.nan, {"adversarial": 1e-5}, "it has collapsed; raise gan.critic_lr"),
+        ("features", np.nan, {"adversarial": 1e-5}, "it collapsed; raise gan.critic_lr"),
         (
             "features",
             np.nan,

@@ -433,7 +433,7 @@ def jpeg_in_dicom(claimed: int, true: int) -> str:
 def test_frames_that_would_fill_the_memory_are_refused_before_they_are_decoded(port, rows):
     status, told = post(port, json.dumps({"dataframe_records": rows}).encode(), Content_Type=JSON)
     assert status == 413
-    assert "send fewer or smaller frames at once" in told
+    assert "send fewer or smaller ones at once" in told
 
 
 def test_frames_asked_for_as_numbers_may_have_fewer_pixels(port):
@@ -572,7 +572,7 @@ def test_a_fault_of_the_model_is_told_without_what_was_sent_or_where(caplog):
         raise ValueError(f"cannot do {table}")
 
     status, told = asked(application(broken), BODY)
-    assert (status, told["message"]) == (500, "the model failed (ValueError); please report it with the frame")
+    assert (status, told["message"]) == (500, "the model failed (ValueError); report it with the frame")
     assert "Traceback" not in caplog.text
     assert "cannot do" not in caplog.text
 

@@ -53,7 +53,7 @@ def test_a_home_folder_that_nobody_expands_is_refused_with_the_address_that_is_m
 )
 def test_a_variable_that_is_not_set_makes_no_folder_of_its_name(uri_of, monkeypatch, name):
     monkeypatch.delenv("USER", raising=False)
-    with pytest.raises(TrackingError, match=r"mean nothing in an address; set it to sqlite:/// and the path itself$"):
+    with pytest.raises(TrackingError, match=r"mean nothing there; set it to sqlite:/// and the path itself$"):
         uri_of(f"sqlite:///{name}")
 
 

@@ -92,9 +92,7 @@ def write_ensemble(groups: Sequence[Sequence[Run]], output: Path) -> list[Run]:
     from nerveseg.saved_models.ensemble import Ensemble
 
     if lost := output_around(output):
-        raise ModelError(
-            f"the pipeline replaces {lost} with all files in it; name a new folder, for example models/ensemble"
-        )
+        raise ModelError(f"the pipeline replaces {lost} and all in it; name a new folder, such as models/ensemble")
     output = output.resolve()
     if output.exists() and not (output / ENSEMBLE_NAME).is_file():
         raise ModelError(f"{output} exists and holds no ensemble; name a new folder, for example models/ensemble")

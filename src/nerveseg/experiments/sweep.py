@@ -57,9 +57,7 @@ def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
 
 def _check(name: str, trials: int, space: Space) -> None:
     if not _NAME.fullmatch(name) or name.endswith(".lock"):
-        raise ParamsError(
-            f"{name!r} cannot name experiments; use letters and digits, with single '-', '_' or '.' between"
-        )
+        raise ParamsError(f"{name!r} cannot name experiments; use letters and digits, a single '-', '_' or '.' between")
     if trials < 1:
         raise ParamsError(f"--trials is {trials}; at least one is needed")
     if trials > space.combinations:
@@ -121,9 +119,7 @@ class _Sweep:
         aim = "lowest" if self.score.lower_is_better else "highest"
         print(f"searching for the {aim} {self.score.name} in {trials} trials{done}")
         if not self.score.on_val:
-            print(
-                f"{self.score.name} is of the test frames: if it chooses the parameters, it is no score on unseen people"
-            )
+            print(f"{self.score.name} is of the test frames: if it chooses parameters, it is no score on unseen people")
 
     def _run_next(self) -> None:
         if code() != self.code:

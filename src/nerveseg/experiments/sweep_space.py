@@ -133,9 +133,7 @@ def _parsed(given: Sequence[str]) -> Iterator[tuple[str, Choice | Range]]:
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException:
-            raise ParamsError(
-                f"-S {text!r} is not key=values; write, for example, 'lr=1e-4..1e-2' or 'lr=1e-4,1e-3'"
-            ) from None
+            raise ParamsError(f"-S {text!r} is not key=values; write 'lr=1e-4..1e-2' or 'lr=1e-4,1e-3'") from None
         key = override.key_or_group
         if key in seen:
             raise ParamsError(f"-S names {key} more than once; give all of its values in one")

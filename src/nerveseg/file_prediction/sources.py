@@ -143,6 +143,5 @@ def _refuse_collisions(sources: Sequence[Source]) -> None:
             other = taken.setdefault(unicodedata.normalize("NFC", name).casefold(), source)
             if other is not source:
                 raise DatasetError(
-                    f"{other.path} and {source.path} would both be written to {name}; rename one of them, or give each a "
-                    "folder of its own for --out"
+                    f"{other.path} and {source.path} would both be written to {name}; rename one, or give each its own --out"
                 )

@@ -113,7 +113,7 @@ class ValuesInUse:
             return [f"no mask holds {absent} of data.nerve_labels; they hold {str(self) or 'nothing'}"]
         if not labels and len(self.found) > 1 and self._white_in_several_ways:
             return [
-                f"each of these values was taken for nerve: {self}; if they differ in meaning, set data.nerve_labels"
+                f"each of these values was taken for nerve: {self}; if their meanings differ, set data.nerve_labels"
             ]
         return []
 

@@ -23,9 +23,7 @@ UPRIGHT, WHITE_IS_ZERO, YCBCR, SEPARATE, SIGNED = 1, 0, 6, 2, 2  # of ORIENTATIO
 GREY_MODES = ("1", "L", "P")  # of Pillow: at most 8 bits a pixel
 # A JPEG marker "start of scan", its length and its number of components; by chance, random bytes hold one in 256 GB.
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-MOST_SCANS = (
-    100  # as libtiff; progressive files have about 10. Each takes time for every pixel, and 10 bytes if it is empty
-)
+MOST_SCANS = 100  # as libtiff; progressive files have about 10. Each takes time for every pixel, an empty one 10 bytes
 # Pillow reads this kind from little-endian files only.
 TiffImagePlugin.OPEN_INFO[(TiffImagePlugin.MM, WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
 # The libtiff in Pillow's wheels cannot decode WebP and would report it on stderr only.

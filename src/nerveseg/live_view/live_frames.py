@@ -37,13 +37,9 @@ def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterat
     if source.is_dir():
         return _Folder(source, grey_range)
     if not source.is_file():
-        raise DatasetError(
-            f"{source} was not found; name a video, a folder, or the number of a capture device, such as 0"
-        )
+        raise DatasetError(f"{source} was not found; name a video, a folder or a capture device's number, such as 0")
     if kind_of(source) == IMAGE:
-        raise BadFileError(
-            source, "an image, expected a video, a cine loop or a folder", "use `nerveseg predict` for it"
-        )
+        raise BadFileError(source, "an image, expected a video, a cine loop or a folder", "run `nerveseg predict`")
     return _of_loop(source, grey_range)
 
 

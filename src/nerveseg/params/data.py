@@ -67,12 +67,11 @@ class SplitParams(Section):
                 raise ValueError(f"{key} names {', '.join(twice)} more than once; name each subject once")
         if self.folds == 1 or self.fold >= max(self.folds, 1):
             raise ValueError(
-                f"fold is {self.fold} and folds is {self.folds}; folds is 0 (off) or at least 2, fold below it"
+                f"fold is {self.fold}, folds is {self.folds}; folds is 0 (off) or at least 2, fold below it"
             )
         if self.folds and self.test_subjects and self.val_subjects:
             raise ValueError(
-                "folds, with test_subjects named, and val_subjects both choose the val subjects; set folds to 0 or "
-                "val_subjects to []"
+                "folds beside test_subjects, and val_subjects, both choose val; set folds to 0 or val_subjects to []"
             )
         if both := sorted(set(self.val_subjects) & set(self.test_subjects)):
             raise ValueError(f"subjects {', '.join(both)} stand in val_subjects and in test_subjects; keep each in one")

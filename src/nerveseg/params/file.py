@@ -147,13 +147,9 @@ def _explain(problem: Any, kind: type[Section], fits: Callable[[Any, object], bo
         for part in problem["loc"][:-1]:
             model = model.model_fields[part].annotation
         known = sorted(model.model_fields)
-        name, sections = (
-            str(problem["loc"][-1]),
-            {None: kind} | {key: of.annotation for key, of in kind.model_fields.items()},
-        )
-        elsewhere = [
-            f"{key}.{name}" if key else name for key, of in sections.items() if name in getattr(of, "model_fields", ())
-        ]
+        name = str(problem["loc"][-1])
+        sections = {"": kind} | {f"{section}.": of.annotation for section, of in kind.model_fields.items()}
+        elsewhere = [section + name for section, of in sections.items() if name in getattr(of, "model_fields", ())]
         near = elsewhere or get_close_matches(name, known, n=1)
         hint = f"did you mean {' or '.join(near)}?" if near else f"allowed here: {', '.join(known)}"
         return f"{key} is not a parameter; {hint}"

@@ -95,9 +95,7 @@ class DegradationParams(Section):
     def _frames_get_smaller(self) -> Self:
         for key in ("downsampling", "jpeg"):
             if (least := getattr(self, key)[0]) < 1.0:
-                raise ValueError(
-                    f"{key} begins with {least:g}; each strength divides the frame's size and must be at least 1"
-                )
+                raise ValueError(f"{key} begins with {least:g}; each strength divides the size and must be at least 1")
         return self
 
 

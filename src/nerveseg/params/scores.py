@@ -16,9 +16,7 @@ class EvaluateParams(Section):
     @classmethod
     def _with_the_one_that_is_reported(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
         if 3 not in severities or len(set(severities)) < len(severities):
-            raise ValueError(
-                f"is {list(severities)}; it must have 3, which metrics.json and the report show, and each value once"
-            )
+            raise ValueError(f"is {list(severities)}; it must have 3, which metrics.json shows, and each value once")
         return severities
 
 

@@ -60,7 +60,7 @@ def text(inventory: Inventory) -> str:
         lines += _files("left out as neither frame nor mask", foreign)
     if inventory.quarantined and inventory.layout.names.salt:
         lines.append(
-            "names are digests, since paths of DICOM files may name patients; `nerveseg check --clear-names` shows them"
+            "names are digests, since DICOM paths may name patients; `nerveseg check --clear-names` shows them"
         )
     return "\n".join(lines)
 

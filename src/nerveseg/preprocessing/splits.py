@@ -36,9 +36,7 @@ def split_subjects(
     """
     for key in ("val_subjects", "test_subjects"):
         if unknown := [subject for subject in getattr(params, key) if subject not in prevalence]:
-            raise DatasetError(
-                f"split.{key} names {', '.join(unknown)}; the data set's subjects are {_shown(prevalence)}"
-            )
+            raise DatasetError(f"split.{key} names {', '.join(unknown)}; the data have subjects {_shown(prevalence)}")
     rng = np.random.default_rng([seed, 0x5917])
     subjects = list(prevalence)
     named = {*params.val_subjects, *params.test_subjects}
@@ -51,8 +49,7 @@ def split_subjects(
         dealt = _without(order, test)
         if params.folds > len(dealt):
             raise DatasetError(
-                f"split.folds is {params.folds}, but only {len(dealt)} subjects (or groups that share a frame) are left to "
-                "deal out; use fewer folds"
+                f"split.folds is {params.folds}, but only {len(dealt)} subjects (or groups that share a frame) are left; use fewer"
             )
         drawn = dealt[params.fold :: params.folds]
         if test:

@@ -109,8 +109,7 @@ def _check_safe(stage: str, declared: dict[str, list[str]]) -> None:
                 inside, around = _lies_in(folder, out), _lies_in(out, folder)
                 if (inside or around) and not (inside and around and earlier):
                     raise ParamsError(
-                        f"{key} is {folder}, but stage {name} replaces {out} with all files in it; move the files elsewhere and "
-                        "name that folder"
+                        f"{key} is {folder}, but stage {name} replaces {out} and all in it; move the files elsewhere"
                     )
 
 

@@ -16,8 +16,7 @@ def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
     for arm, lower in {CONTROL: "gan.lr", ADVERSARIAL: "gan.lr or gan.critic_lr"}.items():
         if (arm == CONTROL or critic != "none") and (epoch := diverged_in(history, arm)):
             remarks.append(
-                f"The {arm} refiner diverged in epoch {epoch}: a loss was not a number, and its training stopped there; "
-                f"lower {lower}."
+                f"The {arm} refiner diverged in epoch {epoch}: its loss was no number, so training stopped; lower {lower}."
             )
     judged = history.dropna(subset=["critic_loss"])
     if critic == "none" or judged.empty:
@@ -37,8 +36,7 @@ def remarks_on(history: pd.DataFrame, critic: str) -> list[str]:
         )
     if critic == "features" and long and (last["adversarial_loss"].abs() < ALIKE).all():
         remarks.append(
-            f"The critic's features of refined and of annotated masks were alike in {epochs}: it has collapsed; raise "
-            "gan.critic_lr."
+            f"The critic's features of refined and of annotated masks were alike in {epochs}: it collapsed; raise gan.critic_lr."
         )
     if critic == "features" and long and (last["adversarial_loss"] > AWAY * judged["adversarial_loss"].iloc[0]).all():
         remarks.append(

@@ -126,7 +126,5 @@ def _location(client: "MlflowClient", uri: str, wanted: re.Match[str]) -> str:
         shown = ", ".join(f"{alias} (version {number})" for alias, number in aliases.items()) or "none"
         kept = ("..., " if len(versions) > _SHOWN else "") + (", ".join(map(str, versions[-_SHOWN:])) or "none")
         how = ", or make the challenger the champion with `nerveseg promote`" if wanted["alias"] == "champion" else ""
-        raise ModelError(
-            f"{uri}: {name} has no {what}; found aliases: {shown}; versions: {kept}; name one of these{how}"
-        )
+        raise ModelError(f"{uri}: {name} has no {what}; found aliases: {shown}; versions: {kept}; name one{how}")
     return client.get_model_version_download_uri(name, str(version))

@@ -97,8 +97,7 @@ def _paired(base: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
             )
         if (twice := table["frame"].duplicated()).any():
             raise ComparisonError(
-                f"the cases of {name} name a frame more than once ({some(table.loc[twice, 'frame'], _SHOWN)}); score that "
-                "model again"
+                f"the cases of {name} name a frame twice ({some(table.loc[twice, 'frame'], _SHOWN)}); score that model again"
             )
     differ, both = "the test data differ, so the models cannot be compared", "score both on one data set and split"
     before, after = base.set_index("frame"), now.set_index("frame")
@@ -109,8 +108,7 @@ def _paired(base: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     for column in _OF_THE_FRAME:
         if (other := before[column] != after[column]).any():
             raise ComparisonError(
-                f"{differ}: {column} differs in {other.sum()} of {len(after)} frames ({some(after.index[other], _SHOWN)}); "
-                f"{both}"
+                f"{differ}: {column} in {other.sum()} of {len(after)} frames ({some(after.index[other], _SHOWN)}); {both}"
             )
     if not after["has_nerve"].any():
         raise ComparisonError("no test frame shows a nerve, so dice_nerve is undefined; test on frames that do")

@@ -46,7 +46,6 @@ def _folder(model: str) -> Path:
     folder = local_path(model)
     if not (folder / "MLmodel").is_file():
         raise ModelError(
-            f"{model} holds no MLmodel; name a registered model, such as models:/nerveseg@champion, or the folder of one "
-            "that MLflow wrote"
+            f"{model} holds no MLmodel; name a registered model, such as models:/nerveseg@champion, or a folder of MLflow's"
         )
     return folder

@@ -49,9 +49,7 @@ class _Budget:
         def take(amount: int) -> None:
             nonlocal share
             if amount > self.left:
-                raise Refusal(
-                    HTTPStatus.TOO_MANY_REQUESTS, "the server is at its limit; send the request again in a moment"
-                )
+                raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "the server is at its limit; send the request again soon")
             self.left -= amount
             share += amount
 
@@ -167,5 +165,5 @@ def _safely(work: Callable[[Any], Any], given: Any) -> Any:
             raise bad(f"the rows do not fit the model's signature; {EXPECTED}") from None
         _LOG.error("a request failed in the model (%s)", kind)
         raise Refusal(
-            HTTPStatus.INTERNAL_SERVER_ERROR, f"the model failed ({kind}); please report it with the frame"
+            HTTPStatus.INTERNAL_SERVER_ERROR, f"the model failed ({kind}); report it with the frame"
         ) from None

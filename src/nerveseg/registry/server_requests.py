@@ -69,8 +69,7 @@ def parsed(body: bytes | bytearray) -> Request:
     each = PER_LISTED if params.get("arrays") else 1
     if each * pixels > PIXELS:
         raise too_much(
-            f"the frames of the request have {pixels:,} pixels, more than {PIXELS // each:,}; send fewer or smaller frames "
-            "at once"
+            f"the request's frames have {pixels:,} pixels, more than {PIXELS // each:,}; send fewer or smaller ones at once"
         )
     table = pd.DataFrame(
         {name: [row.get(name) for row in rows] for name in COLUMNS if any(name in row for row in rows)}, dtype=object

@@ -41,9 +41,7 @@ def cases_of(base: str) -> pd.DataFrame:
     try:
         content = committed(base, PATH)
     except RepositoryError:
-        raise ComparisonError(
-            f"{base} has no {PATH}; run `dvc repro` there and commit it, or name a commit that has it"
-        ) from None
+        raise ComparisonError(f"{base} has no {PATH}; run `dvc repro` there and commit it, or name another") from None
     return _shipped(content.encode(), f"{PATH} of {base}")
 
 

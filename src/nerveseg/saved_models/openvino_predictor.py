@@ -101,7 +101,7 @@ class ExportedPredictor(Predictor):
         described = {path / name for path, member in folders.items() for name in member.networks}
         if odd := sorted(str(path.relative_to(directory)) for path in listed ^ described):
             raise ModelError(
-                f"{directory}: {LIST_NAME} and {EXPORTED_NAME} name different networks ({', '.join(odd)}); {_REMEDY}"
+                f"{directory}: {LIST_NAME} and {EXPORTED_NAME} name other networks ({', '.join(odd)}); {_REMEDY}"
             )
         core, size = openvino.Core(), (config.height, config.width)
         members = []

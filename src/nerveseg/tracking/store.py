@@ -160,9 +160,7 @@ def _sqlite(uri: str, root: Path) -> str:
     typed = uri.removeprefix("sqlite:///")
     if (expanded := os.path.expandvars(os.path.expanduser(typed))) != typed or _VARIABLE.search(typed):  # noqa: PTH111 - Path's raises
         meant = "sqlite:/// and the path itself" if _VARIABLE.search(expanded) else f"sqlite:///{expanded}"
-        raise TrackingError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, but ~, $ and % mean nothing in an address; set it to {meant}"
-        )
+        raise TrackingError(f"MLFLOW_TRACKING_URI is {uri!r}, but ~, $ and % mean nothing there; set it to {meant}")
     path = str(root / name)
     # MLflow makes the file's folder from the address as it stands; in one without slashes it finds none to make.
     return f"sqlite:///{quote(path, safe='') if {'%', '?'} & set(path) else path}"
