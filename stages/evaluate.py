@@ -18,7 +18,7 @@ from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
 from nerveseg.evaluation.export_parity import on_test
 from nerveseg.evaluation.model_names import scored
-from nerveseg.evaluation.robustness import degraded_scores
+from nerveseg.evaluation.robustness import BASE, degraded_scores, doubt
 from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.evaluation.subgroups import strata_table
 from nerveseg.evaluation.test_set import TestSet
@@ -47,7 +47,8 @@ def evaluate() -> None:
         all_cases = test.all_cases(cases, average)
         bounds = interval_table(all_cases, resamples, seed)
         metrics = test.metrics(all_cases, reliability, bounds)
-        metrics["degraded"] = degraded_scores(read_csv(METRICS / "robustness.csv"))
+        ablation = read_csv(METRICS / "robustness.csv")
+        metrics["degraded"] = degraded_scores(ablation)
         metrics["shipped"] = asdict(shipped)
         allowed = params.export.max_difference
         metrics["export"] = on_test(cases, shipped.source, shipped.precision, allowed, resamples, seed)
@@ -59,7 +60,7 @@ def evaluate() -> None:
         write_json(METRICS / "metrics.json", metrics)
         table = pd.DataFrame({key: metrics[key] for key in scored(metrics)})
         print(table.drop(index="frames_outlined").round(3).to_string(na_rep="n/a"))
-        if warning := metrics["export"].get("warning"):
+        for warning in filter(None, (metrics["export"].get("warning"), doubt(ablation, metrics[BASE]["dice"]))):
             print(f"warning: {warning}", file=sys.stderr)
 
 

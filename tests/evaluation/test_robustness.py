@@ -8,7 +8,7 @@ import pytest
 
 from drawn_frames import simulated_frame
 from nerveseg.augmentation.degradations import DEGRADATIONS
-from nerveseg.evaluation.robustness import ablation_table, degraded_scores
+from nerveseg.evaluation.robustness import ablation_table, degraded_scores, doubt
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures.cases import case_measures
@@ -101,6 +101,12 @@ def test_metrics_tell_of_all_degradations_at_severity_three(table):
     assert scores["control"]["dice_nerve"] == row(table, "all", 3, "control")["dice_nerve"]
     assert scores["unet"]["hd95_common"] == row(table, "all", 3, "unet")["hd95_common"]
     assert scores["unet"]["frames_outlined_by_all"] == row(table, "all", 3, "control")["frames_outlined_by_all"]
+
+
+def test_an_ablation_of_other_frames_than_the_scores_is_doubted(table):
+    dice = row(table, "clean", 0, "unet")["dice"]
+    assert doubt(table, dice) == ""
+    assert doubt(table, dice + 0.01).startswith("metrics/robustness.csv is of other frames or another U-Net")
 
 
 def refinement(arm, *arms):

@@ -213,6 +213,7 @@ def test_frames_in_a_folder_of_no_usual_name_are_told_to_be_in_images(folder):
     told = {item.file: item.remedy for item in layout.quarantined}
     assert told["b/GroundTruth/2.png"] == "if b/Original/2.png is its frame, call that frame's folder images"
     assert told["GroundTruth/1.png"] == "if Original/1.png is its frame, call that frame's folder images"
+    assert told["Original/1.png"] == "if GroundTruth/1.png is its mask, call this frame's folder images"
 
 
 def test_every_file_is_used_or_quarantined_exactly_once(folder):

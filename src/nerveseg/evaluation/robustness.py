@@ -26,6 +26,7 @@ from nerveseg.processes.parallel import in_order
 BASE, UNTUNED = "unet", "unet_untuned"
 CLEAN, POOLED = "clean", "all"
 REPORTED = 3  # the severity that metrics.json and the report speak of
+ALIKE = 1e-3  # in Dice: what two ways to compute the same predictions may differ by
 STAGE_SEED = 0xE7A
 _Packed = tuple[NDArray[np.uint8], int]  # bits of each row, and how many
 Frames = NDArray[np.uint8]  # (N, H, W)
@@ -68,6 +69,13 @@ def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
         | {key: int(row[key]) for key in ("frames_outlined", "frames_outlined_by_all")}
         for model, row in rows.iterrows()
     }
+
+
+def doubt(table: pd.DataFrame, dice: float) -> str:
+    """Return a warning if the ablation's clean U-Net does not have this Dice, so that they are of other frames or networks."""
+    found = float(table.loc[(table["degradation"] == CLEAN) & (table["model"] == BASE), "dice"].iloc[0])
+    told = f"metrics/robustness.csv is of other frames or another U-Net (Dice {found:.4f}, here {dice:.4f}); run `dvc repro`"
+    return "" if abs(found - dice) <= ALIKE else told
 
 
 def _cases(test: TestSet, frames: Frames, look: Look, cutoffs: Mapping[str, Cutoffs]) -> dict[str, pd.DataFrame]:

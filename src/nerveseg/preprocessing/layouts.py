@@ -189,12 +189,21 @@ def _paired(
                 remedy = f"if {names(frame)} is its frame, call that frame's folder images"
             refused += [Refused(path, "its frame is missing", remedy) for path in masks[key]]
         else:
-            path = frames[key][0]
-            add = f"{stem_of(path)}_mask" if names.salt is None else "a file of the same name with _mask"
-            remedy = f"add {add} (all zero where no nerve is seen)"
-            if any(map(called_like_masks, path.parent.parts)):
-                remedy = f"if it is itself a mask, call its folder masks and that of its frame images; else {remedy}"
-            refused.append(Refused(path, "its mask is missing", remedy))
+            beside = masks.get(str(PurePath(key).parent.parent / PurePath(key).name))
+            refused.append(
+                Refused(frames[key][0], "its mask is missing", _how_to_add_mask(frames[key][0], beside, names))
+            )
+
+
+def _how_to_add_mask(frame: PurePath, beside: list[PurePath] | None, names: Names) -> str:
+    """Return the remedy for a frame without a mask; `beside` are masks of its name, one folder above its own."""
+    if beside:
+        return f"if {names(beside[0])} is its mask, call this frame's folder images"
+    add = f"{stem_of(frame)}_mask" if names.salt is None else "a file of the same name with _mask"
+    remedy = f"add {add} (all zero where no nerve is seen)"
+    if any(map(called_like_masks, frame.parent.parts)):
+        return f"if it is itself a mask, call its folder masks and that of its frame images; else {remedy}"
+    return remedy
 
 
 def _named(pairs: list[Pair], refused: list[Refused], names: Names) -> list[Pair]:
