@@ -293,7 +293,7 @@ def test_check_says_that_two_subjects_with_a_nerve_are_too_few(kaggle_folder, ti
     folder = kaggle_folder(subjects=[1, 2, *others])
     for path in (path for subject in others for path in folder.glob(f"{subject}_*_mask.tif")):
         path.write_bytes(encoded(blob() * 0))
-    told = "2 subjects with a nerve in any frame, but preprocess needs at least 3, one each for train, val and test"
+    told = "2 subjects with a nerve in any frame; preprocess needs 3, for train, val and test"
     assert told in take_inventory(folder, tiny.data, tmp_path, (32, 64)).warnings
 
 

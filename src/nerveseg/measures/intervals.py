@@ -54,12 +54,8 @@ class Interval(NamedTuple):
 
 def caution(subjects: int) -> str:
     """Return a warning about intervals over so few subjects; empty if there are enough, or only one."""
-    if not 1 < subjects < ENOUGH:
-        return ""
-    return (
-        f"With only {subjects} test subjects the intervals are too narrow: they cannot reach beyond what these subjects show. "
-        f"Test on {ENOUGH} subjects or more."
-    )
+    told = f"With only {subjects} test subjects the intervals are too narrow: they cannot reach beyond what these subjects show."
+    return f"{told} Test on {ENOUGH} subjects or more." if 1 < subjects < ENOUGH else ""
 
 
 def subject_interval(cases: pd.DataFrame, measure: str, resamples: int, seed: int) -> Interval:

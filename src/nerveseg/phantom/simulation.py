@@ -49,7 +49,7 @@ class Subject:
         return self.first <= frame <= self.last
 
     def frame(self, frame: int) -> tuple[Frame, Mask]:
-        """Return a frame and its mask, which is empty if the nerve is out of plane."""
+        """Return a frame and its mask, empty if the nerve is out of plane; DatasetError if there is no such frame."""
         params, grid = self.params, self.anatomy.grid
         if not 1 <= frame <= params.frames_per_subject:
             raise DatasetError(f"phantom frame {frame} does not exist; subjects have 1 to {params.frames_per_subject}")

@@ -80,9 +80,8 @@ class Inventory:
         warnings = []
         if self.unknown:
             warnings.append(
-                f"{counted(self.unknown, 'frame')} without a known subject, counted as a subject each: train and "
-                "test may hold nearly equal frames, so scores may be too good; add subjects.csv (frame,subject) or set "
-                "data.subject_pattern"
+                f"{counted(self.unknown, 'frame')} without a known subject, counted as a subject each: train and test may hold "
+                "nearly equal frames, so scores may be too good; add subjects.csv (frame,subject) or set data.subject_pattern"
             )
         if unread := [item.file for item in self.quarantined if item.reason == UNREAD_SUBJECTS]:
             warnings.append(
@@ -117,8 +116,7 @@ class Inventory:
         shown = self.manifest.loc[self.manifest["has_nerve"].astype(bool), "subject"].nunique()
         if 0 < shown < LEAST_SUBJECTS:
             warnings.append(
-                f"{counted(shown, 'subject')} with a nerve in any frame, but preprocess needs at least {LEAST_SUBJECTS}, one "
-                "each for train, val and test"
+                f"{counted(shown, 'subject')} with a nerve in any frame; preprocess needs {LEAST_SUBJECTS}, for train, val and test"
             )
         return warnings
 

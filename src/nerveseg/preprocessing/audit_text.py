@@ -53,7 +53,7 @@ def text(inventory: Inventory) -> str:
     lines += [f"error: {on_one_line(inventory.unclear)}"] * bool(inventory.unclear)
     if inventory.manifest.empty and not inventory.bad:
         lines.append(
-            "no frame was found; expected S_N.tif with S_N_mask.tif, x.png with x_mask.png, images/ with masks/, or DICOM"
+            "no frame found; expected S_N.tif and S_N_mask.tif, x.png and x_mask.png, images/ and masks/, or DICOM"
         )
     lines += _files("cannot be used", inventory.bad)
     if foreign := [item for item in inventory.quarantined if item.foreign]:

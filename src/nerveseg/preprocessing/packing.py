@@ -116,10 +116,7 @@ def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_
     for part in SPLITS:
         shows = manifest.loc[manifest["split"] == part, "has_nerve"]
         if not shows.any():
-            empty = (
-                f"every frame of the {part} subjects is left out, as a copy of one in another part or as a contradiction; find "
-                "out whose frames they are"
-            )
+            empty = f"every frame of the {part} subjects is left out, as a copy or a contradiction; find out whose frames they are"
             what = empty if shows.empty else f"no frame of the {part} subjects shows a nerve; add such frames"
             remedy = "or choose the subjects in the split section of params.yaml"
             raise DatasetError(f"{inventory.reading.directory}: {what}, {remedy}")

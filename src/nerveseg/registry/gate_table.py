@@ -42,10 +42,8 @@ def conclusion(verdict: Verdict, base: str) -> str:
     if fell.empty:
         return f"{passed}, and nothing fell beyond its margin"
     named = [f"{row['part']} ({row['change']:+z.4f})" for row in fell.to_dict("records")]
-    return (
-        f"{passed}; {'subject' if len(named) == 1 else 'subjects'} {some(named, _NAMED)} fell beyond the margin, but over "
-        "too few frames to be certain"
-    )
+    who = "subject" if len(named) == 1 else "subjects"
+    return f"{passed}; {who} {some(named, _NAMED)} fell beyond the margin, but over too few frames to be certain"
 
 
 def _short(part: str) -> str:

@@ -84,9 +84,7 @@ def _version_of(name: str, model: str) -> int:
     with failing_clearly(store), opened(store) as client:
         found = client.search_model_versions(f"name='{name}' and tags.`{KEY_TAG}` = '{model}'")
     if not found:
-        raise ModelError(
-            f"MLflow does not have this version of {name} yet; run `nerveseg sync` to send it, then `nerveseg promote`"
-        )
+        raise ModelError(f"MLflow lacks this version of {name} yet; run `nerveseg sync`, then `nerveseg promote`")
     return int(found[0].version)
 
 

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 30.0
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # shows runs with curves, not traces of agents
-# localhost:5000, user:password@mlflow.example.org:5000/team, mlflow.example.org, [::1]:5000; a folder has no port and hardly
-# two dots
+# localhost:5000, user:password@mlflow.example.org:5000/team, mlflow.example.org, [::1]:5000; folders have no port or two dots
 _ADDRESS = re.compile(
     r"(?:[^/\s]*@)?(?:localhost|(?:[\w-]+\.){2,}\w+(?::[0-9]+)?|(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+)(?:/\S*)?"
 )
