@@ -257,10 +257,10 @@ def test_what_was_taken_for_white_is_told_once_and_a_file_that_is_brighter_is_sk
 @pytest.mark.parametrize(
     ("source", "error", "told"),
     [
-        (Path("none.mp4"), DatasetError, "none.mp4 was not found; name a video, a folder, or the number"),
+        (Path("none.mp4"), DatasetError, "none.mp4 was not found; name a video, a folder or a capture device"),
         (7, DatasetError, "capture device 7 cannot be opened"),
         (Path("broken.mp4"), BadFileError, "no video that can be read here"),
-        (Path("1_1.png"), BadFileError, "an image, expected a video, a cine loop or a folder; use `nerveseg predict`"),
+        (Path("1_1.png"), BadFileError, "an image, expected a video, a cine loop or a folder; run `nerveseg predict`"),
     ],
 )
 def test_a_source_that_is_none_is_told(tmp_path, monkeypatch, source, error, told):
