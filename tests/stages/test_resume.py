@@ -50,7 +50,7 @@ def fresh(tmp_path_factory):
         for number in range(1, 9):
             frame, mask = simulated_frame((48, 80), nerve=number % 2 == 0, seed=1000 * subject + number)
             write_pair(folder / "frames", f"{subject}_{number}", frame, mask)
-    params = write_params(folder / "params.yaml", {"unet": {"epochs": 60}, "gan": {"epochs": 40, "warmup_epochs": 3}})
+    params = write_params(folder / "params.yaml", {"unet": {"epochs": 30}, "gan": {"epochs": 16, "warmup_epochs": 3}})
     work = make_workspace(folder / "work", params, folder / "frames")
     shutil.copy(folder / "params.yaml", work)
     return make_fresh(work, "train_unet")
