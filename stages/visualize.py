@@ -1,6 +1,5 @@
 """Draw the report into `reports/`: overlays, heatmaps, comparisons, curves, and one page with them all."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import SHIPPED, shown
 from nerveseg.evaluation.stored_predictions import StoredPredictions
-from nerveseg.files.atomic import fresh_folder, read_csv
+from nerveseg.files.atomic import fresh_folder, read_csv, read_json
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.outcome import Refinement
@@ -36,7 +35,7 @@ def visualize() -> None:
     params = load_params()
     dpi = params.visualize.dpi
     with fresh_folder(OUTPUT) as folder, undisturbed("visualize", params):
-        metrics = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_json(METRICS / "metrics.json")
         robust, bounds, unet_history, gan_history = (read_csv(METRICS / f"{name}.csv") for name in TABLES)
         scores, thresholds, reliability = (
             table[table["model"].isin(shown(metrics))]
@@ -48,12 +47,13 @@ def visualize() -> None:
         train = list(read_records(shards(PROCESSED, "train"), info))
         augmentation_preview(train, params.augment, params.seed, folder / "augmentations.png", dpi)
         records = list(read_records(shards(PROCESSED, "test"), info))
+        said = StoredPredictions(PREDICTIONS, np.stack([record.frame for record in records]))
+        cutoffs = said.info.cutoffs  # it is of other frames if `metrics` is
         ranks = chosen(scores, params.visualize.cases)
         best = next(record for record in records if record.name == next(iter(ranks)))
         pictured = (best.frame, best.mask > 127, params.degradation, params.seed)
         degradation_gallery(*pictured, folder / "degradations.png", dpi)
         gallery = Gallery(scores, fitting_rung([record.as_read for record in records]))
-        said = StoredPredictions(PREDICTIONS, np.stack([record.frame for record in records]))
         every = predicted_cases(records, said, MODELS, scores, ranks)
         picked = [case for case in gallery.passing(every) if case.rank]
         draw_cases(folder, sorted(picked, key=lambda case: list(ranks).index(case.name)), dpi)
@@ -69,7 +69,7 @@ def visualize() -> None:
             gallery.document(),
             charts(metrics, scores, robust, thresholds, unet_history),
             origin_of(info),
-            cutoff_rows(said.info.cutoffs, shown(metrics), params.postprocess),
+            cutoff_rows(cutoffs, shown(metrics), params.postprocess),
         )
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")
 

@@ -97,7 +97,7 @@ def test_check_of_a_folder_without_a_frame_fails(tmp_path, capsys):
     assert nerveseg("check", tmp_path / "empty") == 1
     out = capsys.readouterr().out
     assert out.startswith("no known layout, 0 pairs, 0 subjects\n")
-    assert "no frame found; expected S_N.tif and S_N_mask.tif" in out
+    assert "no frame; expected S_N.tif and S_N_mask.tif" in out
 
 
 @pytest.mark.parametrize("files", [{}, {"1_1.tif": b"", "1_1_mask.tif": b""}])

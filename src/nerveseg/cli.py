@@ -58,9 +58,7 @@ def command_line(typed: Typed) -> Parser:
         metavar="DIR",
         help="write an ensemble of their models into this folder instead of printing the table",
     )
-    gating = command(
-        commands.gate, "compare the scores with those of a commit or a registered model, and fail if they fell"
-    )
+    gating = command(commands.gate, "compare the scores with a commit or a registered model, and fail if they fell")
     gating.add_argument(
         "--base",
         required=True,

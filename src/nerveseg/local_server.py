@@ -41,6 +41,7 @@ def listening(port: int) -> Iterator[socket.socket]:
             raise ServingError(
                 f"port {port} of {HOST} cannot be used ({error}); end what listens there, or name another with --port"
             ) from None
+        listener.listen()  # who connects before the server runs waits for it
         yield listener
 
 

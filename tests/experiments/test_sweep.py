@@ -193,14 +193,15 @@ def test_a_sweep_that_was_killed_goes_on_and_proposes_what_an_uninterrupted_one_
         uninterrupted.tell(trial, value)
 
 
-def test_ctrl_c_ends_the_trial_too_and_says_how_to_go_on(repo, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_trial_too_and_says_how_to_go_on(repo, monkeypatch, number):
     monkeypatch.setenv("PACE", "30")
     process = begin("stopped", "--trials", "2")
     eventually(lambda: starts(repo), process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     printed = process.communicate(timeout=PATIENCE)[0]
 
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert printed.endswith("interrupted; the same command resumes this trial\n")
     assert not trials_of(repo)
     assert [state for state, _, _ in outcomes(repo, "stopped")] == ["RUNNING"]

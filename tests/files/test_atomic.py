@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
+from nerveseg.errors import DatasetError
+from nerveseg.files.atomic import fresh_folder, read_csv, read_json, write_csv, write_json
 from nerveseg.text.foreign_text import in_spreadsheet
 from paths import ROOT
 
@@ -128,3 +129,18 @@ def test_nobody_reads_a_table_in_another_way():
         if isinstance(node, ast.Attribute) and node.attr in {"read_csv", "read_table", "DictReader"}
     }
     assert callers == {"src/nerveseg/files/atomic.py"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "a,b\n<<<<<<< HEAD\n1,2\n=======\n1,3\n>>>>>>> other\n", "holds Git's marks of a conflict"),
+        ("a.csv", "a;b\n1;2\n", "has semicolons"),
+        ("a.json", '{\n<<<<<<< HEAD\n"a": 1\n}', "is no JSON"),
+    ],
+)
+def test_a_result_that_git_or_a_spreadsheet_changed_is_refused_with_the_way_back(tmp_path, name, content, told):
+    (tmp_path / name).write_text(content)
+    read = read_json if name.endswith("json") else read_csv
+    with pytest.raises(DatasetError, match=rf"{name} {told}.*; bring it back with `git checkout HEAD`"):
+        read(tmp_path / name)

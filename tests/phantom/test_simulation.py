@@ -61,6 +61,8 @@ def test_files_that_are_not_of_the_simulator_are_found_whatever_they_are_called(
     (tmp_path / "below").mkdir()
     for path in own:
         path.write_bytes(b"mine")
+    for name in (".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"theirs")
     assert foreign_files(tmp_path) == sorted(own)
 
 

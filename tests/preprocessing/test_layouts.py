@@ -120,7 +120,9 @@ def test_frames_whose_names_differ_only_in_how_accents_are_stored_are_refused_an
     }
 
 
-@pytest.mark.parametrize("mask", ["1_1_mask_nerve", "1_1_mask (1)", "1_1_seg-left", "1_1.label.2", "1_1_gt"])
+@pytest.mark.parametrize(
+    "mask", ["1_1_mask_nerve", "1_1_mask (1)", "1_1_seg-left", "1_1.label.2", "1_1_gt", "1_1Mask", "1_1_msk", "1_1_roi"]
+)
 def test_what_is_called_like_the_mask_of_a_frame_beside_it_is_told_as_that(folder, mask):
     told = {item.file: item for item in recognise(folder("1_1.png", f"{mask}.png")).quarantined}
     assert told[f"{mask}.png"].reason == "by its name it might be a mask of 1_1.png"

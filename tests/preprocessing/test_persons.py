@@ -84,6 +84,15 @@ def test_one_person_under_several_identities_is_one_subject_and_that_is_told(tak
         assert any("the identity of another one" in told for told in inventory.warnings)
 
 
+def test_several_patients_in_one_study_are_told_for_a_study_is_of_one_person(taken):
+    files = {name: who(f"ANON{name}") | {"StudyInstanceUID": "1.2.3"} for name in "abc"}
+    inventory = taken(files | {"d": who("77") | {"StudyInstanceUID": "1.2.4"}}, "b,left\n")
+    told = [warning for warning in inventory.warnings if "StudyInstanceUID" in warning]
+    assert len(told) == 1
+    assert told[0].startswith("one study (StudyInstanceUID) has several patients (p")
+    assert len(groups(inventory)) == 4
+
+
 SEVERAL = {
     "two numbers": ({"a": who("77"), "b": who("78")}, ""),
     "one number of two issuers": ({"a": who("77", "H1"), "b": who("77", "H2")}, ""),

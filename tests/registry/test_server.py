@@ -479,6 +479,12 @@ def scanned(times: int, shape: tuple[int, int] = (16, 16)) -> bytes:
     return content.removesuffix(b"\xff\xd9") + times * empty + b"\xff\xd9"
 
 
+def tiff_of_strips(strips: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (16, 8 * strips), 90).save(file, "TIFF", compression="jpeg", tiffinfo={278: 8})
+    return file.getvalue()
+
+
 def test_a_jpeg_that_would_be_decoded_in_many_thousand_passes_is_refused_in_each_way_that_leads_to_a_decoder(tmp_path):
     import pydicom
     from pydicom.encaps import encapsulate
@@ -495,6 +501,7 @@ def test_a_jpeg_that_would_be_decoded_in_many_thousand_passes_is_refused_in_each
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadFileError, match=r"5,\d{3} scans, expected at most 100"):
             read_frame(tmp_path / name, GreyRange())
+    assert claimed_pixels(tiff_of_strips(150)) == 16 * 8 * 150, "each strip of a TIFF is a JPEG of its own"
     (tmp_path / "few.jpg").write_bytes(scanned(50))
     assert read_frame(tmp_path / "few.jpg", GreyRange()).shape == (16, 16)
 

@@ -98,8 +98,8 @@ PLAIN_MEMBER = {"flip": False, "refined": False}
     [
         ("exported", edit("exported.json", height=97), r"unet\.xml does not fit .* takes frames \[\?,32,64,1\] f32, expected frames \[\?,97,64,1\] f32"),
         ("exported", edit("exported.json", width=32), r"unet\.xml does not fit .* expected frames \[\?,32,32,1\] f32"),
-        ("exported", edit("exported.json", members=[PLAIN_MEMBER]), r"name other networks \(member_0/judge\.xml, member_0/refiner\.xml\)"),
-        ("exported", edit("exported.json", members=[PLAIN_MEMBER] * 2), r"name other networks .*member_1/unet\.xml"),
+        ("exported", edit("exported.json", members=[PLAIN_MEMBER]), r"differ \(member_0/judge\.xml, member_0/refiner\.xml\)"),
+        ("exported", edit("exported.json", members=[PLAIN_MEMBER] * 2), r"differ .*member_1/unet\.xml"),
         ("exported", exchange("unet", "judge"), r"unet\.xml does not fit .* returns poor .*, expected logits"),
         ("exported", exchange("unet", "refiner"), r"unet\.xml does not fit .* takes frames .*, unet_logits .*, expected frames"),
         ("exported", exchange("judge", "refiner"), r"judge\.xml does not fit .* takes frames"),

@@ -49,11 +49,20 @@ def test_a_home_folder_that_nobody_expands_is_refused_with_the_address_that_is_m
 
 
 @pytest.mark.parametrize(
-    "name", ["/data/${USER}/m.db", "/data/$USER/m.db", "%USERPROFILE%/m.db", "x/%TEMP%\\\\m.db", "US$1.db"]
+    "name",
+    [
+        "/data/${USER}/m.db",
+        "/data/$USER/m.db",
+        "%USERPROFILE%/m.db",
+        "x/%TEMP%\\\\m.db",
+        "US$1.db",
+        "C:/Users/ada/m.db",
+        "<path>/m.db",
+    ],
 )
-def test_a_variable_that_is_not_set_makes_no_folder_of_its_name(uri_of, monkeypatch, name):
+def test_a_variable_that_is_not_set_or_a_drive_makes_no_folder_of_its_name(uri_of, monkeypatch, name):
     monkeypatch.delenv("USER", raising=False)
-    with pytest.raises(TrackingError, match=r"mean nothing there; set it to sqlite:/// and the path itself$"):
+    with pytest.raises(TrackingError, match=r"mean nothing; set it to sqlite:/// and the path itself$"):
         uri_of(f"sqlite:///{name}")
 
 

@@ -100,6 +100,22 @@ def test_a_certificate_that_is_not_trusted_is_told_with_the_variable_that_names_
     assert not isinstance(refused.value, StoreUnreachableError)  # waiting would never help
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch", "name the server as its"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "have the server's"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "write http:// instead of https://"),
+        ("Missing dependencies for SOCKS support.", r"`pip install 'requests\[socks\]'`"),
+        ("Detected out-of-date database schema (found version 1)", "back it up and run `mlflow db upgrade`"),
+    ],
+)
+def test_what_does_not_pass_by_waiting_is_told_with_its_remedy(reason, remedy):
+    with pytest.raises(TrackingError, match=f"cannot be used .*; {remedy}") as refused, failing_clearly("https://h"):
+        raise MlflowException(f"API request to https://h failed with exception {reason}")
+    assert not isinstance(refused.value, StoreUnreachableError)
+
+
 def test_a_proxy_that_refuses_is_not_taken_for_the_store(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "")

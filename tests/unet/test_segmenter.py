@@ -134,7 +134,7 @@ def test_a_network_of_another_architecture_or_none_at_all_is_no_start(tmp_path):
         network_to_train(UNET.model_copy(update={"init_from": str(tmp_path)}), SPEC, "float32")
     segmenter().save(tmp_path)
     wider = UNET.model_copy(update={"init_from": str(tmp_path), "base_filters": 8})
-    with pytest.raises(ModelError, match=r"holds a U-Net with \{'base_filters': 4\}, params ask for .*8"):
+    with pytest.raises(ModelError, match=r"has a U-Net with \{'base_filters': 4\}, params ask for .*8"):
         network_to_train(wider, SPEC, "float32")
 
 

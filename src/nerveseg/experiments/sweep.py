@@ -29,13 +29,12 @@ from nerveseg.tracking.store import open_store
 
 FOLDER = Path(".nerveseg/sweeps")
 POLL = 2.0  # seconds between two checks of a running trial
-INTERRUPTED = 130  # exit code after Ctrl-C
 SHOWN = 5  # trials in the table of the best
 _NAME = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
-    """Run or resume the sweep until it has this many trials, and print the best; 1 without any score, 130 after Ctrl-C.
+    """Run or resume the sweep until it has this many trials, and print the best; 1 without any score, 128 + its number after a signal.
 
     Raise ParamsError if a value, the score or the name cannot be used, the sweep of that name has other settings or is
     running, or the code changed while it ran; TrackingError if tracking is off or its store cannot be used;
@@ -45,7 +44,7 @@ def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
     _check(name, trials, space)
     identity = {"values": sorted(given), "score": score, **code()}
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell makes background processes ignore SIGINT
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _interrupt)
     folder = repository_root() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,6 +52,10 @@ def sweep(name: str, trials: int, given: Sequence[str], score: str) -> int:
             return _Sweep.of(name, space, aim, identity, folder).run(trials)
     except Timeout:
         raise ParamsError(f"the sweep {name} is running already; wait for it, or choose another name") from None
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def _check(name: str, trials: int, space: Space) -> None:
@@ -104,10 +107,10 @@ class _Sweep:
                 self._run_next()
                 self._log()
             status = "FINISHED"
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             status = "KILLED"
             print("\ninterrupted; the same command resumes this trial")
-            return INTERRUPTED
+            return 128 + interrupt.args[0]  # 130 after Ctrl-C
         finally:
             self.history.end(status)
         return self._conclude()

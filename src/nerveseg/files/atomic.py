@@ -6,13 +6,14 @@ import glob
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nerveseg.errors import BusyError
+from nerveseg.errors import BusyError, DatasetError
 from nerveseg.text.foreign_text import from_spreadsheet, in_spreadsheet
 
 if TYPE_CHECKING:  # workers write files, too, and need no pandas
@@ -23,6 +24,8 @@ _TEXT = (
     "frame", "subject", "split", "digest", "pixels", "look", "file", "other", "reason", "remedy", "remark", "model", "stratum",
     "part", "degradation", "arm", "knobs",
 )  # fmt: skip
+_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+_REMADE = "bring it back with `git checkout HEAD` and its name, or make it again with `dvc repro`"
 
 
 @contextmanager
@@ -118,10 +121,23 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
     write_text(path, lines.getvalue())
 
 
+def read_json(path: Path) -> Any:
+    """Return what `write_json` wrote; DatasetError if it was changed so that it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise DatasetError(f"{path} is no JSON; {_REMADE}") from None
+
+
 def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
-    """Read a table that `write_csv` wrote. Names stay text, even `NA`, `1e5` and `007`; an empty number is NaN."""
+    """Read a table that `write_csv` wrote; DatasetError if Git or another program has changed it so that it is none.
+
+    Names stay text, even `NA`, `1e5` and `007`; an empty number is NaN.
+    """
     import pandas as pd
 
+    if isinstance(source, Path) and _CONFLICT.search(source.read_bytes()):
+        raise DatasetError(f"{source} holds Git's marks of a conflict; {_REMADE}")
     table = pd.read_csv(
         source,
         dtype=dict.fromkeys(_TEXT, str),
@@ -131,6 +147,8 @@ def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
         index_col=False,
         encoding="utf-8-sig",
     )
+    if ";" in table.columns[0]:
+        raise DatasetError(f"{source} has semicolons between its columns, expected commas; {_REMADE}")
     return _mapped(table.fillna(dict.fromkeys(_TEXT, "")), from_spreadsheet)
 
 

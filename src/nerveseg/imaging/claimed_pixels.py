@@ -26,8 +26,9 @@ def claimed_pixels(content: bytes) -> int:
 
 
 def _of_image(content: bytes, formats: tuple[str, ...]) -> int:
-    check_scans("image", content)
     image = Image.open(io.BytesIO(content), formats=formats)
+    if image.format == "JPEG":
+        check_scans("image", content)
     if image.format == "TIFF" and tags(image).next:
         raise BadFileError("image", "more than one page, expected one frame", "export the frames singly")
     return image.width * image.height

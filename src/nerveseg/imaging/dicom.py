@@ -33,7 +33,7 @@ SALT_VARIABLE = "NERVESEG_SALT"
 SALT_FILE = ".nerveseg-salt"
 IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 _TAGS = [
-    *IDENTITY, "SOPInstanceUID", "OtherPatientIDs", "OtherPatientIDsSequence", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
+    *IDENTITY, "SOPInstanceUID", "StudyInstanceUID", "OtherPatientIDs", "OtherPatientIDsSequence", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "BurnedInAnnotation", "PixelSpacing", "SequenceOfUltrasoundRegions", "FrameTime", "CineRate",
     "RecommendedDisplayFrameRate",
 ]  # fmt: skip
@@ -62,6 +62,7 @@ class Header:
     spacing: Spacing | None  # height and width of a pixel in millimetres; None if not said, or in several ways
     frame_time: float | None  # milliseconds between frames; None if not said
     instance: str  # the file's own UID
+    study: str  # the UID of its study, which is of one patient; '' if not said
     identity: tuple[str, ...]  # the values of `IDENTITY`
     others: tuple[tuple[str, str], ...]  # the patient's other numbers, each with its issuer
 
@@ -94,7 +95,8 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             samples = 2  # two pixels share a colour
         compressed = found.file_meta.TransferSyntaxUID.is_compressed
         identity = tuple(str(found.get(tag) or "").strip() for tag in IDENTITY)
-        others, instance = tuple(_other_numbers(found)), str(found.get("SOPInstanceUID") or "")
+        others = tuple(_other_numbers(found))
+        instance, study = (str(found.get(tag) or "") for tag in ("SOPInstanceUID", "StudyInstanceUID"))
         signed = bool(found.get("PixelRepresentation"))
         burned_in = str(found.get("BurnedInAnnotation") or "NO") != "NO"
         spacing, frame_time = _spacing(found), _frame_time(found)
@@ -108,7 +110,9 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         raise BadFileError(path, f"{behind:,} bytes of pixels, but its header announces {announced:,}", "copy it again")
     if not 1 <= bits <= 16:
         raise BadFileError(path, f"{bits} bits a pixel, expected 8 to 16", "export it with 8 bits")
-    return Header(frames, rows, columns, bits, signed, burned_in, spacing, frame_time, instance, identity, others)
+    return Header(
+        frames, rows, columns, bits, signed, burned_in, spacing, frame_time, instance, study, identity, others
+    )
 
 
 class Patient(NamedTuple):
@@ -119,6 +123,7 @@ class Patient(NamedTuple):
     number: str  # of the number without its issuer; '' if the file says none
     person: str  # of name and date of birth; '' if the file does not say both
     others: tuple[str, ...]  # of the patient under other numbers
+    study: str  # '' if the file says none
 
 
 def patient_of(header: Header, salt: bytes) -> Patient | None:
@@ -134,6 +139,7 @@ def patient_of(header: Header, salt: bytes) -> Patient | None:
         keyed_subject(number, salt) if number else "",
         _digest(person, salt) if name and birth else "",
         tuple(_digest(_plain(other) + chr(31) + _plain(of), salt) for other, of in header.others if other.strip()),
+        _digest(header.study, salt) if header.study else "",
     )
 
 

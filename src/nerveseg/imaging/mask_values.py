@@ -94,10 +94,12 @@ class ValuesInUse:
             return ""
         first = min(self.found, key=_numbers_first)
         example = first if isinstance(first, int) else f"'{first}'"
+        brightest = len(self.found) > 2 and all(isinstance(value, int) and value >= DIM for value in self.found)
+        shades = "; if they are shades, as of probabilities, export the masks in black and white" * brightest
         entries = "; of a palette, the number of an entry will do as well" if isinstance(first, str) else ""
         return (
             f"the masks hold several values: {self}; say in params.yaml which of them are nerve: "
-            f"data.nerve_labels: [{example}] if {first} alone is{entries}"
+            f"data.nerve_labels: [{example}] if {first} alone is{entries}{shades}"
         )
 
     def without_nerve(self, labels: Sequence[Value]) -> str:
@@ -112,9 +114,7 @@ class ValuesInUse:
         if absent := ", ".join(str(label) for label in labels if label not in self.found):
             return [f"no mask holds {absent} of data.nerve_labels; they hold {str(self) or 'nothing'}"]
         if not labels and len(self.found) > 1 and self._white_in_several_ways:
-            return [
-                f"each of these values was taken for nerve: {self}; if their meanings differ, set data.nerve_labels"
-            ]
+            return [f"each of these values was taken for nerve: {self}; if meanings differ, set data.nerve_labels"]
         return []
 
     @property

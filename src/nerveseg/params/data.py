@@ -66,13 +66,9 @@ class SplitParams(Section):
             if twice := sorted({subject for subject in named if named.count(subject) > 1}):
                 raise ValueError(f"{key} names {', '.join(twice)} more than once; name each subject once")
         if self.folds == 1 or self.fold >= max(self.folds, 1):
-            raise ValueError(
-                f"fold is {self.fold}, folds is {self.folds}; folds is 0 (off) or at least 2, fold below it"
-            )
+            raise ValueError(f"fold is {self.fold}, folds is {self.folds}; folds is 0 (off) or 2 or more, fold less")
         if self.folds and self.test_subjects and self.val_subjects:
-            raise ValueError(
-                "folds beside test_subjects, and val_subjects, both choose val; set folds to 0 or val_subjects to []"
-            )
+            raise ValueError("folds with test_subjects choose val, as val_subjects do; set folds to 0 or these to []")
         if both := sorted(set(self.val_subjects) & set(self.test_subjects)):
             raise ValueError(f"subjects {', '.join(both)} stand in val_subjects and in test_subjects; keep each in one")
         return self

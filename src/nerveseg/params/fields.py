@@ -20,9 +20,7 @@ def _expanded(folder: str) -> str:
 
 def _within_the_repository(folder: str) -> str:
     if PurePath(folder).is_absolute():
-        raise ValueError(
-            f"it is {folder}, which only this machine has; copy it into the repository, such as to models/pretrained"
-        )
+        raise ValueError(f"it is {folder}, of this machine; copy it into the repository, such as to models/pretrained")
     return folder
 
 

@@ -140,19 +140,25 @@ def _with(content: Any, place: Sequence[Any], value: object) -> Any:
     return {**content, first: _with(content[first], below, value) if below else value}
 
 
+def _meant(name: str, place: Sequence[str], kind: type[Section]) -> str:
+    """Return what may help after a key that no section at `place` has."""
+    model: Any = kind
+    for part in place:
+        model = model.model_fields[part].annotation
+    sections = {"": kind} | {f"{section}.": of.annotation for section, of in kind.model_fields.items()}
+    places = [(section, field) for section, of in sections.items() for field in getattr(of, "model_fields", ())]
+    known, fields = sorted(model.model_fields), dict.fromkeys(field for _, field in places)
+    near = get_close_matches(name, known, n=1)
+    wanted = [name] if near else get_close_matches(name, fields, n=1, cutoff=0.8)
+    near = [section + field for section, field in places if field in wanted] or near
+    return f"did you mean {' or '.join(near)}?" if near else f"allowed here: {', '.join(known)}"
+
+
 def _explain(problem: Any, kind: type[Section], fits: Callable[[Any, object], bool]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        model: Any = kind
-        for part in problem["loc"][:-1]:
-            model = model.model_fields[part].annotation
-        known = sorted(model.model_fields)
-        name = str(problem["loc"][-1])
-        sections = {"": kind} | {f"{section}.": of.annotation for section, of in kind.model_fields.items()}
-        elsewhere = [section + name for section, of in sections.items() if name in getattr(of, "model_fields", ())]
-        near = elsewhere or get_close_matches(name, known, n=1)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"allowed here: {', '.join(known)}"
-        return f"{key} is not a parameter; {hint}"
+        *place, name = problem["loc"]
+        return f"{key} is not a parameter; {_meant(str(name), place, kind)}"
     if problem["type"] == "missing":
         short = ": the list is too short" if isinstance(problem["loc"][-1], int) else ""
         return f"{key} is missing{short}; add it (see the committed params.yaml)"
@@ -170,4 +176,5 @@ def _explain(problem: Any, kind: type[Section], fits: Callable[[Any, object], bo
         and fits(problem, str(problem["input"]))
     ):
         return f"{key} is {problem['input']} to YAML; put it in quotes"
-    return f"{key} is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    found = "empty" if problem["input"] is None else repr(problem["input"])
+    return f"{key} is {found}; {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -85,10 +85,11 @@ def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: in
 
 
 def foreign_files(directory: Path) -> list[Path]:
-    """Return the files that `write_phantom` did not write; a mask is known by its frame. Hidden files do not count."""
+    """Return the files that `write_phantom` did not write; a mask is known by its frame. Those of file managers do not count."""
     files = (path for path in sorted(directory.rglob("*")) if path.is_symlink() or not path.is_dir())
-    frames = [(path, path.with_name(path.name.replace("_mask.tif", ".tif"))) for path in files if path.name[0] != "."]
-    return [path for path, frame in frames if not (frame.is_file() and is_simulated(frame))]
+    frames = {path: path.with_name(path.name.replace("_mask.tif", ".tif")) for path in files}
+    foreign = [path for path, frame in frames.items() if not (frame.is_file() and is_simulated(frame))]
+    return [path for path in foreign if path.name[0] != "." and path.name not in ("Thumbs.db", "desktop.ini")]
 
 
 def _write_subject(directory: Path, params: PhantomParams, seed: int, number: int) -> int:

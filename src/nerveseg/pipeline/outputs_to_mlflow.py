@@ -1,6 +1,5 @@
 """Copy what the stages write to MLflow: data set, facts, scores, tables, report, and the model that ships."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import NervesegError
 from nerveseg.evaluation.model_names import SHIPPED
-from nerveseg.files.atomic import read_csv
+from nerveseg.files.atomic import read_csv, read_json
 from nerveseg.registry.model_card import model_card
 from nerveseg.registry.packaging import save_served
 from nerveseg.registry.project_params import ProjectParams
@@ -27,7 +26,7 @@ def _dataset(context: str, run: StageRun, _params: ProjectParams) -> None:
 
 
 def _evaluate(run: StageRun, params: ProjectParams) -> None:
-    metrics: dict[str, Any] = json.loads((METRICS / "metrics.json").read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = read_json(METRICS / "metrics.json")
     run.log_scores(metrics)
     for path in sorted(METRICS.glob("*.csv")):
         run.log_artifact(path, "metrics")

@@ -52,16 +52,12 @@ def text(inventory: Inventory) -> str:
     lines += [f"warning: {on_one_line(warning)}" for warning in inventory.warnings]
     lines += [f"error: {on_one_line(inventory.unclear)}"] * bool(inventory.unclear)
     if inventory.manifest.empty and not inventory.bad:
-        lines.append(
-            "no frame found; expected S_N.tif and S_N_mask.tif, x.png and x_mask.png, images/ and masks/, or DICOM"
-        )
+        lines.append("no frame; expected S_N.tif and S_N_mask.tif, x.png and x_mask.png, images/ and masks/, or DICOM")
     lines += _files("cannot be used", inventory.bad)
     if foreign := [item for item in inventory.quarantined if item.foreign]:
         lines += _files("left out as neither frame nor mask", foreign)
     if inventory.quarantined and inventory.layout.names.salt:
-        lines.append(
-            "names are digests, since DICOM paths may name patients; `nerveseg check --clear-names` shows them"
-        )
+        lines.append("names are digests: DICOM paths may name patients; `nerveseg check --clear-names` shows them")
     return "\n".join(lines)
 
 

@@ -23,7 +23,8 @@ from nerveseg.preprocessing.mask_folders import MASK_NAME, called_like_masks, co
 
 # Other usual names of masks. Frames have such names, too, so such a file is taken for neither.
 LIKE_A_MASK = re.compile(
-    r"(.+)[-_ .](?:masks?|seg|segmentation|labels?|annotation|gt)(?:\d+|[-_ .(].*)?"
+    r"(.+)[-_ .](?:masks?|msk|seg|segmentation|labels?|annotation|annotated|roi|gt)(?:\d+|[-_ .(].*)?"
+    r"|(.+)(?-i:Masks?|Labels?|Segmentation)\d*"
     r"|(?:masks?|seg|segmentation|labels?|annotation|gt)(?:[-_ .]?(\d.*)|[-_ .](.+))?", re.IGNORECASE | re.DOTALL,
 )  # fmt: skip
 IMAGE_NAME = re.compile(

@@ -21,6 +21,7 @@ class Persons:
     same: dict[str, str]  # the name under which each subject counts that was joined with another
     alike: list[list[str]]  # groups of patients with one name and date of birth under several numbers
     parted: list[list[str]]  # groups of subjects of `subjects.csv` with one identity
+    studied: list[list[str]]  # groups of patients in one study
 
     @property
     def warnings(self) -> list[str]:
@@ -41,6 +42,11 @@ class Persons:
                 f"one patient stands under several subjects of subjects.csv ({_shown(self.parted)}), which count as "
                 "different people: if they are one person, give them one subject there"
             )
+        if self.studied:
+            warnings.append(
+                f"one study (StudyInstanceUID) has several patients ({_shown(self.studied)}), but a study is of one person: if they "
+                "are, as where files were numbered instead of patients, give them one subject in subjects.csv"
+            )
         return warnings
 
 
@@ -49,7 +55,7 @@ def same_persons(
 ) -> Persons:
     """Find subjects that are one person, by the patients of their frames. `listed` subjects are those in `subjects.csv`."""
     if not any(patients):
-        return Persons({}, [], [])
+        return Persons({}, [], [], [])
     cases = dict.fromkeys(zip(subjects, patients, strict=True))
     sharing = _groups(
         (identity, who)
@@ -71,8 +77,10 @@ def same_persons(
             _join(kept, of_one, listed)
         elif len({_root(kept, subject) for subject in of_one if subject not in listed}) > 1:
             alike.append(list(dict.fromkeys(_root(kept, subject) for subject in of_one)))
+    studies = _groups((patient.study, who) for who, patient in cases if patient and who not in listed)
+    studied = [list(roots) for of in studies.values() if len(roots := dict.fromkeys(_root(kept, w) for w in of)) > 1]
     same = {name: root for name in kept if (root := _root(kept, name)) != name}
-    return Persons(same, alike, [list(group) for group in parted])
+    return Persons(same, alike, [list(group) for group in parted], studied)
 
 
 def _groups(found: Iterable[tuple[str, str]]) -> Groups:

@@ -108,9 +108,7 @@ def _check_safe(stage: str, declared: dict[str, list[str]]) -> None:
             for out in map(Path, outs):
                 inside, around = _lies_in(folder, out), _lies_in(out, folder)
                 if (inside or around) and not (inside and around and earlier):
-                    raise ParamsError(
-                        f"{key} is {folder}, but stage {name} replaces {out} and all in it; move the files elsewhere"
-                    )
+                    raise ParamsError(f"{key} is {folder}, but stage {name} replaces {out}; move the files elsewhere")
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

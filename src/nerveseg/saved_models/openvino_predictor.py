@@ -100,9 +100,7 @@ class ExportedPredictor(Predictor):
         folders = {member_folder(directory, number): member for number, member in enumerate(config.members)}
         described = {path / name for path, member in folders.items() for name in member.networks}
         if odd := sorted(str(path.relative_to(directory)) for path in listed ^ described):
-            raise ModelError(
-                f"{directory}: {LIST_NAME} and {EXPORTED_NAME} name other networks ({', '.join(odd)}); {_REMEDY}"
-            )
+            raise ModelError(f"{directory}: {LIST_NAME} and {EXPORTED_NAME} differ ({', '.join(odd)}); {_REMEDY}")
         core, size = openvino.Core(), (config.height, config.width)
         members = []
         for path, member in folders.items():

@@ -35,7 +35,8 @@ _ADDRESS = re.compile(
 )
 _SCHEME = re.compile(r"(?!file:)\W*([\w.+-]{2,}):/*|databricks\S*")
 _KNOWN = re.compile(r"(?:https?|(?:postgresql|mysql|mssql)(?:\+\w+)?)://[^/\s]|sqlite:///|databricks(?:://\S+)?$")
-_VARIABLE = re.compile(r"\$|%[A-Za-z_]\w*%(?![0-9A-Fa-f]{2})")  # of a shell or of Windows; %C3%A9 is a letter
+# A variable of a shell or of Windows (%C3%A9 is a letter), a place to fill in, a drive
+_VARIABLE = re.compile(r"[$<>]|%[A-Za-z_]\w*%(?![0-9A-Fa-f]{2})|^[A-Za-z]:[/\\]")
 # What would be read as another host, and so be told in an error; host:5000/a is no login
 _NO_LOGIN_OF_DATABASE = re.compile(r"[\s\[\]]|^[^:/]*:[^@]*@")
 _NO_LOGIN_OF_SERVER = re.compile(r"[\s\[\]]|^[^:/?#]*:(?![0-9]+/)[^@/?#]*[/?#]")
@@ -159,7 +160,7 @@ def _sqlite(uri: str, root: Path) -> str:
     typed = uri.removeprefix("sqlite:///")
     if (expanded := os.path.expandvars(os.path.expanduser(typed))) != typed or _VARIABLE.search(typed):  # noqa: PTH111 - Path's raises
         meant = "sqlite:/// and the path itself" if _VARIABLE.search(expanded) else f"sqlite:///{expanded}"
-        raise TrackingError(f"MLFLOW_TRACKING_URI is {uri!r}, but ~, $ and % mean nothing there; set it to {meant}")
+        raise TrackingError(f"MLFLOW_TRACKING_URI is {uri!r}, but ~ $ % <> and drives mean nothing; set it to {meant}")
     path = str(root / name)
     # MLflow makes the file's folder from the address as it stands; in one without slashes it finds none to make.
     return f"sqlite:///{quote(path, safe='') if {'%', '?'} & set(path) else path}"

@@ -14,7 +14,17 @@ from nerveseg.errors import StoreUnreachableError, TrackingError
 _NOT_NOW = {401, 408, 429}  # HTTP statuses of requests that may succeed later
 _NO_JSON = "not in a valid JSON format"  # MLflow's words if something else answered, as the login page of a network
 _NO_LOGIN = "Databricks credential configuration failed"
-_NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "TLS CA certificate bundle")  # the latter if the user's file is missing
+_TRUST = "set MLFLOW_TRACKING_SERVER_CERT_PATH to the PEM file of the authority that signed its certificate"
+_REMEDIES = {  # of failures that do not pass, by their words
+    _NO_LOGIN: "log in with `databricks auth login`",
+    "Hostname mismatch": "name the server as its certificate does",
+    "certificate has expired": "have the server's certificate renewed",
+    "CERTIFICATE_VERIFY_FAILED": _TRUST,
+    "TLS CA certificate bundle": _TRUST,  # the user's file is missing
+    "out-of-date database schema": "back it up and run `mlflow db upgrade` with its address, use the MLflow that made it",
+    "WRONG_VERSION_NUMBER": "write http:// instead of https://",
+    "Missing dependencies for SOCKS": "`pip install 'requests[socks]'`",
+}
 _NO_DATABASE = ("file is not a database", "malformed", "unsupported file format")
 _OF_THIS_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # those of modules that are called otherwise
@@ -124,7 +134,7 @@ def _is_silent(error: Exception) -> bool:
     from mlflow.exceptions import InvalidUrlException, MlflowException
     from sqlalchemy.exc import DBAPIError
 
-    if isinstance(error, InvalidUrlException) or any(told in str(error) for told in (_NO_LOGIN, *_NO_TRUST)):
+    if isinstance(error, InvalidUrlException) or any(told in str(error) for told in _REMEDIES):
         return False
     if isinstance(error, MlflowException):
         deeper = error.__cause__ or error.__context__
@@ -146,12 +156,12 @@ def _explain(uri: str, error: BaseException, remedy: str) -> str:
     reason = "no login to Databricks was found" if _NO_LOGIN in str(error) else reason_of(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
         remedy = f"`pip install {_PACKAGES.get(error.name, error.name)}` or "
-    if _NO_LOGIN in str(error):
-        remedy = "log in with `databricks auth login` or "
-    if any(told in str(error) for told in _NO_TRUST):
-        remedy = "set MLFLOW_TRACKING_SERVER_CERT_PATH to the PEM file of the authority that signed its certificate or "
+    helps = next((helps for told, helps in _REMEDIES.items() if told in str(error)), "")
+    remedy = f"{helps} or " if helps else remedy
     if "MLFLOW_TRACKING_URI" in os.environ:
         remedy += "correct MLFLOW_TRACKING_URI, unset it to use mlflow.db at the repository's root"
+    elif helps:
+        remedy = helps
     elif any(told in reason for told in _NO_DATABASE):
         remedy = "move that file away so that a new one is made"
     else:

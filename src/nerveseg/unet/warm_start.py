@@ -31,7 +31,7 @@ def network_to_train(params: UNetParams, spec: InputSpec, policy: str) -> tf.ker
     if other := {key: getattr(theirs, key) for key in alike if getattr(theirs, key) != getattr(params, key)}:
         asked = {key: getattr(params, key) for key in other}
         raise ModelError(
-            f"unet.init_from: {directory} holds a U-Net with {other}, params ask for {asked}; make both alike"
+            f"unet.init_from: {directory} has a U-Net with {other}, params ask for {asked}; make them alike"
         )
     network = build_unet(params, spec, pretrained=False, policy=policy)
     load_weights(network, CheckedFolder(directory, ModelError, REMEDY).file(UNET_WEIGHTS))
