@@ -28,9 +28,7 @@ def command_line(typed: Typed) -> Parser:
     checking.add_argument("directory", type=typed.path, help="folder of frames and masks")
     checking.add_argument("--json", dest="as_json", action="store_true", help="print all findings as JSON")
     checking.add_argument(
-        "--clear-names",
-        action="store_true",
-        help="print the paths of DICOM files instead of digests; do not share them",
+        "--clear-names", action="store_true", help="print paths of DICOM files instead of digests; do not share them"
     )
     predicting = command(commands.predict, "segment images, DICOM loops, videos, or folders of them")
     predicting.add_argument("paths", type=typed.path, nargs="+", help="images, DICOM files, videos, or folders of them")
@@ -47,23 +45,14 @@ def command_line(typed: Typed) -> Parser:
     predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
     folding = command(commands.folds, "print mean and spread of the scores over the folds and seeds of DVC experiments")
     folding.add_argument(
-        "experiments",
-        nargs="*",
-        metavar="EXPERIMENT",
-        help="name of a DVC experiment (default: all experiments of this commit)",
+        "experiments", nargs="*", metavar="EXPERIMENT", help="name of a DVC experiment (default: all of this commit)"
     )
     folding.add_argument(
-        "--ensemble",
-        type=typed.path,
-        metavar="DIR",
-        help="write an ensemble of their models into this folder instead of printing the table",
+        "--ensemble", type=typed.path, metavar="DIR", help="write an ensemble of their models here, and print no table"
     )
     gating = command(commands.gate, "compare the scores with a commit or a registered model, and fail if they fell")
     gating.add_argument(
-        "--base",
-        required=True,
-        metavar="REV",
-        help="commit, branch, tag, or registered model (models:/nerveseg@champion) to compare with",
+        "--base", required=True, metavar="REV", help="commit, branch, tag or registered model to compare with"
     )
     gating.add_argument("--md", action="store_true", help="print Markdown for a pull request")
     promoting = command(commands.promote, "make a registered model the champion if it passes the gate")
@@ -94,10 +83,9 @@ def command_line(typed: Typed) -> Parser:
         help="a range (lr=1e-4..1e-2), a choice (unet.base_filters=8,16), or one value for all trials",
     )
     sweeping.add_argument(
-        "--score",
-        default="val_dice",
+        "--score", default="val_dice",
         help="score to maximise: %(default)s (the default), a score of the refiners on val, or a key of metrics/metrics.json",
-    )
+    )  # fmt: skip
     watching = command(commands.watch, "outline live frames on a web page of this machine")
     watching.add_argument(
         "source", type=typed.source, help="a video or cine loop, a folder that grows, or the number of a capture device"

@@ -124,9 +124,8 @@ def watch(source: Path | int, model: str | Path, port: int, grey_range: Sequence
         except KeyboardInterrupt:
             watching.stop()
         _, _, state = watching.wait(-1)
-    print(
-        f"{counted(state.shown, 'frame')} shown, {state.dropped} dropped; {state.delay:.1f} ms from a frame to its outline (median of the last)"
-    )
+    told = f"{counted(state.shown, 'frame')} shown, {state.dropped} dropped"
+    print(f"{told}; {state.delay:.1f} ms from a frame to its outline (median of the last)")
     return 0
 
 

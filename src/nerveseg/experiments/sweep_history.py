@@ -75,13 +75,9 @@ class SweepHistory:
             self._client.set_terminated(self.run, status)
 
     def _runs(self, experiment: str, since: float) -> "list[Run]":
-        return list(
-            self._client.search_runs(
-                [self._store.experiment_id],
-                f"tags.`dvc.exp_name` = '{experiment}' and attributes.start_time >= {int(since * 1000)}",
-                order_by=["attributes.start_time"],
-            )
-        )
+        wanted = f"tags.`dvc.exp_name` = '{experiment}' and attributes.start_time >= {int(since * 1000)}"
+        order = ["attributes.start_time"]
+        return list(self._client.search_runs([self._store.experiment_id], wanted, order_by=order))
 
     def _is_there(self, run: str) -> bool:
         stage = ""

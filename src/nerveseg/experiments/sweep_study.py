@@ -35,12 +35,10 @@ def open_study(file: Path, *, minimise: bool, warmup: int, identity: Mapping[str
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     study = optuna.create_study(
-        storage=f"sqlite:///{file}",
-        study_name=file.stem,
+        storage=f"sqlite:///{file}", study_name=file.stem, load_if_exists=True,
         direction="minimize" if minimise else "maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warmup),
-        load_if_exists=True,
-    )
+    )  # fmt: skip
     before = study.user_attrs.get(_IDENTITY)
     if before is None:
         study.set_user_attr(_IDENTITY, dict(identity))

@@ -74,10 +74,7 @@ def _running(command: list[str]) -> psutil.Process | None:
     root = repository_root()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it has ended, or is another user's
-            if (
-                process.cmdline() == command
-                and os.getsid(process.pid) == process.pid
-                and Path(process.cwd()).is_relative_to(root)  # DVC goes into its copy of the repository
-            ):
+            ours = process.cmdline() == command and os.getsid(process.pid) == process.pid
+            if ours and Path(process.cwd()).is_relative_to(root):  # DVC goes into its copy of the repository
                 return process
     return None

@@ -142,6 +142,5 @@ def _refuse_collisions(sources: Sequence[Source]) -> None:
         for name in source.files:
             other = taken.setdefault(unicodedata.normalize("NFC", name).casefold(), source)
             if other is not source:
-                raise DatasetError(
-                    f"{other.path} and {source.path} would both be written to {name}; rename one, or give each its own --out"
-                )
+                both = f"{other.path} and {source.path} would both be written to {name}"
+                raise DatasetError(f"{both}; rename one, or give each its own --out")

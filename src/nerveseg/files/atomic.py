@@ -147,7 +147,7 @@ def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
         index_col=False,
         encoding="utf-8-sig",
     )
-    if ";" in table.columns[0]:
+    if isinstance(source, Path) and ";" in table.columns[0]:
         raise DatasetError(f"{source} has semicolons between its columns, expected commas; {_REMADE}")
     return _mapped(table.fillna(dict.fromkeys(_TEXT, "")), from_spreadsheet)
 

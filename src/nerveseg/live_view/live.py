@@ -95,16 +95,10 @@ class Watch:
         _, encoded = cv2.imencode(".jpg", overlay(frame, found.mask), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         self._times.append((outlined, outlined - arrived))
         span = self._times[-1][0] - self._times[0][0]
-        state = State(
-            presence=found.presence,
-            confidence=found.confidence,
-            area=found.area,
-            made=arrived - age,
-            shown=self._state.shown + 1,
-            dropped=self._dropped,
-            rate=(len(self._times) - 1) / span if span > 0 else 0.0,
-            delay=1000.0 * float(np.median([delay for _, delay in self._times])),
-        )
+        rate = (len(self._times) - 1) / span if span > 0 else 0.0
+        delay = 1000.0 * float(np.median([delay for _, delay in self._times]))
+        of_frame = found.presence, found.confidence, found.area, arrived - age
+        state = State(*of_frame, self._state.shown + 1, self._dropped, rate, delay)
         self._show(encoded.tobytes(), state)
 
     def _show(self, picture: bytes, state: State) -> None:

@@ -27,9 +27,8 @@ def as_markdown(verdict: Verdict, base: str) -> str:
     summary = f"{counted(quiet.sum(), 'subject')} that did not fall by more than the margin"
     folded = f"<details><summary>{summary}</summary>\n\n{_pipes(table[quiet])}\n\n</details>"
     sign = "✅" if verdict.passed else "❌"
-    return f"{sign} {in_markdown(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n" + (
-        f"\n{folded}\n" if quiet.any() else ""
-    )
+    more = f"\n{folded}\n" if quiet.any() else ""
+    return f"{sign} {in_markdown(conclusion(verdict, base))}\n\n{_pipes(table[~quiet])}\n{more}"
 
 
 def conclusion(verdict: Verdict, base: str) -> str:
@@ -53,18 +52,16 @@ def _short(part: str) -> str:
 
 
 def _cells(table: pd.DataFrame, shown: Callable[[str], str]) -> pd.DataFrame:
-    return pd.DataFrame(
+    rows = [
         [
-            [
-                row["stratum"], shown(row["part"]), row["frames"], row["subjects"],
-                *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+z.4f}",
-                f"none: {row['no_interval']}" if row["no_interval"] else f"{row['low']:+z.4f} to {row['high']:+z.4f}",
-                f"failed, margin {row['margin']:g}" if row["failed"] else "",
-            ]
-            for row in table.to_dict("records")
-        ],
-        columns=pd.Index(_COLUMNS),
-    )  # fmt: skip
+            row["stratum"], shown(row["part"]), row["frames"], row["subjects"],
+            *(f"{row[mean]:.4f}" for mean in ("base", "now")), f"{row['change']:+z.4f}",
+            f"none: {row['no_interval']}" if row["no_interval"] else f"{row['low']:+z.4f} to {row['high']:+z.4f}",
+            f"failed, margin {row['margin']:g}" if row["failed"] else "",
+        ]
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=pd.Index(_COLUMNS))
 
 
 def _pipes(table: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ runs and models whose files were moved with it. Those whose files were not keep 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,28 +29,23 @@ def keep_beside(file: Path, connection: "Connection") -> None:
     """Point the addresses in the store to where its file is now."""
     from sqlalchemy import text
 
+    def execute(statement: str, **values: str) -> Any:
+        return connection.execute(text(statement), values)
+
     here = artifacts_beside(file)
-    moved = connection.execute(
-        text(
-            "select e.experiment_id, e.artifact_location from experiments e join experiment_tags t "
-            "on t.experiment_id = e.experiment_id where t.key = :tag and e.artifact_location != :here"
-        ),
-        {"tag": BESIDE_TAG, "here": here},
-    ).all()
+    moved = execute(
+        "select e.experiment_id, e.artifact_location from experiments e join experiment_tags t "
+        "on t.experiment_id = e.experiment_id where t.key = :tag and e.artifact_location != :here",
+        tag=BESIDE_TAG, here=here,
+    ).all()  # fmt: skip
     for experiment, before in moved:
-        connection.execute(
-            text("update experiments set artifact_location = :here where experiment_id = :experiment"),
-            {"here": here, "experiment": experiment},
+        execute(
+            "update experiments set artifact_location = :here where experiment_id = :one", here=here, one=experiment
         )
         for table, column in _ADDRESSES:
-            found = connection.execute(
-                text(f"select distinct {column} from {table} where {column} like :below"),  # noqa: S608 - names of ours
-                {"below": f"{before}/%"},
-            ).scalars()
-            for address in found.all():
+            named = f"select distinct {column} from {table} where {column} like :below"  # noqa: S608 - names of ours
+            for address in execute(named, below=f"{before}/%").scalars().all():
                 below = address.removeprefix(f"{before}/")
                 if address != below and (file.parent / _NAME / below).exists():
-                    connection.execute(
-                        text(f"update {table} set {column} = :now where {column} = :before"),  # noqa: S608
-                        {"now": f"{here}/{below}", "before": address},
-                    )
+                    renamed = f"update {table} set {column} = :now where {column} = :before"  # noqa: S608
+                    execute(renamed, now=f"{here}/{below}", before=address)

@@ -117,11 +117,8 @@ class Outbox:
         self._said.add(what)
 
     def keeps_failing(self, error: Exception) -> None:
-        self.warn(
-            "disk",
-            f"MLflow will not get all of {self._name}, since {FOLDER} cannot be written ({error}); the work goes on: "
-            "make room there, or make it writable",
-        )
+        told = f"MLflow will not get all of {self._name}, since {FOLDER} cannot be written ({error}); the work goes on"
+        self.warn("disk", f"{told}: make room there, or make it writable")
 
     def _await_answer(self, *, required: bool) -> None:
         # The process that asks gives up first, unless it waits for the system, as for the address of a host.
@@ -160,13 +157,11 @@ class Outbox:
         path = [str(Path(nerveseg.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
         return subprocess.Popen(
             [sys.executable, "-m", "nerveseg.tracking.delivery", str(journal.folder), experiment, self._execution],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             cwd=root,  # DVC may remove an experiment's copy of the repository before this ends
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "DVC_ROOT": str(root)},
             start_new_session=True,  # Ctrl-C ends the stage alone; its last messages are still to be sent
-        )
+        )  # fmt: skip
 
     def _listen(self, lines: IO[bytes]) -> None:
         for line in lines:

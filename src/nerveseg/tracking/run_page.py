@@ -47,11 +47,8 @@ def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
 def description(run_id: str, store: str, tags: Mapping[str, str], order: Sequence[str]) -> str:
     """Return Markdown for the page of a run in the store of this address, with the stages in this order."""
     states = {key.removeprefix(STAGE_TAG): state for key, state in tags.items() if key.startswith(STAGE_TAG)}
-    lines = [
-        f"- {in_markdown(stage)}: {in_markdown(states[stage])}"
-        for stage in dict.fromkeys([*order, *states])
-        if stage in states
-    ]
+    stages = [stage for stage in dict.fromkeys([*order, *states]) if stage in states]
+    lines = [f"- {in_markdown(stage)}: {in_markdown(states[stage])}" for stage in stages]
     again = [f"git checkout {tags.get('git.commit', '(no commit)')}"]
     again += [f"export MLFLOW_TRACKING_URI={on_one_line(shlex.quote(store))}"]
     again += [f"mlflow artifacts download --run-id {run_id} --artifact-path {REPRODUCE} --dst-path ."]
