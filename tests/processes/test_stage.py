@@ -57,6 +57,7 @@ def stage_by_hand():
     return started([sys.executable, "stage.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [EXEC, STAYS])
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stage_ends_with_dvc_and_leaves_nothing_half_made(workspace, command, kill):
@@ -68,6 +69,7 @@ def test_a_stage_ends_with_dvc_and_leaves_nothing_half_made(workspace, command, 
     assert left_in(workspace) == []
 
 
+@pytest.mark.slow
 def test_a_stage_whose_dvc_was_dead_before_it_looked_ends(workspace):
     """The shell lives on under process 1 for a moment before it starts the stage."""
     orphan = "sleep 1; exec python stage.py"
@@ -77,6 +79,7 @@ def test_a_stage_whose_dvc_was_dead_before_it_looked_ends(workspace):
         assert "`dvc` has ended" in dvc.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_stage_that_somebody_started_by_hand_outlives_its_shell(workspace):
     with started(
         ["/bin/sh", "-c", "python stage.py & read wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -87,6 +90,7 @@ def test_a_stage_that_somebody_started_by_hand_outlives_its_shell(workspace):
         assert left_in(workspace) != []
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_asked_to_end_cleans_up_and_says_so(workspace):
     with stage_by_hand() as stage:
         begun(stage).terminate()
@@ -95,6 +99,7 @@ def test_a_stage_that_is_asked_to_end_cleans_up_and_says_so(workspace):
     assert left_in(workspace) == []
 
 
+@pytest.mark.slow
 def test_a_stage_under_nohup_outlives_its_terminal(workspace):
     line = ["nohup", sys.executable, "stage.py"]
     with started(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as stage:
@@ -103,6 +108,7 @@ def test_a_stage_under_nohup_outlives_its_terminal(workspace):
         assert stage.poll() is None
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_which_one_writes_and_harms_nothing(workspace):
     with stage_by_hand() as first:
         begun(first)
@@ -112,6 +118,7 @@ def test_a_second_process_is_told_which_one_writes_and_harms_nothing(workspace):
         assert f".out.{first.pid}.part" in left_in(workspace)
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_cleared_by_the_next_and_never_mixed_in(workspace):
     with stage_by_hand() as first:
         begun(first).kill()
