@@ -23,3 +23,8 @@ def test_an_answer_is_sent_at_once_and_does_not_wait_for_the_receipt_of_its_firs
         return option
 
     assert asyncio.run(option_of_a_connection())
+
+
+def test_who_connects_before_the_server_runs_waits_for_it_and_is_not_refused():
+    with listening(0) as listener, socket.create_connection(listener.getsockname(), timeout=5):
+        pass
