@@ -304,11 +304,14 @@ def test_a_frame_that_opencv_cannot_write_is_told_by_its_own_name(folder, model,
 
 def test_a_frame_that_shows_nothing_is_segmented_with_a_remark(folder, model, tmp_path, capsys):
     white, black = (encoded(np.full((48, 80), level, np.uint8), "PNG") for level in (255, 0))
-    root = folder({"a.png": FRAME, "b.png": black, "w.png": white})
+    root = folder({"a.png": FRAME, "b.png": black, "w.png": white, "a_target.png": MASK})
     assert predict(root, "--out", tmp_path / "out", model=model) == 0
-    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("2 files: ")]
+    lines = capsys.readouterr().err.splitlines()
+    (told,) = [line for line in lines if line.startswith("2 files: ")]
     assert "of one level, or one that is mostly white" in told
     assert "b.png, " in told
+    (told,) = [line for line in lines if line.startswith("1 file: has at most three grey levels, as a mask; ")]
+    assert "a_target.png" in told
 
 
 def test_a_name_that_is_a_command_to_a_terminal_is_escaped_in_the_table(folder, model, tmp_path):

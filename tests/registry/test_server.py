@@ -282,7 +282,8 @@ def test_whole_numbers_are_levels_however_dark_and_fractions_above_1_are_rounded
         ([{"image": coded(b"\0" * 128 + b"DICM")}], "row 1: image: "),
         ([{"frame": [[1]], "image": "aGVsbG8="}], "both of frame and image"),
         ([{"frame": [[1]]}, {}], "row 2: neither of frame and image"),
-        ([{"picture": [[1]]}], "no frame was found"),
+        ([{"picture": [[1]]}], "a frame has another key than frame and image; expected"),
+        ([{"id": 7, "frame": [[1]]}], "a frame has another key than frame and image; expected"),
         ([], "no frame was found"),
     ],
 )

@@ -24,7 +24,7 @@ _TEXT = (
     "frame", "subject", "split", "digest", "pixels", "look", "file", "other", "reason", "remedy", "remark", "model", "stratum",
     "part", "degradation", "arm", "knobs",
 )  # fmt: skip
-_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+_CONFLICT = re.compile(rb"^(<{7} |>{7} |={7}$)", re.MULTILINE)
 _REMADE = "bring it back with `git checkout HEAD` and its name, or make it again with `dvc repro`"
 
 
@@ -147,8 +147,8 @@ def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
         index_col=False,
         encoding="utf-8-sig",
     )
-    if isinstance(source, Path) and ";" in table.columns[0]:
-        raise DatasetError(f"{source} has semicolons between its columns, expected commas; {_REMADE}")
+    if isinstance(source, Path) and {";", "\t"} & set(table.columns[0]):
+        raise DatasetError(f"{source} has semicolons or tabs between its columns, expected commas; {_REMADE}")
     return _mapped(table.fillna(dict.fromkeys(_TEXT, "")), from_spreadsheet)
 
 

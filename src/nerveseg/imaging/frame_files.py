@@ -66,10 +66,7 @@ def fault_of(frame: Frame) -> tuple[str, str] | None:
         return f"every pixel is {high}{', the frame is black' if high == 0 else ''}", "export the frame again"
     share = np.count_nonzero(frame == WHITE) / frame.size
     if share > SATURATED_SHARE:
-        return (
-            f"{share:.0%} of the pixels are white",
-            "record or export it with less gain, or remove it if it is no ultrasound",
-        )
+        return f"{share:.0%} of the pixels are white", "export it with less gain, or remove it if it is no ultrasound"
     return None
 
 

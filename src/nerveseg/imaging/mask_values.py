@@ -94,7 +94,7 @@ class ValuesInUse:
             return ""
         first = min(self.found, key=_numbers_first)
         example = first if isinstance(first, int) else f"'{first}'"
-        brightest = len(self.found) > 2 and all(isinstance(value, int) and value >= DIM for value in self.found)
+        brightest = all(isinstance(value, int) and value >= DIM for value in self.found)
         shades = "; if they are shades, as of probabilities, export the masks in black and white" * brightest
         entries = "; of a palette, the number of an entry will do as well" if isinstance(first, str) else ""
         return (
@@ -143,8 +143,10 @@ def from_numbers(values: NDArray[Any], labels: Sequence[Value], path: Path, *, c
     if smoothed and few and not compressed:
         smoothed = not any(interior(values == value).any() for value in found[found > 0] if value != common)
     if compressed or (smoothed and top >= DIM) or not (few or labels):
-        if labels or top < DIM or (near < 0.9 and not smoothed):
-            raise BadFileError(path, f"{len(found)} values from {found[0]} to {top}, which are no labels", EXPORT_APART)
+        no_shades = top < DIM or (near < 0.9 and not smoothed)
+        if labels or no_shades:
+            remedy = "set data.nerve_labels to [] to cut shades in the middle, or " * (not no_shades) + EXPORT_APART
+            raise BadFileError(path, f"{len(found)} values from {found[0]} to {top}, which are no labels", remedy)
         if level := _level_between(values, low):
             what = f"values around {level} beside 0 and {top}, which may be of two structures"
             raise BadFileError(path, what, EXPORT_APART)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from nerveseg.imaging.dicom import Patient, keyed_subject
-from nerveseg.text.wording import counted
+from nerveseg.text.wording import counted, some
 
 Groups = dict[str, dict[str, None]]  # the subjects of each identity, in their order
 
@@ -94,7 +94,7 @@ def _groups(found: Iterable[tuple[str, str]]) -> Groups:
 
 def _shown(groups: list[list[str]]) -> str:
     more = f", and {len(groups) - 1:,} more such groups" if groups[1:] else ""
-    return " and ".join(groups[0][:3]) + more
+    return (some(groups[0], 3) if groups[0][3:] else " and ".join(groups[0])) + more
 
 
 def _join(kept: dict[str, str], subjects: Collection[str], listed: Collection[str]) -> list[str]:

@@ -47,10 +47,8 @@ def check_type(content_type: str) -> None:
     header["Content-Type"] = content_type
     charset = str(header.get_param("charset", "utf-8")).lower()
     if header.get_content_type() != "application/json" or charset not in ("utf-8", "utf8"):
-        raise Refusal(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "the Content-Type of the request is not JSON; send application/json in UTF-8",
-        )
+        told = "the Content-Type of the request is not JSON; send application/json in UTF-8"
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, told)
 
 
 def parsed(body: bytes | bytearray) -> Request:
@@ -68,12 +66,10 @@ def parsed(body: bytes | bytearray) -> Request:
     pixels = sum(_pixels(row, number) for number, row in enumerate(rows, 1))
     each = PER_LISTED if params.get("arrays") else 1
     if each * pixels > PIXELS:
-        raise too_much(
-            f"the request's frames have {pixels:,} pixels, more than {PIXELS // each:,}; send fewer or smaller ones at once"
-        )
-    table = pd.DataFrame(
-        {name: [row.get(name) for row in rows] for name in COLUMNS if any(name in row for row in rows)}, dtype=object
-    )
+        found = f"the request's frames have {pixels:,} pixels, more than {PIXELS // each:,}"
+        raise too_much(f"{found}; send fewer or smaller ones at once")
+    given = [name for name in COLUMNS if any(name in row for row in rows)]
+    table = pd.DataFrame({name: [row.get(name) for row in rows] for name in given}, dtype=object)
     return Request(table, params, max(each * pixels, len(rows) * PIXELS // ROWS))
 
 
@@ -81,7 +77,9 @@ def _rows(content: Any) -> list[Mapping[str, Any]]:
     if isinstance(content, dict):
         match content.get("dataframe_records"), content.get("dataframe_split"):
             case [*rows], None if rows and all(isinstance(row, dict) for row in rows):
-                if set().union(*rows) <= set(COLUMNS) and any(rows):
+                if set().union(*rows) - set(COLUMNS):
+                    raise bad(f"a frame has another key than frame and image; {EXPECTED}")
+                if any(rows):
                     return rows
             case None, {"columns": [*names], "data": [*rows]} if rows and names in _ORDERS:
                 if all(isinstance(row, list) and len(row) == len(names) for row in rows):
