@@ -450,12 +450,18 @@ def test_the_page_in_a_browser_shows_picture_and_numbers_of_one_frame(chromium):
         canvas.getContext("2d").drawImage(image, 0, 0);
         return [canvas.getContext("2d").getImageData(70, 40, 1, 1).data[2], +document.getElementById("area").textContent];
     }"""
-    heard, seen = [], []
-    with watched(flat(4, 1.5), Numbering()) as port:
+    heard, seen, loaded = [], [], threading.Event()
+
+    def frames():
+        loaded.wait(PATIENCE)
+        yield from flat(4, 1.5)
+
+    with watched(frames(), Numbering()) as port:
         tab = chromium.new_page()
         tab.on("pageerror", lambda error: heard.append(str(error)))
         tab.on("console", lambda message: heard.append(message.text))
-        tab.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
+        tab.goto(f"http://127.0.0.1:{port}/", wait_until="domcontentloaded")
+        loaded.set()
         end = time.monotonic() + PATIENCE
         while not tab.get_by_text("the source has ended").is_visible():
             assert time.monotonic() < end

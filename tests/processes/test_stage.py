@@ -15,7 +15,7 @@ from nerveseg.errors import DisturbedError, ParamsError
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import output_around, undisturbed
 from paths import ROOT
-from processes import PATIENCE, attempt, started
+from processes import PATIENCE, attempt, eventually, started
 
 STAGE = """
 import sys, time
@@ -72,9 +72,9 @@ def test_a_stage_ends_with_dvc_and_leaves_nothing_half_made(workspace, command, 
 @pytest.mark.slow
 def test_a_stage_whose_dvc_was_dead_before_it_looked_ends(workspace):
     """The shell lives on under process 1 for a moment before it starts the stage."""
-    orphan = "sleep 1; exec python stage.py"
+    orphan = "touch up; sleep 1; exec python stage.py"
     with started([sys.executable, "-c", DVC, orphan], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dvc:
-        time.sleep(0.3)
+        eventually((workspace / "up").exists)
         dvc.kill()
         assert "`dvc` has ended" in dvc.stderr.read()
 
