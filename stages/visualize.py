@@ -48,7 +48,7 @@ def visualize() -> None:
         augmentation_preview(train, params.augment, params.seed, folder / "augmentations.png", dpi)
         records = list(read_records(shards(PROCESSED, "test"), info))
         said = StoredPredictions(PREDICTIONS, np.stack([record.frame for record in records]))
-        cutoffs = said.info.cutoffs  # it is of other frames if `metrics` is
+        cutoffs = said.info.cutoffs  # refused first if of other frames: the tables are of the same ones
         ranks = chosen(scores, params.visualize.cases)
         best = next(record for record in records if record.name == next(iter(ranks)))
         pictured = (best.frame, best.mask > 127, params.degradation, params.seed)

@@ -42,7 +42,7 @@ TABLE, SUBMISSION, JOURNAL = "predictions.csv", "submission.csv", ".predictions.
 VERMILLION = (213, 94, 0)  # red, green, blue: the colour of predictions in the report, too
 CONTOUR, LEVELS = 255, 255  # index of the contour's colour in the palette of a film; grey levels before it
 BLANK = "shows a frame of one level, or one that is mostly white, so that its mask means nothing"
-FEW, LIKE_A_MASK = 3, "has at most three grey levels, as a mask; if it is one, leave it out"
+FEW_LEVELS, FEW_TOLD = 3, "has at most three grey levels, as a mask; if it is one, leave it out"
 FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
 
 
@@ -140,8 +140,8 @@ def _predicted(
     if len(frames) != source.frames:
         now = f"{counted(len(frames), 'frame')}, where {source.frames:,} were counted before"
         raise BadFileError(source.path, now, "wait until it is written to its end, and run the command again")
-    few = any(np.count_nonzero(np.bincount(frame.ravel())) <= FEW for frame in frames)
-    remarks = [told, BLANK if any(map(fault_of, frames)) else LIKE_A_MASK if few else ""]
+    few = any(np.count_nonzero(np.bincount(frame.ravel())) <= FEW_LEVELS for frame in frames)
+    remarks = [told, BLANK if any(map(fault_of, frames)) else FEW_TOLD if few else ""]
     rows, masks, files = [], [], []
     for number, found in enumerate(predict_loop(predictor, [*frames]), start=1):
         values = (found.presence, found.confidence, found.area, *(found.centroid or ("", "")), encode_rle(found.mask))
