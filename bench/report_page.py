@@ -20,6 +20,7 @@ import pandas as pd
 from playwright.sync_api import sync_playwright
 
 from browsers import chromium
+from nerveseg.evaluation.score_table import Scores, score_table
 from nerveseg.measures.cases import case_measures
 from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import Subject
@@ -28,6 +29,7 @@ from nerveseg.reporting.figures.pictures import Case
 from nerveseg.reporting.page import write_report
 
 MOVED = {"unet": 9, "exported": 4}  # pixels
+RELIABILITY = pd.DataFrame(columns=["model", "low", "high", "pixels", "probability", "nerve"])  # of no pixel
 
 
 def cases(count: int) -> Iterator[Case]:
@@ -52,9 +54,15 @@ def write_page(path: Path, count: int, figures: Path | None) -> None:
     for _ in gallery.passing(everything):
         pass
     drawn = [(png.stem, "", png) for png in sorted(figures.glob("*.png"))] if figures else []
-    bounds = pd.DataFrame(columns=["model", "score", "low", "high", "no_interval"])
-    metrics = {"unet": {}, "exported": {}, "shipped": {"source": "gan", "arm": "control", "precision": "int8"}}
-    write_report(path, metrics, bounds, {}, {}, drawn, [], gallery.document())
+    scores = Scores(score_table(pd.DataFrame(rows), RELIABILITY, 10, 0))
+    counts = {"frames": count, "frames_with_nerve": count, "subjects": 1}
+    metrics = {
+        "counts": counts,
+        "unet": {},
+        "exported": {},
+        "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
+    }
+    write_report(path, metrics, scores, {}, {}, drawn, [], gallery.document())
 
 
 def main() -> None:

@@ -1,12 +1,11 @@
 """Score the stored predictions of the test frames.
 
-Writes `metrics/metrics.json`, the scores of models and baselines, and beside it `cases.csv`, a row for each frame and model;
-`intervals.csv`, each score with its 95 % interval; `strata.csv`, scores by presence, size of the nerve and subject;
+Writes `metrics/metrics.json`, the headline scores, and beside it `scores.csv`, every score of models and baselines with its 95 %
+interval; `cases.csv`, a row for each frame and model; `strata.csv`, scores by presence, size of the nerve and subject;
 `thresholds.csv`, scores at other thresholds; `calibration.csv`, how often pixels of a probability are nerve.
 """
 
 import sys
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -17,14 +16,13 @@ from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
 from nerveseg.evaluation.export_parity import on_test
-from nerveseg.evaluation.model_names import scored
 from nerveseg.evaluation.robustness import BASE, degraded_scores, doubt
+from nerveseg.evaluation.score_table import Scores, headline, score_table
 from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.evaluation.subgroups import strata_table
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.evaluation.thresholds import threshold_table
 from nerveseg.files.atomic import only_writer, read_csv, write_csv, write_json
-from nerveseg.measures.intervals import interval_table
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 
@@ -45,22 +43,19 @@ def evaluate() -> None:
         thresholds = pd.concat([threshold_table(name, look(name), test.truths, cut) for name, cut in cutoffs.items()])
         reliability = pd.concat([reliability_table(name, look(name), test.truths) for name in cutoffs])
         all_cases = test.all_cases(cases, average)
-        bounds = interval_table(all_cases, resamples, seed)
-        metrics = test.metrics(all_cases, reliability, bounds)
+        table = score_table(all_cases, reliability, resamples, seed)
         ablation = read_csv(METRICS / "robustness.csv")
-        metrics["degraded"] = degraded_scores(ablation)
-        metrics["shipped"] = asdict(shipped)
         allowed = params.export.max_difference
-        metrics["export"] = on_test(cases, shipped.source, shipped.precision, allowed, resamples, seed)
+        export = on_test(cases, shipped.source, shipped.precision, allowed, resamples, seed)
+        of_one = cases[cases["model"] == BASE]
+        metrics = headline(Scores(table), of_one, degraded_scores(ablation), shipped, export)
         write_csv(METRICS / "cases.csv", cases)
         write_csv(METRICS / "thresholds.csv", thresholds)
         write_csv(METRICS / "calibration.csv", reliability)
         write_csv(METRICS / "strata.csv", strata_table(all_cases, resamples, seed))
-        write_csv(METRICS / "intervals.csv", bounds)
+        write_csv(METRICS / "scores.csv", table)
         write_json(METRICS / "metrics.json", metrics)
-        table = pd.DataFrame({key: metrics[key] for key in scored(metrics)})
-        print(table.drop(index="frames_outlined").round(3).to_string(na_rep="n/a"))
-        for warning in filter(None, (metrics["export"].get("warning"), doubt(ablation, metrics[BASE]["dice"]))):
+        for warning in filter(None, (export.get("warning"), doubt(ablation, metrics[BASE]["dice"]))):
             print(f"warning: {warning}", file=sys.stderr)
 
 

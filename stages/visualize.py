@@ -7,6 +7,7 @@ import numpy as np
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import SHIPPED, shown
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.files.atomic import fresh_folder, read_csv, read_json
 from nerveseg.params.file import load_params
@@ -26,7 +27,7 @@ from nerveseg.reporting.provenance import cutoff_rows, origin_of
 
 PROCESSED, PREDICTIONS = Path("data/processed"), Path("data/predictions")
 METRICS, OUTPUT = Path("metrics"), Path("reports")
-TABLES = ("robustness", "intervals", "unet_history", "gan_history")
+TABLES = ("robustness", "scores", "unet_history", "gan_history")
 BY_MODEL = ("cases", "thresholds", "calibration")
 MODELS = ("unet", SHIPPED)  # that pictures show
 
@@ -36,12 +37,12 @@ def visualize() -> None:
     dpi = params.visualize.dpi
     with fresh_folder(OUTPUT) as folder, undisturbed("visualize", params):
         metrics = read_json(METRICS / "metrics.json")
-        robust, bounds, unet_history, gan_history = (read_csv(METRICS / f"{name}.csv") for name in TABLES)
-        scores, thresholds, reliability = (
-            table[table["model"].isin(shown(metrics))]
-            for table in (read_csv(METRICS / f"{name}.csv") for name in BY_MODEL)
+        robust, table, unet_history, gan_history = (read_csv(METRICS / f"{name}.csv") for name in TABLES)
+        scores = Scores(table)
+        cases, thresholds, reliability = (
+            of[of["model"].isin(shown(metrics))] for of in (read_csv(METRICS / f"{name}.csv") for name in BY_MODEL)
         )
-        draw_scores(folder, metrics, scores, robust, thresholds, reliability, dpi)
+        draw_scores(folder, scores, cases, robust, thresholds, reliability, dpi)
         training_curves(unet_history, gan_history, folder / "training.png", dpi)
         info = DatasetInfo.read(PROCESSED)
         train = list(read_records(shards(PROCESSED, "train"), info))
@@ -49,25 +50,25 @@ def visualize() -> None:
         records = list(read_records(shards(PROCESSED, "test"), info))
         said = StoredPredictions(PREDICTIONS, np.stack([record.frame for record in records]))
         cutoffs = said.info.cutoffs  # refused first if of other frames: the tables are of the same ones
-        ranks = chosen(scores, params.visualize.cases)
+        ranks = chosen(cases, params.visualize.cases)
         best = next(record for record in records if record.name == next(iter(ranks)))
         pictured = (best.frame, best.mask > 127, params.degradation, params.seed)
         degradation_gallery(*pictured, folder / "degradations.png", dpi)
-        gallery = Gallery(scores, fitting_rung([record.as_read for record in records]))
-        every = predicted_cases(records, said, MODELS, scores, ranks)
+        gallery = Gallery(cases, fitting_rung([record.as_read for record in records]))
+        every = predicted_cases(records, said, MODELS, cases, ranks)
         picked = [case for case in gallery.passing(every) if case.rank]
         draw_cases(folder, sorted(picked, key=lambda case: list(ranks).index(case.name)), dpi)
         refinement = Refinement.read(Path("models/gan"))
         write_report(
             folder / "index.html",
             metrics,
-            bounds,
+            scores,
             params.model_dump(),
             info.facts(),
             [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()],
             [*shipped(metrics), verdict(robust, refinement), *refinement.remarks],
             gallery.document(),
-            charts(metrics, scores, robust, thresholds, unet_history),
+            charts(scores, cases, robust, thresholds, unet_history),
             origin_of(info),
             cutoff_rows(cutoffs, shown(metrics), params.postprocess),
         )

@@ -32,14 +32,9 @@ ARMS = {
 }
 
 
-def scored(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the keys of `metrics.json` that are models or baselines, in the order of `LABELS`."""
-    return [key for key in LABELS if key in metrics]
-
-
 def shown(metrics: Mapping[str, Any]) -> list[str]:
     """Return the models that readers see: what ships stands for the trained model that it was made from."""
-    return [key for key in scored(metrics) if key != metrics["shipped"]["source"]]
+    return [key for key in LABELS if key in metrics and key != metrics["shipped"]["source"]]
 
 
 def what_ships(metrics: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from nerveseg.imaging.arrays import Mask
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.measures import cases as measures
 from nerveseg.measures.intervals import subject_interval
-from nerveseg.measures.scores import IN_ABLATION, OF_ARMS, WITH_GAIN
+from nerveseg.measures.scores import IN_ABLATION, WITH_GAIN
 from nerveseg.params.networks import DegradationParams
 from nerveseg.params.scores import EvaluateParams
 from nerveseg.processes.parallel import in_order
@@ -61,14 +61,10 @@ def ablation_table(
     return pd.DataFrame(rows)
 
 
-def degraded_scores(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Return the scores `OF_ARMS` of each model over all degradations at `REPORTED`, and its counts of frames."""
+def degraded_scores(table: pd.DataFrame) -> dict[str, float | None]:
+    """Return `dice_nerve` of each model over all degradations at `REPORTED`."""
     rows = table[(table["degradation"] == POOLED) & (table["severity"] == REPORTED)].set_index("model")
-    return {
-        str(model): measures.none_for_nan({key: float(row[key]) for key in OF_ARMS})
-        | {key: int(row[key]) for key in ("frames_outlined", "frames_outlined_by_all")}
-        for model, row in rows.iterrows()
-    }
+    return measures.none_for_nan(rows["dice_nerve"].to_dict())
 
 
 def doubt(table: pd.DataFrame, dice: float) -> str:

@@ -1,10 +1,11 @@
 """The DVC experiments of a commit as a group: mean and spread of their scores over folds and seeds, and their ensemble.
 
 Runs form a group if their params differ only in `split.fold` and `seed`. Scores are those of each run's test frames, from its
-`metrics/metrics.json`. An experiment that did not run the whole pipeline has metrics and a model of other params; it is
+`metrics/scores.csv`. An experiment that did not run the whole pipeline has metrics and a model of other params; it is
 recognised by its `dvc.lock`, and left out.
 """
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,12 +19,13 @@ import yaml
 from flatten_dict import flatten
 
 from nerveseg.errors import DatasetError, ModelError, RepositoryError
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.experiments.dvc_experiments import experiments
-from nerveseg.files.atomic import fresh_folder
+from nerveseg.files.atomic import fresh_folder, read_csv
 from nerveseg.processes.stage import output_around
 from nerveseg.repository import committed
 
-PARAMS, LOCK, METRICS, MODEL = "params.yaml", "dvc.lock", "metrics/metrics.json", "models/gan"
+PARAMS, LOCK, METRICS, MODEL = "params.yaml", "dvc.lock", "metrics/scores.csv", "models/gan"
 TURNED = ("split.fold", "seed")  # may differ within a group
 TEST = "split.test_subjects"
 MODELS = ("unet", "gan")
@@ -136,10 +138,10 @@ def _read(name: str, commit: str) -> Run | str:
     """Return the run of an experiment, or why it cannot be used."""
     try:
         params = flatten(yaml.safe_load(committed(commit, PARAMS)), reducer="dot")
-        lock, metrics = yaml.safe_load(committed(commit, LOCK)), json.loads(committed(commit, METRICS))
-        scores = {f"{model}.{score}": metrics[model][score] for model in MODELS for score in SCORES}
+        lock, table = yaml.safe_load(committed(commit, LOCK)), Scores(read_csv(io.StringIO(committed(commit, METRICS))))
+        scores = {f"{model}.{score}": table.value(model, score) for model in MODELS for score in SCORES}
         fold, seed = (params[key] for key in TURNED)
-        run = Run(name, commit, params, (fold, seed), metrics["counts"]["frames"], scores)
+        run = Run(name, commit, params, (fold, seed), table.frames, scores)
         whole = _is_whole(lock["stages"], params)
     except (RepositoryError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         lacks = f"no {error}" if isinstance(error, KeyError) else str(error)

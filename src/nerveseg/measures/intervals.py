@@ -87,7 +87,7 @@ def interval_table(cases: pd.DataFrame, resamples: int, seed: int) -> pd.DataFra
             found = subject_interval(each.assign(subject=of["subject"]), str(score), resamples, seed)
             counts = [each[score].count(), of.loc[each[score].notna(), "subject"].nunique()]
             rows.append([model, score, *counts, each[score].mean(), *found])
-    columns = ["model", "score", "cases", "subjects", "mean", "low", "high", "no_interval"]
+    columns = ["model", "score", "cases", "subjects", "value", "low", "high", "no_interval"]
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 

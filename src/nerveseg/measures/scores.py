@@ -13,7 +13,7 @@ NAN = float("nan")
 
 
 class Frames(NamedTuple):
-    """The cases over which a measure is averaged. `place` orders the scores in metrics.json, `ending` is that of the score's key."""
+    """The cases over which a measure is averaged. `place` orders the scores in scores.csv, `ending` is that of the score's key."""
 
     place: int
     ending: str
@@ -50,7 +50,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Score:
-    """A key of metrics.json. `column` is what it averages: of cases.csv, or one that `cases.contributions` adds; none for `COUNTED`."""
+    """A score in scores.csv. `column` is what it averages: of cases.csv, or one that `cases.contributions` adds; none for `COUNTED`."""
 
     key: str
     name: str
@@ -105,9 +105,16 @@ SCORES = {score.key: score for score in (  # as the report shows them
 )}  # fmt: skip
 AVERAGED = sorted((score for score in SCORES.values() if score.column), key=lambda score: score.over.place)
 
-HEADLINE = ("dice", "dice_nerve")  # with intervals in metrics.json
+HEADLINE = ("dice", "dice_nerve")
+OF_MODELS = ("dice", "iou", "dice_nerve")  # in metrics.json, of each model
+OF_SHIPPED = (
+    *OF_MODELS,
+    "presence_sensitivity",
+    "presence_specificity",
+    "hd95_common",
+)  # in metrics.json, of what ships
 OF_PARTS = ("dice", "hd95_common", "centroid_distance_common")  # in strata.csv
-OF_ARMS = ("dice_nerve", "hd95_common")  # of the ablation: in metrics.json, and drawn
+OF_ARMS = ("dice_nerve", "hd95_common")  # of the ablation: drawn
 AT_THRESHOLDS = (*HEADLINE, "precision", "recall")  # drawn
 OF_FRAMES = ("dice", "iou", "hd95", "centroid_distance")  # measures that the report shows frame by frame
 ON_CARD = (

@@ -9,6 +9,7 @@ from typing import Any
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import NervesegError
 from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.files.atomic import read_csv, read_json
 from nerveseg.registry.model_card import model_card
 from nerveseg.registry.packaging import save_served
@@ -36,7 +37,7 @@ def _evaluate(run: StageRun, params: ProjectParams) -> None:
 def _register(run: StageRun, metrics: Mapping[str, Any], params: ProjectParams) -> None:
     """Register what ships as the new challenger; NervesegError if the store cannot be used. All else is a warning."""
     cases = read_csv(METRICS / "cases.csv")
-    card = model_card(SHIPPED, metrics, DatasetInfo.read(PROCESSED), params)
+    card = model_card(SHIPPED, metrics, Scores(read_csv(METRICS / "scores.csv")), DatasetInfo.read(PROCESSED), params)
     save = partial(save_served, predictor=EXPORTED, cases=cases[cases["model"] == SHIPPED], card=card)
     try:
         version = run.log_model(save, params.tracking.model_name, card)

@@ -8,6 +8,7 @@ from typing import Any
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
 from nerveseg.evaluation.model_names import what_ships
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.measures.intervals import Interval, caution
 from nerveseg.measures.scores import ON_CARD, SCORES
 from nerveseg.params.file import Params
@@ -15,9 +16,9 @@ from nerveseg.text.foreign_text import in_markdown
 from nerveseg.text.wording import counted
 
 
-def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params: Params) -> str:
-    """Return the card in Markdown. `model` is a key of `metrics`, as in metrics.json; `params` are its training's."""
-    counts, bounds = metrics["counts"], metrics["intervals"][model]
+def model_card(model: str, metrics: Mapping[str, Any], scores: Scores, info: DatasetInfo, params: Params) -> str:
+    """Return the card in Markdown. `model` is a key of `metrics`, the content of metrics.json; `params` are its training's."""
+    counts = metrics["counts"]
     what = "the user's own frames"
     if info.simulated:
         own = f"{what}, and {info.simulated:,} " if info.simulated < sum(info.frames.values()) else ""
@@ -25,15 +26,16 @@ def model_card(model: str, metrics: Mapping[str, Any], info: DatasetInfo, params
     frames = ", ".join(f"{count} {split}" for split, count in info.frames.items())
     rows = []
     for score in (SCORES[key] for key in ON_CARD):
-        interval = Interval.of(bounds, score.key).told() if f"{score.key}_low" in bounds else ""
-        own, *others = (_told(metrics[name].get(score.key), score.digits) for name in (model, MEAN_MASK, EMPTY))
+        found = scores.interval(model, score.key)
+        interval = found.told(f".{score.digits}f") if found else ""
+        own, *others = (_told(scores.value(name, score.key), score.digits) for name in (model, MEAN_MASK, EMPTY))
         rows.append(f"| {score.name} | {own} | {interval} | {' | '.join(others)} |")
     kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
     warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
-    degraded = ", ".join(f"{arm} {_told(of.get('dice_nerve'))}" for arm, of in metrics["degraded"].items())
+    degraded = ", ".join(f"{arm} {_told(dice)}" for arm, dice in metrics["degraded"].items())
     few = caution(counts["subjects"])
-    dice_nerve, dice = (_told(metrics[model][key]) for key in ("dice_nerve", "dice"))
-    return f"""Dice of frames with a nerve {dice_nerve} {Interval.of(bounds, "dice_nerve").beside()}, of all frames {dice}
+    dice_nerve, dice = (_told(scores.value(model, key)) for key in ("dice_nerve", "dice"))
+    return f"""Dice of frames with a nerve {dice_nerve} {Interval.of(metrics[model], "dice_nerve").beside()}, of all frames {dice}
 
 {kind[0].upper()}{kind[1:]}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.{warning}
 
@@ -49,7 +51,7 @@ Tested on {counted(counts["frames"], "frame")} of {counted(counts["subjects"], "
 |---|---|---|---|---|
 {chr(10).join(rows)}
 
-It outlines a nerve in {metrics[model]["frames_outlined"]} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are means over the {counts["frames_outlined_by_all"]} that all models of this run outline.{few and f" {few}"}
+It outlines a nerve in {scores.value(model, "frames_outlined"):.0f} of the {counts["frames_with_nerve"]} frames with a nerve. Distances are means over the {scores.outlined_by_all} that all models of this run outline.{few and f" {few}"}
 
 On degraded frames (severity 3), Dice of frames with a nerve: {degraded}.
 

@@ -1,12 +1,12 @@
 """The interactive charts of the report, of the tables of `plots`, as data for Chart.js: axes and series of points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from nerveseg.evaluation.baselines import MEAN_MASK
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.measures.scores import SCORES
 from nerveseg.reporting.figures.canvas import BLUE, GREY, LOOKS, VERMILLION
 from nerveseg.reporting.figures.plots import models_of, titled
@@ -31,14 +31,14 @@ class Chart:
 
 
 def charts(
-    metrics: Mapping[str, Any],
+    scores: Scores,
     cases: pd.DataFrame,
     robustness: pd.DataFrame,
     thresholds: pd.DataFrame,
     unet: pd.DataFrame,
 ) -> list[Chart]:
-    """Return all charts of the page, from `metrics.json` and the tables beside it; `unet` is `unet_history`."""
-    baseline = metrics[MEAN_MASK]["dice_nerve"]
+    """Return all charts of the page, from the tables in `metrics/`; `unet` is `unet_history`."""
+    baseline = scores.value(MEAN_MASK, "dice_nerve")
     nerve = cases[cases["has_nerve"]]
     clean, poor = robustness[robustness["severity"] == 0], robustness[robustness["severity"] > 0]
     kinds = [str(kind) for kind in poor["degradation"].unique()][::-1]  # all of them together come first

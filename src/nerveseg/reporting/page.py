@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from nerveseg.evaluation.model_names import LABELS, shown
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.files.atomic import write_text
 from nerveseg.measures.intervals import Interval, caution
 from nerveseg.measures.scores import DRAWN, SCORES, Score
@@ -41,7 +41,7 @@ class Cell:
 def write_report(
     path: Path | str,
     metrics: Mapping[str, Any],
-    bounds: pd.DataFrame,
+    scores: Scores,
     params: Mapping[str, Any],
     data: Mapping[str, Any],
     figures: Sequence[tuple[str, str, Path | str]],
@@ -53,7 +53,7 @@ def write_report(
 ) -> None:
     """Write the page.
 
-    `metrics`, `bounds` and `params` are the contents of metrics/metrics.json, metrics/intervals.csv and params.yaml:
+    `metrics`, `scores` and `params` are the contents of metrics/metrics.json, metrics/scores.csv and params.yaml:
     values, and sections of values. `data` has facts about the data set, `figures` title, caption and PNG of each, in
     the order of the page. `findings` are sentences about what ships and whether the refiner helped, `origin` about the
     frames and the code (`origin_of`). `browser` is the document of `case_browser.Gallery`; None makes a page without
@@ -62,10 +62,6 @@ def write_report(
     methods = {key: LABELS[key] for key in shown(metrics)}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((BESIDE / "page.html").read_text(encoding="utf-8"))
-    intervals = {
-        (str(row["model"]), str(row["score"])): Interval(float(row["low"]), float(row["high"]), row["no_interval"])
-        for row in bounds.astype({"no_interval": object}).fillna({"no_interval": ""}).to_dict("records")
-    }
     palette = base64.b64encode((255 * np.asarray(HEAT.colors)).round().astype("uint8").tobytes()).decode("ascii")
     documents = {
         "case-data": document({**browser, "palette": palette, "truth": TRUTH}),
@@ -74,13 +70,13 @@ def write_report(
     page = template.render(
         methods=methods,
         rows=[
-            _row(metrics, intervals, list(methods), score)
+            _row(scores, list(methods), score)
             for score in SCORES.values()
-            if score.over is not DRAWN and any(score.key in metrics[method] for method in methods)
+            if score.over is not DRAWN and any(scores.value(method, score.key) is not None for method in methods)
         ],
-        counts=metrics.get("counts"),
+        counts=metrics["counts"] | {"frames_outlined_by_all": scores.outlined_by_all},
         counted=counted,
-        caution=caution(metrics["counts"]["subjects"]) if "counts" in metrics else "",
+        caution=caution(metrics["counts"]["subjects"]),
         findings=findings,
         origin=origin,
         cutoffs=cutoffs or {},
@@ -96,16 +92,14 @@ def write_report(
     write_text(Path(path), page)
 
 
-def _row(
-    metrics: Mapping[str, Any], intervals: Mapping[tuple[str, str], Interval], methods: Sequence[str], score: Score
-) -> tuple[str, str, list[Cell]]:
+def _row(scores: Scores, methods: Sequence[str], score: Score) -> tuple[str, str, list[Cell]]:
     """Return name, meaning and cells. Scores that look equal share the best place."""
-    values = [metrics[method].get(score.key) for method in methods]
+    values = [scores.value(method, score.key) for method in methods]
     shown = ["n/a" if value is None else f"{value:.{score.digits}f}" for value in values]
     known = [text for text in shown if text != "n/a"]
     best = (min if score.lower_is_better else max)(known, key=float, default=None)
     cells = [
-        Cell(text, _interval(value, intervals.get((method, score.key)), score.digits), text == best)
+        Cell(text, _interval(value, scores.interval(method, score.key), score.digits), text == best)
         for method, value, text in zip(methods, values, shown, strict=True)
     ]
     return score.name, score.explained, cells

@@ -10,12 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from nerveseg.evaluation.baselines import MEAN_MASK
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.measures.scores import AT_THRESHOLDS, OF_ARMS, SCORES
 from nerveseg.reporting.figures.canvas import BLUE, GREEN, GREY, LOOKS, SKY, VERMILLION, LineStyle, canvas
 
 CROWDED = 40  # points of a line, beyond which markers run into each other
 Curve = tuple[str, str, str, LineStyle]  # name, colour, marker, line
-Metrics = Mapping[str, Any]  # the content of metrics.json
 
 _VAL = ("val_dice", "val_dice_degraded")
 
@@ -56,7 +57,7 @@ def training_curves(unet_history: pd.DataFrame, gan_history: pd.DataFrame, path:
             axes.legend()
 
 
-def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
+def robustness(table: pd.DataFrame, scores: Scores, path: Path | str, dpi: int) -> None:
     """Draw `OF_ARMS` against severity: a panel per degradation and one for all, a line per model, level for the average mask."""
     need(table, ["degradation", "severity", "model", *OF_ARMS], "the robustness table")
     clean, poor = table[table["severity"] == 0], table[table["severity"] > 0]
@@ -77,7 +78,7 @@ def robustness(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int
                     continue
                 rows = pd.concat([clean, poor[poor["degradation"] == degraded[place]]]).sort_values("severity")
                 line_per_model(axes, rows, "severity", score)
-                _baseline(axes, metrics, score)
+                _baseline(axes, scores, score)
                 axes.set_title(titled(degraded[place]) if row == 0 else "")
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
                 axes.tick_params(labelbottom=True, labelleft=column == 0)
@@ -118,23 +119,23 @@ def dice_distribution(cases_table: pd.DataFrame, path: Path | str, dpi: int) -> 
             axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0.2)
 
 
-def threshold_curves(table: pd.DataFrame, metrics: Metrics, path: Path | str, dpi: int) -> None:
-    """Draw `AT_THRESHOLDS` against the threshold, with the scores of the average train mask from `metrics.json`."""
+def threshold_curves(table: pd.DataFrame, scores: Scores, path: Path | str, dpi: int) -> None:
+    """Draw `AT_THRESHOLDS` against the threshold, with the scores of the average train mask."""
     need(table, ["model", "threshold", *AT_THRESHOLDS], "the threshold table")
     with canvas(path, 9.0, 6.2, dpi) as figure:
         grid = figure.subplots(2, 2, sharex=True)
         for axes, score in zip(grid.flat, AT_THRESHOLDS, strict=True):
             line_per_model(axes, table.sort_values("threshold"), "threshold", score)
-            _baseline(axes, metrics, score)
+            _baseline(axes, scores, score)
             axes.set(title=SCORES[score].name, ylabel=SCORES[score].name.split(",")[0])
         for axes in grid[1]:
             axes.set_xlabel("Threshold on the probability")
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 
 
-def _baseline(axes: Axes, metrics: Metrics, score: str) -> None:
+def _baseline(axes: Axes, scores: Scores, score: str) -> None:
     """Draw a level line for the average train mask, if the score is defined for it."""
-    if (value := metrics["baseline_mean_mask"].get(score)) is not None:
+    if (value := scores.value(MEAN_MASK, score)) is not None:
         axes.axhline(value, color=GREY, linewidth=1.2, linestyle=":", label="Average train mask")
 
 

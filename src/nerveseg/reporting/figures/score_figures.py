@@ -1,11 +1,11 @@
 """Draw the figures of scores and of cases under the file names of `captions`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from nerveseg.evaluation.score_table import Scores
 from nerveseg.reporting.figures.pictures import Case, comparison, heatmaps, overlays, uncertainties
 from nerveseg.reporting.figures.plots import dice_distribution, robustness, threshold_curves
 from nerveseg.reporting.figures.reliability import trust
@@ -13,18 +13,18 @@ from nerveseg.reporting.figures.reliability import trust
 
 def draw_scores(
     folder: Path,
-    metrics: Mapping[str, Any],
-    scores: pd.DataFrame,
+    scores: Scores,
+    cases: pd.DataFrame,
     robust: pd.DataFrame,
     thresholds: pd.DataFrame,
     reliability: pd.DataFrame,
     dpi: int,
 ) -> None:
     """Draw the tables that `evaluate` and `robustness` wrote."""
-    dice_distribution(scores, folder / "dice.png", dpi)
-    robustness(robust, metrics, folder / "robustness.png", dpi)
-    threshold_curves(thresholds, metrics, folder / "thresholds.png", dpi)
-    trust(scores, reliability, thresholds, folder / "trust.png", dpi)
+    dice_distribution(cases, folder / "dice.png", dpi)
+    robustness(robust, scores, folder / "robustness.png", dpi)
+    threshold_curves(thresholds, scores, folder / "thresholds.png", dpi)
+    trust(cases, reliability, thresholds, folder / "trust.png", dpi)
 
 
 def draw_cases(folder: Path, cases: Sequence[Case], dpi: int) -> None:
