@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUITABLE)' 2>/dev/null &&
 
 repro: $(VENV)
 	dvc repro
-	dvc metrics diff --all
+	nerveseg scores
 
 test: $(VENV)
 	pytest $(SIDE_BY_SIDE)

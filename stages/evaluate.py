@@ -48,7 +48,7 @@ def evaluate() -> None:
         allowed = params.export.max_difference
         export = on_test(cases, shipped.source, shipped.precision, allowed, resamples, seed)
         of_one = cases[cases["model"] == BASE]
-        metrics = headline(Scores(table), of_one, degraded_scores(ablation), shipped, export)
+        metrics = headline(Scores(table), of_one, info, degraded_scores(ablation), shipped, export)
         write_csv(METRICS / "cases.csv", cases)
         write_csv(METRICS / "thresholds.csv", thresholds)
         write_csv(METRICS / "calibration.csv", reliability)

@@ -1,4 +1,7 @@
-"""Score the U-Net, its refiners and the ensemble, if there is one, on degraded test frames: the ablation, `metrics/robustness.csv`."""
+"""Score the U-Net, its refiners and the ensemble, if there is one, on degraded test frames: the ablation, `metrics/robustness.csv`.
+
+The networks compute as in training, in bfloat16 where that is faster: the arms are compared with each other.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +22,7 @@ from nerveseg.params.file import load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.ablation_arms import Arms
 from nerveseg.saved_models.loading import load_trained
-from nerveseg.training.distribution import make_deterministic
+from nerveseg.training.distribution import keras_policy, make_deterministic
 from nerveseg.unet.segmenter import Segmenter
 
 PROCESSED, OUTPUT = Path("data/processed"), Path("metrics/robustness.csv")
@@ -31,7 +34,8 @@ def robustness() -> None:
     with only_writer(OUTPUT), undisturbed("robustness", params):
         make_deterministic(params.seed)
         test = TestSet.of(list(read_records(shards(PROCESSED, "test"), DatasetInfo.read(PROCESSED))))
-        arms = Arms.load(ARMS, Segmenter.load(UNET))
+        policy = keras_policy(params.unet.precision)
+        arms = Arms.load(ARMS, Segmenter.load(UNET, policy), policy)
         named = params.evaluate.ensemble
         others = {} if named == FRESH else {ENSEMBLE: load_trained(Path(named))}
         manifest = read_csv(prepared(PROCESSED).file("manifest.csv"))

@@ -22,10 +22,10 @@ METRICS, CASES = Path("metrics/metrics.json"), "metrics/cases.csv"
 OPENING = """# Output files
 
 Which file holds what? This page lists everything that the pipeline writes, by stage, then the keys of `metrics.json` and the
-columns of each table. To print the scores:
+columns of each table. To print the scores that matter:
 
 ```
-dvc metrics diff --all
+nerveseg scores
 ```
 
 Git tracks `metrics/`, so you can compare any two commits. DVC tracks the rest, and `dvc pull` fetches it."""

@@ -43,6 +43,7 @@ def command_line(typed: Typed) -> Parser:
         "(default: models/exported)",
     )
     predicting.add_argument("--kaggle", action="store_true", help="write submission.csv of the 2016 challenge as well")
+    command(commands.scores, "print the scores that matter, beside the baselines and the last commit's")
     folding = command(commands.folds, "print mean and spread of the scores over the folds and seeds of DVC experiments")
     folding.add_argument(
         "experiments", nargs="*", metavar="EXPERIMENT", help="name of a DVC experiment (default: all of this commit)"

@@ -98,6 +98,14 @@ def promote(version: int | None) -> int:
     return 0 if promotion.promoted else 1
 
 
+def scores() -> int:
+    """Print the scores of the pipeline's last run."""
+    from nerveseg.pipeline.score_summary import score_summary
+
+    print(score_summary())
+    return 0
+
+
 def serve(model: str, port: int, limit: float) -> int:
     from nerveseg.registry.server import serve as serve_with_mlflow
 

@@ -263,10 +263,10 @@ def test_the_files_that_the_architecture_page_names_are_there():
 
 def test_a_figure_of_the_default_run_is_renewed_from_where_it_stands():
     metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text())
-    text = "By 9<!-- metrics.json exported dice .2f -->, in 9<!-- intervals.csv unet dice cases .0f --> of 9."
+    text = "By 9<!-- metrics.json exported dice .2f -->, in 9<!-- scores.csv unet dice cases .0f --> of 9."
     assert with_figures(text) == (
         f"By {metrics['exported']['dice']:.2f}<!-- metrics.json exported dice .2f -->, "
-        f"in {metrics['counts']['frames']}<!-- intervals.csv unet dice cases .0f --> of 9."
+        f"in {metrics['counts']['frames']}<!-- scores.csv unet dice cases .0f --> of 9."
     )
 
 

@@ -98,9 +98,7 @@ def test_the_same_seed_degrades_alike_and_another_one_otherwise(table):
 def test_metrics_tell_of_all_degradations_at_severity_three(table):
     scores = degraded_scores(table)
     assert scores.keys() == {"unet_untuned", *CUTOFFS}
-    assert scores["control"]["dice_nerve"] == row(table, "all", 3, "control")["dice_nerve"]
-    assert scores["unet"]["hd95_common"] == row(table, "all", 3, "unet")["hd95_common"]
-    assert scores["unet"]["frames_outlined_by_all"] == row(table, "all", 3, "control")["frames_outlined_by_all"]
+    assert scores["control"] == row(table, "all", 3, "control")["dice_nerve"]
 
 
 def test_an_ablation_of_other_frames_than_the_scores_is_doubted(table):
@@ -141,10 +139,12 @@ def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
         return bright(frames) | {"control": (Estimate(np.zeros(each.shape, np.float32), 0.0) for each in frames)}
 
     silence = ablation_table(TEST, silent, CUTOFFS, PARAMS, STRENGTHS, seed=0)
-    found = degraded_scores(silence)["control"]
-    assert found == {"dice_nerve": 0.0, "hd95_common": None, "frames_outlined": 0, "frames_outlined_by_all": 0}
+    assert degraded_scores(silence)["control"] == 0.0
+    found = row(silence, "all", 3, "control")
+    assert np.isnan(found["hd95_common"])
+    assert (found["frames_outlined"], found["frames_outlined_by_all"]) == (0, 0)
     assert row(silence, "all", 3, "unet")["hd95"] > 0
-    assert degraded_scores(silence)["unet"]["frames_outlined"] > 0
+    assert row(silence, "all", 3, "unet")["frames_outlined"] > 0
     assert "HD95 by an unknown amount" in verdict(silence, refinement("unet", "control"))
 
 

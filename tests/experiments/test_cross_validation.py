@@ -1,6 +1,5 @@
 """`nerveseg folds` on a repository of DVC experiments that are made in seconds: their one stage copies a model."""
 
-import json
 import shutil
 
 import pytest
@@ -14,6 +13,7 @@ from nerveseg.saved_models.ensemble import Ensemble
 from nerveseg.saved_models.loading import load_predictor
 from processes import run
 from repositories import commit, make_repository
+from score_tables import COLUMNS, score_rows
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +23,17 @@ DVC_YAML = """stages:
     params: [split, seed, lr]
     outs: [models/gan]
   evaluate:
-    cmd: mkdir -p metrics && cp prepared/${split.fold}.json metrics/metrics.json
+    cmd: mkdir -p metrics && cp prepared/${split.fold}.csv metrics/scores.csv
     deps: [models/gan]
     params: [split]
-    metrics:
-      - metrics/metrics.json: {cache: false}
+    plots:
+      - metrics/scores.csv: {cache: false}
 """
 
 
 def scores(dice):
     values = dict.fromkeys(("dice", "iou", "iou_nerve", "presence_sensitivity", "presence_specificity"), 0.5)
-    both = {model: {**values, "dice_nerve": dice} for model in ("unet", "gan")}
-    return {**both, "counts": {"frames": 10}}
+    return score_rows({model: {**values, "dice_nerve": dice} for model in ("unet", "gan")})
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def made(tmp_path_factory, settings):
     for fold, dice in enumerate((0.6, 0.7, 0.9, 0.1)):
         (folder / "prepared" / str(fold)).mkdir(parents=True)
         member(fold).save(folder / "prepared" / str(fold))
-        (folder / "prepared" / f"{fold}.json").write_text(json.dumps(scores(dice)))
+        scores(dice).to_csv(folder / "prepared" / f"{fold}.csv", index=False)
     (folder / "dvc.yaml").write_text(DVC_YAML)
     split = {"folds": 4, "fold": 3, "test_subjects": [8, 9]}
     (folder / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "lr": 0.1, "split": split}))
@@ -183,14 +182,16 @@ def test_outside_of_a_dvc_repository_with_a_commit_one_sentence_says_so(tmp_path
     assert "experiments need a DVC repository with a commit" in told()
 
 
-@pytest.mark.parametrize("metrics", ["[1]", "{}", '{"unet": {}, "gan": {}, "counts": {}}', "{"])
-def test_an_experiment_whose_metrics_cannot_be_used_is_left_out(metrics, monkeypatch):
+@pytest.mark.parametrize(
+    "table", ["", "{", "model,score\n", f"{','.join(COLUMNS)}\n", f"{','.join(COLUMNS)}\ngan,dice,1,1,0.5,,,\n"]
+)
+def test_an_experiment_whose_scores_cannot_be_used_is_left_out(table, monkeypatch):
     texts = {
         "params.yaml": "seed: 1\nsplit: {fold: 0}",
         "dvc.lock": "stages: {}",
-        "metrics/metrics.json": metrics,
+        "metrics/scores.csv": table,
     }
     monkeypatch.setattr("nerveseg.experiments.cross_validation.committed", lambda _, path: texts[path])
     monkeypatch.setattr("nerveseg.experiments.cross_validation.experiments", lambda: {"odd": "0"})
-    with pytest.raises(DatasetError, match=r"odd has no usable params.yaml, dvc.lock and metrics/metrics.json"):
+    with pytest.raises(DatasetError, match=r"odd has no usable params.yaml, dvc.lock and metrics/scores.csv"):
         experiment_runs()

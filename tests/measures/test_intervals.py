@@ -109,12 +109,12 @@ def test_every_score_of_every_model_has_its_mean_its_cases_and_bounds_around_it(
     found = interval_table(table, 300, 0)
     for model, of in table.groupby("model"):
         part = found[found["model"] == model].set_index("score")
-        assert part["mean"].to_dict() == pytest.approx(summary(of))
+        assert part["value"].to_dict() == pytest.approx(summary(of))
         assert part.loc["dice", "cases"] == 42
         assert part.loc[["dice_nerve", "hd95", "presence_sensitivity"], "cases"].tolist() == [28, 28, 28]
         assert part.loc["presence_specificity", "cases"] == 14
         known = part[part["no_interval"] == ""]
-        assert (known["low"] <= known["mean"]).all()
-        assert (known["mean"] <= known["high"]).all()
+        assert (known["low"] <= known["value"]).all()
+        assert (known["value"] <= known["high"]).all()
         assert part.loc["presence_specificity", "subjects"] == 7
-    assert part.loc["hd95", "low"] < part.loc["hd95", "mean"] < part.loc["hd95", "high"]
+    assert part.loc["hd95", "low"] < part.loc["hd95", "value"] < part.loc["hd95", "high"]

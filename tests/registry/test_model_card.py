@@ -8,26 +8,29 @@ from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.params.file import load_params
 from nerveseg.registry.model_card import model_card
 from paths import ROOT
+from score_tables import scores_of
 
 INFO = DatasetInfo(
     "data/phantom", InputSpec(96, 128, 80.0, 40.0), {"train": 10, "val": 3, "test": 4}, "ab" * 32, simulated=17
 )  # fmt: skip
 SCORES = {"dice": 0.91, "dice_nerve": 0.82, "iou_nerve": 0.71, "hd95": 19.0, "hd95_common": 18.5, "frames_outlined": 92}
-BOUNDS = {"dice_low": 0.88, "dice_high": 0.93, "dice_nerve_low": 0.79, "dice_nerve_high": 0.85}
-METRICS = {
-    "exported": SCORES,
+BASELINES = {
     "baseline_empty": {"dice": 0.58, "dice_nerve": 0.0, "hd95_common": None},
     "baseline_mean_mask": {"dice": 0.13, "dice_nerve": 0.32, "hd95_common": 98.5},
-    "intervals": {"exported": BOUNDS},
-    "counts": {"frames": 224, "frames_with_nerve": 94, "subjects": 32, "frames_outlined_by_all": 90},
-    "degraded": {"unet": {"dice_nerve": 0.62}, "control": {"dice_nerve": 0.68}},
+}
+BOUNDS = {("exported", "dice"): (0.88, 0.93, ""), ("exported", "dice_nerve"): (0.79, 0.85, "")}
+METRICS = {
+    "exported": SCORES,
+    "counts": {"frames": 224, "frames_with_nerve": 94, "subjects": 32},
+    "degraded": {"unet": 0.62, "control": 0.68},
     "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
     "export": {"dice_change": 0.0005},
 }
 
 
-def card(info=INFO, **changed):
-    return model_card("exported", METRICS | changed, info, load_params(ROOT / "params.yaml"))
+def card(info=INFO, bounds=BOUNDS, **changed):
+    scores = scores_of({"exported": SCORES} | BASELINES, bounds, {"hd95_common": 90})
+    return model_card("exported", METRICS | changed, scores, info, load_params(ROOT / "params.yaml"))
 
 
 def row(text, name):
@@ -48,8 +51,7 @@ def test_distances_are_over_the_frames_that_all_models_outline_and_the_card_coun
 
 
 def test_without_an_interval_the_card_says_why():
-    missing = {"dice_nerve_low": None, "dice_nerve_high": None, "dice_nerve_no_interval": "one subject"}
-    text = card(intervals={"exported": BOUNDS | missing})
+    text = card(bounds=BOUNDS | {("exported", "dice_nerve"): (None, None, "one subject")})
     assert "| 0.820 | n/a (one subject) |" in row(text, "Dice, frames with nerve")
     assert text.startswith("Dice of frames with a nerve 0.820 (no interval: one subject), of all frames 0.910\n")
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from flatten_dict import flatten
 
 from nerveseg.files.checked_folder import list_files
 from nerveseg.measures.scores import AVERAGED
@@ -49,16 +50,15 @@ def workspace(tmp_path_factory, settings):
 
 def test_metrics_json_holds_the_scores_of_both_models_beside_the_baselines(workspace):
     scores = metrics(workspace)
-    assert set(scores) == {*MODELS, *BASELINES, "intervals", "counts", "degraded", "export", "shipped"}
+    assert set(scores) == {*MODELS, *BASELINES, "counts", "data", "degraded", "export", "shipped"}
     arm = json.loads((workspace / "models" / "gan" / "refinement.json").read_text())["arm"]
     precision = json.loads((workspace / "models" / "exported" / "exported.json").read_text())["precision"]
     assert scores["shipped"] == {"source": "gan", "arm": arm, "precision": precision}
-    for model in MODELS:
-        assert set(scores[model]) == SCORES | OF_MODELS | {OUTLINED}
-        numbers = {key: value for key, value in scores[model].items() if value is not None}
-        shares = {key: value for key, value in numbers.items() if key not in LENGTHS | {OUTLINED}}
-        assert all(0 <= value <= 1 for value in shares.values())
-    assert set(scores["baseline_empty"]) == set(scores["baseline_mean_mask"]) == SCORES | {OUTLINED}
+    for model in ("unet", "gan", *BASELINES):
+        assert set(scores[model]) == {"dice", "iou", "dice_nerve"}
+    assert set(scores["exported"]) >= {"dice_nerve", "dice_nerve_low", "presence_sensitivity", "hd95_common"}
+    numbers = [value for value in flatten(scores).values() if isinstance(value, int | float)]
+    assert len(numbers) <= 40, "they fit a screen"
     frames, with_nerve = scores["counts"]["frames"], scores["counts"]["frames_with_nerve"]
     assert scores["baseline_empty"]["dice"] == pytest.approx(1 - with_nerve / frames)
 
@@ -88,7 +88,7 @@ def test_the_means_are_those_of_the_cases(workspace):
     scores = metrics(workspace)
     for model, rows in cases.groupby("model"):
         assert rows["dice"].mean() == pytest.approx(scores[model]["dice"])
-        assert rows.loc[rows["has_nerve"], "iou"].mean() == pytest.approx(scores[model]["iou_nerve"])
+        assert rows["iou"].mean() == pytest.approx(scores[model]["iou"])
         assert len(rows) == scores["counts"]["frames"]
 
 
@@ -107,13 +107,14 @@ def test_every_table_has_its_rows(workspace):
         "size": metrics(workspace)["counts"]["frames_with_nerve"],
         "subject": metrics(workspace)["counts"]["frames"],
     }
-    bounds = pd.read_csv(folder / "intervals.csv").set_index(["model", "score"])
+    found = pd.read_csv(folder / "scores.csv").set_index(["model", "score"])["value"]
     for model in [*MODELS, *BASELINES]:
+        assert set(found[model].index) == SCORES | {OUTLINED} | (OF_MODELS if model in MODELS else set())
         for score, value in metrics(workspace)[model].items():
             if score in SCORES:
-                assert bounds.loc[(model, score), "mean"] == pytest.approx(
-                    np.nan if value is None else value, nan_ok=True
-                )
+                assert found[model, score] == pytest.approx(np.nan if value is None else value, nan_ok=True)
+        shares = found[model].drop(list(LENGTHS | {OUTLINED}), errors="ignore").dropna()
+        assert shares.between(0, 1).all()
     reliability = pd.read_csv(folder / "calibration.csv")
     assert reliability["probability"].between(reliability["low"], reliability["high"]).all()
 
@@ -148,7 +149,7 @@ def test_nothing_that_dvc_writes_is_left_for_git_to_track_but_the_metrics(worksp
     assert set(tracked) - given == {
         f"metrics/{name}"
         for name in (
-            "metrics.json", "cases.csv", "intervals.csv", "strata.csv", "calibration.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
+            "metrics.json", "cases.csv", "scores.csv", "strata.csv", "calibration.csv", "robustness.csv", "thresholds.csv", "unet_history.csv", "gan_history.csv",
         )
     }  # fmt: skip
     assert not run("git", "status", "--porcelain", cwd=workspace)

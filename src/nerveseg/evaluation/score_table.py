@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from nerveseg.dataset.info import DatasetInfo
 from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
 from nerveseg.evaluation.calibration import calibration_errors
 from nerveseg.evaluation.model_names import LABELS, SHIPPED
@@ -72,6 +73,7 @@ class Scores:
 def headline(
     scores: Scores,
     cases: pd.DataFrame,
+    info: DatasetInfo,
     degraded: Mapping[str, float | None],
     shipped: ShippedModel,
     export: Mapping[str, Any],
@@ -91,4 +93,7 @@ def headline(
         "frames_with_nerve": int(cases["has_nerve"].sum()),
         "subjects": cases["subject"].nunique(),
     }
-    return content | {"degraded": dict(degraded), "counts": counts, "shipped": asdict(shipped), "export": dict(export)}
+    data = {"source": info.source, "simulated": info.simulated}
+    return content | {
+        "degraded": dict(degraded), "counts": counts, "data": data, "shipped": asdict(shipped), "export": dict(export)
+    }  # fmt: skip

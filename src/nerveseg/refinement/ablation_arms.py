@@ -84,13 +84,16 @@ class Arms:
         list_files(directory)
 
     @classmethod
-    def load(cls, directory: Path, unet: Segmenter) -> Self:
-        """Read a folder that `save` wrote, with the U-Net of its refiners; ModelError if it holds no arms that fit."""
+    def load(cls, directory: Path, unet: Segmenter, policy: str = "float32") -> Self:
+        """Read a folder that `save` wrote, with the U-Net of its refiners, which compute in this Keras policy.
+
+        Raise ModelError if it holds no arms that fit.
+        """
         folder = CheckedFolder(directory, ModelError, "make it again with `dvc repro train_gan`")
         stored = folder.read(CONFIG_NAME, ArmsConfig)
         config = unet.config
         refiners = {}
         for name in stored.cutoffs:
-            refiners[name] = start_from(build_refiner(config.unet, stored.filters, config.input), unet.unet)
+            refiners[name] = start_from(build_refiner(config.unet, stored.filters, config.input, policy), unet.unet)
             load_learnt(refiners[name], folder.file(f"{name}.npz"))
         return cls(unet, refiners, stored.filters, stored.cutoffs)

@@ -9,7 +9,7 @@ from nerveseg.dataset.info import DatasetInfo
 from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
 from nerveseg.evaluation.model_names import what_ships
 from nerveseg.evaluation.score_table import Scores
-from nerveseg.measures.intervals import Interval, caution
+from nerveseg.measures.intervals import caution
 from nerveseg.measures.scores import ON_CARD, SCORES
 from nerveseg.params.file import Params
 from nerveseg.text.foreign_text import in_markdown
@@ -24,18 +24,18 @@ def model_card(model: str, metrics: Mapping[str, Any], scores: Scores, info: Dat
         own = f"{what}, and {info.simulated:,} " if info.simulated < sum(info.frames.values()) else ""
         what = f"{own}simulated B-mode frames, which are no substitute for real ones"
     frames = ", ".join(f"{count} {split}" for split, count in info.frames.items())
-    rows = []
+    rows, interval = [], scores.interval(model, "dice_nerve")
     for score in (SCORES[key] for key in ON_CARD):
         found = scores.interval(model, score.key)
-        interval = found.told(f".{score.digits}f") if found else ""
+        bounds = found.told(f".{score.digits}f") if found else ""
         own, *others = (_told(scores.value(name, score.key), score.digits) for name in (model, MEAN_MASK, EMPTY))
-        rows.append(f"| {score.name} | {own} | {interval} | {' | '.join(others)} |")
+        rows.append(f"| {score.name} | {own} | {bounds} | {' | '.join(others)} |")
     kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
     warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
     degraded = ", ".join(f"{arm} {_told(dice)}" for arm, dice in metrics["degraded"].items())
     few = caution(counts["subjects"])
     dice_nerve, dice = (_told(scores.value(model, key)) for key in ("dice_nerve", "dice"))
-    return f"""Dice of frames with a nerve {dice_nerve} {Interval.of(metrics[model], "dice_nerve").beside()}, of all frames {dice}
+    return f"""Dice of frames with a nerve {dice_nerve} {interval.beside() if interval else ""}, of all frames {dice}
 
 {kind[0].upper()}{kind[1:]}: outlines nerves in ultrasound frames. nerveseg {version("nerveseg")}.{warning}
 

@@ -22,7 +22,7 @@ from nerveseg.errors import ModelError
 from nerveseg.params.networks import Precision, UNetParams
 
 CPU_INFO = Path("/proc/cpuinfo")
-MATRIX_UNITS = "amx_bf16"  # the processor's flag for matrix units that multiply bfloat16
+BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # the processor's flags for instructions that multiply bfloat16 (x86)
 _LOST = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
@@ -61,12 +61,12 @@ def use_threads(side_by_side: int) -> None:
 def keras_policy(precision: Precision) -> str:
     """Return the Keras policy of a training: `float32`, or `mixed_bfloat16` (weights in float32).
 
-    `auto` is bfloat16 where it is faster: on GPUs of compute capability 8.0 or more and processors with matrix units.
+    `auto` is bfloat16 where it is faster: on GPUs of compute capability 8.0 or more and processors that multiply bfloat16.
     """
     if precision == "auto":
         gpus = tf.config.list_physical_devices("GPU")
         capable = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
-        fast = min(capable) >= (8, 0) if gpus else _has_matrix_units()
+        fast = min(capable) >= (8, 0) if gpus else _multiplies_bfloat16()
         precision = "bfloat16" if fast else "float32"
     return "mixed_bfloat16" if precision == "bfloat16" else "float32"
 
@@ -146,8 +146,8 @@ def _is_one_of_several(content: str) -> bool:
     return True
 
 
-def _has_matrix_units() -> bool:
+def _multiplies_bfloat16() -> bool:
     try:
-        return MATRIX_UNITS in CPU_INFO.read_text(encoding="utf-8").split()
+        return not BFLOAT16.isdisjoint(CPU_INFO.read_text(encoding="utf-8").split())
     except OSError:  # not Linux
         return False

@@ -60,11 +60,11 @@ class Segmenter(Predictor):
         super().__init__(run, config.input.size, config.cutoffs, frozenset(config.learnt_frames), config.grey_range)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Read a folder that `save` wrote; ModelError if it holds no segmenter, or weights that do not fit it."""
+    def load(cls, directory: Path, policy: str = "float32") -> Self:
+        """Read a folder that `save` wrote, to compute in this Keras policy; ModelError if it holds none, or weights that do not fit."""
         folder = _folder(directory)
         config = folder.read(SEGMENTER_NAME, SegmenterConfig)
-        unet = build_unet(config.unet, config.input, pretrained=False)
+        unet = build_unet(config.unet, config.input, pretrained=False, policy=policy)
         load_weights(unet, folder.file(UNET_WEIGHTS))
         return cls(config, unet)
 

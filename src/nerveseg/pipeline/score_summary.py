@@ -1,0 +1,94 @@
+"""What `nerveseg scores` prints: the scores that decide, how they compare with the last commit's, and what to do next."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nerveseg.errors import DatasetError, RepositoryError
+from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
+from nerveseg.evaluation.model_names import LABELS, SHIPPED, what_ships
+from nerveseg.evaluation.score_table import Scores
+from nerveseg.files.atomic import read_csv, read_json
+from nerveseg.measures.scores import HEADLINE, OF_SHIPPED, SCORES
+from nerveseg.reporting.provenance import uncommitted
+from nerveseg.repository import committed
+from nerveseg.text.foreign_text import on_one_line
+from nerveseg.text.wording import counted
+
+METRICS, TABLE, LOCK = (
+    Path("metrics/metrics.json"),
+    Path("metrics/scores.csv"),
+    Path("dvc.lock"),
+)
+# The largest difference of one commit's scores between two kinds of processor (docs/reproducibility.md).
+BETWEEN_PROCESSORS = {"dice_nerve": 0.04, "dice": 0.02}
+_ORDER = ("dice_nerve", *(score for score in OF_SHIPPED if score != "dice_nerve"))
+_COLUMNS = {SHIPPED: 23, "unet": 8, MEAN_MASK: 13, EMPTY: 11}  # of the table, and their widths
+
+
+def score_summary() -> str:
+    """Return the text, at most 80 columns wide but for names; DatasetError if there are no scores here."""
+    if not (METRICS.is_file() and TABLE.is_file()):
+        raise DatasetError(f"{METRICS} was not found; run `dvc repro` first")
+    metrics, scores = read_json(METRICS), Scores(read_csv(TABLE))
+    counts, data = metrics["counts"], metrics["data"]
+    what = f"{on_one_line(data['source'])}{' (simulated)' if data['simulated'] else ''}"
+    tested = f"{counted(counts['frames'], 'test frame')} of {counted(counts['subjects'], 'subject')}"
+    return "\n".join([
+        f"{what}: {tested}, {counts['frames_with_nerve']} with a nerve",
+        "", *_table(scores), "",
+        f"What ships is {what_ships(metrics)}.",
+        *([f"Warning: {warning}."] if (warning := metrics["export"].get("warning")) else []),
+        *_against_last_commit(metrics), "",
+        "report: open reports/index.html in a browser",
+        "runs:   mlflow ui",
+        "next:   dvc exp run -S lr=1e-3, then dvc metrics diff",
+    ])  # fmt: skip
+
+
+def _table(scores: Scores) -> list[str]:
+    rows = [" " * 24 + "".join(LABELS[model].rjust(width) for model, width in _COLUMNS.items())]
+    for score in (SCORES[key] for key in _ORDER):
+        cells = [_cell(scores, model, score.key, score.digits).rjust(width) for model, width in _COLUMNS.items()]
+        rows.append(f"{score.name:24}{''.join(cells)}")
+    return rows
+
+
+def _cell(scores: Scores, model: str, key: str, digits: int) -> str:
+    value, interval = scores.value(model, key), scores.interval(model, key)
+    if value is None:
+        return "n/a"
+    beside = f" ({interval.told(f'.{digits}f')})" if model == SHIPPED and interval and not interval.missing else ""
+    return f"{value:.{digits}f}{beside}"
+
+
+def _against_last_commit(metrics: dict[str, Any]) -> list[str]:
+    """Compare with the scores in HEAD; nothing if it has none."""
+    try:
+        before, lock = json.loads(committed("HEAD", METRICS)), committed("HEAD", LOCK)
+        changes = {key: metrics[SHIPPED][key] - before[SHIPPED][key] for key in HEADLINE}
+        edited = uncommitted()
+    except (RepositoryError, ValueError, KeyError, TypeError):  # no commit, no scores in it, or undefined ones
+        return []
+    if metrics == before:
+        return ["These scores equal those of the last commit, bit for bit."]
+    now, then = metrics[SHIPPED]["dice_nerve"], before[SHIPPED]["dice_nerve"]
+    if edited or _data(lock) != _data(LOCK.read_text(encoding="utf-8")):
+        told = f"dice_nerve changed by {changes['dice_nerve']:+.3f} against the last commit, which has other"
+        return [f"{told} {'code or parameters' if edited else 'data'}."]
+    tolerance = BETWEEN_PROCESSORS["dice_nerve"]
+    told = f"dice_nerve {now:.3f}, in the last commit {then:.3f} ± {tolerance:g}"
+    if all(abs(change) <= BETWEEN_PROCESSORS[key] for key, change in changes.items()):
+        return [
+            f"{told}: as expected on another kind of processor.",
+            "Commit dvc.lock and metrics/ to keep your results, or type",
+            "`git restore dvc.lock metrics` to keep those of the last commit.",
+        ]
+    return [f"{told}: more than between two kinds of processor.", "See docs/troubleshooting.md."]
+
+
+def _data(lock: str) -> object:
+    """Return the digests of the prepared frames in the text of a `dvc.lock`."""
+    return yaml.safe_load(lock)["stages"]["preprocess"]["outs"]
