@@ -40,7 +40,8 @@ from nerveseg.dataset.batches import whole_batches
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.errors import told_plainly
-from nerveseg.evaluation.robustness import BASE, REPORTED, ablation_table
+from nerveseg.evaluation.model_names import BASE
+from nerveseg.evaluation.robustness import REPORTED, ablation_table
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.atomic import fresh_folder, read_csv, write_csv, write_json
 from nerveseg.files.fingerprint import EVERYTHING, digest_of

@@ -16,7 +16,8 @@ from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.baselines import mean_mask
 from nerveseg.evaluation.calibration import reliability_table
 from nerveseg.evaluation.export_parity import on_test
-from nerveseg.evaluation.robustness import BASE, degraded_scores, doubt
+from nerveseg.evaluation.model_names import BASE
+from nerveseg.evaluation.robustness import degraded_scores, doubt
 from nerveseg.evaluation.score_table import Scores, headline, score_table
 from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.evaluation.subgroups import strata_table

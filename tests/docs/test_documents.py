@@ -114,7 +114,7 @@ def test_each_column_and_each_score_that_metrics_hold_has_a_meaning():
         assert set(own) <= set(names), "a column is described that is not there"
     metrics = json.loads((ROOT / "metrics" / "metrics.json").read_text())
     assert set(metrics) <= set(described()["metrics"])
-    groups = [metrics["exported"], metrics["counts"], metrics["export"], *metrics["degraded"].values()]
+    groups = [metrics["exported"], metrics["counts"], metrics["export"]]
     assert all(meaning("metrics/metrics.json", score) for group in groups for score in group)
     with pytest.raises(KeyError, match="what nonsense means"):
         meaning("metrics/cases.csv", "nonsense")

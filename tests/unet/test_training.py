@@ -213,7 +213,8 @@ def test_a_tf_config_that_cannot_be_used_is_shown_with_what_was_found_and_what_t
 def test_precision_follows_params_and_where_it_is_auto_the_processor(monkeypatch, tmp_path):
     assert keras_policy("float32") == "float32"
     assert keras_policy("bfloat16") == "mixed_bfloat16"
-    for flags, policy in (("fpu avx512_bf16 amx_bf16", "mixed_bfloat16"), ("fpu avx2", "float32")):
+    bfloat16, float32 = "mixed_bfloat16", "float32"
+    for flags, policy in (("fpu amx_bf16", bfloat16), ("avx512_bf16 fpu", bfloat16), ("fpu avx512f avx2", float32)):
         (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
         monkeypatch.setattr(distribution, "CPU_INFO", tmp_path / "cpuinfo")
         assert keras_policy("auto") == policy

@@ -13,7 +13,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-GAN, ENSEMBLE, SHIPPED = "gan", "ensemble", "exported"
+BASE, UNTUNED, GAN, ENSEMBLE, SHIPPED = "unet", "unet_untuned", "gan", "ensemble", "exported"
 LABELS = {
     "unet_untuned": "U-Net at 0.5",
     "unet": "U-Net",

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nerveseg.augmentation.degradations import DEGRADATIONS, degrade_each
+from nerveseg.evaluation.model_names import BASE, UNTUNED
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.imaging.arrays import Mask
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
@@ -23,7 +24,6 @@ from nerveseg.params.networks import DegradationParams
 from nerveseg.params.scores import EvaluateParams
 from nerveseg.processes.parallel import in_order
 
-BASE, UNTUNED = "unet", "unet_untuned"
 CLEAN, POOLED = "clean", "all"
 REPORTED = 3  # the severity that metrics.json and the report speak of
 ALIKE = 1e-3  # in Dice: what two ways to compute the same predictions may differ by

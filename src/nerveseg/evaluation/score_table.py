@@ -13,8 +13,7 @@ import pandas as pd
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
 from nerveseg.evaluation.calibration import calibration_errors
-from nerveseg.evaluation.model_names import LABELS, SHIPPED
-from nerveseg.evaluation.robustness import BASE
+from nerveseg.evaluation.model_names import BASE, LABELS, SHIPPED
 from nerveseg.evaluation.stored_predictions import ShippedModel
 from nerveseg.measures.cases import outlined, presence_auc
 from nerveseg.measures.intervals import Interval, interval_table
