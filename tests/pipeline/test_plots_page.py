@@ -25,7 +25,8 @@ def page(tmp_path_factory):
 
 
 def test_it_loads_nothing_so_that_it_opens_without_a_network(page):
-    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)
+    own = re.sub(r"<script>/\*!.*?</script>", "", page, flags=re.DOTALL)  # what the libraries may write does not count
+    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", own)
     for library in ("vega", "vega-lite", "vega-embed"):
         assert re.search(rf"<script>/\*! {library} \d", page)
 
