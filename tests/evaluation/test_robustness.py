@@ -103,8 +103,8 @@ def test_metrics_tell_of_all_degradations_at_severity_three(table):
 
 def test_an_ablation_of_other_frames_than_the_scores_is_doubted(table):
     dice = row(table, "clean", 0, "unet")["dice"]
-    assert doubt(table, dice) == ""
-    assert doubt(table, dice + 0.01).startswith("metrics/robustness.csv is of other frames or another U-Net")
+    assert doubt(table, dice + 0.005) == "", "another arithmetic"
+    assert doubt(table, dice + 0.02).startswith("metrics/robustness.csv is of other frames or another U-Net")
 
 
 def refinement(arm, *arms):

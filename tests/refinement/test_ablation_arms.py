@@ -185,6 +185,16 @@ def test_a_critic_whose_gain_lies_beyond_chance_ships_and_the_reason_gives_the_g
     assert "(95 % +" in found.reason
 
 
+def test_a_critic_that_failed_does_not_ship_whatever_it_gained():
+    found = outcome(
+        refined(0.0, 20.0), ["The critic was right in 51% of its judgements, no more often than by chance."]
+    )
+    assert found.arm != "adversarial"
+    assert "but failed as remarked, and a tie goes to the arm without" in found.reason
+    beside = outcome(refined(0.0, 20.0), ["The control refiner diverged in epoch 2: lower gan.lr."])
+    assert beside.arm == "adversarial"
+
+
 def test_one_val_subject_cannot_tell_that_a_critic_gains():
     found = outcome(refined(19.0, 20.0), val=seen(subjects="aaaaaa"))
     if found.degraded["adversarial"] > found.degraded["control"]:

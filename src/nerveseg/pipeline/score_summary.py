@@ -12,7 +12,6 @@ from nerveseg.evaluation.model_names import LABELS, SHIPPED, what_ships
 from nerveseg.evaluation.score_table import Scores
 from nerveseg.files.atomic import read_csv, read_json
 from nerveseg.measures.scores import HEADLINE, OF_SHIPPED, SCORES
-from nerveseg.reporting.provenance import uncommitted
 from nerveseg.repository import committed
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted
@@ -67,18 +66,28 @@ def _cell(scores: Scores, model: str, key: str, digits: int) -> str:
 def _against_last_commit(metrics: dict[str, Any]) -> list[str]:
     """Compare with the scores in HEAD; nothing if it has none."""
     try:
-        before, lock = json.loads(committed("HEAD", METRICS)), committed("HEAD", LOCK)
+        before, lock = (json.loads(committed("HEAD", METRICS)), yaml.safe_load(committed("HEAD", LOCK)))
         changes = {key: metrics[SHIPPED][key] - before[SHIPPED][key] for key in HEADLINE}
-        edited = uncommitted()
-    except (RepositoryError, ValueError, KeyError, TypeError):  # no commit, no scores in it, or undefined ones
+        other = _inputs(lock) != _inputs(yaml.safe_load(LOCK.read_text(encoding="utf-8")))
+    except (
+        RepositoryError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        yaml.YAMLError,
+    ):  # no run in it, or undefined scores
         return []
     if metrics == before:
         return ["These scores equal those of the last commit, bit for bit."]
-    now, then = metrics[SHIPPED]["dice_nerve"], before[SHIPPED]["dice_nerve"]
-    if edited or _data(lock) != _data(LOCK.read_text(encoding="utf-8")):
-        told = f"dice_nerve changed by {changes['dice_nerve']:+.3f} against the last commit, which has other"
-        return [f"{told} {'code or parameters' if edited else 'data'}."]
-    tolerance = BETWEEN_PROCESSORS["dice_nerve"]
+    now, then, tolerance = (
+        metrics[SHIPPED]["dice_nerve"],
+        before[SHIPPED]["dice_nerve"],
+        BETWEEN_PROCESSORS["dice_nerve"],
+    )
+    if other:
+        told = f"dice_nerve changed by {changes['dice_nerve']:+.3f} against the last commit"
+        return [f"{told}, which has other code, parameters or data."]
     told = f"dice_nerve {now:.3f}, in the last commit {then:.3f} ± {tolerance:g}"
     if all(abs(change) <= BETWEEN_PROCESSORS[key] for key, change in changes.items()):
         return [
@@ -89,6 +98,9 @@ def _against_last_commit(metrics: dict[str, Any]) -> list[str]:
     return [f"{told}: more than between two kinds of processor.", "See docs/troubleshooting.md."]
 
 
-def _data(lock: str) -> object:
-    """Return the digests of the prepared frames in the text of a `dvc.lock`."""
-    return yaml.safe_load(lock)["stages"]["preprocess"]["outs"]
+def _inputs(lock: dict[str, Any]) -> list[object]:
+    """Return params and digests of code and data behind the scores, from `dvc.lock`; what later stages read is left out."""
+    stages = {name: stage for name, stage in lock["stages"].items() if name != "visualize"}
+    made = {out["path"] for stage in stages.values() for out in stage["outs"]}
+    given = [dep for stage in stages.values() for dep in stage["deps"] if dep["path"] not in made]
+    return [stages["preprocess"]["outs"], *given, *(stage.get("params") for stage in stages.values())]

@@ -2,7 +2,7 @@
 
 The score is `postprocess.score`: Dice of all frames or of those with a nerve. Neither may fall for the other to gain, as with
 a refiner that empties the masks of doubtful frames. The refiner with a critic is chosen only if its gain over the one without
-is more than chance. A tie goes to the simpler arm.
+is more than chance, and if nothing is remarked about the critic. A tie goes to the simpler arm.
 """
 
 from collections.abc import Sequence
@@ -49,8 +49,10 @@ def choose(
     if arm == ADVERSARIAL and CONTROL in arms.cutoffs:
         gain, interval = _gain(of_degraded, named, seed)
         beyond_control = f"{gain:+.4f} Dice on degraded val frames {interval.beside('+.4f')}"
-        if not interval.low > 0:
+        failed = any("critic" in remark for remark in remarks)
+        if failed or not interval.low > 0:
             arm = best([name for name in arms.cutoffs if name != ADVERSARIAL])
+            beyond_control += ", but failed as remarked" if failed else ", which may be chance"
     return Refinement(
         arm,
         {name: float(clean[named].loc[name]) for name in arms.cutoffs},
@@ -64,7 +66,7 @@ def _reason(arm: str, beyond_control: str) -> str:
     if arm == ADVERSARIAL:
         over = f", {beyond_control} over the one without" if beyond_control else ""
         return f"Val chose the one trained against a critic, which gained most{over}."
-    tie = f"The critic gained {beyond_control}, which may be chance, and a tie goes to the arm without. "
+    tie = f"The critic gained {beyond_control}, and a tie goes to the arm without. "
     why = "which gained over the U-Net" if arm == CONTROL else "over which no other gained"
     name = "the one trained without a critic" if arm == CONTROL else "the U-Net with its cut-offs"
     return f"{tie if beyond_control else ''}Val chose {name}, {why}."

@@ -59,18 +59,15 @@ def origin_of(info: DatasetInfo) -> list[str]:
 def _code() -> str:
     """Name the last commit that touched code or params, so that a commit of the results themselves changes no report."""
     try:
-        commit, changed = git("log", "-1", "--format=%h", "--", *CODE, PARAMS), uncommitted()
+        commit = git("log", "-1", "--format=%h", "--", *CODE, PARAMS)
+        changed = bool(git("status", "--porcelain", "--untracked-files=all", "--", *CODE)) or _params_changed()
     except RepositoryError as error:
         return f"This page cannot say which version of the code made it: {error}."
     return f"Code and parameters are those of commit {commit}" + (", with uncommitted changes." if changed else ".")
 
 
-def uncommitted() -> bool:
-    """Return whether code, or a parameter that a stage may read, differs from the commit's; RepositoryError if Git cannot say."""
-    return bool(git("status", "--porcelain", "--untracked-files=all", "--", *CODE)) or _params_changed()
-
-
 def _params_changed() -> bool:
+    """Return whether a parameter that a stage may read differs from the commit's."""
     state = git("status", "--porcelain", "--", PARAMS)
     if state.split()[:1] != ["M"]:  # as committed, or not in the commit
         return bool(state)
