@@ -5,6 +5,7 @@
 #SBATCH --mem=4G
 #SBATCH --time=04:00:00
 #SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --output=nerveseg-%A-%a.log
 # A cross-validation as a SLURM job array: each task runs one fold as a DVC experiment, on whichever node is free. In the root
 # of a clone that all nodes see, after `make setup` and a commit:
