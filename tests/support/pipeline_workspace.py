@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -39,5 +40,5 @@ def change_params(work: Path, changes: dict[str, object]) -> None:
     file.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def metrics(workspace):
+def metrics(workspace: Path) -> dict[str, Any]:
     return json.loads((workspace / "metrics" / "metrics.json").read_text())

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from processes import run
 
 FOREIGN = ("AWS_", "DVC_", "GIT_", "GITHUB_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE")
@@ -15,7 +17,7 @@ SETTINGS = {
 }
 
 
-def use_settings(monkeypatch) -> None:
+def use_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a machine on which nobody has set anything else."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         monkeypatch.delenv(name)

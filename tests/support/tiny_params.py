@@ -47,6 +47,6 @@ def write_params(path: Path, changes: dict[str, Any] | None = None) -> Params:
     return load_project_params(path)
 
 
-def phantom_params(**changed):
-    values = {"subjects": 3, "frames_per_subject": 6, "width": 290, "height": 210, "nerve_fraction": 0.42}
-    return PhantomParams(**(values | changed))
+def phantom_params(**changed: Any) -> PhantomParams:
+    values = {"subjects": 3, "frames_per_subject": 6, "width": 290, "height": 210, "nerve_fraction": 0.42, **changed}
+    return PhantomParams.model_validate(values)
