@@ -35,7 +35,7 @@ use_threads(2)  # as the stages do: what is computed side by side would else sha
 # The files that take longest: pytest's processes begin with them, and so end at about the same time.
 FIRST = (
     "stages/test_pipeline.py", "experiments/test_sweep.py", "stages/test_resume.py", "tracking/test_shared_server.py",
-    "stages/test_own_frames.py", "pipeline/test_main.py", "tracking/test_outbox.py", "tracking/test_mirror.py",
+    "bench/test_two_machines.py", "stages/test_own_frames.py", "pipeline/test_main.py", "tracking/test_outbox.py", "tracking/test_mirror.py",
     "refinement/test_adversarial_training.py", "unet/test_encoders.py", "tracking/test_artifacts.py", "test_ci_scripts.py",
     "saved_models/test_openvino_export.py", "registry/test_download.py", "tracking/test_run_page.py",
 )  # fmt: skip

@@ -5,6 +5,7 @@ clients (`forked_client`), which pass their words, environment, folder and open 
 forked. Processes that a forked one starts by `sys.executable` are forked, too.
 """
 
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -134,12 +135,25 @@ def show_above(clients: list[int]) -> None:
     psutil.Process = Process
 
 
+def enter(client: int) -> None:
+    """Move into the network of a client that is in another one than the server, and into its rights there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kind in ("user", "net"):
+        theirs = Path(f"/proc/{client}/ns/{kind}")
+        if theirs.readlink() != Path(f"/proc/self/ns/{kind}").readlink():
+            with theirs.open() as space:
+                if libc.setns(space.fileno(), 0):
+                    raise OSError(ctypes.get_errno(), f"cannot enter {theirs}")
+
+
 def become(words: list[str], folder: str, environment: dict[bytes, bytes], python: str) -> None:
     """Run the module or the script as `python` does, in this process."""
     os.chdir(folder)
     os.environb.clear()
     os.environb.update(environment)
-    show_above([int(pid) for pid in os.environ[CLIENTS].split()])
+    clients = [int(pid) for pid in os.environ[CLIENTS].split()]
+    enter(clients[0])
+    show_above(clients)
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # nerveseg refuses a TensorFlow that came before it without
     sys.executable = python
     sys.stdin, sys.stdout, sys.stderr = (
