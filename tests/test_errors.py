@@ -39,6 +39,7 @@ def ended(body: str, **options):
         ("OSError(27, 'x', 'a')", 1, "a: the file is larger than the file system"),
         ("BrokenPipeError(32, 'x')", 1, "a process or a server that this one used has ended"),  # not the output's
         ("NotADirectoryError(20, 'x', 'a/b')", 1, "a/b: a part of this path is a file"),
+        ("ModuleNotFoundError('x', name='tensorflow')", 1, "this needs tensorflow, which is not installed; run `pip "),
     ],
 )
 def test_what_stops_a_process_is_one_sentence_and_an_exit_code(raised, code, told):

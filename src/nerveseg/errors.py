@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nerveseg.text.foreign_text import on_one_line, safe_terminal
+from nerveseg.text.missing_packages import not_installed
 
 
 class NervesegError(Exception):
@@ -160,5 +161,7 @@ def _code_and_words(error: BaseException) -> tuple[int, str]:
             return 1, "memory ran out; close other programs, or lower the batch size or the number of workers"
     full = os.strerror(errno.ENOSPC) in str(error)  # some libraries give no number
     told = _OF_THE_MACHINE.get(getattr(error, "errno", None) or (errno.ENOSPC if full else 0), "")
+    if isinstance(error, ModuleNotFoundError):
+        told = not_installed(error.name or "")
     file = getattr(error, "filename", None)
     return 1, on_one_line(f"{file}: {told}" if told and file else told)

@@ -79,9 +79,8 @@ def test_what_pydicom_cannot_decode_here_is_told_where_tensorflow_io_is_not_inst
     path = tmp_path / "loop.dcm"
     path.write_bytes(compressed(dicom(GREY), JPEGLosslessSV1, [b"\xff\xd8\xff\xd9"] * 2))
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
-    with pytest.raises(
-        BadFileError, match="only tensorflow-io decodes, which is not installed; export it uncompressed"
-    ):
+    told = "only tensorflow-io decodes, which is not installed; export it uncompressed, or install nerveseg's extra `train`"
+    with pytest.raises(BadFileError, match=told):
         read_frames(path)
 
 

@@ -27,9 +27,13 @@ def test_the_config_file_that_a_model_has_lost_is_named(tmp_path, config):
 
 
 def test_a_folder_without_a_model_and_one_that_is_not_there_are_told_without_a_guess_at_its_kind(tmp_path):
-    with pytest.raises(ModelError, match="holds no trained model; run `dvc repro`"):
+    with pytest.raises(
+        ModelError, match="holds no trained model; name the folder of a trained model, or run `dvc repro`"
+    ):
         load_predictor(tmp_path)
-    with pytest.raises(ModelError, match="absent was not found; run `dvc repro`"):
+    with pytest.raises(
+        ModelError, match="absent was not found; name the folder of a trained model, or run `dvc repro`"
+    ):
         load_predictor(tmp_path / "absent")
 
 

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
+from optuna import Study, Trial
+from optuna.trial import TrialState
 
 from nerveseg.errors import ParamsError
-
-try:
-    import optuna
-    from optuna import Study, Trial
-    from optuna.trial import TrialState
-except ImportError:
-    raise ParamsError("a sweep needs Optuna, which is not installed; pip install -e '.[sweep]'") from None
 
 __all__ = ["Study", "Trial", "TrialState"]
 STARTUP = 3  # trials that must end before one may be stopped early: a median of fewer says little

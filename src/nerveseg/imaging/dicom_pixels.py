@@ -121,7 +121,7 @@ def _by_tensorflow_io(path: Path, content: bytes, found: "pydicom.Dataset", head
         import tensorflow_io as tfio
     except ImportError:  # a served model installs only what it needs
         what = "pixels in a form that only tensorflow-io decodes, which is not installed"
-        raise BadFileError(path, what, "export it uncompressed") from None
+        raise BadFileError(path, what, "export it uncompressed, or install nerveseg's extra `train`") from None
     try:
         pixels = tfio.image.decode_dicom_image(content, color_dim=False, scale="preserve", dtype=tf.uint16).numpy()
     except tf.errors.OpError as error:

@@ -18,6 +18,15 @@ def folder_of(model: Path) -> Path:
     return model.parent
 
 
+def check_holds(directory: Path, *configs: str) -> None:
+    """Raise ModelError unless the folder holds a model with one of these config files."""
+    if not any(holds(directory, config) for config in configs):
+        found = "holds no trained model" if directory.is_dir() else "was not found"
+        found = "is a file, not the folder of a trained model" if directory.is_file() else found
+        remedy = "name the folder of a trained model, or run `dvc repro` or `dvc pull` in the repository to get one"
+        raise ModelError(f"{directory} {found}; {remedy}")
+
+
 def holds(directory: Path, config: str) -> bool:
     """Return whether the folder has this file, or should have it because its list names it."""
     listed = directory / LIST_NAME

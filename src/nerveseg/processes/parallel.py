@@ -15,6 +15,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from nerveseg.errors import NervesegError
 from nerveseg.processes.parent import end_with_the_parent
+from nerveseg.text.missing_packages import installing
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,7 +69,7 @@ def _dask(address: str) -> Any:
         get_address_host_port(address)
         return Client(address, timeout="20s", set_as_default=True)
     except ImportError:
-        raise NervesegError(f"{where} but Dask is not installed; pip install -e '.[dask]'") from None
+        raise NervesegError(f"{where} but Dask is not installed; run `{installing('dask')}`") from None
     except ValueError as error:
         what = f"which is no address ({error}), expected one such as tcp://127.0.0.1:8786"
         raise NervesegError(f"{where} {what}; correct it, or unset the variable") from None

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from nerveseg.errors import ModelError
 from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, write_typed
-from nerveseg.inference.model_folder import REFINED_NAME, SEGMENTER_NAME, holds
+from nerveseg.inference.model_folder import REFINED_NAME, SEGMENTER_NAME, check_holds, holds
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.inference.predictor import Predictor
 from nerveseg.params.networks import Filters
@@ -65,8 +65,5 @@ def load_training(directory: Path) -> Segmenter | RefinedSegmenter:
     """Read the trained model in a folder, with a refiner or without; ModelError if it holds none."""
     if holds(directory, REFINED_NAME):
         return RefinedSegmenter.load(directory)
-    if not holds(directory, SEGMENTER_NAME):
-        found = "holds no trained model" if directory.is_dir() else "was not found"
-        found = "is a file, not the folder of a trained model" if directory.is_file() else found
-        raise ModelError(f"{directory} {found}; {REMEDY}, or name the folder of one")
+    check_holds(directory, SEGMENTER_NAME)
     return Segmenter.load(directory)

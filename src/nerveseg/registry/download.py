@@ -8,12 +8,14 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nerveseg.errors import ModelError, TrackingError
 from nerveseg.inference.model_folder import folder_of
 from nerveseg.repository import repository_root
+from nerveseg.text.missing_packages import not_installed
 from nerveseg.tracking.store import opened, sqlite_file, store_uri
 from nerveseg.tracking.store_errors import public, reason_of
 
@@ -90,6 +92,8 @@ def _download(uri: str, target: str, part: str) -> Path:
 
 
 def store_of(uri: str) -> str:
+    if find_spec("mlflow") is None:
+        raise ModelError(f"{uri}: {not_installed('mlflow')}")
     try:
         store = store_uri(repository_root())
     except TrackingError as error:

@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nerveseg.inference.model_folder import ENSEMBLE_NAME, EXPORTED_NAME, holds
+from nerveseg.inference.model_folder import (
+    ENSEMBLE_NAME,
+    EXPORTED_NAME,
+    REFINED_NAME,
+    SEGMENTER_NAME,
+    check_holds,
+    holds,
+)
 from nerveseg.inference.predictor import Predictor
 from nerveseg.saved_models.openvino_predictor import ExportedPredictor
 
@@ -20,6 +27,7 @@ def load_predictor(directory: Path) -> Predictor:
 
 def load_trained(directory: Path) -> "Segmenter | RefinedSegmenter | Ensemble":
     """Load an ensemble or a single training; ModelError if the folder holds neither, or if it cannot be loaded."""
+    check_holds(directory, ENSEMBLE_NAME, REFINED_NAME, SEGMENTER_NAME)  # before TensorFlow, which may not be installed
     if holds(directory, ENSEMBLE_NAME):
         from nerveseg.saved_models.ensemble import Ensemble
 
