@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +32,19 @@ class Core(PathFinder):
     def find_spec(cls, name, path=None, target=None):
         return None if name.partition(".")[0] in hidden else super().find_spec(name, path, target)
 
-hidden = sys.argv.pop(1).split(",")
+    @classmethod
+    def find_distributions(cls, *context):
+        return (each for each in super().find_distributions(*context) if each.name not in hidden)
+
+hidden = set(sys.argv.pop(1).split(","))
 sys.meta_path[sys.meta_path.index(PathFinder)] = Core
 from nerveseg.cli import main
 main()
 """
 
 
-def modules_of(requirements):
-    """The modules that requirements bring, with those that they need in turn."""
+def brought_by(requirements):
+    """The names of the packages that requirements bring, with those that they need in turn."""
     waiting, brought = [*map(Requirement, requirements)], set()
     while waiting:
         wanted = waiting.pop()
@@ -50,13 +55,21 @@ def modules_of(requirements):
             except PackageNotFoundError:  # of another system, or of another Python
                 continue
             waiting += [need for need in needed if need.marker is None or need.marker.evaluate({"extra": each[1]})]
-    names = {name for name, _ in brought}
+    return {name for name, _ in brought}
+
+
+def modules_of(requirements):
+    names = brought_by(requirements)
     return {module for module, of in packages_distributions().items() if names.intersection(map(canonicalize_name, of))}
 
 
 def core_alone(*arguments, code=ROOT / "src", **options):
     """Run `nerveseg ARGUMENTS` as where only the dependencies of the core are installed."""
-    hidden = ",".join(packages_distributions().keys() - modules_of(PROJECT["dependencies"]) - {"nerveseg"})
+    core = brought_by(PROJECT["dependencies"]) | {"nerveseg"}
+    others = {
+        module: of for module, of in packages_distributions().items() if core.isdisjoint(map(canonicalize_name, of))
+    }
+    hidden = ",".join({*others, *chain.from_iterable(others.values())})
     environment = {name: value for name, value in os.environ.items() if not re.match("NERVESEG|PYTHON", name)}
     environment |= {"PYTHONPATH": str(code)}
     return attempt(sys.executable, "-c", HIDING, hidden, *arguments, env=environment, **options)
