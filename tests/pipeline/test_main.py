@@ -238,3 +238,12 @@ def test_a_stage_that_is_not_there_is_refused_with_those_that_are(repo, typed):
     assert done.stderr.startswith("error: `python -m nerveseg.pipeline` was given")
     assert "give it one stage: augment" in done.stderr
     assert not (repo / "mlflow.db").exists()
+
+
+def test_where_mlflow_is_not_installed_no_stage_begins(repo, monkeypatch):
+    stage(repo, "phantom", "from pathlib import Path\nPath('begun').touch()")
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    told = r"this needs mlflow, which is not installed; run `pip install .*\[tracking\].*`, or turn tracking off: tracking\.enabled"
+    with pytest.raises(TrackingError, match=told):
+        run_here("phantom")
+    assert not (repo / "begun").exists()

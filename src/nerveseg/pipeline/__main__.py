@@ -1,18 +1,21 @@
 """`python -m nerveseg.pipeline STAGE`: run the script of a stage, and copy what it reports and writes to MLflow.
 
-The script does not know MLflow. A failure of MLflow does not stop it unless `tracking.required` is set.
+The script does not know MLflow. A failure of MLflow does not stop it unless `tracking.required` is set; that MLflow is not
+installed does, before it starts.
 """
 
 import sys
 from collections import deque
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from nerveseg.errors import told_plainly
+from nerveseg.errors import TrackingError, told_plainly
 from nerveseg.pipeline.child import Child
 from nerveseg.pipeline.outputs_to_mlflow import AFTER, AS_IT_TRAINS
 from nerveseg.processes.parent import end_cleanly, end_with_the_pipeline
 from nerveseg.registry.project_params import ProjectParams, load_project_params
+from nerveseg.text.missing_packages import not_installed
 from nerveseg.tracking.mirror import stage_run
 
 TRAININGS = ("train_unet", "train_gan")
@@ -20,6 +23,8 @@ TRAININGS = ("train_unet", "train_gan")
 
 def run_stage(stage: str, params: ProjectParams) -> None:
     """Run a stage to its end. Raise SystemExit with its exit code if it fails, TrackingError as `stage_run` does."""
+    if params.tracking.enabled and find_spec("mlflow") is None:
+        raise TrackingError(f"{not_installed('mlflow')}, or turn tracking off: tracking.enabled: false in params.yaml")
     with Child(stage) as child:
         messages = child.messages()
         first = next(messages, {}) if stage in TRAININGS else {}
