@@ -17,6 +17,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["SM_FRAMEWORK"] = "tf.keras"
 os.environ["KERAS_HOME"] = os.devnull  # no keras.json can be there; weights of encoders are still kept in ~/.keras
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # a process takes no more of a GPU than it needs
 # They choose other kernels, with other results, or end the process if TensorFlow does not know their value.
 for _name in ("TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_XLA_FLAGS", "XLA_FLAGS"):
     os.environ.pop(_name, None)

@@ -93,6 +93,11 @@ _OF_THE_MACHINE = {
     errno.ENAMETOOLONG: "the name is too long for the file system; shorten it",
 }
 
+_NO_MEMORY_FOR_NETWORK = (
+    "memory for the network ran out, on the GPU if there is one; lower unet.batch_size and gan.batch_size, or "
+    "preprocess.width and preprocess.height, or close other programs that use the GPU"
+)
+
 
 @contextmanager
 def told_plainly() -> Iterator[None]:
@@ -163,5 +168,7 @@ def _code_and_words(error: BaseException) -> tuple[int, str]:
     told = _OF_THE_MACHINE.get(getattr(error, "errno", None) or (errno.ENOSPC if full else 0), "")
     if isinstance(error, ModuleNotFoundError):
         told = not_installed(error.name or "")
+    if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, whose import would take seconds
+        told = _NO_MEMORY_FOR_NETWORK
     file = getattr(error, "filename", None)
     return 1, on_one_line(f"{file}: {told}" if told and file else told)

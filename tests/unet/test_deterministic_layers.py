@@ -5,7 +5,7 @@ import pytest
 import segmentation_models
 import tensorflow as tf
 
-from gpu_operations import refused_in
+from gpu_operations import refused_in, without_kernel_in
 from nerveseg.unet import deterministic_layers
 
 pytestmark = pytest.mark.slow
@@ -25,6 +25,15 @@ def test_the_listing_finds_what_keras_s_own_layers_would_have_refused():
         "FusedBatchNormGradV3",
         "ResizeNearestNeighborGrad",
     ]
+
+
+@pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this package has no kernels for GPUs")
+def test_the_listing_finds_what_has_no_kernel_for_a_gpu():
+    @tf.function
+    def norms(x):
+        return tf.strings.as_string(tf.norm(tf.cast(x, tf.bfloat16))), tf.linalg.expm(x)
+
+    assert without_kernel_in(norms, tf.TensorSpec((4, 8, 8))) == ["AsString"]
 
 
 @pytest.mark.parametrize("size", [(2, 2), (4, 4), (3, 2), (1, 8)])

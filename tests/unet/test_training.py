@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from gpu_operations import refused_in
+from gpu_operations import refused_in, without_kernel_in
 from nerveseg.dataset.batches import batches, whole_batches
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
@@ -224,11 +224,15 @@ def test_precision_follows_params_and_where_it_is_auto_the_processor(monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ghost_batches", "policy"), [(2, "float32"), (4, "mixed_bfloat16")])
-def test_a_step_has_no_operation_that_a_gpu_refuses_and_no_sum_that_depends_on_timing(tiny, ghost_batches, policy):
+def test_a_step_has_no_operation_that_a_gpu_lacks_or_refuses_and_no_sum_that_depends_on_timing(
+    tiny, ghost_batches, policy
+):
     unet = tiny.unet.model_copy(update={"ghost_batches": ghost_batches, "stem": 2})
     build = partial(build_unet, unet, InputSpec(32, 64, 80.0, 40.0), policy=policy)
-    step = SupervisedTraining(build, unet, 1e-2, 10, training_strategy(unet)).step
-    given = [tf.TensorSpec((4, 32, 64, 1))] * 2
+    training = SupervisedTraining(build, unet, 1e-2, 10, training_strategy(unet))
+    step, given = training.step, [tf.TensorSpec((4, 32, 64, 1))] * 2
+    assert without_kernel_in(step, *given) == []
+    assert without_kernel_in(training._score) == []
     refused, seen = refused_in(step, *given)
     assert refused == []
     assert {"Conv2DBackpropFilter", "FusedBatchNormGradV3", "MaxPoolGrad"} <= seen

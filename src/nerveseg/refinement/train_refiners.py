@@ -11,7 +11,7 @@ from nerveseg.refinement.critic import CRITICS
 from nerveseg.refinement.degraded_batches import RefinerInputs
 from nerveseg.refinement.refiner import build_refiner, learnt, start_from
 from nerveseg.training.checkpoints import assign, values_of
-from nerveseg.training.distribution import keras_policy
+from nerveseg.training.distribution import devices_in_words, keras_policy
 from nerveseg.training.task import TrainingTask
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter
@@ -23,6 +23,7 @@ def train_refiners(
     """Return the refiners by arm with their best weights, in float32, and the history of `AdversarialTraining.fit`."""
     loss, spec = unet.config.unet, task.info.input
     policy = keras_policy(loss.precision)
+    print(f"training on {devices_in_words(policy)}", flush=True)
     fast = build_unet(loss, spec, pretrained=False, policy=policy)
     fast.set_weights(unet.unet.get_weights())
     critic = None if params.critic == "none" else partial(CRITICS[params.critic], params.base_filters, spec)

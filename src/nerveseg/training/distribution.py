@@ -1,7 +1,7 @@
 """How TensorFlow runs a training: devices, threads, arithmetic, and determinism.
 
 A batch is split into `unet.ghost_batches` equal parts, each with a loss and batch statistics of its own, whose gradients are
-averaged. They run side by side: in threads of one device, or on several devices or machines. Losses and weights are the same
+averaged. They run side by side in threads of a processor, one after the other on a GPU, or on several devices or machines. Losses and weights are the same
 in either case but for rounding. The moving statistics of batch normalisation are means over the devices; they differ by less
 than one per cent from those of one device, where the later ghost batches of a step weigh slightly more.
 """
@@ -20,6 +20,7 @@ from tf_keras.src import backend
 
 from nerveseg.errors import ModelError
 from nerveseg.params.networks import Precision, UNetParams
+from nerveseg.text.wording import counted
 
 CPU_INFO = Path("/proc/cpuinfo")
 BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # the processor's flags for instructions that multiply bfloat16 (x86)
@@ -43,17 +44,24 @@ def seed_everything(seed: int) -> None:
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed everything, and use only operations whose result does not depend on timing, since seeds alone do not suffice."""
+    """Seed everything, and use only operations whose result does not depend on timing, since seeds alone do not suffice.
+
+    GPUs compute float32 in full, not with the ten bits of TF32: models are compared, exported and scored in float32.
+    """
     seed_everything(seed)
     tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(enabled=False)
 
 
 def use_threads(side_by_side: int) -> None:
     """Compute so many things side by side, and share the cores among them. Call it before TensorFlow's first operation.
 
-    Small convolutions gain little from a second core; two of them side by side use it almost fully.
+    Small convolutions gain little from a second core; two of them side by side use it almost fully. Beside a GPU, the cores
+    prepare its batches, with as many threads as TensorFlow likes.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if tf.config.list_physical_devices("GPU"):
+        return
+    cores = _cores()
     tf.config.threading.set_inter_op_parallelism_threads(min(side_by_side, cores))
     tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // side_by_side))
 
@@ -69,6 +77,14 @@ def keras_policy(precision: Precision) -> str:
         fast = min(capable) >= (8, 0) if gpus else _multiplies_bfloat16()
         precision = "bfloat16" if fast else "float32"
     return "mixed_bfloat16" if precision == "bfloat16" else "float32"
+
+
+def devices_in_words(policy: str) -> str:
+    """Return what computes a training, and in what: `one GPU (NVIDIA A100-SXM4-40GB), mixed_bfloat16`."""
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "of unknown kind") for gpu in gpus]
+    where = f"{counted(len(gpus), 'GPU')} ({', '.join(names)})" if gpus else f"no GPU, {counted(_cores(), 'core')}"
+    return f"{where}, {policy}"
 
 
 def training_strategy(params: UNetParams) -> tf.distribute.Strategy:
@@ -144,6 +160,10 @@ def _is_one_of_several(content: str) -> bool:
             '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
         )
     return True
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _multiplies_bfloat16() -> bool:

@@ -21,7 +21,7 @@ from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import ModelError
 from nerveseg.params.networks import UNetParams
 from nerveseg.training.checkpoints import Checkpoint, State, Weights, assign
-from nerveseg.training.distribution import from_chief, is_chief, keras_policy, telling_lost_workers
+from nerveseg.training.distribution import devices_in_words, from_chief, is_chief, keras_policy, telling_lost_workers
 from nerveseg.training.task import TrainingTask, steps_per_epoch
 from nerveseg.unet.losses import dice, presence_loss, segmentation_loss
 from nerveseg.unet.network import LOGITS, PRESENCE
@@ -189,7 +189,9 @@ def train_network(
     params: UNetParams, lr: float, strategy: tf.distribute.Strategy, task: TrainingTask
 ) -> tuple[tf.keras.Model, pd.DataFrame]:
     """Train the network of `params`; return it with its best weights, and the history of `SupervisedTraining.fit`."""
-    build = partial(network_to_train, params, task.info.input, keras_policy(params.precision))
+    policy = keras_policy(params.precision)
+    print(f"training on {devices_in_words(policy)}", flush=True)
+    build = partial(network_to_train, params, task.info.input, policy)
     steps = params.epochs * steps_per_epoch(task.info, params.batch_size)
     training = SupervisedTraining(build, params, lr, steps, strategy)
     return training.averaged, training.fit(task)
