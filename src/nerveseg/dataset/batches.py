@@ -9,7 +9,8 @@ import tensorflow as tf
 from nerveseg.dataset.info import DatasetInfo
 
 SHUFFLED_AT_ONCE = 4096  # records; a longer round is shuffled block by block
-READ_AHEAD = 4  # batches
+READ_AHEAD = 4  # batches, decoded side by side
+SERIALISED_AHEAD = 64  # batches to train on while the next round is read and shuffled, so that no GPU waits for it
 
 
 def batches(paths: Sequence[Path], info: DatasetInfo, batch_size: int) -> tf.data.Dataset:
@@ -43,7 +44,7 @@ def whole_batches(
         shuffled = blocks.map(lambda number, block: tf.random.experimental.stateless_shuffle(block, [order, number]))
         return shuffled.unbatch().repeat().take(-(-frames // batch_size) * batch_size)
 
-    dataset = numbers.flat_map(of_epoch).batch(batch_size // parts, drop_remainder=True)
+    dataset = numbers.flat_map(of_epoch).batch(batch_size // parts, drop_remainder=True).prefetch(SERIALISED_AHEAD)
     if parts > 1:
         dataset = dataset.enumerate().filter(lambda number, _: tf.reduce_any(number % parts == list(given)))
         dataset = dataset.map(lambda _, serialised: serialised)
@@ -54,7 +55,8 @@ def _parsed(serialised: tf.data.Dataset, info: DatasetInfo) -> tf.data.Dataset:
     """Read ahead by a fixed number of batches: an exhausted iterator waits for TensorFlow's own tuning, up to 10 seconds."""
     options = tf.data.Options()
     options.autotune.enabled = False
-    return serialised.map(lambda records: _parse(records, info)).prefetch(READ_AHEAD).with_options(options)
+    parsed = serialised.map(lambda records: _parse(records, info), num_parallel_calls=READ_AHEAD)
+    return parsed.prefetch(READ_AHEAD).with_options(options)
 
 
 def _parse(serialised: tf.Tensor, info: DatasetInfo) -> tuple[tf.Tensor, tf.Tensor]:
