@@ -78,6 +78,7 @@ def _pass_for_gpus(devices: int) -> None:
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * devices)
     mirrored = partial(tf.distribute.MirroredStrategy, [f"CPU:{number}" for number in range(devices)])
     tf.config.list_physical_devices = lambda kind=None: ["GPU"] * devices if kind == "GPU" else known(kind)
+    tf.config.experimental.get_device_details = lambda gpu: {"device_name": "part of a processor"}
     tf.distribute.MirroredStrategy = mirrored
 
 
