@@ -30,6 +30,8 @@ for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BAS
 signal.signal(signal.SIGINT, signal.default_int_handler)
 PYTHON, PATH = sys.executable, f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ["PATH"] = PATH
+# Many processes share the machine, and tests expect a processor; CUDA_VISIBLE_DEVICES=0 pytest -n 0 runs them on a GPU.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 use_threads(2)  # as the stages do: what is computed side by side would else share the cores now so, now otherwise
 
 # The files that take longest: pytest's processes begin with them, and so end at about the same time.

@@ -1,4 +1,4 @@
-"""The locks: what CUDA adds fits TensorFlow and everything else, and `make` installs it for a GPU."""
+"""The locks: what a GPU adds fits TensorFlow and everything else, and `make` installs it for a GPU."""
 
 import os
 import re
@@ -21,6 +21,7 @@ def test_the_lock_for_gpus_is_what_the_locked_tensorflow_asks_for_beside_the_oth
     cuda = {of.name: of.specifier for of in asked if of.marker and of.marker.evaluate({"extra": "and-cuda"})}
     base = {of.name for of in asked if not of.marker or of.marker.evaluate({"extra": ""})}
     added = pinned("requirements-gpu.txt")
+    assert added.pop("nvidia-ml-py"), "MLflow shows the use of a GPU with it"
     assert added.keys() == cuda.keys() - base
     assert all(cuda[name].contains(version) for name, version in added.items())
     assert not added.keys() & pinned("requirements.txt").keys(), "a package would have two versions"

@@ -24,7 +24,7 @@ CACHED, RAN, RUNNING, FAILED, KILLED = "cached", "ran", "running", "failed", "ki
 UNKNOWN = "not run"  # DVC found it unchanged, or was not told to run it
 REPRODUCE = "reproduce"
 PATCH = "uncommitted.patch"
-_CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.txt")  # and never data
+_CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.txt", "requirements-gpu.txt")  # and never data
 
 
 def stage_states(stage: str, params: Mapping[str, Any]) -> dict[str, str]:
