@@ -64,4 +64,5 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=5)
     asked = parser.parse_args()
-    measure(*asked.size, asked.frames, asked.batch, asked.epochs)
+    height, width = asked.size
+    measure(height, width, asked.frames, asked.batch, asked.epochs)
