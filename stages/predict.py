@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from nerveseg.dataset.info import DatasetInfo, prepared, shards
 from nerveseg.dataset.leakage import check_unseen
@@ -36,7 +37,8 @@ def predict() -> None:
         test = list(read_records(shards(PROCESSED, "test"), info))
         inputs = np.stack([record.frame for record in test])
         cutoffs = {}
-        for name, path in {"unet": UNET, GAN: REFINED, **named, SHIPPED: EXPORTED}.items():
+        models = {"unet": UNET, GAN: REFINED, **named, SHIPPED: EXPORTED}
+        for name, path in tqdm(models.items(), desc="predicting", unit="model"):
             model = load_predictor(path)
             if remark := check_unseen(model.learnt_frames, manifest, path):
                 print(f"warning: {remark}", file=sys.stderr)

@@ -27,6 +27,8 @@ for _name in ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_IO_MAX_IMAGE_WIDTH", "OPENCV
 # They end the process where tqdm cannot read their value. Whether it draws bars is the user's choice.
 for _name in [_name for _name in os.environ if _name.startswith("TQDM_") and _name != "TQDM_DISABLE"]:
     os.environ.pop(_name)
+if sys.stderr is None or not sys.stderr.isatty():  # in a log, a bar is a wall of its past states
+    os.environ.setdefault("TQDM_DISABLE", "1")
 if "ipykernel" not in sys.modules:  # a notebook passes on a backend that only its own process has
     os.environ["MPLBACKEND"] = "agg"
 if "tf_keras" in sys.modules:  # which has read keras.json already

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import shtab
+
 from nerveseg import commands
 from nerveseg.errors import told_plainly
 from nerveseg.invocation import Parser, Typed, megabytes, port
@@ -16,6 +18,9 @@ def command_line(typed: Typed) -> Parser:
     """Return the parser of all commands, from which the documents are made, too."""
     parser = Parser(prog="nerveseg", description="Outline nerves in ultrasound frames.")
     parser.add_argument("--version", action="version", version=f"nerveseg {version('nerveseg')}")
+    shtab.add_argument_to(
+        parser, ["--print-completion"], help="print a script that completes commands, options and files"
+    )
     parser.set_defaults(run=parser.print_help)
     subparsers = parser.add_subparsers(metavar="COMMAND")
 
@@ -92,6 +97,7 @@ def command_line(typed: Typed) -> Parser:
         "source", type=typed.source, help="a video or cine loop, a folder that grows, or the number of a capture device"
     )
     watching.add_argument("--model", type=typed.model, default=EXPORTED, help="as for predict (default: %(default)s)")
+    watching.add_argument("--loop", action="store_true", help="play a video or cine loop again and again, until Ctrl-C")
     watching.add_argument("--port", type=port, default=5002, help="port on 127.0.0.1 (default: %(default)s)")
     for reading in (predicting, watching):
         reading.add_argument(
@@ -106,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with told_plainly():
         parser = command_line(Typed())
         given = vars(parser.parse_args(arguments))
+        given.pop("print_completion")  # has printed by itself
         sys.exit(given.pop("run")(**given) or 0)
 
 

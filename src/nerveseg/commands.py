@@ -113,7 +113,7 @@ def serve(model: str, port: int, limit: float) -> int:
     return 0
 
 
-def watch(source: Path | int, model: str | Path, port: int, grey_range: Sequence[float] | None) -> int:
+def watch(source: Path | int, model: str | Path, port: int, grey_range: Sequence[float] | None, *, loop: bool) -> int:
     """Outline live frames on a local page until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.imaging.grey_range import GreyRange
     from nerveseg.live_view.live import Watch
@@ -124,7 +124,8 @@ def watch(source: Path | int, model: str | Path, port: int, grey_range: Sequence
 
     with predictor_folder(str(model)) as folder:
         predictor = load_predictor(folder)
-    watching = Watch(predictor, frames_of(source, GreyRange.said(grey_range) if grey_range else predictor.grey_range))
+    scale = GreyRange.said(grey_range) if grey_range else predictor.grey_range
+    watching = Watch(predictor, frames_of(source, scale, loop=loop))
     with page(watching, port) as address:
         print(f"{source} is outlined at {address} (Ctrl-C ends it)", flush=True)
         try:

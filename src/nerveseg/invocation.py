@@ -3,10 +3,12 @@
 import os
 import re
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import Action, ArgumentParser, ArgumentTypeError
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
+
+import shtab
 
 from nerveseg.errors import DatasetError
 from nerveseg.text.wording import not_expanded
@@ -17,7 +19,13 @@ LARGEST_PORT = 65_535
 
 
 class Parser(ArgumentParser):
-    """Suggest the right command for a misspelled one."""
+    """Suggest the right command for a misspelled one, and let shells complete paths."""
+
+    def add_argument(self, *names: Any, **options: Any) -> Action:
+        action = super().add_argument(*names, **options)
+        if isinstance(getattr(action.type, "__self__", None), Typed):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        return action
 
     def error(self, message: str) -> NoReturn:
         if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):

@@ -18,7 +18,7 @@ from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.cli import main
 from nerveseg.errors import DatasetError
 from nerveseg.file_prediction import prediction_files
-from nerveseg.file_prediction.sources import sources_in
+from nerveseg.file_prediction.sources import Source, sources_in
 from nerveseg.files.atomic import read_csv
 from nerveseg.files.user_folder import RECORD
 from nerveseg.live_view import live_frames
@@ -233,6 +233,16 @@ def test_a_video_is_a_loop(folder, model, tmp_path, name):
     assert not (tmp_path / "out" / stem).with_name("loop_6_mask.png").exists()
     assert cv2.imread(str(found[0])).shape == (48, 80, 3)
     assert (tmp_path / "out" / stem).with_name("loop.gif").is_file()
+
+
+@pytest.mark.parametrize(
+    ("frames", "stems"),
+    [(1, ["x"]), (9, ["x_1", "x_9"]), (10, ["x_01", "x_10"]), (300, ["x_001", "x_300"])],
+)
+def test_the_frames_of_a_loop_have_names_that_sort(frames, stems):
+    made = Source(Path("x.dcm"), "x", frames).stems
+    assert [*dict.fromkeys((made[0], made[-1]))] == stems
+    assert made == sorted(made)
 
 
 def test_a_broken_video_is_named_and_skipped_without_the_words_of_ffmpeg(folder, model, tmp_path, capfd):

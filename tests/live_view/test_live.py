@@ -146,6 +146,57 @@ def test_a_video_comes_at_its_own_speed(tmp_path):
     assert np.abs(found[0].astype(int) - FRAME).mean() < 6
 
 
+def test_a_video_begins_again_where_that_is_asked_for_and_says_which_turn_a_frame_is_of(tmp_path):
+    frames = frames_of(video(tmp_path / "loop.avi", [FRAME, FRAME[::-1]], 100), loop=True)
+    found = [(next(frames), frames.turn) for _ in range(5)]
+    assert [turn for _, turn in found] == [0, 0, 1, 1, 2]
+    assert np.array_equal(found[0][0], found[4][0])
+    assert not np.array_equal(found[0][0], found[1][0])
+
+
+def test_what_is_odd_about_a_clip_is_told_in_its_first_turn_alone(tmp_path, capsys):
+    path = tmp_path / "loop.dcm"
+    levels = np.stack([FRAME, FRAME[::-1]]).astype(np.uint16) * 10
+    path.write_bytes(dicom(levels, FrameTime="1"))
+    frames = frames_of(path, loop=True)
+    assert [next(frames).shape for _ in range(6)] == [FRAME.shape] * 6
+    assert len(capsys.readouterr().out.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("source", [Path(), 0])
+def test_a_source_that_does_not_end_is_not_begun_again(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="--loop plays a video or a cine loop again"):
+        frames_of(source, loop=True)
+
+
+def test_frames_before_the_seam_do_not_steady_those_after_it_and_numbers_go_on():
+    class Turning:
+        turn, made = 0, 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if self.made == 4:
+                raise StopIteration
+            while len(model.asked) < self.made:
+                time.sleep(0.005)
+            self.turn, self.made = self.made // 2, self.made + 1
+            return FRAME
+
+    class Beginning(Slow):
+        begun = 0
+
+        def live(self):
+            self.begun += 1
+            return super().live()
+
+    model = Beginning()
+    state = Watch(model, Turning()).run()
+    assert (model.begun, state.shown, state.dropped) == (2, 4, 0)
+
+
 def test_a_cine_loop_of_dicom_comes_at_its_own_speed(tmp_path):
     path = tmp_path / "loop.dcm"
     path.write_bytes(dicom(np.stack([FRAME, FRAME[::-1]]), FrameTime="300"))

@@ -4,6 +4,7 @@ import re
 import socket
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +14,7 @@ from nerveseg.errors import ComparisonError, ModelError, TrackingError
 from nerveseg.registry import promotion
 from nerveseg.registry.download import CASES
 from nerveseg.registry.project_params import load_project_params
-from nerveseg.registry.promotion import CHAMPION, GATE_TAG, promote, promote_where_asked
+from nerveseg.registry.promotion import CHAMPION, GATE_TAG, draws_nothing, promote, promote_where_asked
 from nerveseg.tracking.messages import KEY_TAG
 from nerveseg.tracking.mirror import stage_run
 from paths import ROOT
@@ -93,6 +94,30 @@ def test_the_first_champion_has_none_to_pass_and_says_so(client, params):
     assert outcome.told == "there is no champion to compare with\nnerveseg version 1 is the champion now"
     assert champion(client) == version
     assert tag(client, version) == "passed: the first champion, with nothing to compare"
+
+
+def drawing_nothing():
+    return cases().assign(predicted_area=0, dice=lambda table: np.where(table["has_nerve"], 0.0, 1.0))
+
+
+def test_a_version_that_draws_nothing_does_not_become_the_first_champion(client, params):
+    version = register(client, drawing_nothing())
+    outcome = promote(params)
+    assert not outcome.promoted
+    assert outcome.told.splitlines() == [
+        "there is no champion to compare with, but this version outlines no nerve on any test frame, though some show one",
+        "nerveseg version 1 is not promoted; there is still no champion",
+    ]
+    assert champion(client) is None
+    assert tag(client, version).startswith("failed: it outlines no nerve on any test frame")
+
+
+def test_only_an_empty_mask_where_a_nerve_is_counts_as_drawing_nothing():
+    nothing = drawing_nothing()
+    assert draws_nothing(nothing)
+    assert not draws_nothing(nothing.assign(has_nerve=False)), "then it is right"
+    assert not draws_nothing(nothing.assign(predicted_area=[5, *nothing["predicted_area"][1:]]))
+    assert not draws_nothing(cases()), "an older version kept no areas"
 
 
 def test_a_challenger_as_good_as_the_champion_takes_its_place_and_keeps_the_verdict(client, params):

@@ -1,9 +1,11 @@
 """Against a real MLflow: a SQLite store in the test's own repository, and DVC where DVC is what matters."""
 
+import json
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,13 +15,13 @@ from nerveseg.errors import StoreUnreachableError, TrackingError
 from nerveseg.params.file import Params
 from nerveseg.registry.project_params import load_project_params
 from nerveseg.repository import repository_root
-from nerveseg.tracking.execution import execution_name
+from nerveseg.tracking.execution import changed_params, execution_name
 from nerveseg.tracking.journal import journals
 from nerveseg.tracking.mirror import stage_run
 from nerveseg.tracking.store import open_store
 from paths import ROOT
 from processes import PATIENCE, eventually, free_port, run
-from tracked_repository import DIGEST, STAGE, client_of, initialised_with_dvc, losses, runs_of, scores_of
+from tracked_repository import DIGEST, STAGE, client_of, initialised_with_dvc, losses, runs_of, scores_of, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -91,15 +93,98 @@ def test_mlflow_shows_the_experiment_as_one_of_trainings(repo, params):
     assert tags["mlflow.experimentKind"] == "custom_model_development"
 
 
-def test_changes_that_are_not_committed_show_in_the_name_but_the_pipelines_own_do_not(repo):
+def test_code_that_is_not_committed_shows_in_the_name_but_the_pipelines_own_changes_do_not(repo):
     (repo / "dvc.lock").write_text("old")
     run("git", "add", ".")
     run("git", "commit", "-qm", "lock")
     commit = run("git", "rev-parse", "--short", "HEAD")
     (repo / "dvc.lock").write_text("new")
-    assert execution_name() == commit
+    assert execution_name([]) == commit
     (repo / "stage.py").write_text("changed")
-    assert execution_name() == f"{commit}-dirty"
+    assert execution_name([]) == f"{commit}-dirty"
+
+
+def test_runs_of_one_commit_are_told_apart_by_the_params_that_differ_from_it(repo, monkeypatch):
+    assert changed_params() == []
+    text = Path("params.yaml").read_text()
+    for old, new in (("lr: 3.0e-3", "lr: 1.0e-3"), ("  model_name: nerveseg", "  model_name: other")):
+        assert old in text
+        text = text.replace(old, new)
+    Path("params.yaml").write_text(text)
+    commit = run("git", "rev-parse", "--short", "HEAD")
+    assert changed_params() == ["lr=0.001", "tracking.model_name=other"]
+    assert execution_name(changed_params()) == f"{commit} lr=0.001, tracking.model_name=other"
+    assert execution_name([f"a={number}" for number in range(5)]) == f"{commit} a=0, a=1, a=2 and 2 more"
+    with stage_run("first", load_project_params()):
+        pass
+    [(parent, stages)] = runs_of(repo)
+    assert parent.data.tags["changed_params"] == "lr=0.001, tracking.model_name=other"
+    assert parent.data.tags["mlflow.source.name"] == "python -m nerveseg.pipeline first"
+    assert stages["first"].data.tags["mlflow.source.name"] == "stages/first.py"
+    monkeypatch.setenv("DVC_EXP_NAME", "rates-3")
+    assert execution_name(["lr=0.001"]) == "rates-3 lr=0.001"
+
+
+def test_without_a_commit_or_readable_params_no_change_is_told(repo, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "c0ffee")
+    assert changed_params() == []
+    monkeypatch.delenv("DVC_EXP_BASELINE_REV")
+    Path("params.yaml").write_text("[")
+    assert changed_params() == []
+
+
+def test_a_stage_carries_the_params_that_dvc_gives_it_and_the_parent_all(repo, params):
+    with stage_run("first", params):
+        pass
+    [(parent, stages)] = runs_of(repo)
+    assert stages["first"].data.params == {"lr": str(params.lr)}
+    assert {"lr", "unet.epochs", "evaluate.severities"} <= parent.data.params.keys()
+
+
+def test_the_description_opens_with_the_scores_and_the_view_of_the_runs_shows_them(repo, params):
+    scores = {"exported": {"dice_nerve": 0.8011, "dice": 0.9076, "dice_nerve_low": 0.7586, "dice_nerve_high": 0.8379}}
+    scores |= {"baseline_mean_mask": {"dice_nerve": 0.32, "dice": 0.134}, "counts": {"frames": 224, "subjects": 32}}
+    manifest = pd.DataFrame({"frame": ["1_1"]})
+    with stage_run("evaluate", params) as tracked:
+        tracked.log_dataset("phantom", DIGEST, "data/phantom", "evaluation", manifest)
+        tracked.log_scores(scores)
+    [(parent, _)] = runs_of(repo)
+    lines = parent.data.tags["mlflow.note.content"].splitlines()
+    assert [line.replace("\N{EM SPACE}", "") for line in lines[:4]] == [
+        "| | Shipped | Average mask |",
+        "| --- | --- | --- |",
+        "| Dice, frames with nerve | **0.801** (0.759 to 0.838) | 0.320 |",
+        "| Dice, all frames | **0.908** | 0.134 |",
+    ]
+    assert lines[5] == "Tested on 224 frames of 32 subjects of phantom. In brackets: 95 % interval."
+    assert parent.data.tags["ran"] == "evaluate"
+    tags = client_of(repo).get_experiment_by_name("nerveseg").tags
+    columns = json.loads(json.loads(tags["mlflow.sharedViewState.scores"])["state"])["selectedColumns"]
+    named = {column.split("`")[1] for column in columns if column.startswith("metrics.")}
+    assert "exported.dice_nerve" in named & parent.data.metrics.keys()
+
+
+def test_a_view_that_the_user_changed_stays(repo, params):
+    with stage_run("first", params):
+        pass
+    client = client_of(repo)
+    client.set_experiment_tag("1", "mlflow.sharedViewState.scores", "mine")
+    with stage_run("second", params):
+        pass
+    assert client.get_experiment("1").tags["mlflow.sharedViewState.scores"] == "mine"
+
+
+def test_a_model_stands_in_the_row_of_its_execution_and_one_with_a_flaw_is_no_challenger(repo, params):
+    for flaw in ("", "outlines nothing"):
+        with stage_run("evaluate", params) as tracked:
+            tracked.log_model(write_model, "nerveseg", "card", flaw)
+    [(parent, _)] = runs_of(repo)
+    client = client_of(repo)
+    versions = sorted(client.search_model_versions("name='nerveseg'"), key=lambda each: int(each.version))
+    assert [each.run_id for each in versions] == [parent.info.run_id] * 2
+    assert {each.source_run_id for each in client.search_logged_models(["1"])} == {parent.info.run_id}
+    assert client.get_registered_model("nerveseg").aliases == {"challenger": 1}
+    assert [each.tags.get("nerveseg.flaw") for each in versions] == [None, "outlines nothing"]
 
 
 def test_curves_have_a_point_per_epoch(repo, params):

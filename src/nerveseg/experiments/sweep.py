@@ -8,11 +8,11 @@ All trials of a sweep have the same commit and the same changes to it, so that t
 import os
 import re
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from filelock import FileLock, Timeout
 
 from nerveseg.errors import DatasetError, ParamsError, TrackingError
@@ -173,6 +173,8 @@ class _Sweep:
             return max(known)
         for epoch, dice in self._new_points(trial):
             trial.report(dice, epoch)
+            if sys.stdout.isatty():
+                print(f"{epoch} ", end="", flush=True)
             if trial.should_prune():
                 return epoch
         return None
@@ -195,7 +197,7 @@ class _Sweep:
         table = sweep_study.trials_table(self.study, self.score.name)
         scores = table.set_index("trial")[self.score.name].dropna()
         best = scores.cummin() if self.score.lower_is_better else scores.cummax()
-        self.history.update(self.study, table, {"score": _by_trial(scores), "best_score": _by_trial(best)})
+        self.history.update(self.study, table, {"score": scores.to_dict(), "best_score": best.to_dict()})
 
     def _conclude(self) -> int:
         table = sweep_study.trials_table(self.study, self.score.name)
@@ -221,10 +223,6 @@ class _Sweep:
 def _shown(tried: Mapping[str, str]) -> str:
     decimal = re.compile(r"\d+\.\d+(e-?\d+)?").fullmatch
     return ", ".join(f"{key} {float(text):.4g}" if decimal(text) else f"{key} {text}" for key, text in tried.items())
-
-
-def _by_trial(column: "pd.Series[float]") -> dict[int, float]:
-    return {int(str(number)): float(value) for number, value in column.items()}
 
 
 def _start_of(trial: Trial) -> float:

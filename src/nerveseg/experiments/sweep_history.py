@@ -57,7 +57,7 @@ class SweepHistory:
                     self._client.set_tag(run.info.run_id, SWEEP_TAG, self._name)
                     self._client.set_tag(run.info.run_id, TRIAL_TAG, str(number))
 
-    def update(self, study: "Study", table: pd.DataFrame, curves: Mapping[str, Mapping[int, float]]) -> None:
+    def update(self, study: "Study", table: pd.DataFrame, curves: Mapping[str, Mapping[Any, float]]) -> None:
         """Log the new points of `curves`, by name and trial, and renew table, importances and plots."""
         with self._or_warn(), tempfile.TemporaryDirectory() as folder:
             for key, values in curves.items():

@@ -72,7 +72,7 @@ def write_predictions(
     """Segment images and loops into the folder `output`; return the number of segmented frames and of failed files.
 
     Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its
-    overlays at its own speed, and its frames are called `NAME_1`, `NAME_2` and so on. `predictions.csv` has the columns
+    overlays at its own speed, and its frames are called as `Source.stems` says. `predictions.csv` has the columns
     `COLUMNS`: frames count from 1, area and centroid are in pixels, the centroid is empty without a mask, and `pixels`
     is Kaggle's run-length encoding. With `kaggle` there is `submission.csv` of Kaggle's 2016 challenge as well. Failed
     files are named on stderr.

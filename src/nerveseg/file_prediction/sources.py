@@ -26,7 +26,10 @@ MASK, DOUBTFUL = "a mask", "what may be the mask of a frame beside it, by its na
 
 @dataclass(frozen=True)
 class Source:
-    """A file of one frame or of a loop. `name` is the path of its predictions below the output folder, without suffix."""
+    """A file of one frame or of a loop. `name` is the path of its predictions below the output folder, without suffix.
+
+    The numbers of a loop's frames have equally many digits, so that their names sort.
+    """
 
     path: Path
     name: str
@@ -34,7 +37,10 @@ class Source:
 
     @property
     def stems(self) -> list[str]:
-        return [f"{self.name}_{number}" for number in range(1, self.frames + 1)] if self.frames > 1 else [self.name]
+        if self.frames == 1:
+            return [self.name]
+        digits = len(str(self.frames))
+        return [f"{self.name}_{number:0{digits}}" for number in range(1, self.frames + 1)]
 
     @property
     def files(self) -> list[str]:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -32,13 +33,21 @@ class State:
     ended: bool = False
 
 
+class _Arrived(NamedTuple):
+    frame: Frame
+    arrived: float  # by time.monotonic
+    age: float  # seconds
+    turn: int
+
+
 class Watch:
     """Segments the newest frame of a source, again and again, until the source ends or `stop` is called."""
 
     def __init__(self, predictor: Predictor, frames: Iterator[Frame]) -> None:
-        self._predict, self._frames = live(predictor), frames
+        self._predictor, self._predict, self._frames = predictor, live(predictor), frames
+        self._turn = 0  # of a source that begins again: frames before its start do not steady those after it
         self._changed = threading.Condition()
-        self._waiting: tuple[Frame, float, float] | None = None  # the newest frame, when it arrived, and how old
+        self._waiting: _Arrived | None = None  # the newest frame
         self._dropped, self._ended = 0, False
         self._error: Exception | None = None
         self._picture, self._state, self._number = b"", State(), 0
@@ -72,7 +81,8 @@ class Watch:
                     if self._ended:
                         return
                     self._dropped += self._waiting is not None
-                    self._waiting = frame, time.monotonic(), getattr(self._frames, "age", 0.0)
+                    age, turn = getattr(self._frames, "age", 0.0), getattr(self._frames, "turn", 0)
+                    self._waiting = _Arrived(frame, time.monotonic(), age, turn)
                     self._changed.notify_all()
         except Exception as error:  # noqa: BLE001 - `run` raises it
             self._error = error
@@ -80,7 +90,7 @@ class Watch:
             self._ended = True
             self._changed.notify_all()
 
-    def _take(self) -> tuple[Frame, float, float] | None:
+    def _take(self) -> "_Arrived | None":
         """Wait for the next frame; None if there will be no more."""
         with self._changed:
             # Python handles Ctrl-C between two waits, so an endless one would delay it until a frame comes.
@@ -89,7 +99,9 @@ class Watch:
             taken, self._waiting = self._waiting, None
             return taken
 
-    def _segment(self, frame: Frame, arrived: float, age: float) -> None:
+    def _segment(self, frame: Frame, arrived: float, age: float, turn: int) -> None:
+        if turn != self._turn:
+            self._predict, self._turn = live(self._predictor), turn
         found = self._predict(frame, arrived)
         outlined = time.monotonic()
         _, encoded = cv2.imencode(".jpg", overlay(frame, found.mask), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

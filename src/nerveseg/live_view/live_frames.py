@@ -3,8 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path, PurePath
 
 import cv2
@@ -26,12 +27,15 @@ WRITTEN_IN = 2.0  # seconds without a change after which a file counts as writte
 _Stamp = tuple[int, int]  # of a file: its size, and when it was written
 
 
-def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterator[Frame]:
+def frames_of(source: Path | int, grey_range: GreyRange | None = None, *, loop: bool = False) -> Iterator[Frame]:
     """Return the frames of a file, of a folder from its newest one on, or of a capture device by its number.
 
-    Files that do not say their black and white are read with `grey_range`; what it leaves open, the first such file
+    With `loop`, a file begins again after its last frame. Files that do not say their black and white are read with `grey_range`; what it leaves open, the first such file
     decides. Raise DatasetError if there is no such source, or if it cannot be read.
     """
+    if loop and (isinstance(source, int) or source.is_dir()):
+        what = "a capture device" if isinstance(source, int) else "a folder, which is watched for new frames"
+        raise DatasetError(f"{source} is {what}; --loop plays a video or a cine loop again, leave it out here")
     if isinstance(source, int):
         return _of_device(source)
     if source.is_dir():
@@ -40,7 +44,8 @@ def frames_of(source: Path | int, grey_range: GreyRange | None = None) -> Iterat
         raise DatasetError(f"{source} was not found; name a video, a folder or a capture device's number, such as 0")
     if kind_of(source) == IMAGE:
         raise BadFileError(source, "an image, expected a video, a cine loop or a folder", "run `nerveseg predict`")
-    return _of_loop(source, grey_range)
+    tell = cache(partial(print, flush=True))  # once
+    return _Again(partial(_of_loop, source, grey_range, tell)) if loop else _of_loop(source, grey_range, tell)
 
 
 def _of_device(number: int) -> Iterator[Frame]:
@@ -52,14 +57,28 @@ def _of_device(number: int) -> Iterator[Frame]:
     return captured(capture)
 
 
-def _of_loop(path: Path, grey_range: GreyRange | None) -> Iterator[Frame]:
+class _Again(Iterator[Frame]):
+    """What `play` returns, from its start again and again; `turn` counts, from 0, which time the frame given last is of."""
+
+    turn = 0
+
+    def __init__(self, play: Callable[[], Iterator[Frame]]) -> None:
+        self._play, self._frames = play, play()
+
+    def __next__(self) -> Frame:
+        while (frame := next(self._frames, None)) is None:
+            self._frames, self.turn = self._play(), self.turn + 1
+        return frame
+
+
+def _of_loop(path: Path, grey_range: GreyRange | None, tell: Callable[[str], object]) -> Iterator[Frame]:
     if is_dicom(path):
         whole, remark = read_frames(path, grey_range_of([path], grey_range))
         if remark:
-            print(remark)
+            tell(remark)
         frames, frame_time = iter(whole), read_header(path).frame_time
     else:
-        frames, frame_time = open_video(path, lambda remark: print(f"{on_one_line(path)} {remark}", flush=True))
+        frames, frame_time = open_video(path, lambda remark: tell(f"{on_one_line(path)} {remark}"))
     return _in_time(frames, (frame_time or FRAME_TIME) / 1000.0)
 
 

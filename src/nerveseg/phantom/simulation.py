@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from nerveseg.errors import DatasetError
 from nerveseg.imaging.arrays import Frame, Mask
@@ -23,7 +24,7 @@ from nerveseg.phantom.acoustics import Grid, Scanner, echo_envelope
 from nerveseg.phantom.anatomy import Anatomy, Pose
 from nerveseg.phantom.display import add_marker, compress
 from nerveseg.phantom.nerve import Hand
-from nerveseg.processes.parallel import processes
+from nerveseg.processes.parallel import SHORT, processes
 
 # The nerve's contrast in the first and last plane that show it, and in the planes just beyond. The fade is short and far
 # from the label's threshold on both sides, since a network learns nothing from a label that no reader could confirm.
@@ -80,8 +81,10 @@ def write_phantom(directory: Path, params: PhantomParams, seed: int, workers: in
     """Write `S_N.tif` and `S_N_mask.tif` (0 and 255) of all subjects, and return the number of frames and of nerves."""
     directory.mkdir(parents=True, exist_ok=True)
     write = delayed(_write_subject)
-    nerves = processes(workers)(write(directory, params, seed, number) for number in range(1, params.subjects + 1))
-    return params.subjects * params.frames_per_subject, sum(nerves)
+    tasks = (write(directory, params, seed, number) for number in range(1, params.subjects + 1))
+    written = processes(workers, return_as="generator")(tasks)
+    nerves = sum(tqdm(written, total=params.subjects, desc="simulating", unit="subject", delay=SHORT))
+    return params.subjects * params.frames_per_subject, nerves
 
 
 def foreign_files(directory: Path) -> list[Path]:

@@ -1,8 +1,9 @@
 """The audit of a data set: every frame that is used, every file that is not, and what is odd about them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from nerveseg.imaging.arrays import Size
 from nerveseg.imaging.dicom import salt_of
 from nerveseg.imaging.frame_files import extremes
-from nerveseg.imaging.grey_range import DIM, GreyRange, decided
+from nerveseg.imaging.grey_range import DIM, Extremes, GreyRange, decided
 from nerveseg.imaging.mask_values import ValuesInUse
 from nerveseg.params.data import DataParams
 from nerveseg.preprocessing.annotated_frames import Reading
@@ -23,7 +24,7 @@ from nerveseg.preprocessing.prepared_frames import Prepared, prepare
 from nerveseg.preprocessing.splits import LEAST_SUBJECTS
 from nerveseg.preprocessing.subject_doubts import doubts, folder_around, half_listed
 from nerveseg.preprocessing.subjects import SubjectRules
-from nerveseg.processes.parallel import in_order
+from nerveseg.processes.parallel import SHORT, in_order
 from nerveseg.text.spelling import plain
 from nerveseg.text.wording import counted
 
@@ -121,6 +122,15 @@ class Inventory:
         return warnings
 
 
+def _levels(files: Sequence[Path], workers: int | None) -> Iterator[Extremes]:
+    found = in_order(_levels_of, files, workers)
+    return chain.from_iterable(tqdm(found, total=len(files), desc="reading grey levels", unit="file", delay=SHORT))
+
+
+def _levels_of(path: Path) -> list[list[Extremes]]:
+    return [extremes(path)]
+
+
 def take_inventory(
     directory: Path,
     data: DataParams,
@@ -142,7 +152,7 @@ def take_inventory(
     salt = layout.names.salt or (salt_of(home) if layout.name == DICOM else b"")
     said = GreyRange.said(data.grey_range)
     files = [source.frame for source in layout.sources]
-    grey_range = said if said.given else decided(in_order(extremes, files, workers))
+    grey_range = said if said.given else decided(_levels(files, workers))
     reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm, grey_range)
     quarantined, frames, subjects = list(layout.quarantined), dict[str, Prepared](), list[str]()
     mask_values, unknown = ValuesInUse(), 0

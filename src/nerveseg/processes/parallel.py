@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 CHUNK = 32  # items that are sent together: sending each by itself costs as much as reading it
 WINDOW = 32  # chunks in work or waiting to be taken: without a limit, results pile up if taking them is slower
+SHORT = 2.0  # seconds; what takes no longer shows no progress bar
 FEW = 16 * CHUNK  # items that are done before processes have started
 
 

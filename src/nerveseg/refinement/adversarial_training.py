@@ -84,7 +84,7 @@ class AdversarialTraining:
         epochs = range(len(history), self.params.epochs + 1)
         given = iter(whole_batches(task.rounds, task.info, size, task.seed, epochs) if epochs else ())
         steps = steps_per_epoch(task.info, size)
-        for epoch in (progress := tqdm(epochs, desc="refiner", unit="epoch")):
+        for epoch in (progress := tqdm(epochs, desc="refiner", unit="epoch", disable=False)):
             if not (alive := [name for name in self.arms if not diverged_in(history, name)]):
                 break
             row = self._train_epoch(islice(given, steps), epoch, alive) | self._validate(validation, self._look)

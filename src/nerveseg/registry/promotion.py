@@ -2,7 +2,7 @@
 
 The champion (`models:/NAME@champion`) is the version that is served. A new version is compared with it on the test frames of both;
 each registered model keeps its cases for that. The conclusion becomes the version's tag `nerveseg.gate`. Without a champion, any
-version passes.
+version passes that outlines a nerve on some test frame.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 GATE_TAG = "nerveseg.gate"
+DRAWS_NOTHING = "outlines no nerve on any test frame, though some show one"
 _LONGEST_TAG = 5000  # characters; MLflow's older stores refuse more
 
 
@@ -65,8 +66,15 @@ def promote(params: ProjectParams, version: int | None = None) -> Promotion:
                 f"{name} version {version} is {tag}; if you no longer need that champion, give this version the alias "
                 f"{CHAMPION} by hand, on its page in MLflow"
             )
-        became = f"is the {CHAMPION} now" if passed else f"is not promoted; version {champion} stays the {CHAMPION}"
+        stays = "there is still no" if champion is None else f"version {champion} stays the"
+        became = f"is the {CHAMPION} now" if passed else f"is not promoted; {stays} {CHAMPION}"
         return Promotion(passed, f"{table}\n{name} version {version} {became}")
+
+
+def draws_nothing(cases: pd.DataFrame) -> bool:
+    """Return whether the masks of a model are all empty, though some of the frames show a nerve."""
+    known = {"has_nerve", "predicted_area"} <= {*cases}
+    return bool(known and cases["has_nerve"].any() and not cases["predicted_area"].any())
 
 
 def promote_where_asked(params: ProjectParams, model: str) -> None:
@@ -90,6 +98,12 @@ def _version_of(name: str, model: str) -> int:
 
 def _outcome(now: pd.DataFrame, champion: int | None, params: ProjectParams) -> tuple[bool, str, str]:
     """Return whether the cases pass, the tag that says so, and the table for a terminal."""
+    if champion is None and draws_nothing(now):
+        return (
+            False,
+            f"failed: it {DRAWS_NOTHING}",
+            f"there is no champion to compare with, but this version {DRAWS_NOTHING}",
+        )
     if champion is None:
         return True, "passed: the first champion, with nothing to compare", "there is no champion to compare with"
     base = f"version {champion}"

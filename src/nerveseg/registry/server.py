@@ -27,6 +27,8 @@ def serve(model: str, port: int, limit: float) -> None:
 
 
 def _loaded(model: str) -> Predict:
+    if sys.stderr.isatty():
+        print(f"loading {model} ...", file=sys.stderr)
     with downloaded(model, MODEL) if is_uri(model) else nullcontext(_folder(model)) as folder:
         from mlflow.pyfunc import load_model
 

@@ -3,14 +3,21 @@
 import getpass
 import os
 import socket
+import tempfile
+from collections.abc import Sequence
 
 import psutil  # type: ignore[import-untyped]
+from flatten_dict import flatten
 
-from nerveseg.errors import RepositoryError
+from nerveseg.errors import ParamsError, RepositoryError
+from nerveseg.params.file import read_params
 from nerveseg.processes.parent import up_to_dvc
-from nerveseg.repository import git
+from nerveseg.repository import committed, git
+from nerveseg.text.wording import some
 
-_WRITTEN_BY_PIPELINE = (":!dvc.lock", ":!metrics", ":!reports")  # changes here do not make a commit dirty
+_PARAMS = "params.yaml"
+_NOT_CODE = (":!dvc.lock", ":!metrics", ":!reports", f":!{_PARAMS}")  # changes here do not make a commit dirty
+_NAMED = 3  # params in the name of a run; all are in a tag
 
 
 def execution() -> str:
@@ -26,15 +33,34 @@ def process_name(process: psutil.Process) -> str:
     return f"{process.pid}:{hash(process) % 2**64:x}"
 
 
-def execution_name() -> str:
-    """Return the name of the DVC experiment, or the commit, with `-dirty` if code or parameters differ from it."""
+def execution_name(changed: Sequence[str]) -> str:
+    """Return the DVC experiment, or the commit with `-dirty` if code differs from it; then the first `changed_params`."""
+    params = some(changed, _NAMED)
     if name := os.environ.get("DVC_EXP_NAME"):
-        return name
+        return f"{name} {params}".rstrip()
     commit = _git("rev-parse", "--short", "HEAD")
     if not commit:
         return "no-commit"
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *_WRITTEN_BY_PIPELINE)
-    return f"{commit}-dirty" if changes else commit
+    dirty = "-dirty" if _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *_NOT_CODE) else ""
+    return f"{commit}{dirty} {params}".rstrip()
+
+
+def changed_params() -> list[str]:
+    """Return the params that differ from those of the commit, such as `lr=0.001`; none without a commit."""
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=_PARAMS) as before:
+            before.write(committed(os.environ.get("DVC_EXP_BASELINE_REV", "") or "HEAD", _PARAMS))
+            before.flush()
+            old, new = (flatten(read_params(path), reducer="dot") for path in (before.name, _PARAMS))
+    except (RepositoryError, ParamsError, OSError):
+        return []
+    return [f"{key}={new[key]}" for key in new if key not in old or new[key] != old[key]]
+
+
+def started_by(stage: str) -> str:
+    """Return the command behind an execution, as far as DVC tells."""
+    by_hand = f"python -m nerveseg.pipeline {stage}"
+    return "dvc exp run" if "DVC_EXP_NAME" in os.environ else "dvc repro" if "DVC_STAGE" in os.environ else by_hand
 
 
 def origin() -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from nerveseg.tracking.run_page import STAGE_TAG, UNKNOWN, description, overall
+from nerveseg.tracking.run_page import RAN_TAG, STAGE_TAG, UNKNOWN, description, overall, scores_told, what_ran
 from nerveseg.tracking.store import Store
 from nerveseg.tracking.store_errors import passing_over, public
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 CHALLENGER = "challenger"
 _REGISTERED = (
-    "Outlines nerves in ultrasound frames of any size. The alias `champion` is served; `challenger` was registered last. "
+    "Outlines nerves in ultrasound frames of any size. The alias `champion` is served; `challenger` is the last that outlines any. "
     "`nerveseg promote` makes it the champion if it passes the gate."
 )
-KEY_TAG = "nerveseg.key"
+KEY_TAG, FLAW_TAG = "nerveseg.key", "nerveseg.flaw"
 NO_FILES = Path()
 KINDS = {"run", "metrics", "tags", "stages", "artifact", "dataset", "end", "told", "model"}
 _BATCH = 100  # parameters; MLflow's limit for one request, lower than that for scores
@@ -127,8 +127,12 @@ class Sender:
     def _told(self, message: Message) -> None:
         """The end of a parent for now: its description and status follow from its stages, listed in this `order`; `time`."""
         run = self._client.get_run(self._id(message.run))
-        told = description(run.info.run_id, public(self._store.uri), run.data.tags, message.content["order"])
-        self._client.set_tag(run.info.run_id, "mlflow.note.content", told)
+        used = list(dict.fromkeys(each.dataset.name for each in run.inputs.dataset_inputs)) if run.inputs else []
+        scores = scores_told(run.data.metrics, used)
+        again = description(run.info.run_id, public(self._store.uri), run.data.tags, message.content["order"])
+        tags = {"mlflow.note.content": scores + again, RAN_TAG: what_ran(run.data.tags, message.content["order"])}
+        for key, value in tags.items():
+            self._client.set_tag(run.info.run_id, key, value)
         self._client.set_terminated(run.info.run_id, overall(run.data.tags), message.content["time"])
 
     def _model(self, message: Message) -> None:
@@ -136,7 +140,10 @@ class Sender:
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
 
-        run, content, client = self._id(message.run), message.content, self._client
+        content, client = message.content, self._client
+        run = self._id(
+            content["parent"]
+        )  # the table of runs shows a model in the row of its run, and opens with parents
         logged = self._logged_model(message)
         # Model.load would read the path as an address.
         described = Model.from_dict(yaml.safe_load((message.files / "MLmodel").read_text(encoding="utf-8")))
@@ -148,7 +155,7 @@ class Sender:
         client.set_logged_model_tags(logged.model_id, {"mlflow.note.content": content["card"]})
         self._metrics(Message("metrics", message.run, content | {"values": content["scores"]}), logged.model_id)
         version = self._registered(message, logged.model_id)
-        for each in (run, self._id(content["parent"])):
+        for each in (run, self._id(message.run)):
             client.log_outputs(each, [LoggedModelOutput(logged.model_id, step=0)])
             client.set_tag(each, "nerveseg.model_version", f"{content['registered']}/{version}")
 
@@ -158,12 +165,13 @@ class Sender:
         if found := self._client.search_logged_models([self._store.experiment_id], wanted, max_results=1):
             return found[0]
         tags = {**message.content["tags"], **key}
-        name, run = message.content["name"], self._id(message.run)
+        name, run = message.content["name"], self._id(message.content["parent"])
         return self._client.create_logged_model(self._store.experiment_id, name, source_run_id=run, tags=tags)
 
     def _registered(self, message: Message, model_id: str) -> str:
-        """Register the model as the challenger, and return its version."""
+        """Register the model, and make it the challenger unless it has a flaw; return its version."""
         name, client = message.content["registered"], self._client
+        flaw = {FLAW_TAG: text} if (text := message.content.get("flaw")) else {}
         with passing_over("RESOURCE_ALREADY_EXISTS"):
             client.create_registered_model(name, description=_REGISTERED)
         source = f"models:/{model_id}"
@@ -175,15 +183,16 @@ class Sender:
                 created = client.create_model_version(
                     name,
                     source,
-                    self._id(message.run),
-                    tags={**message.content["tags"], KEY_TAG: message.content["key"]},
+                    self._id(message.content["parent"]),
+                    tags={**message.content["tags"], KEY_TAG: message.content["key"], **flaw},
                     description=message.content["card"],
                     model_id=model_id,
                 )
             version = str(created.version)
         versions = json.dumps([{"name": name, "version": version}])
         client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})  # where the pages look
-        client.set_registered_model_alias(name, CHALLENGER, version)
+        if not flaw:
+            client.set_registered_model_alias(name, CHALLENGER, version)
         return version
 
 

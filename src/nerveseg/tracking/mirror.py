@@ -6,10 +6,7 @@ resumed training continues its run. MLflow has a copy of `metrics.json`; nothing
 through an `outbox`, so a failure costs a warning and not the stage.
 """
 
-import json
-import re
 import shutil
-import sys
 import tempfile
 import time
 import uuid
@@ -21,24 +18,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import psutil  # type: ignore[import-untyped]
-from flatten_dict import flatten
 
 from nerveseg.errors import NoRepositoryError, RepositoryError
 from nerveseg.files.atomic import write_json
+from nerveseg.processes.stage import stages_in_dvc_yaml
 from nerveseg.tracking import run_page
-from nerveseg.tracking.execution import execution, execution_name, origin, process_name
+from nerveseg.tracking.execution import changed_params, execution, execution_name, origin, process_name, started_by
 from nerveseg.tracking.messages import KEY_TAG, Message
 from nerveseg.tracking.outbox import Fill, Outbox
 from nerveseg.tracking.resumed_run import Unfinished, digest_of_run
 from nerveseg.tracking.settings import TrackedParams
 from nerveseg.tracking.system_metrics import SystemMetrics
+from nerveseg.tracking.values import chosen_params, flat_numbers, flat_params
 
-EXECUTION_TAG = "nerveseg.execution"
+EXECUTION_TAG, SOURCE_TAG = "nerveseg.execution", "mlflow.source.name"
+_LONGEST_TAG = 5000  # characters; MLflow's older stores refuse more
 _ENDED = (130, 137, 143)  # exit codes after SIGINT, SIGKILL and SIGTERM
-_LONGEST_VALUE = 6000  # characters of a parameter; MLflow refuses more
 
 
 class StageRun:
@@ -48,8 +45,7 @@ class StageRun:
         self._scores: dict[str, float] = {}
         self._tags = origin()
         content = params.model_dump(mode="json")
-        texts = flatten(content, reducer="dot").items()
-        flat = {key: (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_VALUE] for key, value in texts}
+        flat = flat_params(content)
         carries, self._record = digest_of_run(flat, self._tags.get("git.commit", "")), record
         before = Unfinished.read(record, carries) if record else None
         self._parent = execution()
@@ -70,11 +66,15 @@ class StageRun:
         self._system = SystemMetrics(self._log_system)
 
     def _begin_runs(self) -> None:
-        begun: dict[str, Any] = {"params": self._flat, "time": _now()}
-        self._tell("run", self._parent, name=execution_name(), find=self._parents, tags=self._tags, **begun)
-        nested = {**self._tags, "mlflow.source.name": sys.argv[0], "dvc.stage": self._stage}
-        find = [{KEY_TAG: self._run}]
-        self._tell("run", self._run, name=self._stage, find=find, tags=nested, parent=self._parent, **begun)
+        changed, now = changed_params(), _now()
+        about: dict[str, Any] = {"find": self._parents, "params": self._flat, "time": now}
+        about["tags"] = {**self._tags, SOURCE_TAG: started_by(self._stage)}
+        about["tags"] |= {run_page.CHANGED_TAG: ", ".join(changed)[:_LONGEST_TAG]} if changed else {}
+        self._tell("run", self._parent, name=execution_name(changed), **about)
+        own = stages_in_dvc_yaml().get(self._stage, {}).get("params", [*self._flat])
+        about = {"find": [{KEY_TAG: self._run}], "params": chosen_params(self._flat, own), "time": now}
+        about["tags"] = {**self._tags, SOURCE_TAG: f"stages/{self._stage}.py", "dvc.stage": self._stage}
+        self._tell("run", self._run, name=self._stage, parent=self._parent, **about)
 
     def _tell(self, kind: str, run: str, fill: Fill | None = None, **content: Any) -> None:
         self._outbox.send(Message(kind, run, content), fill)
@@ -127,17 +127,17 @@ class StageRun:
         if epoch <= self._state.epoch:  # the stage was killed between the end of this epoch and its checkpoint
             return
         curves = {key: value for key, value in values.items() if key != "epoch"}  # it is the axis
-        self._tell("metrics", self._run, values=dict(_flatten_numbers(curves)), time=_now(), step=epoch)
+        self._tell("metrics", self._run, values=dict(flat_numbers(curves)), time=_now(), step=epoch)
         self._state = replace(self._state, epoch=epoch)
         self._remember()
 
     def log_facts(self, facts: Mapping[str, Any]) -> None:
         """Report numbers on the stage's run alone, since another stage may use the same names."""
-        self._tell("metrics", self._run, values=dict(_flatten_numbers(facts)), time=_now(), step=0)
+        self._tell("metrics", self._run, values=dict(flat_numbers(facts)), time=_now(), step=0)
 
     def log_scores(self, scores: Mapping[str, Any]) -> None:
         """Report the numbers of `metrics.json` on the stage's run and its parent; nested keys are joined by dots."""
-        numbers = dict(_flatten_numbers(scores))
+        numbers = dict(flat_numbers(scores))
         self._scores.update(numbers)
         for run in (self._run, self._parent):
             self._tell("metrics", run, values=numbers, time=_now(), step=0)
@@ -162,8 +162,8 @@ class StageRun:
         for run in (self._run, self._parent):
             self._tell("dataset", run, facts=facts, context=context)
 
-    def log_model(self, save: Callable[[Path], None], name: str, card: str) -> str:
-        """Register a trained model as the new challenger, and return the version's tag `nerveseg.key`.
+    def log_model(self, save: Callable[[Path], None], name: str, card: str, flaw: str = "") -> str:
+        """Register a trained model as the new challenger, unless it has a flaw; return the version's tag `nerveseg.key`.
 
         `save` writes a folder in MLflow's format, which does not exist yet. `name` is that of the logged model, `card` its
         description in the registry, in Markdown.
@@ -175,7 +175,7 @@ class StageRun:
                 save(folder / "model")
             return folder / "model"
 
-        content: dict[str, Any] = {"key": key, "name": name, "card": card, "registered": self._model_name}
+        content: dict[str, Any] = {"key": key, "name": name, "card": card, "registered": self._model_name, "flaw": flaw}
         content |= {"tags": self._tags, "scores": self._scores, "parent": self._parent, "time": _now(), "step": 0}
         self._tell("model", self._run, fill, **content)
         if self._promotes:
@@ -224,9 +224,3 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _flatten_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for key, value in flatten(values, reducer="dot").items():
-        if isinstance(value, bool | int | float | np.number):
-            yield re.sub(r"[^\w\-./: ]", "_", key), float(value)

@@ -22,6 +22,7 @@ from filelock import FileLock
 from nerveseg.errors import TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.artifacts import BESIDE_TAG, artifacts_beside, keep_beside
+from nerveseg.tracking.runs_view import VIEW_TAG, view_tags
 from nerveseg.tracking.store_errors import failing_clearly, passing_over, public, settle_environment
 
 if TYPE_CHECKING:
@@ -128,6 +129,9 @@ def open_store(experiment: str) -> Store:
             found = client.get_experiment_by_name(experiment)
         if not (found and found.experiment_id):
             raise ConnectionError("the server is not MLflow's")
+        if VIEW_TAG not in found.tags and found.lifecycle_stage != "deleted":
+            for key, value in view_tags().items():
+                client.set_experiment_tag(found.experiment_id, key, value)
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow's experiment {experiment!r} in {public(uri)} was deleted; bring it back with `mlflow experiments "
