@@ -80,7 +80,7 @@ def test_progress_bars_still_move_on_their_line(capsys):
     from tqdm import tqdm
 
     with safe_terminal():
-        for _ in tqdm(range(2), desc="epoch", mininterval=0):
+        for _ in tqdm(range(2), desc="epoch", mininterval=0, disable=False):
             pass
     seen = capsys.readouterr().err
     assert seen.count("\r") > 1

@@ -150,9 +150,9 @@ def test_the_description_opens_with_the_scores_and_the_view_of_the_runs_shows_th
         tracked.log_scores(scores)
     [(parent, _)] = runs_of(repo)
     lines = parent.data.tags["mlflow.note.content"].splitlines()
-    assert [line.replace("\N{EM SPACE}", "") for line in lines[:4]] == [
-        "| | Shipped | Average mask |",
-        "| --- | --- | --- |",
+    assert [line.replace("&emsp;", "") for line in lines[:4]] == [
+        "|  | Shipped | Average mask |",
+        "|---|---|---|",
         "| Dice, frames with nerve | **0.801** (0.759 to 0.838) | 0.320 |",
         "| Dice, all frames | **0.908** | 0.134 |",
     ]

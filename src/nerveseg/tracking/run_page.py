@@ -25,9 +25,8 @@ from nerveseg.text.foreign_text import in_markdown, on_one_line
 STAGE_TAG, RAN_TAG, CHANGED_TAG = "stage.", "ran", "changed_params"
 CACHED, RAN, RUNNING, FAILED, KILLED = "cached", "ran", "running", "failed", "killed"
 UNKNOWN = "not run"  # DVC found it unchanged, or was not told to run it
-AVERAGE = "baseline_mean_mask"
-TOLD = (SHIPPED, "unet", AVERAGE, "baseline_empty")  # models whose scores open the description
-GAP = "\N{EM SPACE}"  # MLflow's page leaves none between columns
+TOLD = (SHIPPED, "unet", "baseline_mean_mask", "baseline_empty")  # models whose scores open the description
+GAP = "&emsp;"  # MLflow's page leaves none between columns
 REPRODUCE = "reproduce"
 PATCH = "uncommitted.patch"
 _CODE = ("stages", "src", "dvc.yaml", "pyproject.toml", "requirements.txt", "requirements-gpu.txt")  # and never data
@@ -55,7 +54,7 @@ def scores_told(metrics: Mapping[str, float], data: Sequence[str]) -> str:
     models = [model for model in TOLD if f"{model}.{HEADLINE[0]}" in metrics]
     if SHIPPED not in models:
         return ""
-    rows = [["", *(LABELS[model] for model in models)], ["---"] * (len(models) + 1)]
+    rows = [["", *(LABELS[model] for model in models)]]
     for key in reversed(HEADLINE):
         low, high = (metrics.get(f"{SHIPPED}.{key}_{bound}") for bound in ("low", "high"))
         within = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
@@ -66,8 +65,8 @@ def scores_told(metrics: Mapping[str, float], data: Sequence[str]) -> str:
     ]
     of = " of ".join(counts)
     tested = f"Tested on {of} of {in_markdown(', '.join(data)) or 'the data set'}. In brackets: 95 % interval."
-    table = [f"| {f'{GAP} | '.join(row)} |" for row in rows]
-    return "\n".join([*table, "", tested, "", ""])
+    head, *body = (f"| {f'{GAP} | '.join(row)} |" for row in rows)
+    return "\n".join([head, f"|{'---|' * len(rows[0])}", *body, "", tested, "", ""])
 
 
 def what_ran(tags: Mapping[str, str], order: Sequence[str]) -> str:

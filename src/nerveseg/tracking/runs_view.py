@@ -7,18 +7,17 @@ import json
 import time
 
 from nerveseg.evaluation.model_names import SHIPPED
-from nerveseg.tracking.run_page import AVERAGE, CHANGED_TAG, RAN_TAG
+from nerveseg.tracking.run_page import CHANGED_TAG, RAN_TAG
 
 VIEW_TAG = "mlflow.sharedViewState.scores"
 PRIMARY = {"mlflow.experiment.primaryMetric.name": f"{SHIPPED}.dice_nerve"}  # the first chart
 _WIDTHS = {  # pixels, which leave room for the names and fit a laptop's screen
     f"metrics.`{SHIPPED}.dice_nerve`": 150,
     f"metrics.`{SHIPPED}.dice`": 110,
-    f"metrics.`{AVERAGE}.dice_nerve`": 210,
     f"tags.`{CHANGED_TAG}`": 160,
-    "attributes.`Dataset`": 130,
-    "attributes.`Models`": 120,
-    f"tags.`{RAN_TAG}`": 120,
+    "attributes.`Dataset`": 110,
+    "attributes.`Models`": 140,
+    f"tags.`{RAN_TAG}`": 100,
 }
 
 
