@@ -1,0 +1,61 @@
+"""The degraded test frame that the chosen refiner helps most: `robustness` finds it among frames at `REPORTED`, the report shows it.
+
+The folder holds `rescued.npz`, a `Rescue`, and `files.json`; the latter alone if no refiner was chosen, or none helped.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nerveseg.errors import DatasetError
+from nerveseg.evaluation.robustness import Frames
+from nerveseg.evaluation.test_set import TestSet
+from nerveseg.files.checked_folder import CheckedFolder, list_files
+from nerveseg.imaging.arrays import Frame, Mask
+from nerveseg.measures.overlap import count
+
+FILE_NAME = "rescued.npz"
+
+
+@dataclass(frozen=True)
+class Rescue:
+    frame: str  # name of the test frame
+    degradation: str
+    arm: str  # the refiner, by its name in the ablation
+    gain: float  # of Dice, over the U-Net
+    degraded: Frame  # at the network's size
+    unet: Mask  # predictions, at the size of the annotated mask
+    refined: Mask
+
+
+def most_helped(
+    test: TestSet, degraded: Frames, degradation: str, arm: str, unet: Iterable[Mask], refined: Iterable[Mask]
+) -> Rescue | None:
+    """Return the frame with a nerve whose Dice the refiner raises most, the first of equal ones; None if it raises none.
+
+    `degraded` are the frames of `test` under one degradation, `unet` and `refined` the masks that were predicted for them.
+    """
+    best: Rescue | None = None
+    for index, (truth, before, after) in enumerate(zip(test.truths, unet, refined, strict=True)):
+        gain = count(truth, after).dice - count(truth, before).dice if truth.any() else 0.0
+        if gain > (best.gain if best else 0.0):
+            best = Rescue(test.names[index], degradation, arm, gain, degraded[index], before, after)
+    return best
+
+
+def write_rescue(folder: Path, found: Iterable[Rescue | None]) -> None:
+    """Write the one with the largest gain, the first of equal ones, into a folder, and list its files."""
+    if best := max(filter(None, found), key=lambda rescue: rescue.gain, default=None):
+        np.savez_compressed(folder / FILE_NAME, **vars(best))
+    list_files(folder)
+
+
+def read_rescue(folder: Path, arm: str | None) -> Rescue | None:
+    """Read what `write_rescue` wrote, None if that is of another arm; DatasetError if it is missing or damaged."""
+    for path in CheckedFolder(folder, DatasetError, "make it again with `dvc repro robustness`").matching(FILE_NAME):
+        with np.load(path) as stored:
+            found = Rescue(**{key: value if value.ndim else value.item() for key, value in stored.items()})
+        return found if found.arm == arm else None
+    return None
