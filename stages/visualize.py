@@ -7,29 +7,27 @@ import numpy as np
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.evaluation.model_names import SHIPPED, shown
+from nerveseg.evaluation.rescued_frame import read_rescue
 from nerveseg.evaluation.score_table import Scores
 from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.files.atomic import fresh_folder, read_csv, read_json
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.outcome import Refinement
-from nerveseg.reporting.ablation_summary import shipped, verdict
+from nerveseg.reporting.ablation_summary import example, shipped, verdict
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.case_selection import chosen
 from nerveseg.reporting.charts import charts
-from nerveseg.reporting.figures.captions import FIGURES
-from nerveseg.reporting.figures.plots import training_curves
+from nerveseg.reporting.figures.captions import FIGURES, SUMMARY, lead
 from nerveseg.reporting.figures.previews import augmentation_preview, degradation_gallery
 from nerveseg.reporting.figures.score_figures import draw_cases, draw_scores
 from nerveseg.reporting.page import write_report
-from nerveseg.reporting.predicted_cases import predicted_cases
-from nerveseg.reporting.provenance import cutoff_rows, origin_of
+from nerveseg.reporting.predicted_cases import predicted_cases, rescued_case
+from nerveseg.reporting.provenance import cutoff_rows, facts_of, remarks_on, summary_of
 
-PROCESSED, PREDICTIONS = Path("data/processed"), Path("data/predictions")
+PROCESSED, PREDICTIONS, DEGRADED = Path("data/processed"), Path("data/predictions"), Path("data/degraded")
 METRICS, OUTPUT = Path("metrics"), Path("reports")
-TABLES = ("robustness", "scores", "unet_history", "gan_history")
-BY_MODEL = ("cases", "thresholds", "calibration")
-MODELS = ("unet", SHIPPED)  # that pictures show
+TABLES, BY_MODEL = ("robustness", "scores", "unet_history", "gan_history"), ("cases", "thresholds", "calibration")
 
 
 def visualize() -> None:
@@ -37,13 +35,12 @@ def visualize() -> None:
     dpi = params.visualize.dpi
     with fresh_folder(OUTPUT) as folder, undisturbed("visualize", params):
         metrics = read_json(METRICS / "metrics.json")
-        robust, table, unet_history, gan_history = (read_csv(METRICS / f"{name}.csv") for name in TABLES)
+        robust, table, unet, gan = (read_csv(METRICS / f"{name}.csv") for name in TABLES)
         scores = Scores(table)
         cases, thresholds, reliability = (
             of[of["model"].isin(shown(metrics))] for of in (read_csv(METRICS / f"{name}.csv") for name in BY_MODEL)
         )
-        draw_scores(folder, scores, cases, robust, thresholds, reliability, dpi)
-        training_curves(unet_history, gan_history, folder / "training.png", dpi)
+        draw_scores(folder, scores, cases, robust, thresholds, reliability, unet, gan, dpi)
         info = DatasetInfo.read(PROCESSED)
         train = list(read_records(shards(PROCESSED, "train"), info))
         augmentation_preview(train, params.augment, params.seed, folder / "augmentations.png", dpi)
@@ -51,26 +48,29 @@ def visualize() -> None:
         said = StoredPredictions(PREDICTIONS, np.stack([record.frame for record in records]))
         cutoffs = said.info.cutoffs  # refused first if of other frames: the tables are of the same ones
         ranks = chosen(cases, params.visualize.cases)
-        best = next(record for record in records if record.name == next(iter(ranks)))
-        pictured = (best.frame, best.mask > 127, params.degradation, params.seed)
-        degradation_gallery(*pictured, folder / "degradations.png", dpi)
+        best = next(record for record in records if record.name == [*ranks][-1])
+        degradation_gallery(best, params.degradation, params.seed, folder / "degradations.png", dpi)
         gallery = Gallery(cases, fitting_rung([record.as_read for record in records]))
-        every = predicted_cases(records, said, MODELS, cases, ranks)
+        every = predicted_cases(records, said, ("unet", SHIPPED), cases, ranks)
         picked = [case for case in gallery.passing(every) if case.rank]
-        draw_cases(folder, sorted(picked, key=lambda case: list(ranks).index(case.name)), dpi)
+        rescue = read_rescue(DEGRADED, metrics["shipped"]["arm"])
+        draw_cases(folder, picked, ranks, rescued_case(records, rescue), dpi)
         refinement = Refinement.read(Path("models/gan"))
+        cut = cutoff_rows(cutoffs, shown(metrics), params.postprocess)
         write_report(
             folder / "index.html",
             metrics,
             scores,
             params.model_dump(),
-            info.facts(),
-            [(title, caption, folder / name) for name, (title, caption) in FIGURES.items()],
-            [*shipped(metrics), verdict(robust, refinement), *refinement.remarks],
+            facts_of(info),
+            [(*told, folder / name) for name, told in FIGURES.items()],
+            [*shipped(metrics), verdict(robust, refinement), example(rescue, robust, metrics), *refinement.remarks],
             gallery.document(),
-            charts(scores, cases, robust, thresholds, unet_history),
-            origin_of(info),
-            cutoff_rows(cutoffs, shown(metrics), params.postprocess),
+            charts(scores, cases, robust, thresholds, unet),
+            remarks_on(info),
+            cut,
+            summary_of(info, metrics, cut),
+            (*lead(rescued=rescue is not None), folder / SUMMARY),
         )
     print(f"{len(FIGURES)} figures and {OUTPUT / 'index.html'}")
 

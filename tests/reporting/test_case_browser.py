@@ -124,13 +124,13 @@ def test_the_best_median_and_worst_frames_are_chosen_by_dice_and_none_twice(dice
     found = chosen(table, count_)
     by_name = dict(zip(table["frame"], dice, strict=True))
     shown = [by_name[name] for name in found]
-    assert shown == sorted(shown, reverse=True)
-    assert shown[0] == max(dice)
+    assert shown == sorted(shown)
+    assert shown[-1] == max(dice)
     parts = list(found.values())
-    assert parts == sorted(parts, key=["best", "median", "worst"].index)
+    assert parts == sorted(parts, key=["worst", "median", "best"].index)
     assert len(found) <= max(3, count_)
     if len(dice) >= 3 and count_ >= 3:
-        assert shown[-1] == min(dice)
+        assert shown[0] == min(dice)
         assert parts.count("best") == min(count_, len(dice)) // 3
 
 

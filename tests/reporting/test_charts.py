@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 
 from nerveseg.reporting.charts import charts
+from score_tables import scores_of
 
 CASES = pd.DataFrame(
     [
@@ -18,8 +19,8 @@ ROBUSTNESS = pd.DataFrame(
 )
 THRESHOLDS = pd.DataFrame({"model": "unet", "threshold": [0.3, 0.5], "dice_nerve": [0.7, 0.8]})
 HISTORY = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [0.9, np.nan]})
-METRICS = {"baseline_mean_mask": {"dice_nerve": 0.4}}
-DRAWN = {chart.id: chart for chart in charts(METRICS, CASES, ROBUSTNESS, THRESHOLDS, HISTORY)}
+SCORES = scores_of({"baseline_mean_mask": {"dice_nerve": 0.4}})
+DRAWN = {chart.id: chart for chart in charts(SCORES, CASES, ROBUSTNESS, THRESHOLDS, HISTORY)}
 
 
 def series(chart, panel=""):

@@ -6,15 +6,15 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from nerveseg.reporting.charts import Series
 from nerveseg.reporting.embedding import document, figure
 from nerveseg.reporting.page import write_report
+from score_tables import scores_of
 
-SCORES = {
+OF_UNET = {
     "dice": 0.8432,
     "iou": 0.79,
     "binary_accuracy": 0.99,
@@ -23,34 +23,38 @@ SCORES = {
     "precision": 0.8,
     "recall": 0.78,
     "presence_sensitivity": 0.93,
-    "presence_specificity": None,
     "hd95": 7.0,
     "hd95_common": 9.5,
     "frames_outlined": 81,
     "ece": 0.01,
 }
-METRICS = {
-    "unet": SCORES,
-    "gan": SCORES,
-    "exported": SCORES | {"dice": 0.8571, "hd95": 3.0, "hd95_common": 10.25},
-    "baseline_empty": {"dice": 0.58, "iou": 0.58},
+VALUES = {
+    "unet": OF_UNET,
+    "exported": OF_UNET | {"dice": 0.8571, "hd95": 3.0, "hd95_common": 10.25, "presence_specificity": 0.97},
+    "baseline_empty": {"dice": 0.58, "iou": 0.58, "dice_nerve": None},
     "baseline_mean_mask": {"dice": 0.17, "dice_nerve": 0.41},
+}
+BOUNDS = {
+    ("unet", "dice"): (0.81, 0.88, ""),
+    ("exported", "dice"): (0.82, 0.89, np.nan),
+    ("unet", "dice_nerve"): (np.nan, np.nan, "one subject"),
+    ("baseline_mean_mask", "dice"): (0.15, 0.19, ""),
+    ("baseline_empty", "dice_nerve"): (np.nan, np.nan, "no frame counts"),
+}
+SCORES = scores_of(VALUES, BOUNDS)
+METRICS = {key: {} for key in ("unet", "gan", *VALUES)} | {
     "counts": {"frames": 200, "frames_with_nerve": 84, "subjects": 10},
     "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
 }
-BOUNDS = pd.DataFrame(
-    [
-        ("unet", "dice", 0.81, 0.88, ""),
-        ("exported", "dice", 0.82, 0.89, np.nan),
-        ("unet", "dice_nerve", np.nan, np.nan, "one subject"),
-        ("baseline_mean_mask", "dice", 0.15, 0.19, ""),
-        ("baseline_empty", "dice_nerve", np.nan, np.nan, "no frame counts"),
-    ],
-    columns=["model", "score", "low", "high", "no_interval"],
-)
 DATA = {"source": "data/raw/<clinic>", "digest": "ab" * 32, "frames": {"train": 9, "val": 1, "test": 2}}
+SUMMARY = {"Data": "data/raw/<clinic>; digest abababababab", "Code": "commit 1234567"}
 FINDINGS = ("The refiner changed Dice by <+0.01>.", "The critic guesses.")
-PARAMS = {"lr": 0.001, "unet": {"encoder_weights": None, "encoder": "<plain>"}, "evaluate": {"severities": [1, 3]}}
+PARAMS = {
+    "lr": 0.001,
+    "rate": 95.64946781823394,
+    "unet": {"encoder_weights": None, "encoder": "<plain>"},
+    "evaluate": {"severities": [1, 3]},
+}
 
 
 class Page(HTMLParser):
@@ -93,24 +97,36 @@ def figures(tmp_path):
 
 @pytest.fixture
 def written(tmp_path, figures):
-    write_report(tmp_path / "reports" / "index.html", METRICS, BOUNDS, PARAMS, DATA, figures, FINDINGS)
+    write_report(
+        tmp_path / "reports" / "index.html",
+        METRICS,
+        SCORES,
+        PARAMS,
+        DATA,
+        figures,
+        FINDINGS,
+        summary=SUMMARY,
+        lead=figures[0],
+    )
     return (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
 
 
 def row(page, name):
-    return next(cells[1:] for cells in page.rows if cells and cells[0].startswith(name))
+    return [cells[1:] for cells in page.rows if cells and cells[0].startswith(name)][
+        -1
+    ]  # first of the summary, then of all
 
 
 def test_scores_stand_beside_the_baselines_with_their_intervals(written):
     page = Page(written)
-    assert page.rows[0] == ["Measure", "U-Net", "Shipped", "Average mask", "Empty mask"]
+    assert ["Measure", "U-Net", "Shipped", "Average mask", "Empty mask"] in page.rows
     mean_mask = "0.170 | 0.150–0.190"
     assert row(page, "Dice, all frames") == ["0.843 | 0.810–0.880", "0.857 | 0.820–0.890", mean_mask, "0.580"]
 
 
 def test_a_score_that_is_not_defined_is_shown_as_not_available(written):
     page = Page(written)
-    assert row(page, "Presence: specificity") == ["n/a"] * 4
+    assert row(page, "Presence: specificity") == ["n/a", "0.970", "n/a", "n/a"]
     assert row(page, "Dice, frames with nerve") == ["0.770 | no interval: one subject", "0.770", "0.410", "n/a"]
     assert "None" not in re.sub(r"base64,[^\"]*", "", written)
 
@@ -123,7 +139,7 @@ def test_of_distances_and_errors_the_lowest_is_best(written):
 
 
 def test_the_best_of_a_row_stands_out_and_equal_scores_share_it(written):
-    best = re.findall(r'<td class="best">([0-9.]+)', written)
+    best = re.findall(r'<td class="best">([0-9.]+)', written.partition('id="scores"')[2])
     assert best[0] == "0.857"
     assert best[1:3] == ["0.770", "0.770"]
 
@@ -131,7 +147,21 @@ def test_the_best_of_a_row_stands_out_and_equal_scores_share_it(written):
 def test_the_page_says_what_an_empty_prediction_scores(written):
     words = " ".join(Page(written).text.split())
     assert "an empty prediction on a frame without a nerve counts 1" in words
-    assert "200 frames of 10 subjects, 84 of them with a nerve." in words
+    assert "200 test frames of 10 subjects that training never saw, 84 of them with a nerve." in words
+
+
+def test_the_first_screen_has_the_main_scores_beside_the_baselines_the_facts_and_a_picture(written):
+    first = written.partition('id="scores"')[0]
+    page = Page(first)
+    assert page.rows[0] == ["Measure", "Shipped", "Average mask", "Empty mask"]
+    assert [cells[0] for cells in page.rows[1:]] == [
+        "Dice, frames with nerve", "Dice, all frames", "Presence: sensitivity", "Presence: specificity",
+    ]  # fmt: skip
+    assert page.rows[1] == ["Dice, frames with nerve", "0.770", "0.410", "n/a"]
+    assert page.rows[2] == ["Dice, all frames", "0.857 | 0.820–0.890", "0.170 | 0.150–0.190", "0.580"]
+    assert "data/raw/<clinic>; digest abababababab" in page.text
+    assert "commit 1234567" in page.text
+    assert [image["alt"] for image in page.images] == ["Overlays: Outlines & Dice"]
 
 
 def test_the_page_says_whether_the_refiner_helps_and_what_its_training_was_remarked_for(written):
@@ -147,7 +177,7 @@ def test_distances_stand_beside_each_other_on_common_frames_alone_with_the_numbe
 
 
 def test_every_figure_is_embedded_with_its_caption_size_and_alternative_text(written, figures):
-    images = Page(written).images
+    images = Page(written.partition('id="figures"')[2]).images
     for image, (title, caption, png) in zip(images, figures, strict=True):
         kind, content = image["src"].split(",")
         assert kind == "data:image/png;base64"
@@ -179,7 +209,7 @@ def test_a_document_comes_back_as_it_was_and_cannot_end_its_element():
 
 def test_the_policy_of_the_page_names_the_digest_of_each_script_that_it_holds(tmp_path, figures):
     browser = {"models": {}, "kinds": {}, "quality": {"scale": 1, "quality": 80}, "cases": []}
-    write_report(tmp_path / "index.html", METRICS, BOUNDS, PARAMS, DATA, figures, FINDINGS, browser)
+    write_report(tmp_path / "index.html", METRICS, SCORES, PARAMS, DATA, figures, FINDINGS, browser)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     allowed = re.findall(r"'sha256-([^']+)'", page)
@@ -213,15 +243,23 @@ def test_links_on_the_page_lead_somewhere(written):
     assert {"scores", "refiner", "figure-1", "figure-2", "data", "parameters"} <= links <= places
 
 
-def test_parameters_are_shown_as_in_the_file_and_cannot_break_the_page(written):
+def test_parameters_are_readable_and_cannot_break_the_page(written):
     words = re.sub(r"\s*\n\s*", " ", Page(written).text)
-    for expected in ("general lr 0.001", "encoder_weights null", "encoder <plain>", "severities [1, 3]"):
+    for expected in (
+        "general lr 0.001",
+        "rate 95.6495",
+        "encoder_weights null",
+        "encoder <plain>",
+        "severities 1, 3",
+        "frames train 9, val 1, test 2",
+    ):
         assert expected.replace(" ", "") in words.replace(" ", "")
     assert "<plain>" not in written
 
 
 def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):
-    write_report(tmp_path / "again.html", METRICS, BOUNDS, PARAMS, DATA, figures, FINDINGS)
+    again = (METRICS, SCORES, PARAMS, DATA, figures, FINDINGS)
+    write_report(tmp_path / "again.html", *again, summary=SUMMARY, lead=figures[0])
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
 
 
@@ -230,14 +268,14 @@ def test_a_figure_that_is_not_a_png_is_refused_and_the_old_page_stays(tmp_path):
     (tmp_path / "index.html").write_text("old")
     with pytest.raises(ValueError, match=r"figure\.png is not a PNG"):
         write_report(
-            tmp_path / "index.html", METRICS, BOUNDS, PARAMS, DATA, [("Figure", "", tmp_path / "figure.png")], FINDINGS
+            tmp_path / "index.html", METRICS, SCORES, PARAMS, DATA, [("Figure", "", tmp_path / "figure.png")], FINDINGS
         )
     assert (tmp_path / "index.html").read_text() == "old"
 
 
 def test_the_page_calls_intervals_over_few_subjects_too_narrow(tmp_path, written):
     few = METRICS | {"counts": METRICS["counts"] | {"subjects": 3}}
-    write_report(tmp_path / "few.html", few, BOUNDS, PARAMS, DATA, [], FINDINGS)
+    write_report(tmp_path / "few.html", few, SCORES, PARAMS, DATA, [], FINDINGS)
     assert "With only 3 test subjects the intervals are too narrow" in (tmp_path / "few.html").read_text(
         encoding="utf-8"
     )

@@ -7,7 +7,6 @@ import re
 import socket
 
 import numpy as np
-import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from matplotlib.colors import to_rgb
@@ -20,12 +19,15 @@ from nerveseg.reporting.charts import Chart, Series
 from nerveseg.reporting.figures.canvas import GREEN, LOOKS, TRUTH, VERMILLION
 from nerveseg.reporting.page import write_report
 from processes import eventually
+from score_tables import scores_of
 from viewer_cases import as_case, scores
 
 pytestmark = pytest.mark.slow
 
 ODD = "9_a b#%<é>"
 SIZE = (96, 128)
+COUNTS = {"frames": 14, "frames_with_nerve": 10, "subjects": 3}
+MODELS = ("unet", "exported")
 SHIPPED = {"source": "gan", "arm": "control", "precision": "int8"}
 
 
@@ -61,9 +63,10 @@ def address(cases, tmp_path_factory):
     Image.new("RGB", (900, 300), "white").save(folder / "figure.png")
     write_report(
         folder / "index.html",
-        {model: {"dice": rows.query("model == @model")["dice"].mean()} for model in ("unet", "exported")}
-        | {"shipped": SHIPPED},
-        pd.DataFrame({"model": ["unet"], "score": ["dice"], "low": [0.5], "high": [0.9], "no_interval": [""]}),
+        {"unet": {}, "exported": {}, "shipped": SHIPPED, "counts": COUNTS},
+        scores_of(
+            {model: {"dice": rows.query("model == @model")["dice"].mean(), "hd95_common": None} for model in MODELS}
+        ),
         {"lr": 0.001},
         {"digest": "ab" * 32},
         [("Figure", "A figure", folder / "figure.png")],
@@ -146,10 +149,11 @@ def middle(mask):
     return [int(np.median(places)) for places in np.nonzero(mask)]
 
 
-def test_every_frame_is_listed_and_the_first_one_shown(visit, cases):
+def test_every_frame_is_listed_the_worst_first_and_the_first_one_shown(visit, cases):
     page = visit()
-    assert names(page) == in_order(cases)
-    assert shown(page) == "2_1"
+    dice = {name: case.dice["exported"] for name, case in cases.items()}
+    assert names(page) == sorted(in_order(cases), key=lambda name: round(dice[name], 4))
+    assert shown(page) == "2_5"
     assert page.locator("#case-count").inner_text() == "14 of 14 frames"
 
 
@@ -254,7 +258,7 @@ def test_a_link_opens_at_its_case(visit, name):
 def test_what_became_of_a_frame_is_told_once(visit, cases, name, told):
     outcome = visit(f"#case={name}").locator("#case-outcome").inner_text()
     area = int(cases[name].truth.sum())
-    assert outcome == f"Shipped: {told}" + (f"{area} pixels." if area else "")
+    assert outcome == f"Shipped: {told}" + (f"{area:,} pixels." if area else "")
 
 
 def test_a_link_to_a_frame_that_is_not_there_says_so(visit):

@@ -7,6 +7,7 @@ from scipy.stats import entropy
 
 from nerveseg.dataset.records import Record
 from nerveseg.errors import DatasetError
+from nerveseg.evaluation.rescued_frame import Rescue
 from nerveseg.evaluation.stored_predictions import (
     ShippedModel,
     StoredPredictions,
@@ -17,7 +18,7 @@ from nerveseg.evaluation.stored_predictions import (
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
 from nerveseg.inference.predictor import Predictor
 from nerveseg.reporting.case_selection import outcome
-from nerveseg.reporting.predicted_cases import predicted_cases, uncertainty
+from nerveseg.reporting.predicted_cases import predicted_cases, rescued_case, uncertainty
 
 SIZE = (12, 16)
 
@@ -122,3 +123,14 @@ def test_a_nerve_that_a_cut_off_removed_is_told_from_one_that_was_not_seen(tmp_p
 
 def test_where_no_pixel_is_taken_for_nerve_nothing_was_removed():
     assert not Cutoffs(presence=0.9).withholds(Estimate(np.full((4, 4), 0.49, np.float32), 0.1))
+
+
+def test_a_rescued_frame_is_shown_degraded_at_the_size_that_it_was_read_in():
+    one, nothing = record("1", (24, 32)), np.zeros((24, 32), bool)
+    degraded = np.full((12, 16), 77, np.uint8)
+    case = rescued_case([record("2"), one], Rescue("1", "low_gain", "control", 0.9, degraded, nothing, one.annotated))
+    assert (case.frame == 77).all()
+    assert case.frame.shape == (24, 32)
+    assert case.dice == {"unet": 0.0, "exported": 1.0}
+    assert case.title == "Low gain 3 · 1 · subject s1"
+    assert rescued_case([one], None) is None

@@ -12,7 +12,11 @@ from nerveseg.reporting.figures.pictures import Case
 def as_case(name, frame, truth, masks, rank=""):
     maps = {model: cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3) for model, mask in masks.items()}
     dice = {model: count(truth, mask).dice for model, mask in masks.items()}
-    return Case(name, name.split("_")[0], frame, truth, maps, masks, dice, np.zeros(frame.shape, np.float32), rank)
+    nothing = np.zeros(frame.shape, np.float32)
+    return Case(
+        name=name, subject=name.split("_")[0], frame=frame, truth=truth, masks=masks, dice=dice, rank=rank,
+        probabilities=maps, mirrored=nothing, uncertainty=nothing,
+    )  # fmt: skip
 
 
 def scores(cases):

@@ -1,8 +1,8 @@
 """The description of a prepared data set, `dataset.json`, and the files beside it."""
 
-from dataclasses import asdict, field
+from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -24,12 +24,6 @@ class DatasetInfo:
     grey_range: GreyRange = field(default_factory=GreyRange)  # of files that do not say black and white
     warnings: tuple[str, ...] = ()  # sentences that a reader of the scores should know
     simulated: Annotated[int, Field(ge=0)] = 0  # frames that the stage `phantom` made
-
-    def facts(self) -> dict[str, Any]:
-        """Return all but the warnings, as the report shows them."""
-        facts = asdict(self)
-        del facts["warnings"]
-        return {"source": facts.pop("source"), **facts.pop("input"), **facts}
 
     def write(self, directory: Path) -> None:
         write_typed(directory / INFO_NAME, self)

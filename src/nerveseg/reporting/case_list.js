@@ -17,7 +17,7 @@ function caseList(data, open) {
   const kinds = Object.keys(data.kinds);
   const byName = new Intl.Collator("en", { numeric: true });
   let order = []; // of the cases that the filters let through
-  let sorted = { column: "frame", down: false };
+  let sorted = { column: `dice-${shipped}`, down: false }; // the worst first
   let current = -1;
 
   const score = (key, model, head, none = "n/a") => {

@@ -7,7 +7,7 @@ from nerveseg.evaluation.model_names import SHIPPED
 POOR = 0.7  # Dice below which an outline is called poor
 KINDS = {  # of outcomes, the worst first: what it is called, and what it means
     "missed": "the nerve was missed",
-    "withheld": "the nerve was seen, and a cut-off removed its outline",
+    "withheld": "the nerve was seen, but a cut-off removed its outline, as the region is too small or the presence too low",
     "false alarm": "a nerve was drawn where none is annotated",
     "apart": "the outline lies apart from the nerve",
     "poor": f"the outline has a Dice below {POOR}",
@@ -28,11 +28,11 @@ def outcome(has_nerve: bool, predicted_area: int, dice: float, *, withheld: bool
 
 
 def chosen(scores: pd.DataFrame, count: int, shipped: str = SHIPPED) -> dict[str, str]:
-    """Choose about `count` frames with a nerve: best, median and worst thirds by what ships, in that order."""
+    """Choose about `count` frames with a nerve: worst, median and best thirds by what ships, in that order."""
     rows = scores[(scores["model"] == shipped) & scores["has_nerve"]]
-    ranked = rows.sort_values(["dice", "frame"], ascending=[False, True])["frame"].tolist()
+    ranked = rows.sort_values(["dice", "frame"])["frame"].tolist()
     each = max(1, min(count, len(ranked)) // 3)
     middle = max(0, (len(ranked) - each) // 2)
-    parts = {"worst": ranked[-each:], "median": ranked[middle : middle + each], "best": ranked[:each]}
+    parts = {"worst": ranked[:each], "median": ranked[middle : middle + each], "best": ranked[-each:]}
     why = {name: part for part, names in parts.items() for name in names}
     return {name: why[name] for name in ranked if name in why}

@@ -91,7 +91,9 @@ function caseViewer(data) {
     at("divider").hidden = !view.swipe;
     at("divider").style.left = `${view.split}%`;
     at("bar").hidden = !view.heat;
-    at("bar-label").textContent = unsure ? "Entropy of the probability (bits)" : "Probability of nerve";
+    at("bar-label").textContent = unsure
+      ? "Entropy (bits) of the mean probability of the frame and its mirror image: high, too, where the two disagree"
+      : "Probability of nerve";
     place();
   }
 
@@ -116,7 +118,7 @@ function caseViewer(data) {
     item = chosen;
     const outcome = data.kinds[item.models[shipped].kind], label = models[shipped].label;
     at("case-title").textContent = `Frame ${item.name}, subject ${item.subject}`;
-    at("case-outcome").textContent = `${label}: ${outcome}.` + (item.nerve ? ` Annotated: ${item.area} pixels.` : "");
+    at("case-outcome").textContent = `${label}: ${outcome}.` + (item.nerve ? ` Annotated: ${item.area.toLocaleString("en")} pixels.` : "");
     at("frame").src = `data:image/webp;base64,${item.frame}`;
     at("frame").alt = `Ultrasound frame ${item.name}; ${label}: ${outcome}`;
     const known = data.columns.filter(({ key }) => names.some((model) => item.models[model][key] !== null));

@@ -5,7 +5,6 @@ give an equal page. A score of None is shown as "n/a".
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-from nerveseg.evaluation.model_names import LABELS, shown
+from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
+from nerveseg.evaluation.model_names import LABELS, SHIPPED, shown
 from nerveseg.evaluation.score_table import Scores
 from nerveseg.files.atomic import write_text
 from nerveseg.measures.intervals import Interval, caution
-from nerveseg.measures.scores import DRAWN, SCORES, Score
+from nerveseg.measures.scores import DRAWN, HEADLINE, SCORES, Score
 from nerveseg.reporting.charts import Chart
 from nerveseg.reporting.embedding import document, figure, script
 from nerveseg.reporting.figures.canvas import GREEN, TRUTH, VERMILLION, YELLOW
@@ -28,13 +28,16 @@ from nerveseg.text.wording import counted
 
 BESIDE = Path(__file__).parent
 SCRIPTS = ("case_list.js", "case_viewer.js", "case_controls.js", "bundled/chart.js", "charts.js")
+FIRST = (*reversed(HEADLINE), "presence_sensitivity", "presence_specificity")  # scores of the first screen
+BASELINES = (MEAN_MASK, EMPTY)
 AGREEMENT = {"tp": GREEN, "fp": VERMILLION, "fn": YELLOW}
 
 
 @dataclass(frozen=True)
 class Cell:
     text: str
-    interval: str
+    interval: str  # or why there is none
+    missing: bool
     best: bool
 
 
@@ -48,16 +51,18 @@ def write_report(
     findings: Sequence[str],
     browser: Mapping[str, Any] | None = None,
     charts: Sequence[Chart] = (),
-    origin: Sequence[str] = (),
+    remarks: Sequence[str] = (),
     cutoffs: Mapping[str, CutoffRow] | None = None,
+    summary: Mapping[str, str] | None = None,
+    lead: tuple[str, str, Path | str] | None = None,
 ) -> None:
     """Write the page.
 
     `metrics`, `scores` and `params` are the contents of metrics/metrics.json, metrics/scores.csv and params.yaml:
     values, and sections of values. `data` has facts about the data set, `figures` title, caption and PNG of each, in
-    the order of the page. `findings` are sentences about what ships and whether the refiner helped, `origin` about the
-    frames and the code (`origin_of`). `browser` is the document of `case_browser.Gallery`; None makes a page without
-    cases, `charts` and scripts. `cutoffs` are those of each model, by its label.
+    the order of the page. `findings` are sentences about what ships and whether the refiner helped, `remarks` about the
+    frames. `browser` is the document of `case_browser.Gallery`; None makes a page without cases, `charts` and scripts.
+    `cutoffs` are those of each model, by its label. `summary` and the figure `lead` stand in the first screen.
     """
     methods = {key: LABELS[key] for key in shown(metrics)}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -67,8 +72,11 @@ def write_report(
         "case-data": document({**browser, "palette": palette, "truth": TRUTH}),
         "chart-data": document(charts),
     } if browser else {}  # fmt: skip
+    first = {key: label for key, label in methods.items() if key == SHIPPED or key in BASELINES}
     page = template.render(
         methods=methods,
+        first=first,
+        first_rows=[_row(scores, list(first), SCORES[key]) for key in FIRST],
         rows=[
             _row(scores, list(methods), score)
             for score in SCORES.values()
@@ -78,7 +86,9 @@ def write_report(
         counted=counted,
         caution=caution(metrics["counts"]["subjects"]),
         findings=findings,
-        origin=origin,
+        remarks=remarks,
+        summary=summary or {},
+        lead=figure(lead[0], lead[1], Path(lead[2])) if lead else None,
         cutoffs=cutoffs or {},
         figures=[figure(title, caption, Path(png)) for title, caption, png in figures],
         data={key: _value(value) for key, value in data.items()},
@@ -99,17 +109,19 @@ def _row(scores: Scores, methods: Sequence[str], score: Score) -> tuple[str, str
     known = [text for text in shown if text != "n/a"]
     best = (min if score.lower_is_better else max)(known, key=float, default=None)
     cells = [
-        Cell(text, _interval(value, scores.interval(method, score.key), score.digits), text == best)
+        Cell(text, *_interval(value, scores.interval(method, score.key), score.digits), text == best)
         for method, value, text in zip(methods, values, shown, strict=True)
     ]
     return score.name, score.explained, cells
 
 
-def _interval(value: float | None, interval: Interval | None, digits: int) -> str:
-    """Return what stands under a score: its interval, or why there is none."""
+def _interval(value: float | None, interval: Interval | None, digits: int) -> tuple[str, bool]:
+    """Return what stands under a score, its interval or why there is none, and whether there is none."""
     if value is None or interval is None:
-        return ""
-    return f"no interval: {interval.missing}" if interval.missing else interval.told(f".{digits}f").replace(" to ", "–")
+        return "", True
+    if interval.missing:
+        return f"no interval: {interval.missing}", True
+    return interval.told(f".{digits}f").replace(" to ", "–"), False
 
 
 def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -121,4 +133,14 @@ def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def _value(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """Return a value as one reads it: without quotes and brackets, and numbers with six digits at most."""
+    match value:
+        case bool() | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case float():
+            return f"{value:g}"
+        case Mapping():
+            return ", ".join(f"{key} {_value(each)}" for key, each in value.items()) or "none"
+        case list() | tuple():
+            return ", ".join(map(_value, value)) or "none"
+    return str(value)

@@ -1,4 +1,4 @@
-"""The predictions of test frames, case by case: masks, probabilities and uncertainty."""
+"""The predictions of test frames, case by case: masks, probabilities and uncertainty; and that of the rescued frame."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.dataset.records import Record
 from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.evaluation.rescued_frame import Rescue
+from nerveseg.evaluation.robustness import BASE, REPORTED
 from nerveseg.evaluation.stored_predictions import StoredPredictions
-from nerveseg.reporting.figures.pictures import Case
+from nerveseg.measures.overlap import count
+from nerveseg.reporting.figures.pictures import Case, Pictured
+from nerveseg.reporting.figures.plots import titled
 
 
 def predicted_cases(
@@ -39,9 +44,29 @@ def predicted_cases(
             masks={name: cutoffs[name].mask(estimate) for name, estimate in found.items()},
             dice={name: float(dice[record.name, name]) for name in models},
             withheld=frozenset(name for name, estimate in found.items() if cutoffs[name].withholds(estimate)),
+            mirrored=mirrored,
             uncertainty=uncertainty(found[SHIPPED].probability, mirrored),
             rank=ranks.get(record.name, ""),
         )
+
+
+def rescued_case(records: Sequence[Record], rescue: Rescue | None) -> Pictured | None:
+    """Return the degraded frame, if any, at the size that it was read in; the refined mask is of the model before its export."""
+    if rescue is None:
+        return None
+    record = next(record for record in records if record.name == rescue.frame)
+    size = record.annotated.shape
+    frame = Letterbox.fit(size, rescue.degraded.shape).restore(rescue.degraded.astype(np.float32))
+    masks = {BASE: rescue.unet, SHIPPED: rescue.refined}
+    return Pictured(
+        name=record.name,
+        subject=record.subject,
+        frame=frame.round().astype(np.uint8),
+        truth=record.annotated,
+        masks=masks,
+        dice={model: count(record.annotated, mask).dice for model, mask in masks.items()},
+        rank=f"{titled(rescue.degradation)} {REPORTED}",
+    )
 
 
 def uncertainty(probability: NDArray[np.float32], mirrored: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from nerveseg.dataset.records import Record
 from nerveseg.params.file import load_params
 from nerveseg.reporting.figures import pictures, plots
 from nerveseg.reporting.figures.canvas import GREY, LOOKS, TRUTH, canvas
@@ -15,6 +16,7 @@ from nerveseg.reporting.figures.layers import AGREEMENT, agreement
 from nerveseg.reporting.figures.previews import degradation_gallery
 from nerveseg.reporting.figures.reliability import trust
 from paths import ROOT
+from score_tables import scores_of
 
 DPI = 100
 STRENGTHS = load_params(ROOT / "params.yaml").degradation
@@ -36,7 +38,10 @@ def case(shape=(184, 256), *, truth=True, predicted=True, name="3_45"):
     probabilities = {model: gaussian_filter(mask.astype(np.float32), 3) for model, mask in masks.items()}
     unsure = gaussian_filter((nerve ^ guess).astype(np.float32), 3)
     truth = nerve if truth else empty
-    return pictures.Case(name, "3", frame, truth, probabilities, masks, {"unet": 0.71, "exported": 1.0}, unsure)
+    return pictures.Case(
+        name=name, subject="3", frame=frame, truth=truth, masks=masks, dice={"unet": 0.71, "exported": 1.0},
+        probabilities=probabilities, mirrored=probabilities["unet"], uncertainty=unsure,
+    )  # fmt: skip
 
 
 def pixels(path):
@@ -85,9 +90,8 @@ RELIABILITY = pd.DataFrame(
     [(model, p, p**2, round(10 ** (6 - 5 * p))) for model in LOOKS for p in (0.01, 0.3, 0.9)],
     columns=["model", "probability", "nerve", "pixels"],
 )
-BASELINE = {
-    "baseline_mean_mask": {"dice": 0.2, "dice_nerve": 0.4, "precision": 0.3, "recall": 0.5, "hd95_common": None}
-}
+LEVEL = {"dice": 0.8, "dice_nerve": 0.7, "precision": 0.4, "recall": 0.6, "hd95_common": 98.0}
+BASELINE = scores_of({"baseline_mean_mask": LEVEL})
 CHARTS = {
     "training_curves": (plots.training_curves, CURVES),
     "robustness": (plots.robustness, (ROBUSTNESS, BASELINE)),
@@ -171,16 +175,34 @@ def test_a_missing_column_is_named_with_those_that_are_there(name, column, tmp_p
 
 
 def test_the_average_train_mask_is_a_level_line_where_its_score_is_defined(tmp_path):
-    nothing = {"baseline_mean_mask": dict.fromkeys(BASELINE["baseline_mean_mask"])}
+    nothing = scores_of({"baseline_mean_mask": dict.fromkeys(LEVEL)})
     for name, metrics in (("with.png", BASELINE), ("without.png", nothing)):
         plots.threshold_curves(THRESHOLDS, metrics, tmp_path / name, DPI)
     grey = [is_colour(pixels(tmp_path / name), GREY).sum() for name in ("with.png", "without.png")]
     assert grey[0] > grey[1] + 500
 
 
+def test_a_baseline_far_off_is_given_in_words_and_does_not_squash_the_curves(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots.Axes, "text", lambda self, x, y, told, **_: drawn.append((self.get_ylim(), told)))
+    plots.robustness(ROBUSTNESS, BASELINE, tmp_path / "chart.png", DPI)
+    assert [told for _, told in drawn] == ["average train mask: 98.0 ↑"] * 2
+    assert all(high < 20 for (_, high), _ in drawn)
+
+
 def test_a_case_says_why_it_is_shown(tmp_path):
     assert replace(case(), rank="worst").title == "Worst · 3_45 · subject 3"
     assert case().title == "3_45 · subject 3"
+    assert replace(case(), rank="JPEG 3").title == "JPEG 3 · 3_45 · subject 3"
+
+
+def test_a_picture_shows_of_each_case_the_models_that_it_has(tmp_path):
+    pictures.overlays([case().only("unet"), case().only("exported")], tmp_path / "both.png", DPI, columns=2)
+    image = pixels(tmp_path / "both.png")[40:-40]  # without the legend
+    left, right = np.array_split(image, 2, axis=1)
+    for half, there, absent in ((left, "unet", "exported"), (right, "exported", "unet")):
+        assert is_colour(half, LOOKS[there].on_frame).sum() > 100
+        assert is_colour(half, LOOKS[absent].on_frame).sum() == 0
 
 
 def test_uncertainty_is_painted_where_it_is(tmp_path):
@@ -190,7 +212,7 @@ def test_uncertainty_is_painted_where_it_is(tmp_path):
         [replace(unsure, frame=np.zeros_like(unsure.frame), uncertainty=np.zeros(unsure.frame.shape, np.float32))],
         tmp_path / "sure.png", DPI,
     )  # fmt: skip
-    last = slice(int(6.2 * DPI), int(9.0 * DPI))
+    last = slice(int(8.2 * DPI), int(10.8 * DPI))
     painted = [(pixels(tmp_path / name)[60:-60, last].max(axis=-1) > 0.3).mean() for name in ("unsure.png", "sure.png")]
     assert painted[0] > painted[1] + 0.005
 
@@ -209,7 +231,7 @@ def test_every_line_of_robustness_begins_at_the_clean_frames(tmp_path):
         plots.robustness(ROBUSTNESS.query("severity == 0"), BASELINE, tmp_path / "none.png", DPI)
 
 
-def test_without_frames_of_both_kinds_presence_has_no_curve_and_the_other_panels_are_drawn(tmp_path):
+def test_without_frames_of_both_kinds_there_is_no_roc_curve_and_the_other_panels_are_drawn(tmp_path):
     for name, cases in (("with.png", CASES), ("without.png", CASES.assign(has_nerve=True))):
         trust(cases, RELIABILITY, THRESHOLDS, tmp_path / name, DPI)
     drawn = [is_colour(pixels(tmp_path / name), LOOKS["unet"].on_white) for name in ("with.png", "without.png")]
@@ -222,7 +244,8 @@ def test_without_frames_of_both_kinds_presence_has_no_curve_and_the_other_panels
 
 def test_the_gallery_shows_a_frame_in_every_way_at_every_severity(tmp_path):
     nerve = case((96, 128))
-    degradation_gallery(nerve.frame, nerve.truth, STRENGTHS, 0, tmp_path / "gallery.png", 60)
+    record = Record("3_45", "3", nerve.frame, 255 * nerve.truth.astype(np.uint8), nerve.truth, nerve.frame)
+    degradation_gallery(record, STRENGTHS, 0, tmp_path / "gallery.png", 60)
     width, height = Image.open(tmp_path / "gallery.png").size
     assert height > width, "eight rows of six frames"
     assert is_colour(pixels(tmp_path / "gallery.png"), TRUTH).sum() > 1000

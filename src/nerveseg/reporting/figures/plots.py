@@ -78,7 +78,6 @@ def robustness(table: pd.DataFrame, scores: Scores, path: Path | str, dpi: int) 
                     continue
                 rows = pd.concat([clean, poor[poor["degradation"] == degraded[place]]]).sort_values("severity")
                 line_per_model(axes, rows, "severity", score)
-                _baseline(axes, scores, score)
                 axes.set_title(titled(degraded[place]) if row == 0 else "")
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
                 axes.tick_params(labelbottom=True, labelleft=column == 0)
@@ -86,6 +85,9 @@ def robustness(table: pd.DataFrame, scores: Scores, path: Path | str, dpi: int) 
                     axes.set_ylabel(SCORES[score].name)
         grid[0, 0].set_ylim(-0.02, 1.02)
         grid[1, 0].set_ylim(bottom=0.0)
+        for axes, score in zip(grid[:2, 0], OF_ARMS, strict=True):
+            for panel in axes.get_shared_y_axes().get_siblings(axes):
+                _baseline(panel, scores, score)
         figure.supxlabel("Severity (0 = clean frames)", fontsize=10)
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 
@@ -134,9 +136,17 @@ def threshold_curves(table: pd.DataFrame, scores: Scores, path: Path | str, dpi:
 
 
 def _baseline(axes: Axes, scores: Scores, score: str) -> None:
-    """Draw a level line for the average train mask, if the score is defined for it."""
-    if (value := scores.value(MEAN_MASK, score)) is not None:
+    """Draw a level line for the average train mask; if that is outside of the range of the curves, say where."""
+    if (value := scores.value(MEAN_MASK, score)) is None:
+        return
+    low, high = axes.get_ylim()
+    if low <= value <= high:
         axes.axhline(value, color=GREY, linewidth=1.2, linestyle=":", label="Average train mask")
+    else:
+        above = value > high
+        told = f"average train mask: {value:.{SCORES[score].digits}f} {'↑' if above else '↓'}"
+        place: dict[str, Any] = {"ha": "center", "va": "top" if above else "bottom", "transform": axes.transAxes}
+        axes.text(0.5, 0.97 if above else 0.03, told, color="#555555", size=8, **place)
 
 
 def need(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
@@ -178,22 +188,23 @@ def line_per_model(axes: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def _by_subject(axes: Axes, nerve: pd.DataFrame) -> None:
-    """Draw a box per subject and model, the subjects ordered by their median over the models."""
+    """Draw a point per frame and a bar at the median, for each subject and model; subjects are ordered by their median."""
     models = models_of(nerve)
-    subjects = nerve.groupby(nerve["subject"].astype(str))["dice"].median().sort_values(kind="stable").index
+    subject = nerve["subject"].astype(str)
+    subjects = list(nerve.groupby(subject)["dice"].median().sort_values(kind="stable").index)
     width = 0.8 / len(models)
     for turn, model in enumerate(models):
         look, rows = LOOKS[model], nerve[nerve["model"] == model]
-        scores = [rows.loc[rows["subject"].astype(str) == subject, "dice"].dropna() for subject in subjects]
-        positions = np.arange(len(subjects)) + (turn - (len(models) - 1) / 2) * width
-        fliers = {"marker": look.marker, "markersize": 3, "markerfacecolor": look.on_white, "markeredgewidth": 0}
-        axes.boxplot(
-            scores, positions=positions, widths=0.8 * width, patch_artist=True, manage_ticks=False, label=look.label,
-            flierprops=fliers, medianprops={"color": "black", "linewidth": 1.4},
-            boxprops={"facecolor": look.on_white, "alpha": 0.65},
-        )  # fmt: skip
-    crowded = len(subjects) > 25
-    axes.set_xticks(range(len(subjects)), [str(name) for name in subjects], rotation=90 if crowded else 0)
-    axes.set(title="By subject, from the hardest to the easiest", xlabel="Subject", ylabel="Dice", ylim=(-0.03, 1.03))
+        offset = (turn - (len(models) - 1) / 2) * width
+        places = subject[rows.index].map(subjects.index) + offset
+        named: dict[str, Any] = {"color": look.on_white, "label": look.label}
+        axes.scatter(places, rows["dice"], 14, marker=look.marker, alpha=0.65, linewidth=0, **named)
+        medians = rows.groupby(subject)["dice"].median().reindex(subjects)
+        at = np.arange(len(subjects)) + offset
+        axes.hlines(medians, at - 0.4 * width, at + 0.4 * width, color=look.on_white, linewidth=1.4)
+    axes.set_xticks(range(len(subjects)), subjects, rotation=90 if len(subjects) > 25 else 0)
+    axes.set(
+        title="By subject, from the lowest median to the highest", xlabel="Subject", ylabel="Dice", ylim=(-0.03, 1.03)
+    )
     axes.set_xlim(-0.6, len(subjects) - 0.4)
     axes.grid(visible=False, axis="x")

@@ -8,7 +8,6 @@ import numpy as np
 from nerveseg.augmentation.degradations import DEGRADATIONS, SEVERITIES, degrade
 from nerveseg.augmentation.rounds import in_round
 from nerveseg.dataset.records import Record
-from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.params.data import AugmentParams
 from nerveseg.params.networks import DegradationParams
 from nerveseg.reporting.figures.pictures import montage
@@ -31,13 +30,12 @@ def augmentation_preview(train: Sequence[Record], params: AugmentParams, seed: i
     montage(frames, [record.mask > 127 for _, record in variants], titles, columns, path, dpi)
 
 
-def degradation_gallery(
-    frame: Frame, mask: Mask, strengths: DegradationParams, seed: int, path: Path | str, dpi: int
-) -> None:
+def degradation_gallery(record: Record, strengths: DegradationParams, seed: int, path: Path | str, dpi: int) -> None:
     """Draw a row for each degradation, from the clean frame (at the network's size) to severity 5, under the outline of its mask."""
     shown = [(kind, severity) for kind in DEGRADATIONS for severity in (0, *SEVERITIES)]
     frames = [
-        degrade(frame, kind, severity, strengths, np.random.default_rng([seed, severity])) for kind, severity in shown
+        degrade(record.frame, kind, severity, strengths, np.random.default_rng([seed, severity]))
+        for kind, severity in shown
     ]
     titles = [f"{titled(kind)} {severity}" if severity else "As it is" for kind, severity in shown]
-    montage(frames, [mask] * len(shown), titles, 1 + len(SEVERITIES), path, dpi)
+    montage(frames, [record.mask > 127] * len(shown), titles, 1 + len(SEVERITIES), path, dpi)
