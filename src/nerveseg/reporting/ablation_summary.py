@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from nerveseg.evaluation.model_names import ENSEMBLE, what_ships
+from nerveseg.evaluation.model_names import BASE, ENSEMBLE, what_ships
 from nerveseg.evaluation.rescued_frame import Rescue
-from nerveseg.evaluation.robustness import BASE, CLEAN, POOLED, REPORTED
+from nerveseg.evaluation.robustness import CLEAN, POOLED, REPORTED
 from nerveseg.measures.intervals import Interval
 from nerveseg.measures.scores import HEADLINE, SCORES
 from nerveseg.refinement.outcome import Refinement

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.dataset.records import Record
-from nerveseg.evaluation.model_names import SHIPPED
+from nerveseg.evaluation.model_names import BASE, SHIPPED
 from nerveseg.evaluation.rescued_frame import Rescue
-from nerveseg.evaluation.robustness import BASE, REPORTED
+from nerveseg.evaluation.robustness import REPORTED
 from nerveseg.evaluation.stored_predictions import StoredPredictions
 from nerveseg.measures.overlap import count
 from nerveseg.reporting.figures.pictures import Case, Pictured

@@ -9,8 +9,7 @@ import yaml
 
 from nerveseg.dataset.info import DatasetInfo
 from nerveseg.errors import RepositoryError
-from nerveseg.evaluation.model_names import LABELS, SHIPPED, what_ships
-from nerveseg.evaluation.robustness import BASE
+from nerveseg.evaluation.model_names import BASE, LABELS, SHIPPED, what_ships
 from nerveseg.inference.cutoff_search import at_the_edge
 from nerveseg.inference.postprocessing import Cutoffs
 from nerveseg.params.file import OBSERVERS

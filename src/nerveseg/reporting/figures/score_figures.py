@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nerveseg.evaluation.model_names import SHIPPED
-from nerveseg.evaluation.robustness import BASE
+from nerveseg.evaluation.model_names import BASE, SHIPPED
 from nerveseg.evaluation.score_table import Scores
 from nerveseg.reporting.figures.captions import SUMMARY
 from nerveseg.reporting.figures.pictures import Case, Pictured, comparison, heatmaps, overlays, uncertainties
