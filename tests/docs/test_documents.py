@@ -13,7 +13,7 @@ from drawn_frames import kaggle_frames
 from nerveseg.file_prediction.prediction_files import COLUMNS
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.registry.project_params import ProjectParams
-from nerveseg.reporting.figures.captions import FIGURES
+from nerveseg.reporting.figures.captions import FIGURES, SUMMARY
 from paths import ROOT
 from tiny_params import write_params
 
@@ -133,7 +133,7 @@ def test_the_files_and_columns_of_prepared_data_are_those_of_the_reference(tmp_p
 
 
 def test_the_figures_of_the_report_are_those_of_the_reference():
-    assert set(described()["files"]["reports/"]["inside"]) == {"index.html", *FIGURES}
+    assert set(described()["files"]["reports/"]["inside"]) == {"index.html", SUMMARY, *FIGURES}
 
 
 @pytest.mark.slow

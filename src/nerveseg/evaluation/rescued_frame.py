@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nerveseg.errors import DatasetError
-from nerveseg.evaluation.robustness import Frames
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.checked_folder import CheckedFolder, list_files
 from nerveseg.imaging.arrays import Frame, Mask
@@ -31,7 +31,12 @@ class Rescue:
 
 
 def most_helped(
-    test: TestSet, degraded: Frames, degradation: str, arm: str, unet: Iterable[Mask], refined: Iterable[Mask]
+    test: TestSet,
+    degraded: NDArray[np.uint8],
+    degradation: str,
+    arm: str,
+    unet: Iterable[Mask],
+    refined: Iterable[Mask],
 ) -> Rescue | None:
     """Return the frame with a nerve whose Dice the refiner raises most, the first of equal ones; None if it raises none.
 

@@ -61,8 +61,8 @@ def summary_of(info: DatasetInfo, metrics: Mapping[str, Any], cutoffs: Mapping[s
         "Data": f"{info.source}{', simulated' if info.simulated else ''}; digest {info.digest[:12]}",
         "Code": _code(),
         "Shipped": what_ships(metrics),
-        **_on_degraded(metrics),
         "Its cut-offs": f"pixel: {of_shipped.threshold}; region: {of_shipped.min_area}; presence: {of_shipped.presence}",
+        **_on_degraded(metrics),
     }
 
 
