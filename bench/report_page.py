@@ -40,7 +40,10 @@ def cases(count: int) -> Iterator[Case]:
         maps = {model: cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 6) for model, mask in masks.items()}
         unsure = 4 * maps["exported"] * (1 - maps["exported"])
         dice = {model: float(case_measures(truth, mask)["dice"]) for model, mask in masks.items()}
-        yield Case(f"{number // 7}_{number % 7}", str(number // 7), frame, truth, maps, masks, dice, unsure)
+        yield Case(
+            name=f"{number // 7}_{number % 7}", subject=str(number // 7), frame=frame, truth=truth, masks=masks, dice=dice,
+            probabilities=maps, mirrored=maps["exported"], uncertainty=unsure,
+        )  # fmt: skip
 
 
 def write_page(path: Path, count: int, figures: Path | None) -> None:

@@ -31,6 +31,7 @@ STAGE_SEED = 0xE7A
 _Packed = tuple[NDArray[np.uint8], int]  # bits of each row, and how many
 Frames = NDArray[np.uint8]  # (N, H, W)
 Look = Callable[[Frames], Mapping[str, Iterable[Estimate]]]  # returns estimates by model
+Show = Callable[[str, Frames, Mapping[str, Iterable[Mask]]], None]  # gets a degradation, its frames, and masks by model
 
 
 def ablation_table(
@@ -40,19 +41,25 @@ def ablation_table(
     params: EvaluateParams,
     strengths: DegradationParams,
     seed: int,
+    show: Show = lambda *_: None,
 ) -> pd.DataFrame:
     """Return a row for each degradation, severity and model.
 
     Each has the scores, and for each of `WITH_GAIN` the mean difference from `unet` on the same frames (`..._gain`)
     with its 95 % interval over subjects (`Interval.named`). `look` is called for each degradation and severity, and
     `unet` is among the models that it and `cutoffs` name. `seed` is that of the degradations and of the bootstrap.
+    `show` is called for each degradation at `REPORTED`.
     """
-    rows = list(_rows(CLEAN, 0, _cases(test, test.frames, look, cutoffs), params.bootstrap, seed))
+    rows = list(_rows(CLEAN, 0, _cases(test, _masks(test.frames, look, cutoffs)), params.bootstrap, seed))
     pooled: dict[int, list[dict[str, pd.DataFrame]]] = {severity: [] for severity in params.severities}
     for number, kind in enumerate(DEGRADATIONS):
         for severity in params.severities:
             rng = np.random.default_rng([seed, STAGE_SEED, number, severity])
-            cases = _cases(test, degrade_each(test.frames, kind, severity, strengths, rng), look, cutoffs)
+            frames = degrade_each(test.frames, kind, severity, strengths, rng)
+            masks = _masks(frames, look, cutoffs)
+            if severity == REPORTED:
+                show(kind, frames, {model: map(_unpacked, of) for model, of in masks.items()})
+            cases = _cases(test, masks)
             rows += _rows(kind, severity, cases, params.bootstrap, seed)
             pooled[severity].append(cases)
     for severity, parts in pooled.items():
@@ -74,14 +81,18 @@ def doubt(table: pd.DataFrame, dice: float) -> str:
     return "" if abs(found - dice) <= ALIKE else told
 
 
-def _cases(test: TestSet, frames: Frames, look: Look, cutoffs: Mapping[str, Cutoffs]) -> dict[str, pd.DataFrame]:
-    truths = [_packed(truth) for truth in test.truths]
+def _masks(frames: Frames, look: Look, cutoffs: Mapping[str, Cutoffs]) -> dict[str, list[_Packed]]:
     masks: dict[str, list[_Packed]] = {model: [] for model in (UNTUNED, *cutoffs)}
     for model, estimates in look(frames).items():
         for estimate in estimates:
             if model == BASE:
                 masks[UNTUNED].append(_packed(Cutoffs().mask(estimate)))
             masks[model].append(_packed(cutoffs[model].mask(estimate)))
+    return masks
+
+
+def _cases(test: TestSet, masks: Mapping[str, list[_Packed]]) -> dict[str, pd.DataFrame]:
+    truths = [_packed(truth) for truth in test.truths]
     pairs = [pair for predicted in masks.values() for pair in zip(truths, predicted, strict=True)]
     rows = in_order(_measured, pairs)
     return {model: pd.DataFrame(islice(rows, len(truths))).assign(subject=list(test.subjects)) for model in masks}
@@ -92,8 +103,13 @@ def _packed(mask: Mask) -> _Packed:
     return np.packbits(mask, axis=1), mask.shape[1]
 
 
+def _unpacked(mask: _Packed) -> Mask:
+    bits, width = mask
+    return np.unpackbits(bits, axis=1, count=width).view(np.bool_)
+
+
 def _measured(pair: tuple[_Packed, _Packed]) -> list[measures.Row]:
-    truth, predicted = (np.unpackbits(bits, axis=1, count=width).view(np.bool_) for bits, width in pair)
+    truth, predicted = map(_unpacked, pair)
     return [measures.case_measures(truth, predicted)]
 
 
