@@ -458,7 +458,7 @@ def test_an_address_that_no_model_is_read_from_is_told_as_it_was_typed(kaggle_fo
 
 def test_no_setting_of_tqdm_ends_a_command():
     settings = dict.fromkeys(("TQDM_NCOLS", "TQDM_MININTERVAL", "TQDM_FILE", "TQDM_TOTAL"), "abc")
-    code = "import nerveseg, tqdm; print(list(tqdm.tqdm([1], desc='checking')))"
+    code = "import nerveseg, tqdm; print(list(tqdm.tqdm([1], desc='checking', disable=False)))"
     done = attempt(sys.executable, "-c", code, env=os.environ | settings)
     assert (done.returncode, done.stdout) == (0, "[1]\n")
     assert "checking" in done.stderr
