@@ -18,8 +18,8 @@ EMPTY = [np.zeros((32, 64), bool)] * 4
 SHIFTED = [np.roll(mask, 3, 1) for mask in TRUTHS]
 
 
-def helped(unet, refined, kind="blur"):
-    return most_helped(TEST, TEST.frames, kind, "control", unet, refined)
+def helped(unet, refined, kind="blur", untuned=EMPTY):
+    return most_helped(TEST, TEST.frames, kind, "control", {"unet_untuned": untuned, "unet": unet, "control": refined})
 
 
 def test_the_frame_with_the_largest_gain_is_found_with_what_was_predicted_for_it():
@@ -28,6 +28,14 @@ def test_the_frame_with_the_largest_gain_is_found_with_what_was_predicted_for_it
     assert (found.degraded == TEST.frames[2]).all()
     assert not found.unet.any()
     assert (found.refined == TRUTHS[2]).all()
+
+
+def test_an_outline_that_only_a_cut_off_of_the_unet_removed_needs_no_refiner():
+    assert helped(EMPTY, TRUTHS, untuned=TRUTHS) is None
+    found = helped(EMPTY, TRUTHS, untuned=SHIFTED)
+    assert 0 < found.gain < 1
+    assert found.withheld
+    assert not helped(EMPTY, TRUTHS).withheld
 
 
 def test_a_false_alarm_that_a_refiner_takes_back_is_no_rescue():

@@ -9,7 +9,7 @@ from nerveseg.refinement.outcome import Refinement
 from nerveseg.reporting.ablation_summary import example, shipped, verdict
 
 NOTHING = np.zeros((2, 2), bool)
-RESCUE = Rescue("48_2", "low_gain", "control", 0.834, np.zeros((2, 2), np.uint8), NOTHING, NOTHING)
+RESCUE = Rescue("48_2", "low_gain", "control", 0.834, np.zeros((2, 2), np.uint8), NOTHING, NOTHING, False)
 METRICS = {
     "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
     "counts": {"frames": 20, "frames_with_nerve": 9, "subjects": 4},
@@ -61,7 +61,7 @@ def test_what_the_export_changed_is_told_if_it_can_be_seen(change, told):
 def test_the_example_is_called_the_best_case_and_stands_beside_the_mean():
     told = example(RESCUE, ablation(control=0.1), METRICS)
     assert "best case: of 18 degraded frames with a nerve" in told
-    assert "48_2 (Low gain) most, by 0.83." in told
+    assert "48_2 (Low gain) most, by 0.83 over the better of" in told
     assert told.endswith("The mean gain over all of them is +0.100 (95 % +0.050 to +0.200).")
 
 

@@ -128,9 +128,12 @@ def test_where_no_pixel_is_taken_for_nerve_nothing_was_removed():
 def test_a_rescued_frame_is_shown_degraded_at_the_size_that_it_was_read_in():
     one, nothing = record("1", (24, 32)), np.zeros((24, 32), bool)
     degraded = np.full((12, 16), 77, np.uint8)
-    case = rescued_case([record("2"), one], Rescue("1", "low_gain", "control", 0.9, degraded, nothing, one.annotated))
+    case = rescued_case(
+        [record("2"), one], Rescue("1", "low_gain", "control", 0.9, degraded, nothing, one.annotated, True)
+    )
     assert (case.frame == 77).all()
     assert case.frame.shape == (24, 32)
     assert case.dice == {"unet": 0.0, "exported": 1.0}
+    assert case.withheld == {"unet"}
     assert case.title == "Low gain 3 · 1 · subject s1"
     assert rescued_case([one], None) is None

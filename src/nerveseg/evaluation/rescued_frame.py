@@ -3,7 +3,7 @@
 The folder holds `rescued.npz`, a `Rescue`, and `files.json`; the latter alone if no refiner was chosen, or none helped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerveseg.errors import DatasetError
+from nerveseg.evaluation.model_names import BASE, UNTUNED
 from nerveseg.evaluation.test_set import TestSet
 from nerveseg.files.checked_folder import CheckedFolder, list_files
 from nerveseg.imaging.arrays import Frame, Mask
@@ -24,10 +25,11 @@ class Rescue:
     frame: str  # name of the test frame
     degradation: str
     arm: str  # the refiner, by its name in the ablation
-    gain: float  # of Dice, over the U-Net
+    gain: float  # of Dice, over the better of the U-Net's masks with and without its cut-offs
     degraded: Frame  # at the network's size
     unet: Mask  # predictions, at the size of the annotated mask
     refined: Mask
+    withheld: bool  # the U-Net saw a nerve, and its cut-offs left no mask
 
 
 def most_helped(
@@ -35,18 +37,21 @@ def most_helped(
     degraded: NDArray[np.uint8],
     degradation: str,
     arm: str,
-    unet: Iterable[Mask],
-    refined: Iterable[Mask],
+    masks: Mapping[str, Iterable[Mask]],
 ) -> Rescue | None:
     """Return the frame with a nerve whose Dice the refiner raises most, the first of equal ones; None if it raises none.
 
-    `degraded` are the frames of `test` under one degradation, `unet` and `refined` the masks that were predicted for them.
+    `degraded` are the frames of `test` under one degradation, `masks` what was predicted for them, by model: `UNTUNED`,
+    `BASE` and `arm`. An outline that only a cut-off of the U-Net removed needs no refiner.
     """
     best: Rescue | None = None
-    for index, (truth, before, after) in enumerate(zip(test.truths, unet, refined, strict=True)):
-        gain = count(truth, after).dice - count(truth, before).dice if truth.any() else 0.0
+    every = zip(test.truths, masks[UNTUNED], masks[BASE], masks[arm], strict=True)
+    for index, (truth, seen, before, after) in enumerate(every):
+        *of_unet, refined = (count(truth, mask).dice for mask in (seen, before, after))
+        gain = refined - max(of_unet) if truth.any() else 0.0
         if gain > (best.gain if best else 0.0):
-            best = Rescue(test.names[index], degradation, arm, gain, degraded[index], before, after)
+            withheld = bool(seen.any() and not before.any())
+            best = Rescue(test.names[index], degradation, arm, gain, degraded[index], before, after, withheld)
     return best
 
 

@@ -46,7 +46,7 @@ def example(rescue: Rescue | None, table: pd.DataFrame, metrics: Mapping[str, An
     ].to_dict("records")
     return (
         f"The last row of the figure “Comparison” shows the best case: of {among:,} degraded frames with a nerve, the refiner that ships raised the Dice of "
-        f"{rescue.frame} ({titled(rescue.degradation)}) most, by {rescue.gain:.2f}. The mean gain over all of "
+        f"{rescue.frame} ({titled(rescue.degradation)}) most, by {rescue.gain:.2f} over the better of the U-Net’s masks with and without its cut-offs. The mean gain over all of "
         f"them is {mean['dice_nerve_gain']:+.3f} {Interval.of(mean, 'dice_nerve').beside('+.3f')}."
     )
 

@@ -66,6 +66,7 @@ def rescued_case(records: Sequence[Record], rescue: Rescue | None) -> Pictured |
         masks=masks,
         dice={model: count(record.annotated, mask).dice for model, mask in masks.items()},
         rank=f"{titled(rescue.degradation)} {REPORTED}",
+        withheld=frozenset([BASE] if rescue.withheld else []),
     )
 
 
