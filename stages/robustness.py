@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nerveseg.dataset.info import DatasetInfo, prepared, shards
 from nerveseg.dataset.leakage import check_unseen
 from nerveseg.dataset.records import read_records
-from nerveseg.evaluation.model_names import BASE, ENSEMBLE
+from nerveseg.evaluation.model_names import ENSEMBLE
 from nerveseg.evaluation.rescued_frame import Rescue, most_helped, write_rescue
 from nerveseg.evaluation.robustness import ablation_table
 from nerveseg.evaluation.test_set import TestSet
@@ -57,7 +57,7 @@ def robustness() -> None:
 
         def show(kind: str, frames: NDArray[np.uint8], masks: Mapping[str, Iterable[Mask]]) -> None:
             if chosen.used:
-                helped.append(most_helped(test, frames, kind, chosen.arm, masks[BASE], masks[chosen.arm]))
+                helped.append(most_helped(test, frames, kind, chosen.arm, masks))
 
         table = ablation_table(test, look, cutoffs, params.evaluate, params.degradation, params.seed, show)
         write_csv(OUTPUT, table)
