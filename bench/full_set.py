@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--two", type=float, required=True, help="the same of two workers")
     given = parser.parse_args()
     params, (stages, weights) = load_params(), newest_run()
-    counts = read_csv("data/processed/manifest.csv")["split"].value_counts()
+    counts = read_csv(Path("data/processed/manifest.csv"))["split"].value_counts()
     frames = {"all": int(counts.sum()), "train": int(counts["train"]), "test": int(counts["test"])}
     batch, epochs = params.unet.batch_size, params.unet.epochs
     step = stages["train_unet"] * batch / (epochs * frames["train"])
