@@ -34,15 +34,14 @@ def process_name(process: psutil.Process) -> str:
 
 
 def execution_name(changed: Sequence[str]) -> str:
-    """Return the DVC experiment, or the commit with `-dirty` if code differs from it; then the first `changed_params`."""
-    params = some(changed, _NAMED)
+    """Return the DVC experiment, or the commit with `-dirty` if code differs from it, and the first `changed_params`."""
     if name := os.environ.get("DVC_EXP_NAME"):
-        return f"{name} {params}".rstrip()
+        return name
     commit = _git("rev-parse", "--short", "HEAD")
     if not commit:
         return "no-commit"
     dirty = "-dirty" if _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *_NOT_CODE) else ""
-    return f"{commit}{dirty} {params}".rstrip()
+    return f"{commit}{dirty} {some(changed, _NAMED)}".rstrip()
 
 
 def changed_params() -> list[str]:
