@@ -1,6 +1,5 @@
 """`docs/slurm/folds.sh` as SLURM runs it, in a repository whose one stage copies scores."""
 
-import json
 import os
 import shutil
 import sys
@@ -11,17 +10,18 @@ import yaml
 from paths import ROOT
 from processes import attempt, run
 from repositories import commit, make_repository
+from score_tables import score_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_commands")]
 
 SCRIPT = ROOT / "docs" / "slurm" / "folds.sh"
 STAGE = """stages:
   evaluate:
-    cmd: test ! -e ../../../broken && mkdir -p metrics && cp frames/scores.json metrics/metrics.json
+    cmd: test ! -e ../../../broken && mkdir -p metrics && cp frames/scores.csv metrics/scores.csv
     deps: [frames]
     params: [split, seed, lr]
-    metrics:
-      - metrics/metrics.json: {cache: false}
+    plots:
+      - metrics/scores.csv: {cache: false}
 """
 SCORES = ("dice", "dice_nerve", "iou", "iou_nerve", "presence_sensitivity", "presence_specificity")
 
@@ -32,7 +32,7 @@ def clone(tmp_path):
     folder = tmp_path / "clone"
     (folder / "frames").mkdir(parents=True)
     scores = {model: dict.fromkeys(SCORES, 0.5) for model in ("unet", "gan")}
-    (folder / "frames" / "scores.json").write_text(json.dumps({**scores, "counts": {"frames": 10}}))
+    score_rows(scores).to_csv(folder / "frames" / "scores.csv", index=False)
     (folder / "dvc.yaml").write_text(STAGE)
     (folder / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "lr": 0.1, "split": {"folds": 0, "fold": 0}}))
     (folder / ".gitignore").write_text("/.nerveseg/\n/frames\n")

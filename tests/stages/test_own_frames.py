@@ -91,10 +91,9 @@ def test_frames_of_one_s_own_run_by_a_change_of_params_alone_whatever_they_are_c
     assert "12 pairs, 6 subjects" in out
     run_stages(work, *STAGES[2:])
     scores = metrics(work)
-    assert scores["unet"]["presence_specificity"] is None
-    assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2} | {
-        "frames_outlined_by_all": scores["counts"]["frames_outlined_by_all"]
-    }
+    assert scores["exported"]["presence_specificity"] is None
+    assert scores["counts"] == {"frames": 4, "frames_with_nerve": 4, "subjects": 2}
+    assert scores["data"] == {"source": "data/raw/clinic", "simulated": 0}
     assert not run("git", "ls-files", "data/raw", cwd=work).strip()
     commit(work, "own")
     assert "passed" in run(sys.executable, "-m", "nerveseg.cli", "gate", "--base", "HEAD", cwd=work)

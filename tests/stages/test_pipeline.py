@@ -390,7 +390,7 @@ def test_a_run_killed_on_the_way_and_one_without_tracking_give_the_same_metrics_
 
 def without_commit(content):
     """A report without the commit that it names: each repository of a test has its own."""
-    return re.sub(rb"those of commit \w+", b"", content)
+    return re.sub(rb"<dd>commit \w+", b"", content)
 
 
 def test_an_experiment_in_a_copy_of_the_repository_that_is_killed_goes_on_in_another_copy(
