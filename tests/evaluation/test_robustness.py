@@ -86,6 +86,25 @@ def test_all_degradations_together_are_the_mean_of_each(table):
         assert row(table, "all", 3, model)["dice_nerve"] == pytest.approx(np.mean(each))
 
 
+def test_each_degradation_at_severity_three_is_shown_with_the_masks_of_every_model(table):
+    shown = {}
+    params = PARAMS.model_copy(update={"severities": (1, 3)})
+
+    def show(kind, frames, masks):
+        assert kind not in shown
+        dices = {
+            model: [case_measures(truth, mask)["dice"] for truth, mask in zip(TEST.truths, of, strict=True)]
+            for model, of in masks.items()
+        }
+        shown[kind] = {"frames": frames} | dices
+
+    ablation_table(TEST, bright, CUTOFFS, params, STRENGTHS, 0, show)
+    assert list(shown) == list(DEGRADATIONS)
+    assert shown["speckle"]["frames"].shape == TEST.frames.shape
+    for model in ("unet_untuned", *CUTOFFS):
+        assert np.mean(shown["speckle"][model]) == pytest.approx(row(table, "speckle", 3, model)["dice"])
+
+
 def test_the_same_seed_degrades_alike_and_another_one_otherwise(table):
     pd.testing.assert_frame_equal(
         table, ablation_table(TEST, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0), check_exact=True
