@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nerveseg.errors import DatasetError
 from nerveseg.evaluation.model_names import BASE, UNTUNED
 from nerveseg.evaluation.test_set import TestSet
+from nerveseg.files.array_archive import write_arrays
 from nerveseg.files.checked_folder import CheckedFolder, list_files
 from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.measures.overlap import count
@@ -58,7 +59,7 @@ def most_helped(
 def write_rescue(folder: Path, found: Iterable[Rescue | None]) -> None:
     """Write the one with the largest gain, the first of equal ones, into a folder, and list its files."""
     if best := max(filter(None, found), key=lambda rescue: rescue.gain, default=None):
-        np.savez_compressed(folder / FILE_NAME, **vars(best))
+        write_arrays(folder / FILE_NAME, vars(best))
     list_files(folder)
 
 

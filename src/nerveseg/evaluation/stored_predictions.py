@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from nerveseg.errors import DatasetError
+from nerveseg.files.array_archive import write_arrays
 from nerveseg.files.checked_folder import STRICT, CheckedFolder, list_files, write_typed
 from nerveseg.imaging.arrays import Frame, Size
 from nerveseg.inference.postprocessing import Cutoffs, Estimate
@@ -47,8 +48,8 @@ class PredictionsInfo:
 def store(folder: Path, name: str, model: Predictor, inputs: NDArray[np.uint8]) -> None:
     """Write the predictions of a model for letterboxed frames, uint8 (N, height, width)."""
     said = list(model.maps(inputs))
-    presence = np.array([each.presence for each in said], np.float32)
-    np.savez(folder / f"{name}.npz", probability=np.stack([each.probability for each in said]), presence=presence)
+    probability, presence = np.stack([each.probability for each in said]), [each.presence for each in said]
+    write_arrays(folder / f"{name}.npz", {"probability": probability, "presence": np.array(presence, np.float32)})
 
 
 def store_mirrored(folder: Path, model: Predictor, frames: Sequence[Frame]) -> None:

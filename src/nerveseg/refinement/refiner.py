@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
+from nerveseg.files.array_archive import write_arrays
 from nerveseg.inference.postprocessing import LEAST_POOR
 from nerveseg.params.networks import UNetParams
 from nerveseg.unet.network import LOGITS, PRESENCE, build_unet, computing_in, normalise
@@ -72,7 +73,7 @@ def learnt(refiner: tf.keras.Model) -> list[tf.Variable]:
 
 
 def save_learnt(refiner: tf.keras.Model, path: Path) -> None:
-    np.savez(path, *(variable.numpy() for variable in learnt(refiner)))
+    write_arrays(path, {f"{index}": variable.numpy() for index, variable in enumerate(learnt(refiner))})
 
 
 def load_learnt(refiner: tf.keras.Model, path: Path) -> None:

@@ -21,6 +21,7 @@ import psutil  # type: ignore[import-untyped]
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from nerveseg.files.array_archive import write_arrays
 from nerveseg.files.atomic import read_csv, whole_file
 from nerveseg.repository import repository_root
 
@@ -52,7 +53,7 @@ class Checkpoint:
         arrays = {f"{name}/{i}": value for name, values in states.items() for i, value in enumerate(values)}
         arrays[_HISTORY] = np.frombuffer(history.to_csv(index=False).encode(), np.uint8)
         content = io.BytesIO()  # an archive on a full disk cannot be closed and would complain when the process ends
-        np.savez(content, **arrays)
+        write_arrays(content, arrays)
         try:
             with whole_file(self.path) as partial, partial.open("wb") as file:
                 file.write(content.getbuffer())
