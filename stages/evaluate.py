@@ -40,9 +40,11 @@ def evaluate() -> None:
         average = mean_mask(record.mask for record in read_records(shards(PROCESSED, "train"), info))
         cutoffs, shipped = said.info.cutoffs, said.info.shipped
         look = partial(said.estimates, sizes=test.sizes)
+        print(f"scoring {len(test.frames)} test frames", flush=True)
         cases = pd.concat([test.cases(name, look(name), cut) for name, cut in cutoffs.items()])
         thresholds = pd.concat([threshold_table(name, look(name), test.truths, cut) for name, cut in cutoffs.items()])
         reliability = pd.concat([reliability_table(name, look(name), test.truths) for name in cutoffs])
+        print("drawing subjects for the intervals", flush=True)
         all_cases = test.all_cases(cases, average)
         table = score_table(all_cases, reliability, resamples, seed)
         ablation = read_csv(METRICS / "robustness.csv")

@@ -29,6 +29,7 @@ def export_model() -> None:
     with fresh_folder(OUTPUT) as folder, undisturbed("export", params):
         make_deterministic(params.seed)
         val = TestSet.of(list(read_records(shards(PROCESSED, "val"), DatasetInfo.read(PROCESSED))))
+        print(f"compiling {trained}, and comparing it with the trained one on val", flush=True)
         found = export(load_trained(trained), folder, params.export, val, source)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
         progress.facts({"megabytes": size, "layers": found.layers, "int8_layers": found.int8_layers})

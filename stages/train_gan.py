@@ -50,6 +50,7 @@ def train_gan() -> None:
         write_csv(HISTORY, history)
         seen = TestSet.of(list(read_records(val, info)))
         arms = Arms(unet, refiners, params.gan.base_filters, {}).tuned(seen.frames, seen.truths, params.postprocess)
+        print("choosing the arm that ships, on val", flush=True)
         remarks = remarks_on(history, params.gan.critic)
         refinement = choose(arms, seen, params.postprocess, params.degradation, params.seed, remarks)
         arms.save(folder / "arms")

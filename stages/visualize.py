@@ -46,7 +46,7 @@ def visualize() -> None:
         augmentation_preview(train, params.augment, params.seed, folder / "augmentations.png", dpi)
         records = list(read_records(shards(PROCESSED, "test"), info))
         said = StoredPredictions(PREDICTIONS, np.stack([record.frame for record in records]))
-        cutoffs = said.info.cutoffs  # refused first if of other frames: the tables are of the same ones
+        cut = cutoff_rows(said.info.cutoffs, shown(metrics), params.postprocess)  # first: refuses other frames
         ranks = chosen(cases, params.visualize.cases)
         best = next(record for record in records if record.name == [*ranks][-1])
         degradation_gallery(best, params.degradation, params.seed, folder / "degradations.png", dpi)
@@ -54,9 +54,9 @@ def visualize() -> None:
         every = predicted_cases(records, said, ("unet", SHIPPED), cases, ranks)
         picked = [case for case in gallery.passing(every) if case.rank]
         rescue = read_rescue(DEGRADED, metrics["shipped"]["arm"])
+        print("drawing the cases", flush=True)
         draw_cases(folder, picked, ranks, rescued_case(records, rescue), dpi)
         refinement = Refinement.read(Path("models/gan"))
-        cut = cutoff_rows(cutoffs, shown(metrics), params.postprocess)
         write_report(
             folder / "index.html",
             metrics,

@@ -6,11 +6,12 @@ models by the columns `..._common`, over the same `frames_outlined_by_all`; each
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from nerveseg.augmentation.degradations import DEGRADATIONS, degrade_each
 from nerveseg.evaluation.model_names import BASE, UNTUNED
@@ -52,16 +53,16 @@ def ablation_table(
     """
     rows = list(_rows(CLEAN, 0, _cases(test, _masks(test.frames, look, cutoffs)), params.bootstrap, seed))
     pooled: dict[int, list[dict[str, pd.DataFrame]]] = {severity: [] for severity in params.severities}
-    for number, kind in enumerate(DEGRADATIONS):
-        for severity in params.severities:
-            rng = np.random.default_rng([seed, STAGE_SEED, number, severity])
-            frames = degrade_each(test.frames, kind, severity, strengths, rng)
-            masks = _masks(frames, look, cutoffs)
-            if severity == REPORTED:
-                show(kind, frames, {model: map(_unpacked, of) for model, of in masks.items()})
-            cases = _cases(test, masks)
-            rows += _rows(kind, severity, cases, params.bootstrap, seed)
-            pooled[severity].append(cases)
+    degraded = list(product(enumerate(DEGRADATIONS), params.severities))
+    for (number, kind), severity in tqdm(degraded, desc="degraded test sets", unit="set"):
+        rng = np.random.default_rng([seed, STAGE_SEED, number, severity])
+        frames = degrade_each(test.frames, kind, severity, strengths, rng)
+        masks = _masks(frames, look, cutoffs)
+        if severity == REPORTED:
+            show(kind, frames, {model: map(_unpacked, of) for model, of in masks.items()})
+        cases = _cases(test, masks)
+        rows += _rows(kind, severity, cases, params.bootstrap, seed)
+        pooled[severity].append(cases)
     for severity, parts in pooled.items():
         together = {model: pd.concat([part[model] for part in parts], ignore_index=True) for model in parts[0]}
         rows += _rows(POOLED, severity, together, params.bootstrap, seed)

@@ -47,8 +47,16 @@ class Pictured:
 
     @property
     def title(self) -> str:
+        return f"{self.short_title} · {self.whose}"
+
+    @property
+    def short_title(self) -> str:
         rank = self.rank[:1].upper() + self.rank[1:]
-        return " · ".join(part for part in (rank, self.name, f"subject {self.subject}") if part)
+        return f"{rank} · {self.name}" if rank else self.name
+
+    @property
+    def whose(self) -> str:
+        return f"subject {self.subject}"
 
     def only(self, model: str) -> Self:
         return replace(self, masks={model: self.masks[model]})
@@ -74,8 +82,9 @@ def comparison(cases: Sequence[Pictured], path: Path | str, dpi: int) -> None:
     rows = [[case.frame] * len(heads) for case in cases]
     with cells(path, dpi, rows, width=2.15, heads=heads, legend=legend) as placed:
         for case, (plain, annotated, *predicted, differing) in zip(cases, placed, strict=True):
-            caption(plain, case.title)
-            caption(annotated, f"{100 * case.truth.mean():.1f} % of the frame" if case.truth.any() else "")
+            caption(plain, case.short_title)
+            covered = f" · {100 * case.truth.mean():.1f} % of the frame" if case.truth.any() else ""
+            caption(annotated, case.whose + covered)
             fill(annotated, case.truth, TRUTH)
             for axes, model in zip(predicted, models, strict=True):
                 caption(axes, f"Dice {_score(case, model)}")
