@@ -8,6 +8,7 @@ cross-entropy, as its arm says.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 from unittest import mock
 
@@ -65,6 +66,7 @@ class Arm:
     balance: Literal["", "subject", "presence"] = ""
     on_the_fly: bool = False
     block: str = "plain"
+    decoder: str = ""
     mixed: bool = False
     filtered: bool = False
     elastic: float = 0.0
@@ -161,8 +163,31 @@ def blocks_of(arm: Arm) -> Iterator[None]:
     """Build networks in this context from the arm's blocks and inputs."""
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     seen = _with_coordinates if arm.coordinates else _WHOLE
-    with mock.patch.object(network, "_twice", chosen), mock.patch.dict(network.BUILDERS, {PLAIN: seen}):
+    expand = partial(_decoded, arm.decoder) if arm.decoder else network.contract_and_expand
+    with (
+        mock.patch.object(network, "_twice", chosen),
+        mock.patch.object(network, "contract_and_expand", expand),
+        mock.patch.dict(network.BUILDERS, {PLAIN: seen}),
+    ):
         yield
+
+
+def _decoded(decoder: str, inputs: tf.Tensor, filters: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    skips = []
+    features = inputs
+    for width in filters[:-1]:
+        features = network._twice(features, width)
+        skips.append(features)
+        features = layers.MaxPooling2D()(features)
+    features = deepest = network._twice(features, filters[-1])
+    for width, skip in reversed(list(zip(filters[:-1], skips, strict=True))):
+        if "halved" in decoder:
+            features = network._convolution(features, width, 1)
+        features = layers.Concatenate()([skip, network.UpSampling2D()(features)])
+        features = network._convolution(features, width, 3)
+        if "single" not in decoder:
+            features = network._convolution(features, width, 3)
+    return features, deepest
 
 
 def _with_coordinates(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Tensor]:
@@ -198,6 +223,9 @@ INTENSITY = {
 ARMS = {
     "params": Arm(),
     "params 2": Arm(repetition=1),
+    "halved": Arm(decoder="halved"),
+    "halved single": Arm(decoder="halved single"),
+    "single": Arm(decoder="single"),
     "tversky": Arm(region=tversky_loss),
     "lovasz": Arm(region=lovasz_loss),
     "boundary": Arm(region=boundary_loss),

@@ -27,7 +27,10 @@ def test_numpy_reads_arrays_back_in_their_order(tmp_path_factory: pytest.TempPat
 def test_bytes_are_the_same_with_every_python_that_writes_them(tmp_path: Path) -> None:
     path = tmp_path / "some.npz"
     write_arrays(path, {"a": np.arange(6, dtype=np.uint8).reshape(2, 3)})
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == "83d59e56e22a5d569967be719bb0d2e749a7c1ecb859b491e51f482cdfc93e8e"
+    assert (
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        == "83d59e56e22a5d569967be719bb0d2e749a7c1ecb859b491e51f482cdfc93e8e"
+    )
 
 
 def test_python_objects_are_refused(tmp_path: Path) -> None:

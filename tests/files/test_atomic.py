@@ -136,6 +136,8 @@ def test_nobody_reads_a_table_in_another_way():
     [
         ("a.csv", "a,b\n<<<<<<< HEAD\n1,2\n=======\n1,3\n>>>>>>> other\n", "holds Git's marks of a conflict"),
         ("a.csv", "a;b\n1;2\n", "has semicolons"),
+        ("a.csv", "", "is no table .No columns"),
+        ("a.csv", 'a,b\n"1,2', "is no table .Error tokenizing data"),
         ("a.csv", "a\tb\n1\t2\n", "has semicolons or tabs"),
         ("a.csv", "a,b\n1,2\n=======\n1,3\n", "holds Git's marks"),
         ("a.json", '{\n<<<<<<< HEAD\n"a": 1\n}', "is no JSON"),

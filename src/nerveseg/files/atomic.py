@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nerveseg.errors import BusyError, DatasetError
-from nerveseg.text.foreign_text import from_spreadsheet, in_spreadsheet
+from nerveseg.text.foreign_text import from_spreadsheet, in_spreadsheet, on_one_line
 
 if TYPE_CHECKING:  # workers write files, too, and need no pandas
     import pandas as pd
@@ -138,15 +138,20 @@ def read_csv(source: Path | IO[Any]) -> "pd.DataFrame":
 
     if isinstance(source, Path) and _CONFLICT.search(source.read_bytes()):
         raise DatasetError(f"{source} holds Git's marks of a conflict; {_REMADE}")
-    table = pd.read_csv(
-        source,
-        dtype=dict.fromkeys(_TEXT, str),
-        keep_default_na=False,
-        na_values=[""],
-        float_precision="round_trip",
-        index_col=False,
-        encoding="utf-8-sig",
-    )
+    try:
+        table = pd.read_csv(
+            source,
+            dtype=dict.fromkeys(_TEXT, str),
+            keep_default_na=False,
+            na_values=[""],
+            float_precision="round_trip",
+            index_col=False,
+            encoding="utf-8-sig",
+        )
+    except ValueError as error:  # of pandas and of Unicode
+        if not isinstance(source, Path):
+            raise
+        raise DatasetError(f"{source} is no table ({on_one_line(error)}); {_REMADE}") from None
     if isinstance(source, Path) and {";", "\t"} & set(table.columns[0]):
         raise DatasetError(f"{source} has semicolons or tabs between its columns, expected commas; {_REMADE}")
     return _mapped(table.fillna(dict.fromkeys(_TEXT, "")), from_spreadsheet)
