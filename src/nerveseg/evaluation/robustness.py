@@ -23,7 +23,7 @@ from nerveseg.measures.intervals import subject_interval
 from nerveseg.measures.scores import IN_ABLATION, WITH_GAIN
 from nerveseg.params.networks import DegradationParams
 from nerveseg.params.scores import EvaluateParams
-from nerveseg.processes.parallel import in_order
+from nerveseg.processes.parallel import in_order, one_ahead
 
 CLEAN, POOLED = "clean", "all"
 REPORTED = 3  # the severity that metrics.json and the report speak of
@@ -51,18 +51,27 @@ def ablation_table(
     `unet` is among the models that it and `cutoffs` name. `seed` is that of the degradations and of the bootstrap.
     `show` is called for each degradation at `REPORTED`.
     """
-    rows = list(_rows(CLEAN, 0, _cases(test, _masks(test.frames, look, cutoffs)), params.bootstrap, seed))
+
+    def looked_at(condition: tuple[str, int]) -> tuple[Frames, Mapping[str, Iterable[Estimate]]]:
+        kind, severity = condition
+        frames = test.frames
+        if severity:
+            rng = np.random.default_rng([seed, STAGE_SEED, DEGRADATIONS.index(kind), severity])
+            frames = degrade_each(frames, kind, severity, strengths, rng)
+        return frames, look(frames)
+
+    rows: list[dict[str, object]] = []
     pooled: dict[int, list[dict[str, pd.DataFrame]]] = {severity: [] for severity in params.severities}
-    degraded = list(product(enumerate(DEGRADATIONS), params.severities))
-    for (number, kind), severity in tqdm(degraded, desc="degraded test sets", unit="set"):
-        rng = np.random.default_rng([seed, STAGE_SEED, number, severity])
-        frames = degrade_each(test.frames, kind, severity, strengths, rng)
-        masks = _masks(frames, look, cutoffs)
+    conditions = [(CLEAN, 0), *product(DEGRADATIONS, params.severities)]
+    looks = tqdm(one_ahead(looked_at, conditions), total=len(conditions), desc="test sets", unit="set")
+    for (kind, severity), (frames, estimates) in zip(conditions, looks, strict=True):
+        masks = _masks(estimates, cutoffs)
         if severity == REPORTED:
             show(kind, frames, {model: map(_unpacked, of) for model, of in masks.items()})
         cases = _cases(test, masks)
         rows += _rows(kind, severity, cases, params.bootstrap, seed)
-        pooled[severity].append(cases)
+        if severity:
+            pooled[severity].append(cases)
     for severity, parts in pooled.items():
         together = {model: pd.concat([part[model] for part in parts], ignore_index=True) for model in parts[0]}
         rows += _rows(POOLED, severity, together, params.bootstrap, seed)
@@ -82,9 +91,9 @@ def doubt(table: pd.DataFrame, dice: float) -> str:
     return "" if abs(found - dice) <= ALIKE else told
 
 
-def _masks(frames: Frames, look: Look, cutoffs: Mapping[str, Cutoffs]) -> dict[str, list[_Packed]]:
+def _masks(looks: Mapping[str, Iterable[Estimate]], cutoffs: Mapping[str, Cutoffs]) -> dict[str, list[_Packed]]:
     masks: dict[str, list[_Packed]] = {model: [] for model in (UNTUNED, *cutoffs)}
-    for model, estimates in look(frames).items():
+    for model, estimates in looks.items():
         for estimate in estimates:
             if model == BASE:
                 masks[UNTUNED].append(_packed(Cutoffs().mask(estimate)))

@@ -19,5 +19,5 @@ def write_arrays(target: Path | IO[bytes], arrays: Mapping[str, ArrayLike]) -> N
     with zipfile.ZipFile(target, "w") as archive:
         for name, array in arrays.items():
             content = io.BytesIO()
-            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
+            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)  # type: ignore[no-untyped-call]
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())

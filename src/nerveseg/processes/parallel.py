@@ -5,7 +5,9 @@ Else one process for each core does it; a few files are processed in this proces
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
@@ -50,6 +52,18 @@ def in_order(
         work = stack.enter_context(make(return_as="generator", batch_size=1))
         for window in windows:
             yield from chain.from_iterable(work(delayed(_apply)(function, chunk) for chunk in window))
+
+
+def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield the result of `function` for each item in turn, while a thread computes that for the next item."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(thread.submit(function, item))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def processes(workers: int, **options: Any) -> Parallel:
