@@ -42,9 +42,11 @@ $(VENV): $(LOCKS) pyproject.toml
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(SUITABLE)' 2>/dev/null; then \
 	  echo "nerveseg needs Python 3.11 or 3.12 with venv (TensorFlow 2.17 has no wheels for others); none was found: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	$(if $(WITH_GPU),@echo "with CUDA for NVIDIA GPUs; GPU=0 leaves it out")
+	@echo "installing into .venv: 2 to 3 minutes, less with uv"
 	$(PYTHON) -m venv --clear .venv
 	command -v uv > /dev/null && uv pip install --quiet --python .venv/bin/python --require-hashes $(addprefix -r ,$(LOCKS)) || \
-	  .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$(LOCKS))
+	  { command -v uv > /dev/null && echo "uv failed, so pip installs now" >&2; \
+	  .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$(LOCKS)); }
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(VENV)
 

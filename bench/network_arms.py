@@ -5,10 +5,9 @@ Losses, blocks and pre-trainings that were tried but are not part of the pipelin
 cross-entropy, as its arm says.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 from unittest import mock
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from nerveseg.params.networks import PLAIN, UNetParams
 from nerveseg.unet import network
+from nerveseg.unet.deterministic_layers import UpSampling2D
 from nerveseg.unet.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
@@ -39,6 +39,7 @@ class Arm:
             number.
         on_the_fly: make a new variant of each frame in each epoch, instead of using cached rounds.
         block: what replaces the two convolutions of a level of the plain U-Net: `plain`, `residual` or `inverted`.
+        halved: halve the channels by a 1x1 convolution before each up-sampling.
         mixed: average each frame, and its mask, with another one of the batch, with a weight drawn from
             Beta(0.4, 0.4) (Zhang et al. 2018, "mixup").
         filtered: convolve half of the frames with a random kernel of 3x3 pixels, and restore their mean and standard
@@ -66,7 +67,7 @@ class Arm:
     balance: Literal["", "subject", "presence"] = ""
     on_the_fly: bool = False
     block: str = "plain"
-    decoder: str = ""
+    halved: bool = False
     mixed: bool = False
     filtered: bool = False
     elastic: float = 0.0
@@ -163,7 +164,7 @@ def blocks_of(arm: Arm) -> Iterator[None]:
     """Build networks in this context from the arm's blocks and inputs."""
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     seen = _with_coordinates if arm.coordinates else _WHOLE
-    expand = partial(_decoded, arm.decoder) if arm.decoder else network.contract_and_expand
+    expand = _halved if arm.halved else network.contract_and_expand
     with (
         mock.patch.object(network, "_twice", chosen),
         mock.patch.object(network, "contract_and_expand", expand),
@@ -172,21 +173,19 @@ def blocks_of(arm: Arm) -> Iterator[None]:
         yield
 
 
-def _decoded(decoder: str, inputs: tf.Tensor, filters: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _halved(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Contract and expand as the pipeline does, but halve the channels before each up-sampling, as Ronneberger et al. do."""
+    twice, convolution = network._twice, network._convolution  # noqa: SLF001 - as above
     skips = []
     features = inputs
     for width in filters[:-1]:
-        features = network._twice(features, width)
+        features = twice(features, width)
         skips.append(features)
         features = layers.MaxPooling2D()(features)
-    features = deepest = network._twice(features, filters[-1])
+    features = deepest = twice(features, filters[-1])
     for width, skip in reversed(list(zip(filters[:-1], skips, strict=True))):
-        if "halved" in decoder:
-            features = network._convolution(features, width, 1)
-        features = layers.Concatenate()([skip, network.UpSampling2D()(features)])
-        features = network._convolution(features, width, 3)
-        if "single" not in decoder:
-            features = network._convolution(features, width, 3)
+        wider = UpSampling2D()(convolution(features, width, 1))
+        features = twice(layers.Concatenate()([skip, wider]), width)
     return features, deepest
 
 
@@ -223,9 +222,7 @@ INTENSITY = {
 ARMS = {
     "params": Arm(),
     "params 2": Arm(repetition=1),
-    "halved": Arm(decoder="halved"),
-    "halved single": Arm(decoder="halved single"),
-    "single": Arm(decoder="single"),
+    "halved": Arm(halved=True),
     "tversky": Arm(region=tversky_loss),
     "lovasz": Arm(region=lovasz_loss),
     "boundary": Arm(region=boundary_loss),

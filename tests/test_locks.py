@@ -37,7 +37,7 @@ def test_a_lock_has_hashes_and_no_address(name):
     assert "--index" not in text
 
 
-INSTALLS = r"-r requirements\.txt(?: -r requirements-gpu\.txt)?$"
+INSTALLS = r"-r requirements\.txt(?: -r requirements-gpu\.txt)?(?=; \}$)"
 
 
 def installs(tmp_path, *asked, gpu=None):

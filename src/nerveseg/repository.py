@@ -67,6 +67,17 @@ def git(*arguments: str, index: Path | None = None) -> str:
     return done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
+def names_its_user() -> bool:
+    """Return whether a name and an email for commits are set, in Git or by GIT_COMMITTER_NAME and GIT_COMMITTER_EMAIL."""
+    for key in ("name", "email"):
+        if not os.environ.get(f"GIT_COMMITTER_{key.upper()}"):
+            try:
+                git("config", f"user.{key}")
+            except RepositoryError:
+                return False
+    return True
+
+
 def committed(commit: str, path: Path | str) -> str:
     """Return the text of a file in a commit, relative to the working directory; RepositoryError if there is none."""
     return git("cat-file", "blob", f"{commit}:./{path}")

@@ -7,7 +7,7 @@ import pytest
 from nerveseg.errors import DatasetError
 from nerveseg.pipeline.score_summary import score_summary
 from processes import run
-from repositories import make_repository
+from repositories import make_repository, use_settings
 from score_tables import score_rows
 
 VALUES = {
@@ -72,10 +72,22 @@ def test_scores_stand_beside_the_baselines_in_eighty_columns(repository):
 
 
 def test_its_last_lines_say_where_the_report_is_how_to_see_the_runs_and_what_to_try(repository):
-    report, runs, following = score_summary().splitlines()[-3:]
+    report, runs, address, following = score_summary().splitlines()[-4:]
     assert "reports/index.html" in report
     assert "mlflow ui" in runs
+    assert "/#/experiments/1/runs?workflowType=machine_learning" in address, "else MLflow shows traces of agents"
     assert "dvc exp run -S lr=" in following
+
+
+def test_without_a_name_in_git_it_says_how_to_set_one_before_an_experiment(repository, monkeypatch):
+    use_settings(monkeypatch)
+    assert "user.name" not in score_summary()
+    monkeypatch.delenv("GIT_COMMITTER_EMAIL")
+    *_, first, following = score_summary().splitlines()
+    assert first.startswith("first:  git config user.name")
+    assert following.startswith("next:")
+    run("git", "config", "user.email", "me@example.org")
+    assert "user.name" not in score_summary()
 
 
 def test_equal_scores_are_called_so(repository):
@@ -86,7 +98,7 @@ def test_scores_of_another_kind_of_processor_are_called_expected_with_what_to_do
     write(0.83)
     text = score_summary()
     assert "dice_nerve 0.830, in the last commit 0.800 ± 0.04: as expected on another kind of processor." in text
-    assert "`git restore dvc.lock metrics`" in text
+    assert "Commit dvc.lock and metrics/" in text
 
 
 @pytest.mark.parametrize("dice_nerve", [0.85, 0.75])
@@ -102,7 +114,10 @@ def test_scores_of_other_code_parameters_or_data_are_compared_without_an_expecta
     assert was in LOCK
     Path("dvc.lock").write_text(LOCK.replace(was, was.replace("1", "5").replace("2a", "6a")))
     text = score_summary()
-    assert "dice_nerve changed by -0.200 against the last commit, which has other code, parameters or data." in text
+    assert (
+        "dice_nerve changed by -0.200 against the last commit,\nwhose dvc.lock is of other code, parameters or data."
+        in text
+    )
     assert "expected" not in text
 
 

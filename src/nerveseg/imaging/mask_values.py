@@ -92,14 +92,14 @@ class ValuesInUse:
         """Why `data.nerve_labels` must say which values are nerve; '' if they are clear without it."""
         if len(self.found) < 2 or self._white_in_several_ways:
             return ""
-        first = min(self.found, key=_numbers_first)
-        example = first if isinstance(first, int) else f"'{first}'"
+        numbers = all(isinstance(value, int) for value in self.found)
+        example = "NUMBER, ..." if numbers else "'#rrggbb', ..."
         brightest = all(isinstance(value, int) and value >= DIM for value in self.found)
         shades = "; if they are shades, as of probabilities, export the masks in black and white" * brightest
-        entries = "; of a palette, the number of an entry will do as well" if isinstance(first, str) else ""
+        entries = "" if numbers else "; of a palette, the number of an entry will do as well"
         return (
             f"the masks hold several values: {self}; say in params.yaml which of them are nerve: "
-            f"data.nerve_labels: [{example}] if {first} alone is{entries}{shades}"
+            f"data.nerve_labels: [{example}]{entries}{shades}"
         )
 
     def without_nerve(self, labels: Sequence[Value]) -> str:

@@ -12,7 +12,7 @@ from nerveseg.evaluation.model_names import LABELS, SHIPPED, what_ships
 from nerveseg.evaluation.score_table import Scores
 from nerveseg.files.atomic import read_csv, read_json
 from nerveseg.measures.scores import HEADLINE, OF_SHIPPED, SCORES
-from nerveseg.repository import committed
+from nerveseg.repository import committed, names_its_user, repository_root
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted
 
@@ -23,6 +23,7 @@ METRICS, TABLE, LOCK = (
 )
 # The largest difference of one commit's scores between two kinds of processor (docs/reproducibility.md).
 BETWEEN_PROCESSORS = {"dice_nerve": 0.04, "dice": 0.02}
+_COMMIT = "Commit dvc.lock and metrics/: later changes are compared with them."
 _ORDER = ("dice_nerve", *(score for score in OF_SHIPPED if score != "dice_nerve"))
 _COLUMNS = {SHIPPED: 23, "unet": 8, MEAN_MASK: 13, EMPTY: 11}  # of the table, and their widths
 
@@ -42,9 +43,18 @@ def score_summary() -> str:
         *([f"Warning: {warning}."] if (warning := metrics["export"].get("warning")) else []),
         *_against_last_commit(metrics), "",
         "report: open reports/index.html in a browser",
-        "runs:   mlflow ui",
+        "runs:   mlflow ui, then open in a browser",
+        "        http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning",
+        *_before_experiments(),
         "next:   dvc exp run -S lr=1e-3, then dvc metrics diff",
     ])  # fmt: skip
+
+
+def _before_experiments() -> list[str]:
+    """Return what to do first if DVC would refuse an experiment, which it commits in the user's name."""
+    if not (repository_root() / ".git").exists() or names_its_user():
+        return []
+    return ['first:  git config user.name "YOUR NAME"; git config user.email YOUR@EMAIL']
 
 
 def _table(scores: Scores) -> list[str]:
@@ -87,14 +97,14 @@ def _against_last_commit(metrics: dict[str, Any]) -> list[str]:
     )
     if other:
         told = f"dice_nerve changed by {changes['dice_nerve']:+.3f} against the last commit"
-        return [f"{told}, which has other code, parameters or data."]
+        return [
+            f"{told},",
+            "whose dvc.lock is of other code, parameters or data.",
+            _COMMIT,
+        ]
     told = f"dice_nerve {now:.3f}, in the last commit {then:.3f} ± {tolerance:g}"
     if all(abs(change) <= BETWEEN_PROCESSORS[key] for key, change in changes.items()):
-        return [
-            f"{told}: as expected on another kind of processor.",
-            "Commit dvc.lock and metrics/ to keep your results, or type",
-            "`git restore dvc.lock metrics` to keep those of the last commit.",
-        ]
+        return [f"{told}: as expected on another kind of processor.", _COMMIT]
     return [f"{told}: more than between two kinds of processor.", "See docs/troubleshooting.md."]
 
 
