@@ -12,16 +12,15 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from nerveseg.dataset.mask_encoding import encode_rle
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.file_prediction.journal import Journal, Row, Writing, state_of
+from nerveseg.file_prediction.overlays import film_of, overlay
 from nerveseg.file_prediction.sources import Source, Sources
 from nerveseg.file_prediction.temporal_smoothing import predict_loop
 from nerveseg.files.atomic import only_writer, write_csv
@@ -39,8 +38,6 @@ from nerveseg.text.wording import counted, some
 
 COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "centroid_column", "pixels"]
 TABLE, SUBMISSION, JOURNAL = "predictions.csv", "submission.csv", ".predictions.jsonl"
-VERMILLION = (213, 94, 0)  # red, green, blue: the colour of predictions in the report, too
-CONTOUR, LEVELS = 255, 255  # index of the contour's colour in the palette of a film; grey levels before it
 BLANK = "shows a frame of one level, or one that is mostly white, so that its mask means nothing"
 FEW_LEVELS, FEW_TOLD = 3, "has at most three grey levels, as a mask; if it is one, leave it out"
 FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
@@ -169,29 +166,8 @@ def _write_frame(written: Written, source: Path, stem: str, frame: Frame, mask: 
             write_image(path, pixels)
 
 
-def overlay(frame: Frame, mask: Mask) -> NDArray[np.uint8]:
-    """Draw the outline of a mask on a frame: uint8 (H, W, 3) in OpenCV's order, blue, green, red."""
-    coloured = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
-    coloured[contour(mask)] = VERMILLION[::-1]
-    return coloured
-
-
-def contour(mask: Mask) -> Mask:
-    """Return the pixels of a mask's outline, about a two-hundredth of its height thick and at least one pixel."""
-    thickness = max(1, round(mask.shape[0] / 200))
-    outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    drawn = cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, thickness)
-    return drawn.astype(np.bool_)
-
-
 def _write_film(written: Written, source: Source, frames: NDArray[np.uint8], masks: Sequence[Mask], ms: float) -> None:
-    """Write overlays as a GIF. Nothing is lost except the brightest grey level, which makes room for the contour's colour."""
-    palette = [level for grey in range(LEVELS) for level in (grey, grey, grey)] + list(VERMILLION)
-    pages = []
-    for frame, mask in zip(frames, masks, strict=True):
-        page = Image.fromarray(np.where(contour(mask), CONTOUR, np.minimum(frame, LEVELS - 1)).astype(np.uint8), "P")
-        page.putpalette(palette)
-        pages.append(page)
+    pages = film_of(frames, masks)
     timing = {"duration": max(20.0, ms), "loop": 0}  # GIF counts hundredths of a second
     with written.new(f"{source.name}.gif", source.path) as path:
         pages[0].save(path, "GIF", save_all=True, append_images=pages[1:], optimize=False, **timing)
