@@ -43,10 +43,9 @@ def predict(
     with predictor_folder(str(model)) as folder:
         predictor, identity = load_predictor(folder), digest_of({}, [folder], _COMPUTES)
     scale = GreyRange.said(grey_range) if grey_range else predictor.grey_range
-    done, failed = write_predictions(sources, out, predictor, identity, scale, kaggle=kaggle)
-    skipped = f", {counted(failed, 'file')} skipped" if failed else ""
-    print(f"{counted(done, 'frame')} segmented into {out}{skipped}", *sources.told(), sep="\n")
-    return 1 if failed else 0
+    done = write_predictions(sources, out, predictor, identity, scale, kaggle=kaggle)
+    print(f"{counted(done.frames, 'frame')} segmented into {out}: {done}", *sources.told(), sep="\n")
+    return 1 if done.failed else 0
 
 
 def folds(experiments: Sequence[str], ensemble: Path | None) -> int:

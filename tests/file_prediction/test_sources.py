@@ -14,6 +14,8 @@ import pydicom
 import pytest
 from pydicom.uid import UID_dictionary
 
+from command_line import StoppedError, stopping_after
+from core_alone import write_threshold_model
 from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.cli import main
 from nerveseg.errors import DatasetError
@@ -388,6 +390,23 @@ def test_folders_below_are_gone_through_and_the_predictions_lie_in_folders_of_th
     assert predict(root, "--out", tmp_path / "out", model=model) == 0
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*_mask.png")}
     assert found == {"p1/1_mask.png", "p2/1_mask.png", "p2/deep/1_1_mask.png", "p2/deep/1_2_mask.png"}
+
+
+def test_the_last_line_counts_the_frames_with_a_nerve_and_those_without_also_of_files_that_were_finished_before(
+    folder, tmp_path, capsys, monkeypatch
+):
+    dark, bright = np.full((48, 80), 20, np.uint8), np.full((48, 80), 20, np.uint8)
+    dark[0, 0], bright[10:20, 20:40] = 30, 200
+    root = folder({"a.png": encoded(bright, "PNG"), "b.dcm": dicom(np.stack([dark, bright])), "c.png": b""})
+    arguments = [root, "--out", tmp_path / "out"]
+    threshold_model = write_threshold_model(tmp_path / "model")
+    with monkeypatch.context() as stopped:
+        stopping_after(stopped, 1)
+        with pytest.raises(StoppedError):
+            main(["predict", *map(str, arguments), "--model", str(threshold_model)])
+    assert predict(*arguments, model=threshold_model) == 1
+    told = capsys.readouterr().out
+    assert told == f"3 frames segmented into {tmp_path / 'out'}: 2 with a nerve, 1 without, 1 file skipped\n"
 
 
 COLLISIONS = {

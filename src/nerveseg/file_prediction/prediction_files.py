@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,18 @@ FEW_LEVELS, FEW_TOLD = 3, "has at most three grey levels, as a mask; if it is on
 FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
 
 
+class Done(NamedTuple):
+    """How many frames were segmented, how many of them got a nerve, and how many files failed."""
+
+    frames: int
+    with_nerve: int
+    failed: int
+
+    def __str__(self) -> str:
+        skipped = f", {counted(self.failed, 'file')} skipped" if self.failed else ""
+        return f"{self.with_nerve:,} with a nerve, {self.frames - self.with_nerve:,} without{skipped}"
+
+
 def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
     """Raise DatasetError, before any network runs, for what would fail at the end, or destroy a file."""
     if lost := output_around(output):
@@ -65,8 +78,8 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
 
 def write_predictions(
     sources: Sources, output: Path, predictor: Predictor, identity: str, grey_range: GreyRange, *, kaggle: bool = False
-) -> tuple[int, int]:
-    """Segment images and loops into the folder `output`; return the number of segmented frames and of failed files.
+) -> Done:
+    """Segment images and loops into the folder `output`; return how many.
 
     Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its
     overlays at its own speed, and its frames are called as `Source.stems` says. `predictions.csv` has the columns
@@ -97,7 +110,7 @@ def write_predictions(
                 write_csv(path, each)
         written.close()
         journal.remove()
-    return len(table), failed
+    return Done(len(table), int((table["area"] > 0).sum()), failed)
 
 
 def _predict_all(
