@@ -19,6 +19,11 @@ from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, Probability, confidence
 
 BATCH_SIZE = 16
+# Of a predictor that is `simulated_only`.
+SIMULATED_ONLY = (
+    "remark: this model has learnt from simulated frames alone; its masks of real frames are worth little: "
+    "train it on yours (docs/your-own-data.md)"
+)
 Output = TypeVar("Output")
 Network = Callable[[NDArray[np.float32]], Mapping[str, ArrayLike]]
 
