@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from inference_turns import Frames, describe, take_turns
-from nerveseg.file_prediction.prediction_files import contour as outline
+from nerveseg.file_prediction.overlays import contour as outline
 from nerveseg.imaging.frame_files import read_frame
 from nerveseg.inference.predictor import Predictor
 from nerveseg.saved_models.loading import load_predictor

@@ -25,7 +25,7 @@ from nerveseg.training.task import TrainingTask
 from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 from nerveseg.unet.training import train_network
-from nerveseg.unet.warm_start import frames_behind
+from nerveseg.unet.warm_start import frames_behind, nothing_real_behind
 
 PROCESSED, AUGMENTED = Path("data/processed"), Path("data/augmented")
 OUTPUT, HISTORY = Path("models/unet"), Path("metrics/unet_history.csv")
@@ -58,7 +58,10 @@ def train_unet() -> None:
         write_csv(HISTORY, history)
         frames, truths = annotated_frames(val, info)
         learnt = tuple(sorted(before | learnt_frames(manifest)))
-        config = SegmenterConfig(info.input, params.unet, learnt_frames=learnt, grey_range=info.grey_range)
+        simulated = info.simulated_only and nothing_real_behind(params.unet.init_from)
+        config = SegmenterConfig(
+            info.input, params.unet, learnt_frames=learnt, grey_range=info.grey_range, simulated_only=simulated
+        )
         network = build_unet(params.unet, info.input, pretrained=False)
         network.set_weights(trained.get_weights())
         segmenter, _ = Segmenter(config, network).tuned(frames, truths, params.postprocess)

@@ -35,6 +35,7 @@ def predict(
     from nerveseg.file_prediction.sources import sources_in
     from nerveseg.files.fingerprint import digest_of
     from nerveseg.imaging.grey_range import GreyRange
+    from nerveseg.inference.predictor import SIMULATED_ONLY
     from nerveseg.registry.download import predictor_folder
     from nerveseg.saved_models.loading import load_predictor
 
@@ -43,10 +44,12 @@ def predict(
     with predictor_folder(str(model)) as folder:
         predictor, identity = load_predictor(folder), digest_of({}, [folder], _COMPUTES)
     scale = GreyRange.said(grey_range) if grey_range else predictor.grey_range
-    done, failed = write_predictions(sources, out, predictor, identity, scale, kaggle=kaggle)
-    skipped = f", {counted(failed, 'file')} skipped" if failed else ""
-    print(f"{counted(done, 'frame')} segmented into {out}{skipped}", *sources.told(), sep="\n")
-    return 1 if failed else 0
+    of_real_frames = not sources.simulated
+    done = write_predictions(sources, out, predictor, identity, scale, kaggle=kaggle)
+    print(f"{counted(done.frames, 'frame')} segmented into {out}: {done}", *sources.told(), sep="\n", flush=True)
+    if predictor.simulated_only and of_real_frames:
+        print(SIMULATED_ONLY, file=sys.stderr)
+    return 1 if done.failed else 0
 
 
 def folds(experiments: Sequence[str], ensemble: Path | None) -> int:
@@ -116,6 +119,7 @@ def serve(model: str, port: int, limit: float) -> int:
 def watch(source: Path | int, model: str | Path, port: int, grey_range: Sequence[float] | None, *, loop: bool) -> int:
     """Outline live frames on a local page until the source ends or Ctrl-C, and print how many were shown and dropped."""
     from nerveseg.imaging.grey_range import GreyRange
+    from nerveseg.inference.predictor import SIMULATED_ONLY
     from nerveseg.live_view.live import Watch
     from nerveseg.live_view.live_frames import frames_of
     from nerveseg.live_view.page import page
@@ -124,6 +128,8 @@ def watch(source: Path | int, model: str | Path, port: int, grey_range: Sequence
 
     with predictor_folder(str(model)) as folder:
         predictor = load_predictor(folder)
+    if predictor.simulated_only:
+        print(SIMULATED_ONLY, file=sys.stderr)
     scale = GreyRange.said(grey_range) if grey_range else predictor.grey_range
     watching = Watch(predictor, frames_of(source, scale, loop=loop))
     with page(watching, port) as address:

@@ -11,6 +11,7 @@ import yaml
 
 from drawn_frames import kaggle_frames
 from nerveseg.file_prediction.prediction_files import COLUMNS
+from nerveseg.files.atomic import read_csv
 from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.registry.project_params import ProjectParams
 from nerveseg.reporting.figures.captions import FIGURES, SUMMARY
@@ -142,6 +143,11 @@ def test_the_output_that_documents_show_is_what_the_command_prints(command):
     expected = MADE[command]().strip()
     told = f"run `PYTHONPATH=src python docs/generators/shown_output.py`, which updates the output of `{command}`"
     assert shown().get(command, set()) == {expected}, told
+
+
+def test_the_default_s_model_finds_a_nerve_in_both_frames_as_the_documents_show():
+    cases = read_csv(ROOT / "metrics" / "cases.csv").query("model == 'exported' and frame in ['3_1', '3_2']")
+    assert [area > 0 for area in cases["predicted_area"]] == [True, True]
 
 
 def test_every_command_whose_output_documents_show_can_be_run_again():

@@ -14,13 +14,17 @@ import pydicom
 import pytest
 from pydicom.uid import UID_dictionary
 
+from command_line import StoppedError, stopping_after
+from core_alone import write_threshold_model
 from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.cli import main
 from nerveseg.errors import DatasetError
 from nerveseg.file_prediction import prediction_files
-from nerveseg.file_prediction.sources import Source, sources_in
+from nerveseg.file_prediction.sources import Source, Sources, sources_in
 from nerveseg.files.atomic import read_csv
 from nerveseg.files.user_folder import RECORD
+from nerveseg.imaging.simulated import write_simulated
+from nerveseg.inference.predictor import SIMULATED_ONLY
 from nerveseg.live_view import live_frames
 from nerveseg.preprocessing.layouts import recognise
 from nerveseg.saved_models.openvino_export import export
@@ -388,6 +392,44 @@ def test_folders_below_are_gone_through_and_the_predictions_lie_in_folders_of_th
     assert predict(root, "--out", tmp_path / "out", model=model) == 0
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*_mask.png")}
     assert found == {"p1/1_mask.png", "p2/1_mask.png", "p2/deep/1_1_mask.png", "p2/deep/1_2_mask.png"}
+
+
+@pytest.mark.parametrize(("kinds", "told"), [(["real"], True), (["simulated"], False), (["simulated", "real"], True)])
+def test_a_model_of_simulated_frames_alone_says_so_unless_all_frames_are_simulated(
+    folder, tmp_path, capsys, kinds, told
+):
+    root = folder({f"{kind}.tif": FRAME for kind in kinds})
+    if "simulated" in kinds:
+        write_simulated(root / "simulated.tif", picture())
+    threshold_model = write_threshold_model(tmp_path / "model", simulated_only=True)
+    assert predict(root, "--out", tmp_path / "out", model=threshold_model) == 0
+    assert (SIMULATED_ONLY in capsys.readouterr().err.splitlines()) == told
+
+
+def test_a_file_that_is_gone_is_not_called_simulated(tmp_path):
+    assert not Sources([Source(tmp_path / "gone.tif", "gone", 1)], [], []).simulated
+
+
+def test_a_model_of_real_frames_has_no_remark_on_simulated_ones(folder, model, tmp_path, capsys):
+    assert predict(folder({"x.png": FRAME}), "--out", tmp_path / "out", model=model) == 0
+    assert "simulated" not in capsys.readouterr().err
+
+
+def test_the_last_line_counts_the_frames_with_a_nerve_and_those_without_also_of_files_that_were_finished_before(
+    folder, tmp_path, capsys, monkeypatch
+):
+    dark, bright = np.full((48, 80), 20, np.uint8), np.full((48, 80), 20, np.uint8)
+    dark[0, 0], bright[10:20, 20:40] = 30, 200
+    root = folder({"a.png": encoded(bright, "PNG"), "b.dcm": dicom(np.stack([dark, bright])), "c.png": b""})
+    arguments = [root, "--out", tmp_path / "out"]
+    threshold_model = write_threshold_model(tmp_path / "model")
+    with monkeypatch.context() as stopped:
+        stopping_after(stopped, 1)
+        with pytest.raises(StoppedError):
+            main(["predict", *map(str, arguments), "--model", str(threshold_model)])
+    assert predict(*arguments, model=threshold_model) == 1
+    told = capsys.readouterr().out
+    assert told == f"3 frames segmented into {tmp_path / 'out'}: 2 with a nerve, 1 without, 1 file skipped\n"
 
 
 COLLISIONS = {

@@ -98,7 +98,7 @@ def test_a_value_comes_back_and_equal_values_are_equal_bytes(tmp_path):
 
 GOOD = {
     "height": 32, "width": 64, "cutoffs": {"threshold": 0.5, "min_area": 0.01, "presence": 0.3}, "learnt_frames": ["a"],
-    "precision": "int8", "source": "gan", "grey_range": {}, "members": [{"flip": False, "refined": True}],
+    "precision": "int8", "source": "gan", "grey_range": {}, "members": [{"flip": False, "refined": True}], "simulated_only": False,
 }  # fmt: skip
 
 
@@ -122,6 +122,7 @@ def test_a_description_is_read_as_what_it_was(tmp_path):
         *[("precision", value) for value in ("int4", None, "")],
         *[("source", value) for value in ("exported", None, 1)],
         *[("learnt_frames", value) for value in ("abc", [1], None)],
+        *[("simulated_only", value) for value in (None, 1, "true")],
         *[("threshold", value) for value in ("foo", float("nan"), float("inf"), -5, 0, 1.0, 7, None, "0.5", [0.5])],
         *[("min_area", value) for value in (None, -0.1, 1.0, "0", float("-inf"), True)],
         *[("presence", value) for value in ("0.3", -1e-9, 2, float("nan"))],

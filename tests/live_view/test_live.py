@@ -19,17 +19,18 @@ import cv2
 import numpy as np
 import pytest
 
+from core_alone import write_threshold_model
 from drawn_frames import simulated_frame
 from drawn_models import FLOAT, VAL, segmenter
 from nerveseg.errors import BadFileError, DatasetError, ServingError
-from nerveseg.inference.predictor import Prediction
+from nerveseg.inference.predictor import SIMULATED_ONLY, Prediction
 from nerveseg.live_view.live import Watch
 from nerveseg.live_view.live_frames import frames_of
 from nerveseg.live_view.page import CONNECTIONS, page
 from nerveseg.saved_models.openvino_export import export
 from odd_files import dicom
 from paths import ROOT
-from processes import PATIENCE, free_port, run, started
+from processes import PATIENCE, attempt, free_port, run, started
 
 FRAME, MASK = simulated_frame((48, 80), nerve=True, seed=1)
 
@@ -474,6 +475,17 @@ def test_the_command_says_at_its_end_how_many_frames_it_dropped(exported, tmp_pa
     shown, dropped = int(last.split()[0]), int(last.split(", ")[1].split()[0])
     assert shown + dropped == 20
     assert shown > 1
+
+
+@pytest.mark.slow
+def test_the_command_says_at_once_that_its_model_has_learnt_from_simulated_frames_alone(tmp_path):
+    path = video(tmp_path / "loop.avi", [FRAME] * 3, 30)
+    model = write_threshold_model(tmp_path / "model", simulated_only=True)
+    done = attempt(
+        *command(path, "--model", model, "--port", free_port()), env=os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    )
+    assert done.stderr == f"{SIMULATED_ONLY}\n"
+    assert done.returncode == 0
 
 
 @pytest.mark.slow

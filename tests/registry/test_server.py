@@ -23,8 +23,10 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from mlflow.pyfunc.model import PythonModelContext
 from PIL import Image
 
+from core_alone import write_threshold_model
 from drawn_frames import simulated_frame
 from drawn_models import FLOAT, VAL, segmenter
 from nerveseg import cli
@@ -32,10 +34,10 @@ from nerveseg.errors import BadFileError
 from nerveseg.imaging.claimed_pixels import claimed_pixels
 from nerveseg.imaging.frame_files import read_frame
 from nerveseg.imaging.grey_range import GreyRange
-from nerveseg.inference.predictor import Prediction
+from nerveseg.inference.predictor import SIMULATED_ONLY, Prediction
 from nerveseg.registry.download import PREDICTOR
 from nerveseg.registry.packaging import example, save_served
-from nerveseg.registry.pyfunc_model import RequestError, ServedPredictor
+from nerveseg.registry.pyfunc_model import ARTIFACT, RequestError, ServedPredictor
 from nerveseg.registry.server_app import Application
 from nerveseg.registry.server_requests import PIXELS, ROWS
 from nerveseg.saved_models.loading import load_predictor
@@ -183,6 +185,13 @@ def test_an_empty_mask_has_no_centroid():
     (told,) = served.predict(None, pd.DataFrame({"frame": [[[1, 2], [3, 4]]]}))
     assert (told["area"], told["centroid_row"], told["centroid_column"]) == (0, None, None)
     assert not image_of(told["mask"]).any()
+
+
+@pytest.mark.parametrize("simulated_only", [True, False])
+def test_a_served_model_of_simulated_frames_alone_says_so_when_it_is_loaded(tmp_path, capsys, simulated_only):
+    artifacts = {ARTIFACT: str(write_threshold_model(tmp_path / "model", simulated_only=simulated_only))}
+    ServedPredictor().load_context(PythonModelContext(artifacts, {}))
+    assert capsys.readouterr().err == f"{SIMULATED_ONLY}\n" * simulated_only
 
 
 class Trained:

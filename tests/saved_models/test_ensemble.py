@@ -55,6 +55,12 @@ def test_a_saved_ensemble_predicts_the_same_after_loading_and_knows_all_frames_o
         assert np.array_equal(one.probability, other.probability)
 
 
+@pytest.mark.parametrize("simulated", [(True, True), (True, False), (False, False)])
+def test_an_ensemble_has_learnt_from_simulated_frames_alone_if_all_its_members_have(simulated):
+    members = {str(seed): member(seed, simulated_only=alone) for seed, alone in enumerate(simulated)}
+    assert Ensemble(members).simulated_only == all(simulated)
+
+
 def test_a_folder_with_one_training_is_loaded_as_that(tmp_path):
     member(1).save(tmp_path)
     assert isinstance(load_predictor(tmp_path), Segmenter)

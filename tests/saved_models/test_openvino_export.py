@@ -103,6 +103,11 @@ def test_an_ensemble_is_exported_as_the_mean_of_its_members(exported):
     assert (found.cutoffs, found.learnt_frames, found.size) == (ensemble.cutoffs, ensemble.learnt_frames, ensemble.size)
 
 
+@pytest.mark.parametrize("simulated_only", [True, False])
+def test_an_exported_model_knows_whether_it_has_learnt_from_simulated_frames_alone(exported, simulated_only):
+    assert exported(segmenter(simulated_only=simulated_only)).simulated_only == simulated_only
+
+
 def test_in_int8_dice_on_val_stays_within_what_is_allowed(exports):
     models = exports.model, load_predictor(exports.folders["int8"])
     frames = [frame for frame, _ in DRAWN]

@@ -10,15 +10,18 @@ import cv2
 import numpy as np
 import pytest
 
+from drawn_frames import kaggle_frames
 from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.records import read_records
 from nerveseg.files.atomic import read_csv
+from nerveseg.imaging.simulated import write_simulated
+from nerveseg.unet.segmenter import SegmenterConfig
 from odd_files import dicom
 from pipeline_workspace import STAGES, change_params, metrics, new_workspace
 from processes import attempt, run
 from repositories import commit
 from tiny_params import write_params
-from training_workspace import run_stages, start_training
+from training_workspace import make_workspace, run_stages, start_training
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_commands")]
 
@@ -66,6 +69,26 @@ def test_a_wrong_param_of_any_section_stops_every_stage_in_its_first_moment(tmp_
     assert "evaluate.bootstrap is 1; input should be greater than or equal to 100" in told
     assert "Traceback" not in told
     assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "output.txt"}
+
+
+def test_a_model_that_has_ever_learnt_from_a_real_frame_is_not_one_of_simulated_frames_alone(tmp_path):
+    """The first training learns from simulated frames, the next goes on from it with real ones, the last with simulated ones."""
+    start, found = None, []
+    for number, write in enumerate(
+        (write_simulated, lambda path, frame: cv2.imwrite(str(path), frame), write_simulated)
+    ):
+        work = tmp_path / str(number)
+        frames = kaggle_frames(work / "frames", size=(48, 80 + 2 * number))
+        for path in frames.glob("?_?.tif"):
+            write(path, cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+        change = {"unet": {"epochs": 1} | ({"init_from": "models/start"} if start else {})}
+        make_workspace(work, write_params(work / "params.yaml", change), frames)
+        if start:
+            shutil.copytree(start, work / "models" / "start")
+        run_stages(work, "train_unet")
+        start = work / "models" / "unet"
+        found.append(SegmenterConfig.read(start).simulated_only)
+    assert found == [True, False, False]
 
 
 LOOK_LIKE_NOTHING = ["NA", "None", "null", "nan", "007", "1e5"]  # to readers of tables: missing, or numbers

@@ -75,7 +75,7 @@ def core_alone(*arguments, code=ROOT / "src", **options):
     return attempt(sys.executable, "-c", HIDING, hidden, *arguments, env=environment, **options)
 
 
-def write_threshold_model(folder: Path) -> Path:
+def write_threshold_model(folder: Path, *, simulated_only=False) -> Path:
     """An exported model that outlines what is brighter than `BRIGHT`, for frames of 32x64 pixels."""
     frames = ops.parameter([-1, 32, 64, 1], name="frames")
     logits = ops.subtract(frames, ops.constant(BRIGHT, np.float32))
@@ -86,5 +86,7 @@ def write_threshold_model(folder: Path) -> Path:
     (folder / "member_0").mkdir(parents=True)
     openvino.save_model(network, folder / "member_0/unet.xml", compress_to_fp16=False)
     members = (ExportedMember(flip=False, refined=False),)
-    ExportedConfig(32, 64, Cutoffs(presence=0.5), (), "float32", "gan", members, GreyRange()).write(folder)
+    ExportedConfig(32, 64, Cutoffs(presence=0.5), (), "float32", "gan", members, GreyRange(), simulated_only).write(
+        folder
+    )
     return folder

@@ -32,9 +32,10 @@ VAL = TestSet(
 )
 
 
-def segmenter(refiner_filters=0, *, flip=False):
+def segmenter(refiner_filters=0, *, flip=False, simulated_only=False):
     """A network that calls bright pixels nerve: its last convolution looks at the first features alone."""
-    plain = Segmenter(SegmenterConfig(SPEC, UNET, flip, Cutoffs(0.5, 0.01)), build_unet(UNET, SPEC))
+    config = SegmenterConfig(SPEC, UNET, flip, Cutoffs(0.5, 0.01), simulated_only=simulated_only)
+    plain = Segmenter(config, build_unet(UNET, SPEC))
     rng = np.random.default_rng(0)
     plain.unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
     if not refiner_filters:
@@ -44,9 +45,10 @@ def segmenter(refiner_filters=0, *, flip=False):
     return RefinedSegmenter(RefinedSegmenterConfig(refiner_filters, plain.cutoffs), plain, refiner)
 
 
-def member(seed, cutoffs=None, width=64, learnt_frames=()):
-    config = SegmenterConfig(InputSpec(32, width, 100.0, 40.0), UNET, False, cutoffs or Cutoffs(), tuple(learnt_frames))
-    unet = build_unet(UNET, InputSpec(32, width, 100.0, 40.0))
+def member(seed, cutoffs=None, width=64, learnt_frames=(), *, simulated_only=False):
+    spec, learnt = InputSpec(32, width, 100.0, 40.0), tuple(learnt_frames)
+    config = SegmenterConfig(spec, UNET, False, cutoffs or Cutoffs(), learnt, simulated_only=simulated_only)
+    unet = build_unet(UNET, spec)
     rng = np.random.default_rng(seed)
     unet.get_layer("logits").set_weights([rng.normal(size=(1, 1, 4, 1)), np.zeros(1)])
     return Segmenter(config, unet)

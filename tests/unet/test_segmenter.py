@@ -9,10 +9,11 @@ from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.files.checked_folder import list_files
 from nerveseg.inference.postprocessing import Cutoffs
+from nerveseg.params.fields import FRESH
 from nerveseg.params.networks import PostprocessParams
 from nerveseg.refinement.refined_segmenter import RefinedSegmenter, load_training
 from nerveseg.unet.segmenter import Segmenter
-from nerveseg.unet.warm_start import network_to_train
+from nerveseg.unet.warm_start import network_to_train, nothing_real_behind
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +137,26 @@ def test_a_network_of_another_architecture_or_none_at_all_is_no_start(tmp_path):
     wider = UNET.model_copy(update={"init_from": str(tmp_path), "base_filters": 8})
     with pytest.raises(ModelError, match=r"has a U-Net with \{'base_filters': 4\}, params ask for .*8"):
         network_to_train(wider, SPEC, "float32")
+
+
+@pytest.mark.parametrize("simulated_only", [True, False])
+@pytest.mark.parametrize("refiner_filters", [0, 4])
+def test_a_saved_model_knows_whether_it_has_learnt_from_simulated_frames_alone(
+    tmp_path, refiner_filters, simulated_only
+):
+    segmenter(refiner_filters, simulated_only=simulated_only).save(tmp_path)
+    assert load_training(tmp_path).simulated_only == simulated_only
+    assert nothing_real_behind(str(tmp_path)) == simulated_only
+
+
+def test_new_weights_have_learnt_from_no_real_frame_and_what_an_older_model_has_learnt_from_is_not_known(tmp_path):
+    assert nothing_real_behind(FRESH)
+    segmenter(simulated_only=True).save(tmp_path)
+    content = json.loads((tmp_path / "segmenter.json").read_text())
+    del content["simulated_only"]
+    (tmp_path / "segmenter.json").write_text(json.dumps(content))
+    list_files(tmp_path)
+    assert not nothing_real_behind(str(tmp_path))
 
 
 def test_a_description_of_another_version_is_told(tmp_path):

@@ -25,6 +25,11 @@ class DatasetInfo:
     warnings: tuple[str, ...] = ()  # sentences that a reader of the scores should know
     simulated: Annotated[int, Field(ge=0)] = 0  # frames that the stage `phantom` made
 
+    @property
+    def simulated_only(self) -> bool:
+        """Return whether all frames, and there are some, are simulated."""
+        return 0 < self.simulated == sum(self.frames.values())
+
     def write(self, directory: Path) -> None:
         write_typed(directory / INFO_NAME, self)
 

@@ -11,17 +11,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from nerveseg.dataset.mask_encoding import encode_rle
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.file_prediction.journal import Journal, Row, Writing, state_of
+from nerveseg.file_prediction.overlays import film_of, overlay
 from nerveseg.file_prediction.sources import Source, Sources
 from nerveseg.file_prediction.temporal_smoothing import predict_loop
 from nerveseg.files.atomic import only_writer, write_csv
@@ -39,11 +39,21 @@ from nerveseg.text.wording import counted, some
 
 COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "centroid_column", "pixels"]
 TABLE, SUBMISSION, JOURNAL = "predictions.csv", "submission.csv", ".predictions.jsonl"
-VERMILLION = (213, 94, 0)  # red, green, blue: the colour of predictions in the report, too
-CONTOUR, LEVELS = 255, 255  # index of the contour's colour in the palette of a film; grey levels before it
 BLANK = "shows a frame of one level, or one that is mostly white, so that its mask means nothing"
 FEW_LEVELS, FEW_TOLD = 3, "has at most three grey levels, as a mask; if it is one, leave it out"
 FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
+
+
+class Done(NamedTuple):
+    """How many frames were segmented, how many of them got a nerve, and how many files failed."""
+
+    frames: int
+    with_nerve: int
+    failed: int
+
+    def __str__(self) -> str:
+        skipped = f", {counted(self.failed, 'file')} skipped" if self.failed else ""
+        return f"{self.with_nerve:,} with a nerve, {self.frames - self.with_nerve:,} without{skipped}"
 
 
 def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
@@ -68,8 +78,8 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
 
 def write_predictions(
     sources: Sources, output: Path, predictor: Predictor, identity: str, grey_range: GreyRange, *, kaggle: bool = False
-) -> tuple[int, int]:
-    """Segment images and loops into the folder `output`; return the number of segmented frames and of failed files.
+) -> Done:
+    """Segment images and loops into the folder `output`; return how many.
 
     Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its
     overlays at its own speed, and its frames are called as `Source.stems` says. `predictions.csv` has the columns
@@ -100,7 +110,7 @@ def write_predictions(
                 write_csv(path, each)
         written.close()
         journal.remove()
-    return len(table), failed
+    return Done(len(table), int((table["area"] > 0).sum()), failed)
 
 
 def _predict_all(
@@ -169,29 +179,8 @@ def _write_frame(written: Written, source: Path, stem: str, frame: Frame, mask: 
             write_image(path, pixels)
 
 
-def overlay(frame: Frame, mask: Mask) -> NDArray[np.uint8]:
-    """Draw the outline of a mask on a frame: uint8 (H, W, 3) in OpenCV's order, blue, green, red."""
-    coloured = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
-    coloured[contour(mask)] = VERMILLION[::-1]
-    return coloured
-
-
-def contour(mask: Mask) -> Mask:
-    """Return the pixels of a mask's outline, about a two-hundredth of its height thick and at least one pixel."""
-    thickness = max(1, round(mask.shape[0] / 200))
-    outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    drawn = cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, thickness)
-    return drawn.astype(np.bool_)
-
-
 def _write_film(written: Written, source: Source, frames: NDArray[np.uint8], masks: Sequence[Mask], ms: float) -> None:
-    """Write overlays as a GIF. Nothing is lost except the brightest grey level, which makes room for the contour's colour."""
-    palette = [level for grey in range(LEVELS) for level in (grey, grey, grey)] + list(VERMILLION)
-    pages = []
-    for frame, mask in zip(frames, masks, strict=True):
-        page = Image.fromarray(np.where(contour(mask), CONTOUR, np.minimum(frame, LEVELS - 1)).astype(np.uint8), "P")
-        page.putpalette(palette)
-        pages.append(page)
+    pages = film_of(frames, masks)
     timing = {"duration": max(20.0, ms), "loop": 0}  # GIF counts hundredths of a second
     with written.new(f"{source.name}.gif", source.path) as path:
         pages[0].save(path, "GIF", save_all=True, append_images=pages[1:], optimize=False, **timing)

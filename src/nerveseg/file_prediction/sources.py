@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.files.user_folder import Records
 from nerveseg.imaging.dicom import read_header
+from nerveseg.imaging.simulated import is_simulated
 from nerveseg.imaging.video import count_frames
 from nerveseg.preprocessing import listing
 from nerveseg.preprocessing.layouts import natural_key, roles_of
@@ -55,6 +56,13 @@ class Sources:
     found: list[Source]
     unusable: list[listing.Refused]
     left_out: list[listing.Refused]
+
+    @property
+    def simulated(self) -> bool:
+        """Return whether the stage `phantom` made all files to segment."""
+        with contextlib.suppress(OSError):  # predicting reports it
+            return all(is_simulated(source.path) for source in self.found)
+        return False
 
     def told(self) -> list[str]:
         """Return a line for each reason to leave files out, and one for doubtful frames."""

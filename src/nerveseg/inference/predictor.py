@@ -19,6 +19,11 @@ from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.inference.postprocessing import Cutoffs, Estimate, Probability, confidence
 
 BATCH_SIZE = 16
+# Of a predictor that is `simulated_only`.
+SIMULATED_ONLY = (
+    "remark: this model has learnt from simulated frames alone; its masks of real frames are worth little: "
+    "train it on yours (docs/your-own-data.md)"
+)
 Output = TypeVar("Output")
 Network = Callable[[NDArray[np.float32]], Mapping[str, ArrayLike]]
 
@@ -45,15 +50,17 @@ class Prediction:
 class Predictor:
     """A network with its input `size` (height, width) in pixels and its cut-offs.
 
-    `learnt_frames` are keys (`leakage`) of frames that chose weights or cut-offs; `grey_range` is that of its data set.
+    `learnt_frames` are keys (`leakage`) of frames that chose weights or cut-offs; `grey_range` is that of its data set;
+    `simulated_only` says that all those frames are known to be simulated.
     """
 
     def __init__(
         self, run: Network, size: Size, cutoffs: Cutoffs, learnt_frames: frozenset[str],
-        grey_range: GreyRange | None = None,
+        grey_range: GreyRange | None = None, *, simulated_only: bool = False,
     ) -> None:  # fmt: skip
         self._run, self.size, self.cutoffs, self.learnt_frames = run, size, cutoffs, learnt_frames
         self.grey_range = GreyRange() if grey_range is None else grey_range
+        self.simulated_only = simulated_only
 
     def estimates(self, inputs: NDArray[np.uint8], sizes: Iterable[Size]) -> Iterator[Estimate]:
         """Yield the estimates of letterboxed frames, uint8 (N, height, width), at their `sizes`: all may not fit in memory."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from nerveseg.file_prediction.prediction_files import overlay
+from nerveseg.file_prediction.overlays import overlay
 from nerveseg.file_prediction.temporal_smoothing import live
 from nerveseg.imaging.arrays import Frame
 from nerveseg.inference.predictor import Predictor

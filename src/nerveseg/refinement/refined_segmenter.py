@@ -39,7 +39,8 @@ class RefinedSegmenter(Predictor):
         (estimate,) = estimates_of(frames, segmenter.unet, [refiner], flip=segmenter.config.flip)
         self.network = tf.keras.Model(frames, estimate)
         run = tf.function(self.network, reduce_retracing=True)
-        super().__init__(run, segmenter.size, config.cutoffs, segmenter.learnt_frames, segmenter.grey_range)
+        of_unet = (segmenter.learnt_frames, segmenter.grey_range)
+        super().__init__(run, segmenter.size, config.cutoffs, *of_unet, simulated_only=segmenter.simulated_only)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -7,6 +7,7 @@ cannot be answered gets HTTP 400 and one sentence, which never repeats what was 
 
 import base64
 import binascii
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ from nerveseg.imaging.claimed_pixels import claimed_pixels
 from nerveseg.imaging.dicom import is_dicom
 from nerveseg.imaging.frame_files import read_frame
 from nerveseg.imaging.grey_range import GreyRange, Stored, frames_of
-from nerveseg.inference.predictor import Prediction, Predictor
+from nerveseg.inference.predictor import SIMULATED_ONLY, Prediction, Predictor
 from nerveseg.registry.png import grey_png
 from nerveseg.registry.server_requests import EXPECTED, REMEDY
 from nerveseg.saved_models.loading import load_predictor
@@ -64,6 +65,8 @@ class ServedPredictor(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         self.predictor = load_predictor(Path(context.artifacts[ARTIFACT]))
+        if self.predictor.simulated_only:
+            print(SIMULATED_ONLY, file=sys.stderr)
 
     def predict(
         self,

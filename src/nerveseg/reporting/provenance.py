@@ -49,7 +49,7 @@ def remarks_on(info: DatasetInfo) -> list[str]:
     """Return sentences about the frames that a reader of the scores should know."""
     frames, total = f"The frames come from {info.source}.", sum(info.frames.values())
     if info.simulated:
-        which = "The frames" if info.simulated == total else f"{info.simulated:,} of the {total:,} frames"
+        which = "The frames" if info.simulated_only else f"{info.simulated:,} of the {total:,} frames"
         frames = f"{which} are simulated: the scores show that the pipeline works, not how well it outlines nerves of people."
     return [frames, *(f"Warning: {warning}." for warning in info.warnings)]
 

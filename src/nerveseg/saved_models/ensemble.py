@@ -70,7 +70,9 @@ class Ensemble(Predictor):
         cutoffs = median_cutoffs([member.cutoffs for member in members.values()])
         learnt = frozenset().union(*(member.learnt_frames for member in members.values()))
         self.network = tf.keras.Model(frames, means)
-        super().__init__(tf.function(self.network, reduce_retracing=True), size, cutoffs, learnt, grey_range)
+        run = tf.function(self.network, reduce_retracing=True)
+        simulated_only = all(member.simulated_only for member in members.values())
+        super().__init__(run, size, cutoffs, learnt, grey_range, simulated_only=simulated_only)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -91,8 +91,9 @@ def _write_all(
         shipped.ExportedMember(_segmenter(each).config.flip, isinstance(each, RefinedSegmenter)) for each in members
     )
     height, width = model.size
-    settings = (tuple(sorted(model.learnt_frames)), params.precision, source, trainings, model.grey_range)
-    shipped.ExportedConfig(height, width, model.cutoffs, *settings).write(directory)
+    learnt, data = tuple(sorted(model.learnt_frames)), (model.grey_range, model.simulated_only)
+    settings = (model.cutoffs, learnt, params.precision, source, trainings, *data)
+    shipped.ExportedConfig(height, width, *settings).write(directory)
     layers, int8_layers = map(sum, zip(*counts, strict=True))
     return Export(params.precision, "", layers, int8_layers)
 

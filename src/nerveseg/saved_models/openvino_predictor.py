@@ -63,6 +63,7 @@ class ExportedConfig:
     source: Source  # the trained model that it was made of
     members: Annotated[tuple[ExportedMember, ...], Field(min_length=1)]  # the trainings behind it
     grey_range: GreyRange  # black and white of files that do not say them
+    simulated_only: bool  # whether all frames that it has learnt from are known to be simulated
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -86,7 +87,8 @@ class ExportedPredictor(Predictor):
             return dict(zip(("probability", "presence"), (np.mean(each, axis=0) for each in outputs), strict=True))
 
         size = (config.height, config.width)
-        super().__init__(mean, size, config.cutoffs, frozenset(config.learnt_frames), config.grey_range)
+        learnt = frozenset(config.learnt_frames)
+        super().__init__(mean, size, config.cutoffs, learnt, config.grey_range, simulated_only=config.simulated_only)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

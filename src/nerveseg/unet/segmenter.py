@@ -36,6 +36,7 @@ class SegmenterConfig:
     cutoffs: Cutoffs = field(default_factory=Cutoffs)  # found on val
     learnt_frames: tuple[str, ...] = ()  # keys of the frames that it has learnt from (`leakage`)
     grey_range: GreyRange = field(default_factory=GreyRange)  # of files of its data set that do not say it
+    simulated_only: bool = False  # whether all frames that it has learnt from are known to be simulated
 
     @model_validator(mode="after")
     def _the_network_takes_this_input(self) -> Self:
@@ -57,7 +58,10 @@ class Segmenter(Predictor):
         (estimate,) = estimates_of(frames, unet, [None], flip=config.flip)
         self.network = tf.keras.Model(frames, estimate)
         run = tf.function(self.network, reduce_retracing=True)
-        super().__init__(run, config.input.size, config.cutoffs, frozenset(config.learnt_frames), config.grey_range)
+        learnt = frozenset(config.learnt_frames)
+        super().__init__(
+            run, config.input.size, config.cutoffs, learnt, config.grey_range, simulated_only=config.simulated_only
+        )
 
     @classmethod
     def load(cls, directory: Path, policy: str = "float32") -> Self:

@@ -43,6 +43,11 @@ def frames_behind(init_from: str) -> frozenset[str]:
     return frozenset() if init_from == FRESH else frozenset(SegmenterConfig.read(_unet_in(init_from)).learnt_frames)
 
 
+def nothing_real_behind(init_from: str) -> bool:
+    """Return whether the weights in this folder have learnt from no real frame, as new weights have not."""
+    return init_from == FRESH or SegmenterConfig.read(_unet_in(init_from)).simulated_only
+
+
 def _unet_in(init_from: str) -> Path:
     """Return the folder of the U-Net: this one, or the one inside a refined segmenter's."""
     inner = Path(init_from) / UNET_FOLDER
