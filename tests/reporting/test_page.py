@@ -54,6 +54,8 @@ PARAMS = {
     "rate": 95.64946781823394,
     "unet": {"encoder_weights": None, "encoder": "<plain>"},
     "evaluate": {"severities": [1, 3]},
+    "split": {"val_subjects": []},
+    "gan": {"critic": "none"},
 }
 
 
@@ -248,13 +250,18 @@ def test_parameters_are_readable_and_cannot_break_the_page(written):
     for expected in (
         "general lr 0.001",
         "rate 95.6495",
-        "encoder_weights null",
         "encoder <plain>",
         "severities 1, 3",
         "frames train 9, val 1, test 2",
     ):
         assert expected.replace(" ", "") in words.replace(" ", "")
     assert "<plain>" not in written
+
+
+def test_an_empty_parameter_is_called_not_set_and_a_critic_of_none_stays_none(written):
+    told = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", written))
+    assert told["encoder_weights"] == told["val_subjects"] == "not set"
+    assert told["critic"] == "none"
 
 
 def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):

@@ -30,6 +30,7 @@ BESIDE = Path(__file__).parent
 SCRIPTS = ("case_list.js", "case_viewer.js", "case_controls.js", "bundled/chart.js", "charts.js")
 FIRST = (*reversed(HEADLINE), "presence_sensitivity", "presence_specificity")  # scores of the first screen
 BASELINES = (MEAN_MASK, EMPTY)
+NOT_SET = "not set"  # null, or an empty list; `none` is a value of gan.critic
 AGREEMENT = {"tp": GREEN, "fp": VERMILLION, "fn": YELLOW}
 
 
@@ -136,11 +137,11 @@ def _value(value: object) -> str:
     """Return a value as one reads it: without quotes and brackets, and numbers with six digits at most."""
     match value:
         case bool() | None:
-            return {True: "true", False: "false", None: "null"}[value]
+            return {True: "true", False: "false", None: NOT_SET}[value]
         case float():
             return f"{value:g}"
         case Mapping():
-            return ", ".join(f"{key} {_value(each)}" for key, each in value.items()) or "none"
+            return ", ".join(f"{key} {_value(each)}" for key, each in value.items()) or NOT_SET
         case list() | tuple():
-            return ", ".join(map(_value, value)) or "none"
+            return ", ".join(map(_value, value)) or NOT_SET
     return str(value)
