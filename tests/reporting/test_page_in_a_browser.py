@@ -14,6 +14,7 @@ from PIL import Image
 
 from drawn_frames import simulated_frame
 from nerveseg.preprocessing.layouts import natural_key
+from nerveseg.reporting.ablation_summary import Findings, Gain
 from nerveseg.reporting.case_browser import Gallery, Rung
 from nerveseg.reporting.charts import Chart, Series
 from nerveseg.reporting.figures.canvas import GREEN, LOOKS, TRUTH, VERMILLION
@@ -28,6 +29,7 @@ ODD = "9_a b#%<é>"
 SIZE = (96, 128)
 COUNTS = {"frames": 14, "frames_with_nerve": 10, "subjects": 3}
 MODELS = ("unet", "exported")
+GAINS = [Gain("0.608"), *[Gain("0.656", "+0.048", "+0.031 to +0.066")] * 2]
 SHIPPED = {"source": "gan", "arm": "control", "precision": "int8"}
 
 
@@ -70,7 +72,9 @@ def address(cases, tmp_path_factory):
         {"lr": 0.001},
         {"digest": "ab" * 32},
         [("Figure", "A figure", folder / "figure.png")],
-        ["It helps."],
+        Findings(
+            "It helps.", ["U-Net", "Refiner without critic", "Refiner with critic"], {"HD95 (pixels), degraded": GAINS}
+        ),
         gallery.document(),
         [Chart("by-size", "Dice by size", "Choose a point", "Area", "Dice", series)],
     )
@@ -392,6 +396,12 @@ def test_on_a_phone_whole_pictures_are_seen_and_no_keys_are_spoken_of(visit):
     box = page.get_by_role("img", name="Figure: A figure").bounding_box()
     assert 300 < box["width"] < 390
     assert not any(key.is_visible() for key in page.locator("kbd").all())
+
+
+def test_on_a_phone_the_whole_table_of_gains_is_seen(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    table = page.get_by_role("region", name="Table of the ablation")
+    assert table.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
 
 
 def test_the_uncertainty_says_of_what_it_is(visit):
