@@ -398,6 +398,46 @@ def test_on_a_phone_whole_pictures_are_seen_and_no_keys_are_spoken_of(visit):
     assert not any(key.is_visible() for key in page.locator("kbd").all())
 
 
+def top(page, place):
+    return page.locator(place).evaluate("e => e.getBoundingClientRect().top")
+
+
+def test_on_a_phone_the_filters_stand_over_the_list_and_a_chosen_row_brings_its_frame_into_view(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    assert top(page, "#filters") < top(page, "#case-list") < top(page, "#viewer")
+    assert page.locator("#case-list").bounding_box()["height"] < 500, "else the frame is far below it"
+    for _ in ("the first time", "and again"):
+        page.get_by_role("link", name="10_3").click()
+        eventually(lambda: shown(page) == "10_3" and 0 <= top(page, "#viewer") < 100)
+        page.get_by_role("navigation").get_by_role("link", name="Cases").click()
+        eventually(lambda: 0 <= top(page, "#cases") < 100)
+
+
+def test_on_a_phone_an_address_leads_to_its_frame_or_to_the_remark_that_there_is_none(visit):
+    phone = {"viewport": {"width": 390, "height": 844}}
+    page = visit("#case=2_1", **phone)
+    eventually(lambda: 0 <= top(page, "#viewer") < 100)
+    page = visit("#case=77_7", **phone)
+    eventually(lambda: 0 <= top(page, "#unknown") < 844)
+
+
+def test_beside_the_list_a_chosen_row_does_not_move_the_page(visit):
+    page = visit()
+    row = page.get_by_role("link", name="10_3")
+    row.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    row.click()
+    eventually(lambda: shown(page) == "10_3")
+    assert page.evaluate("scrollY") == before
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_search_box_has_room_for_what_it_asks(visit, width):
+    box = visit(viewport={"width": width, "height": 844}).get_by_label("Find")
+    box.fill(box.get_attribute("placeholder"))
+    assert box.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
+
+
 def test_on_a_phone_the_whole_table_of_gains_is_seen(visit):
     page = visit(viewport={"width": 390, "height": 844})
     table = page.get_by_role("region", name="Table of the ablation")
