@@ -398,6 +398,22 @@ def test_on_a_phone_whole_pictures_are_seen_and_no_keys_are_spoken_of(visit):
     assert not any(key.is_visible() for key in page.locator("kbd").all())
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_wider_than_the_window_has_a_shadow_at_the_edge_where_it_goes_on(visit, scheme):
+    page = visit(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    table = page.get_by_role("region", name="Table of scores")
+    table.evaluate("e => e.querySelectorAll('td').forEach((cell) => { cell.style.minWidth = '20rem'; })")
+
+    def shade():
+        """How far the right edge differs from what lies 30 pixels before it."""
+        lines = np.asarray(Image.open(io.BytesIO(table.screenshot())).convert("L")).astype(float)[10:-10]
+        return abs(np.median(lines[:, -3]) - np.median(lines[:, -30]))
+
+    assert shade() > 25
+    table.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    assert shade() < 3
+
+
 def top(page, place):
     return page.locator(place).evaluate("e => e.getBoundingClientRect().top")
 
