@@ -24,6 +24,7 @@ from nerveseg.evaluation.score_table import Scores, score_table
 from nerveseg.measures.cases import case_measures
 from nerveseg.params.file import load_params
 from nerveseg.phantom.simulation import Subject
+from nerveseg.reporting.ablation_summary import Findings
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.figures.pictures import Case
 from nerveseg.reporting.page import write_report
@@ -65,7 +66,7 @@ def write_page(path: Path, count: int, figures: Path | None) -> None:
         "exported": {},
         "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
     }
-    write_report(path, metrics, scores, {}, {}, drawn, [], gallery.document())
+    write_report(path, metrics, scores, {}, {}, drawn, Findings(""), gallery.document())
 
 
 def main() -> None:

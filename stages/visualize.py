@@ -14,7 +14,7 @@ from nerveseg.files.atomic import fresh_folder, read_csv, read_json
 from nerveseg.params.file import load_params
 from nerveseg.processes.stage import stage_process, undisturbed
 from nerveseg.refinement.outcome import Refinement
-from nerveseg.reporting.ablation_summary import example, shipped, verdict
+from nerveseg.reporting.ablation_summary import findings
 from nerveseg.reporting.case_browser import Gallery, fitting_rung
 from nerveseg.reporting.case_selection import chosen
 from nerveseg.reporting.charts import charts
@@ -56,7 +56,6 @@ def visualize() -> None:
         rescue = read_rescue(DEGRADED, metrics["shipped"]["arm"])
         print("drawing the cases", flush=True)
         draw_cases(folder, picked, ranks, rescued_case(records, rescue), dpi)
-        refinement = Refinement.read(Path("models/gan"))
         write_report(
             folder / "index.html",
             metrics,
@@ -64,7 +63,7 @@ def visualize() -> None:
             params.model_dump(),
             facts_of(info),
             [(*told, folder / name) for name, told in FIGURES.items()],
-            [*shipped(metrics), verdict(robust, refinement), example(rescue, robust, metrics), *refinement.remarks],
+            findings(robust, Refinement.read(Path("models/gan")), metrics, rescue),
             gallery.document(),
             charts(scores, cases, robust, thresholds, unet),
             remarks_on(info),

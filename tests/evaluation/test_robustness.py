@@ -1,4 +1,4 @@
-"""The ablation table: what is scored, what it is held against, and what the sentence on it says."""
+"""The ablation table: what is scored, what it is held against, and what the report says of it."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from nerveseg.measures.cases import case_measures
 from nerveseg.params.file import load_params
 from nerveseg.params.scores import EvaluateParams
 from nerveseg.refinement.outcome import Refinement
-from nerveseg.reporting.ablation_summary import verdict
+from nerveseg.reporting.ablation_summary import Gain, findings
 from paths import ROOT
 
 STRENGTHS = load_params(ROOT / "params.yaml").degradation
@@ -131,26 +131,30 @@ def refinement(arm, *arms):
     return Refinement(arm, scores, scores, (), "Val chose one of them.")
 
 
-def test_the_verdict_gives_each_refiner_with_its_interval_and_what_ships(table):
-    told = verdict(table, refinement("control", "control", "adversarial"))
+METRICS = {"shipped": {"source": "gan", "arm": "unet", "precision": "int8"}, "export": {}}
+
+
+def test_the_report_gives_each_refiner_with_its_interval_and_what_ships(table):
+    told = findings(table, refinement("control", "control", "adversarial"), METRICS, None)
     found = row(table, "all", 3, "control")
-    gain, low, high = (found[f"dice_nerve_{bound}"] for bound in ("gain", "low", "high"))
-    assert f"trained without a critic changed Dice by {gain:+.3f} (95 % {low:+.3f} to {high:+.3f}), HD95 by" in told
-    assert "trained against a critic changed" in told
-    assert told.endswith("Val chose one of them.")
-    assert f"HD95 is over the {found['frames_outlined_by_all']} degraded frames that all models outline" in told
+    dice, gain, low, high = (found[f"dice_nerve{end}"] for end in ("", "_gain", "_low", "_high"))
+    _, control, adversarial = told.rows["Dice, degraded"]
+    assert control == Gain(f"{dice:.3f}", f"{gain:+.3f}", f"{low:+.3f} to {high:+.3f}")
+    assert adversarial.score == f"{row(table, 'all', 3, 'adversarial')['dice_nerve']:.3f}"
+    assert told.sentences[1] == "Val chose one of them."
+    assert f"over the {found['frames_outlined_by_all']} degraded frames that all models outline" in told.sentences[0]
 
 
-def test_the_verdict_says_where_no_frame_could_be_compared(table):
-    blank = table.assign(hd95_common_gain=np.nan, hd95_common_low=np.nan)
-    told = verdict(blank, refinement("control", "control"))
-    assert "nan" not in told
-    assert "HD95 by an unknown amount (no frame to compare)" in told
+def test_the_report_says_where_no_frame_could_be_compared(table):
+    blank = table.assign(hd95_common=np.nan, hd95_common_gain=np.nan, hd95_common_low=np.nan)
+    told = findings(blank, refinement("control", "control"), METRICS, None)
+    assert told.rows["HD95 (pixels), degraded"] == [Gain("n/a"), Gain("n/a", "no frame to compare")]
 
 
-def test_the_verdict_names_no_arm_that_was_not_trained(table):
-    told = verdict(table[table["model"] != "adversarial"], refinement("unet", "control"))
-    assert "against a critic" not in told
+def test_the_report_names_no_arm_that_was_not_trained(table):
+    told = findings(table[table["model"] != "adversarial"], refinement("unet", "control"), METRICS, None)
+    assert told.models == ["U-Net", "Refiner without critic"]
+    assert "against a critic" not in told.verdict
 
 
 def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
@@ -164,7 +168,8 @@ def test_a_model_that_draws_nothing_has_no_distance_and_says_so():
     assert (found["frames_outlined"], found["frames_outlined_by_all"]) == (0, 0)
     assert row(silence, "all", 3, "unet")["hd95"] > 0
     assert row(silence, "all", 3, "unet")["frames_outlined"] > 0
-    assert "HD95 by an unknown amount" in verdict(silence, refinement("unet", "control"))
+    told = findings(silence, refinement("unet", "control"), METRICS, None)
+    assert told.rows["HD95 (pixels), degraded"][1] == Gain("n/a", "no frame to compare")
 
 
 def test_a_model_that_misses_the_hard_frames_gains_no_distance_by_it():
@@ -195,10 +200,11 @@ def test_the_gain_in_distance_is_the_difference_of_the_means_beside_it(table):
             assert found[model]["hd95_common_gain"] == pytest.approx(difference, abs=1e-9)
 
 
-def test_of_one_subject_the_table_and_the_verdict_give_no_interval():
+def test_of_one_subject_the_table_and_the_report_give_no_interval():
     alone = replace(TEST, subjects=["a"] * 12)
     table = ablation_table(alone, bright, CUTOFFS, PARAMS, STRENGTHS, seed=0)
     found = row(table, "all", 3, "control")
     assert np.isnan(found["dice_nerve_low"])
     assert found["dice_nerve_no_interval"] == "one subject"
-    assert "(no interval: one subject)" in verdict(table, refinement("control", "control"))
+    told = findings(table, refinement("control", "control"), METRICS, None)
+    assert told.rows["Dice, degraded"][1].interval == "no interval: one subject"

@@ -1,4 +1,4 @@
-"""What the report says in sentences: what ships, what changed, what did not, and what the degraded frame is an example of."""
+"""What the report says of the refiner: the verdict, the table, what ships, and what the degraded frame is an example of."""
 
 import numpy as np
 import pandas as pd
@@ -6,13 +6,14 @@ import pytest
 
 from nerveseg.evaluation.rescued_frame import Rescue
 from nerveseg.refinement.outcome import Refinement
-from nerveseg.reporting.ablation_summary import example, shipped, verdict
+from nerveseg.reporting.ablation_summary import Gain, example, findings, shipped
 
 NOTHING = np.zeros((2, 2), bool)
 RESCUE = Rescue("48_2", "low_gain", "control", 0.834, np.zeros((2, 2), np.uint8), NOTHING, NOTHING, False)
 METRICS = {
     "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
     "counts": {"frames": 20, "frames_with_nerve": 9, "subjects": 4},
+    "export": {"dice_change": 0.0, "dice_change_low": 0.0, "dice_change_high": 0.0},
 }
 
 
@@ -24,7 +25,11 @@ def ablation(**gains):
             changed = gain if severity else 0.0
             row = {"degradation": kind, "severity": severity, "model": arm, "frames_outlined_by_all": 7}
             for measure in ("dice_nerve", "hd95_common"):
-                row |= {f"{measure}_gain": changed, f"{measure}_low": changed / 2, f"{measure}_high": 2 * changed}
+                row |= {measure: 0.5, f"{measure}_gain": changed}
+                row |= {
+                    f"{measure}_low": min(changed / 2, 2 * changed),
+                    f"{measure}_high": max(changed / 2, 2 * changed),
+                }
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -34,19 +39,52 @@ def refinement(*arms):
     return Refinement("control", scores, scores, (), "Val chose one.")
 
 
-def test_a_refiner_that_changes_nothing_is_said_to_in_one_clause():
-    told = verdict(ablation(control=0.1, adversarial=0.0), refinement("control", "adversarial"))
-    assert "trained without a critic changed Dice by +0.100 (95 % +0.050 to +0.200), HD95 by +0.1 pixels" in told
-    assert "; the refiner trained against a critic changed nothing. " in told
-    assert "On clean frames with a nerve, no refiner changed anything." in told
-    assert "0.000" not in told
+def found(table, *arms):
+    return findings(table, refinement(*arms), METRICS, RESCUE)
+
+
+def test_the_verdict_is_one_sentence_with_a_clause_for_degraded_and_one_for_clean_frames():
+    verdicts = {
+        (0.1, 0.2): "both refiners raised Dice",
+        (
+            0.1,
+            0.0,
+        ): "the refiner trained without a critic raised Dice, and the refiner trained against a critic changed nothing",
+        (-0.1, -0.2): "both refiners lowered Dice",
+    }
+    for (control, adversarial), told in verdicts.items():
+        table = ablation(control=control, adversarial=adversarial)
+        said = f"On degraded test frames with a nerve, {told}; on clean ones, both refiners changed nothing."
+        assert found(table, "control", "adversarial").verdict == said
+
+
+def test_a_change_whose_interval_holds_zero_may_be_chance_and_one_without_an_interval_is_no_verdict():
+    table = ablation(control=0.1)
+    assert "changed Dice no more than chance might" in found(table.assign(dice_nerve_low=-0.1), "control").verdict
+    alone = table.assign(dice_nerve_no_interval="one subject")
+    assert "without a critic changed Dice by an amount that has no interval" in found(alone, "control").verdict
+
+
+def test_the_table_gives_each_score_its_gain_and_interval():
+    told = found(ablation(control=0.1, adversarial=0.0), "control", "adversarial")
+    assert told.models == ["U-Net", "Refiner without critic", "Refiner with critic"]
+    same = [Gain("0.500"), Gain("0.500", "no change"), Gain("0.500", "no change")]
+    raised = [Gain("0.500"), Gain("0.500", "+0.100", "+0.050 to +0.200"), Gain("0.500", "no change")]
+    assert (told.rows["Dice, clean"], told.rows["Dice, degraded"]) == (same, raised)
+    assert told.rows["HD95 (pixels), degraded"][1] == Gain("0.5", "+0.1", "+0.1 to +0.2")
+
+
+def test_beside_the_table_stand_what_it_is_of_and_why_val_chose():
+    legend, reason, *_ = found(ablation(control=0.1), "control").sentences
+    for part in ("frames with a nerve", "at severity 3", "over the U-Net with its cut-offs", "the 7 degraded frames"):
+        assert part in legend
+    assert reason == "Val chose one."
 
 
 def test_a_gain_of_zero_whose_interval_is_not_is_told():
     table = ablation(control=0.0)
     table["dice_nerve_high"] = 0.02
-    told = verdict(table, refinement("control"))
-    assert "changed Dice by +0.000 (95 % +0.000 to +0.020)" in told
+    assert found(table, "control").rows["Dice, clean"][1] == Gain("0.500", "+0.000", "+0.000 to +0.020")
 
 
 @pytest.mark.parametrize(

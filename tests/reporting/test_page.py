@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nerveseg.reporting.ablation_summary import Findings, Gain
 from nerveseg.reporting.charts import Series
 from nerveseg.reporting.embedding import document, figure
 from nerveseg.reporting.page import write_report
@@ -48,12 +49,19 @@ METRICS = {key: {} for key in ("unet", "gan", *VALUES)} | {
 }
 DATA = {"source": "data/raw/<clinic>", "digest": "ab" * 32, "frames": {"train": 9, "val": 1, "test": 2}}
 SUMMARY = {"Data": "data/raw/<clinic>; digest abababababab", "Code": "commit 1234567"}
-FINDINGS = ("The refiner changed Dice by <+0.01>.", "The critic guesses.")
+FINDINGS = Findings(
+    "The refiner raised Dice by <+0.01>.",
+    ["U-Net", "Refiner without critic"],
+    {"Dice, clean": [Gain("0.500"), Gain("0.510", "+0.010", "-0.010 to +0.030")]},
+    ["The critic guesses."],
+)
 PARAMS = {
     "lr": 0.001,
     "rate": 95.64946781823394,
     "unet": {"encoder_weights": None, "encoder": "<plain>"},
     "evaluate": {"severities": [1, 3]},
+    "split": {"val_subjects": []},
+    "gan": {"critic": "none"},
 }
 
 
@@ -165,8 +173,11 @@ def test_the_first_screen_has_the_main_scores_beside_the_baselines_the_facts_and
 
 
 def test_the_page_says_whether_the_refiner_helps_and_what_its_training_was_remarked_for(written):
-    words = " ".join(Page(written).text.split())
-    assert "Does the refiner help? The refiner changed Dice by <+0.01>. The critic guesses. Figures" in words
+    page = Page(written)
+    words = " ".join(page.text.split())
+    assert "Does the refiner help? The refiner raised Dice by <+0.01>. Measure" in words
+    assert row(page, "Dice, clean") == ["0.500", "0.510 | +0.010 | -0.010 to +0.030"]
+    assert "The critic guesses. Figures" in words
 
 
 def test_distances_stand_beside_each_other_on_common_frames_alone_with_the_number_of_frames_outlined(written):
@@ -248,13 +259,18 @@ def test_parameters_are_readable_and_cannot_break_the_page(written):
     for expected in (
         "general lr 0.001",
         "rate 95.6495",
-        "encoder_weights null",
         "encoder <plain>",
         "severities 1, 3",
         "frames train 9, val 1, test 2",
     ):
         assert expected.replace(" ", "") in words.replace(" ", "")
     assert "<plain>" not in written
+
+
+def test_an_empty_parameter_is_called_not_set_and_a_critic_of_none_stays_none(written):
+    told = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", written))
+    assert told["encoder_weights"] == told["val_subjects"] == "not set"
+    assert told["critic"] == "none"
 
 
 def test_two_writes_are_equal_to_the_bit(written, tmp_path, figures):

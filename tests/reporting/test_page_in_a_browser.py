@@ -14,6 +14,7 @@ from PIL import Image
 
 from drawn_frames import simulated_frame
 from nerveseg.preprocessing.layouts import natural_key
+from nerveseg.reporting.ablation_summary import Findings, Gain
 from nerveseg.reporting.case_browser import Gallery, Rung
 from nerveseg.reporting.charts import Chart, Series
 from nerveseg.reporting.figures.canvas import GREEN, LOOKS, TRUTH, VERMILLION
@@ -28,6 +29,7 @@ ODD = "9_a b#%<é>"
 SIZE = (96, 128)
 COUNTS = {"frames": 14, "frames_with_nerve": 10, "subjects": 3}
 MODELS = ("unet", "exported")
+GAINS = [Gain("0.608"), *[Gain("0.656", "+0.048", "+0.031 to +0.066")] * 2]
 SHIPPED = {"source": "gan", "arm": "control", "precision": "int8"}
 
 
@@ -70,7 +72,9 @@ def address(cases, tmp_path_factory):
         {"lr": 0.001},
         {"digest": "ab" * 32},
         [("Figure", "A figure", folder / "figure.png")],
-        ["It helps."],
+        Findings(
+            "It helps.", ["U-Net", "Refiner without critic", "Refiner with critic"], {"HD95 (pixels), degraded": GAINS}
+        ),
         gallery.document(),
         [Chart("by-size", "Dice by size", "Choose a point", "Area", "Dice", series)],
     )
@@ -392,6 +396,68 @@ def test_on_a_phone_whole_pictures_are_seen_and_no_keys_are_spoken_of(visit):
     box = page.get_by_role("img", name="Figure: A figure").bounding_box()
     assert 300 < box["width"] < 390
     assert not any(key.is_visible() for key in page.locator("kbd").all())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_wider_than_the_window_has_a_shadow_at_the_edge_where_it_goes_on(visit, scheme):
+    page = visit(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    table = page.get_by_role("region", name="Table of scores")
+    table.evaluate("e => e.querySelectorAll('td').forEach((cell) => { cell.style.minWidth = '20rem'; })")
+
+    def shade():
+        """How far the right edge differs from what lies 30 pixels before it."""
+        lines = np.asarray(Image.open(io.BytesIO(table.screenshot())).convert("L")).astype(float)[10:-10]
+        return abs(np.median(lines[:, -3]) - np.median(lines[:, -30]))
+
+    assert shade() > 25
+    table.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    assert shade() < 3
+
+
+def top(page, place):
+    return page.locator(place).evaluate("e => e.getBoundingClientRect().top")
+
+
+def test_on_a_phone_the_filters_stand_over_the_list_and_a_chosen_row_brings_its_frame_into_view(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    assert top(page, "#filters") < top(page, "#case-list") < top(page, "#viewer")
+    assert page.locator("#case-list").bounding_box()["height"] < 500, "else the frame is far below it"
+    for _ in ("the first time", "and again"):
+        page.get_by_role("link", name="10_3").click()
+        eventually(lambda: shown(page) == "10_3" and 0 <= top(page, "#viewer") < 100)
+        page.get_by_role("navigation").get_by_role("link", name="Cases").click()
+        eventually(lambda: 0 <= top(page, "#cases") < 100)
+
+
+def test_on_a_phone_an_address_leads_to_its_frame_or_to_the_remark_that_there_is_none(visit):
+    phone = {"viewport": {"width": 390, "height": 844}}
+    page = visit("#case=2_1", **phone)
+    eventually(lambda: 0 <= top(page, "#viewer") < 100)
+    page = visit("#case=77_7", **phone)
+    eventually(lambda: 0 <= top(page, "#unknown") < 844)
+
+
+def test_beside_the_list_a_chosen_row_does_not_move_the_page(visit):
+    page = visit()
+    row = page.get_by_role("link", name="10_3")
+    row.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    row.click()
+    eventually(lambda: shown(page) == "10_3")
+    assert page.evaluate("scrollY") == before
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_search_box_has_room_for_what_it_asks(visit, width):
+    box = visit(viewport={"width": width, "height": 844}).get_by_label("Find")
+    box.fill(box.get_attribute("placeholder"))
+    assert box.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
+
+
+def test_on_a_phone_the_whole_table_of_gains_is_seen(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    table = page.get_by_role("region", name="Table of the ablation")
+    assert table.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
 
 
 def test_the_uncertainty_says_of_what_it_is(visit):

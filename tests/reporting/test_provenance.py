@@ -122,6 +122,11 @@ def test_cut_offs_are_in_words_and_one_at_the_edge_of_its_grid_is_remarked():
     ]
 
 
+def test_a_presence_cut_off_of_0_is_called_not_used_since_none_would_read_as_no_nerve():
+    row = CutoffRow.of(Cutoffs(0.5), load_params(ROOT / "params.yaml").postprocess)
+    assert row.presence == "not used"
+
+
 def test_a_grid_of_one_value_is_a_choice_and_has_no_edge():
     grid = load_params(ROOT / "params.yaml").postprocess.model_copy(update={"thresholds": (0.5,)})
     assert CutoffRow.of(Cutoffs(threshold=0.5, min_area=0.0, presence=0.0), grid).remarks == []

@@ -93,7 +93,7 @@ def output_around(path: Path) -> Path | None:
 
 
 def _outputs(root: Path = Path()) -> dict[str, list[str]]:
-    """Return the folders that each stage writes, in the order of the stages."""
+    """Return the `outs` of each stage, in the order of the stages."""
     stages = stages_in_dvc_yaml(root).items()
     return {key: [out if isinstance(out, str) else next(iter(out)) for out in of.get("outs", [])] for key, of in stages}
 

@@ -1,12 +1,15 @@
-"""Sentences for the report: what the ablation found, and what ships."""
+"""What the report says of the refiner: a verdict, the ablation's table, and sentences on what ships.
+
+Scores are over test frames with a nerve. Gains are over the U-Net with its cut-offs.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from nerveseg.evaluation.model_names import BASE, ENSEMBLE, what_ships
+from nerveseg.evaluation.model_names import BASE, ENSEMBLE, LABELS, what_ships
 from nerveseg.evaluation.rescued_frame import Rescue
 from nerveseg.evaluation.robustness import CLEAN, POOLED, REPORTED
 from nerveseg.measures.intervals import Interval
@@ -14,21 +17,52 @@ from nerveseg.measures.scores import HEADLINE, SCORES
 from nerveseg.refinement.outcome import Refinement
 from nerveseg.reporting.figures.plots import titled
 
-NAMES = {"control": "without a critic", "adversarial": "against a critic"}
+NAMES = {"control": "trained without a critic", "adversarial": "trained against a critic"}
+DICE, DISTANCE = ("dice_nerve", ".3f"), ("hd95_common", ".1f")  # a measure and its format
+SEEN_ON = {"Dice, clean": (CLEAN, 0, *DICE), "Dice, degraded": (POOLED, REPORTED, *DICE),
+           "HD95 (pixels), degraded": (POOLED, REPORTED, *DISTANCE)}  # fmt: skip
+
+Row = Mapping[Hashable, Any]  # of the ablation table
 
 
-def verdict(table: pd.DataFrame, refinement: Refinement) -> str:
-    """Summarise the ablation table, and why val chose its arm."""
+class Gain(NamedTuple):
+    """A cell of the table: a score, its gain, and the gain's interval or why there is none."""
+
+    score: str
+    gain: str = ""
+    interval: str = ""
+
+
+class Findings(NamedTuple):
+    verdict: str
+    models: Sequence[str] = ()  # the columns' heads
+    rows: Mapping[str, Sequence[Gain]] = {}  # by the row's head
+    sentences: Sequence[str] = ()
+
+
+def findings(
+    table: pd.DataFrame, refinement: Refinement, metrics: Mapping[str, Any], rescue: Rescue | None
+) -> Findings:
+    """Compare the U-Net with the refiners that were trained, and say what ships and why."""
     cells = zip(table["degradation"], table["severity"], table["model"], strict=True)
-    rows = dict(zip(cells, table.to_dict("records"), strict=True))
-    arms = {arm: f"the refiner trained {name}" for arm, name in NAMES.items() if arm in refinement.clean}
-    poor = {who: _changes(rows[(POOLED, REPORTED, arm)], "dice_nerve", "hd95_common") for arm, who in arms.items()}
-    clean = {who: _changes(rows[(CLEAN, 0, arm)], "dice_nerve") for arm, who in arms.items()}
-    outlined = int(rows[(POOLED, REPORTED, BASE)]["frames_outlined_by_all"])
-    return (
-        f"Against the U-Net with its cut-offs, on test frames with a nerve degraded at severity {REPORTED}, {_told(poor)}. "
-        f"HD95 is over the {outlined:,} degraded frames that all models outline. On clean frames with a nerve, "
-        f"{_told(clean)}. {refinement.reason}"
+    found: dict[tuple[str, int, str], Row] = dict(zip(cells, table.to_dict("records"), strict=True))
+    arms = [arm for arm in NAMES if arm in refinement.clean]
+    poor, clean = ({arm: _effect(found[*seen, arm]) for arm in arms} for seen in ((POOLED, REPORTED), (CLEAN, 0)))
+    outlined = int(found[POOLED, REPORTED, BASE]["frames_outlined_by_all"])
+    return Findings(
+        f"On degraded test frames with a nerve, {_verdict(poor)}; on clean ones, {_verdict(clean)}.",
+        [LABELS[model] for model in (BASE, *arms)],
+        {
+            head: [_cell(found[kind, severity, model], measure, form) for model in (BASE, *arms)]
+            for head, (kind, severity, measure, form) in SEEN_ON.items()
+        },
+        [
+            _legend(outlined),
+            refinement.reason,
+            *shipped(metrics),
+            example(rescue, table, metrics),
+            *refinement.remarks,
+        ],
     )
 
 
@@ -70,23 +104,44 @@ def shipped(metrics: Mapping[str, Any]) -> list[str]:
     return [told, *([f"Warning: {export['warning']}."] if "warning" in export else [])]
 
 
-def _told(changes: Mapping[str, Sequence[str]]) -> str:
-    """Say who changed what, and in one clause who changed nothing."""
-    if not any(changes.values()):
-        return "no refiner changed anything"
-    same = [who for who, told in changes.items() if not told]
-    some = [f"{who} changed {', '.join(told)}" for who, told in changes.items() if told]
-    return "; ".join([*some, *([f"{' and '.join(same)} changed nothing"] if same else [])])
+def _legend(outlined: int) -> str:
+    return (
+        f"All are means over test frames with a nerve, clean ones or degraded in every way at severity {REPORTED}. Below a score: "
+        "its gain over the U-Net with its cut-offs, and the gain’s 95 % interval. A lower HD95 is better; it is over the "
+        f"{outlined:,} degraded frames that all models outline."
+    )
 
 
-def _changes(row: Mapping[Hashable, Any], *measures: str) -> list[str]:
-    """Return which of Dice and HD95 changed, by how much."""
-    told = []
-    for measure in measures:
-        name, form, unit = ("HD95", "+.1f", " pixels") if measure == "hd95_common" else ("Dice", "+.3f", "")
-        if change := _change(row[f"{measure}_gain"], Interval.of(row, measure), form, unit):
-            told.append(f"{name} by {change}")
-    return told
+def _verdict(effects: Mapping[str, str]) -> str:
+    """Say which arm had which effect, in one clause for those that had the same."""
+    if len(effects) > 1 and len(set(effects.values())) == 1:
+        return f"both refiners {next(iter(effects.values()))}"
+    return ", and ".join(f"the refiner {NAMES[arm]} {effect}" for arm, effect in effects.items())
+
+
+def _effect(row: Row) -> str:
+    measure, form = DICE
+    gain, interval = row[f"{measure}_gain"], Interval.of(row, measure)
+    if not _change(gain, interval, f"+{form}"):
+        return "changed nothing"
+    if isnan(gain) or interval.missing:
+        return "changed Dice by an amount that has no interval"
+    if interval.low > 0:
+        return "raised Dice"
+    return "lowered Dice" if interval.high < 0 else "changed Dice no more than chance might"
+
+
+def _cell(row: Row, measure: str, form: str) -> Gain:
+    score = "n/a" if isnan(row[measure]) else f"{row[measure]:{form}}"
+    if row["model"] == BASE:
+        return Gain(score)
+    gain, interval = row[f"{measure}_gain"], Interval.of(row, measure)
+    if isnan(gain):
+        return Gain(score, "no frame to compare")
+    if not _change(gain, interval, f"+{form}"):
+        return Gain(score, "no change")
+    told = f"no interval: {interval.missing}" if interval.missing else interval.told(f"+{form}")
+    return Gain(score, f"{gain:+{form}}", told)
 
 
 def _change(gain: float, interval: Interval, form: str, unit: str = "") -> str:

@@ -11,6 +11,7 @@
   const viewer = caseViewer(data);
   const { view, shown, draw, place, zoom } = viewer;
   const stage = at("stage");
+  const narrow = matchMedia("(max-width: 60rem)"); // as in the style sheet: the viewer stands below the list, not beside it
   let begun = false;
 
   function select(index, scroll = true) {
@@ -35,6 +36,11 @@
     at("unknown").textContent = known ? "" : `There is no test frame called “${name}” in this report.`;
     if (known) select(numbers.get(name));
     return true;
+  }
+
+  /** Bring the frame into view, or what says that there is none of that name. */
+  function reveal() {
+    at(narrow.matches && at("unknown").hidden ? "viewer" : "cases").scrollIntoView();
   }
 
   const toggles = [["truth", "Annotation", data.truth], ...models.map(([model, { label, colour }]) => [model, label, colour])];
@@ -104,11 +110,12 @@
   for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => { grip = null; });
 
   window.addEventListener("hashchange", follow);
+  at("case-rows").addEventListener("click", (event) => { if (narrow.matches && event.target.closest("a")) reveal(); });
   document.addEventListener("case", (event) => {
     open(event.detail);
-    at("cases").scrollIntoView();
+    reveal();
   });
   const named = follow();
   if (!begun) select(list.first ?? 0, false);
-  if (named) at("cases").scrollIntoView();
+  if (named) reveal();
 })();

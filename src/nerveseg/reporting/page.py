@@ -19,6 +19,7 @@ from nerveseg.evaluation.score_table import Scores
 from nerveseg.files.atomic import write_text
 from nerveseg.measures.intervals import Interval, caution
 from nerveseg.measures.scores import DRAWN, HEADLINE, SCORES, Score
+from nerveseg.reporting.ablation_summary import Findings
 from nerveseg.reporting.charts import Chart
 from nerveseg.reporting.embedding import document, figure, script
 from nerveseg.reporting.figures.canvas import GREEN, TRUTH, VERMILLION, YELLOW
@@ -30,6 +31,7 @@ BESIDE = Path(__file__).parent
 SCRIPTS = ("case_list.js", "case_viewer.js", "case_controls.js", "bundled/chart.js", "charts.js")
 FIRST = (*reversed(HEADLINE), "presence_sensitivity", "presence_specificity")  # scores of the first screen
 BASELINES = (MEAN_MASK, EMPTY)
+NOT_SET = "not set"  # null, or an empty list; `none` is a value of gan.critic
 AGREEMENT = {"tp": GREEN, "fp": VERMILLION, "fn": YELLOW}
 
 
@@ -48,7 +50,7 @@ def write_report(
     params: Mapping[str, Any],
     data: Mapping[str, Any],
     figures: Sequence[tuple[str, str, Path | str]],
-    findings: Sequence[str],
+    findings: Findings,
     browser: Mapping[str, Any] | None = None,
     charts: Sequence[Chart] = (),
     remarks: Sequence[str] = (),
@@ -60,7 +62,7 @@ def write_report(
 
     `metrics`, `scores` and `params` are the contents of metrics/metrics.json, metrics/scores.csv and params.yaml:
     values, and sections of values. `data` has facts about the data set, `figures` title, caption and PNG of each, in
-    the order of the page. `findings` are sentences about what ships and whether the refiner helped, `remarks` about the
+    the order of the page. `findings` say whether the refiner helped and what ships, `remarks` are sentences about the
     frames. `browser` is the document of `case_browser.Gallery`; None makes a page without cases, `charts` and scripts.
     `cutoffs` are those of each model, by its label. `summary` and the figure `lead` stand in the first screen.
     """
@@ -136,11 +138,11 @@ def _value(value: object) -> str:
     """Return a value as one reads it: without quotes and brackets, and numbers with six digits at most."""
     match value:
         case bool() | None:
-            return {True: "true", False: "false", None: "null"}[value]
+            return {True: "true", False: "false", None: NOT_SET}[value]
         case float():
             return f"{value:g}"
         case Mapping():
-            return ", ".join(f"{key} {_value(each)}" for key, each in value.items()) or "none"
+            return ", ".join(f"{key} {_value(each)}" for key, each in value.items()) or NOT_SET
         case list() | tuple():
-            return ", ".join(map(_value, value)) or "none"
+            return ", ".join(map(_value, value)) or NOT_SET
     return str(value)

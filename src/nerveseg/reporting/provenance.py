@@ -33,7 +33,7 @@ class CutoffRow:
         return cls(
             "highest expected Dice, per frame" if cutoffs.threshold == "expected" else f"{cutoffs.threshold:g}",
             f"{100 * cutoffs.min_area:g} % of the frame" if cutoffs.min_area else "any",
-            f"{cutoffs.presence:g}" if cutoffs.presence else "none",
+            f"{cutoffs.presence:g}" if cutoffs.presence else "not used",
             at_the_edge(cutoffs, params),
         )
 

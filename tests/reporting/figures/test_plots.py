@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -339,6 +340,15 @@ def test_a_long_frame_name_does_not_leave_its_cell(tmp_path):
     image = pixels(tmp_path / "long.png")
     gap = image[5 : int(0.3 * DPI), int(3.4 * DPI) + 1 : int(3.5 * DPI) - 1]
     assert (gap == 1.0).all()
+
+
+def test_the_comparison_gives_subject_and_area_in_full_for_subjects_of_six_characters(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(Figure, "text", lambda self, x, y, text, **_: written.append(text))
+    nerve = replace(case(), subject="CASE-1")
+    nerve.truth[:] = np.arange(nerve.truth.size).reshape(nerve.truth.shape) % 8 == 0
+    pictures.comparison([nerve], tmp_path / "comparison.png", DPI)
+    assert "subject CASE-1 · area 12.5 %" in written
 
 
 def test_a_case_whose_layers_differ_in_shape_is_refused():

@@ -83,7 +83,7 @@ def comparison(cases: Sequence[Pictured], path: Path | str, dpi: int) -> None:
     with cells(path, dpi, rows, width=2.15, heads=heads, legend=legend) as placed:
         for case, (plain, annotated, *predicted, differing) in zip(cases, placed, strict=True):
             caption(plain, case.short_title)
-            covered = f" · {100 * case.truth.mean():.1f} % of the frame" if case.truth.any() else ""
+            covered = f" · area {100 * case.truth.mean():.1f} %" if case.truth.any() else ""
             caption(annotated, case.whose + covered)
             fill(annotated, case.truth, TRUTH)
             for axes, model in zip(predicted, models, strict=True):
