@@ -38,6 +38,8 @@ FRAME, MASK = simulated_frame((48, 80), nerve=True, seed=1)
 class Slow:
     """Calls the ellipse a nerve, after some seconds; notes what it was asked for."""
 
+    simulated_only = False
+
     def __init__(self, seconds=0.0):
         self.seconds, self.asked = seconds, []
 
@@ -501,6 +503,14 @@ def test_ctrl_c_ends_the_command_without_an_error(exported, tmp_path):
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
     assert "1 frame shown, 0 dropped" in out
+
+
+@pytest.mark.parametrize("simulated_only", [True, False])
+def test_the_page_says_so_too(simulated_only):
+    model = Slow()
+    model.simulated_only = simulated_only
+    with watched(flat(1, 0), model) as port:
+        assert (SIMULATED_ONLY in ask(port, "/").read().decode()) == simulated_only
 
 
 @pytest.mark.slow

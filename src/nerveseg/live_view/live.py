@@ -13,7 +13,7 @@ import numpy as np
 from nerveseg.file_prediction.overlays import overlay
 from nerveseg.file_prediction.temporal_smoothing import live
 from nerveseg.imaging.arrays import Frame
-from nerveseg.inference.predictor import Predictor
+from nerveseg.inference.predictor import SIMULATED_ONLY, Predictor
 
 QUALITY = 85  # of the JPEG pictures, of 100
 CTRL_C_SEEN_WITHIN = 0.5  # seconds
@@ -52,6 +52,11 @@ class Watch:
         self._error: Exception | None = None
         self._picture, self._state, self._number = b"", State(), 0
         self._times: deque[tuple[float, float]] = deque(maxlen=RECENT)
+
+    @property
+    def remark(self) -> str:
+        """What a viewer must know of the model; '' if nothing."""
+        return SIMULATED_ONLY if self._predictor.simulated_only else ""
 
     def run(self) -> State:
         """Return the state at the end; raise what the source raised."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,8 @@ def page(watch: Watch, port: int) -> Iterator[str]:
         if request.method != "GET" or request.url.path not in ("/", "/frames"):
             return PlainTextResponse("there is only / and /frames, for GET", HTTPStatus.NOT_FOUND)
         if request.url.path == "/":
-            return HTMLResponse(PAGE.read_bytes(), headers=_HEADERS)
+            page = PAGE.read_text(encoding="utf-8").replace("<!-- remark -->", escape(watch.remark))
+            return HTMLResponse(page, headers=_HEADERS)
         return StreamingResponse(_events(watch), headers=_HEADERS, media_type="text/event-stream")
 
     async def app(scope: "Scope", receive: "Receive", send: "Send") -> None:

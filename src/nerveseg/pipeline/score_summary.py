@@ -8,7 +8,7 @@ import yaml
 
 from nerveseg.errors import DatasetError, RepositoryError
 from nerveseg.evaluation.baselines import EMPTY, MEAN_MASK
-from nerveseg.evaluation.model_names import LABELS, SHIPPED, what_ships
+from nerveseg.evaluation.model_names import BASE, LABELS, SHIPPED, what_ships
 from nerveseg.evaluation.score_table import Scores
 from nerveseg.files.atomic import read_csv, read_json
 from nerveseg.measures.scores import HEADLINE, OF_SHIPPED, SCORES
@@ -23,6 +23,7 @@ METRICS, TABLE, LOCK = (
 )
 # The largest difference of one commit's scores between two kinds of processor (docs/reproducibility.md).
 BETWEEN_PROCESSORS = {"dice_nerve": 0.04, "dice": 0.02}
+RUNS = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=scores"
 _COMMIT = "Commit dvc.lock and metrics/: later changes are compared with them."
 _ORDER = ("dice_nerve", *(score for score in OF_SHIPPED if score != "dice_nerve"))
 _COLUMNS = {SHIPPED: 23, "unet": 8, MEAN_MASK: 13, EMPTY: 11}  # of the table, and their widths
@@ -38,13 +39,13 @@ def score_summary() -> str:
     tested = f"{counted(counts['frames'], 'test frame')} of {counted(counts['subjects'], 'subject')}"
     return "\n".join([
         f"{what}: {tested}, {counts['frames_with_nerve']} with a nerve",
-        "", *_table(scores), "",
+        "", *_table(scores), *_degraded(metrics), "",
         f"What ships is {what_ships(metrics)}.",
         *([f"Warning: {warning}."] if (warning := metrics["export"].get("warning")) else []),
         *_against_last_commit(metrics), "",
         "report: open reports/index.html in a browser",
-        "runs:   mlflow ui, then open in a browser",
-        "        http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning",
+        "runs:   mlflow ui, then open this address:",
+        RUNS,
         *_before_experiments(),
         "next:   dvc exp run -S lr=1e-3, then dvc metrics diff",
     ])  # fmt: skip
@@ -63,6 +64,16 @@ def _table(scores: Scores) -> list[str]:
         cells = [_cell(scores, model, score.key, score.digits).rjust(width) for model, width in _COLUMNS.items()]
         rows.append(f"{score.name:24}{''.join(cells)}")
     return rows
+
+
+def _degraded(metrics: dict[str, Any]) -> list[str]:
+    """Return a row with the Dice that a refiner is for; none if none ships."""
+    if (arm := metrics["shipped"]["arm"]) not in metrics["degraded"] or arm == BASE:
+        return []
+    cells = [
+        f"{metrics['degraded'][model]:.3f}".rjust(_COLUMNS[head]) for head, model in ((SHIPPED, arm), (BASE, BASE))
+    ]
+    return [f"{'Dice, degraded frames':24}{''.join(cells)}"]
 
 
 def _cell(scores: Scores, model: str, key: str, digits: int) -> str:

@@ -7,7 +7,7 @@ from nerveseg.evaluation.model_names import SHIPPED
 POOR = 0.7  # Dice below which an outline is called poor
 KINDS = {  # of outcomes, the worst first: what it is called, and what it means
     "missed": "the nerve was missed",
-    "withheld": "the nerve was seen, but a cut-off removed its outline, as the region is too small or the presence too low",
+    "withheld": "a pixel reached probability 0.5, but a cut-off left no outline, as the region is too small or the presence too low",
     "false alarm": "a nerve was drawn where none is annotated",
     "apart": "the outline lies apart from the nerve",
     "poor": f"the outline has a Dice below {POOR}",

@@ -105,11 +105,11 @@ def write_report(
 
 
 def _row(scores: Scores, methods: Sequence[str], score: Score) -> tuple[str, str, list[Cell]]:
-    """Return name, meaning and cells. Scores that look equal share the best place."""
+    """Return name, meaning and cells. Scores that look equal share the best place; of counts none is the best."""
     values = [scores.value(method, score.key) for method in methods]
     shown = ["n/a" if value is None else f"{value:.{score.digits}f}" for value in values]
     known = [text for text in shown if text != "n/a"]
-    best = (min if score.lower_is_better else max)(known, key=float, default=None)
+    best = (min if score.lower_is_better else max)(known, key=float, default=None) if score.digits else None
     cells = [
         Cell(text, *_interval(value, scores.interval(method, score.key), score.digits), text == best)
         for method, value, text in zip(methods, values, shown, strict=True)
