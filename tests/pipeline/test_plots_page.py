@@ -14,6 +14,7 @@ from paths import ROOT
 DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 OF_STAGES = [next(iter(plot.items())) for stage in DVC_YAML["stages"].values() for plot in stage.get("plots", [])]
 OF_COLUMNS = {title: plot for each in DVC_YAML["plots"] for title, plot in each.items()}
+OF_NO_MODEL = {"intervals_by_score", "lines_by_column"}
 MODELS = {"unet": "#0072B2", "exported": "#D55E00"}
 
 
@@ -107,7 +108,7 @@ def test_each_curve_of_a_plot_has_a_colour_of_its_own_and_begins_where_it_has_a_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", sorted({plot["template"] for _, plot in OF_STAGES} - {"intervals_by_score"}))
+@pytest.mark.parametrize("template", sorted({plot["template"] for _, plot in OF_STAGES} - OF_NO_MODEL))
 def test_a_legend_names_the_models_that_there_are_and_each_has_its_colour(drawn, template):
     panel = {"degradation": "blur", "stratum": "size", "rev": "main"}
     points = [panel | {"x": str(n), "y": str(n / 9), "model": model} for n in range(3) for model in MODELS]

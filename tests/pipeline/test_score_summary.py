@@ -50,6 +50,7 @@ def write(dice_nerve=0.8, **changed):
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A repository with the scores of a run in its last commit."""
+    use_settings(monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "metrics").mkdir()
     score_rows(VALUES, BOUNDS).to_csv("metrics/scores.csv", index=False)
@@ -91,7 +92,6 @@ def test_its_last_lines_say_where_the_report_is_how_to_see_the_runs_and_what_to_
 
 
 def test_without_a_name_in_git_it_says_how_to_set_one_before_an_experiment(repository, monkeypatch):
-    use_settings(monkeypatch)
     assert "user.name" not in score_summary()
     monkeypatch.delenv("GIT_COMMITTER_EMAIL")
     *_, first, following = score_summary().splitlines()
