@@ -22,7 +22,7 @@ from nerveseg.unet.deterministic_layers import UpSampling2D
 from nerveseg.unet.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
-_PLAIN, _WHOLE = network._twice, network._plain  # noqa: SLF001 - arms replace internals of the pipeline
+_PLAIN, _WHOLE, _EXPAND = network._twice, network._plain, network.contract_and_expand  # noqa: SLF001 - arms replace internals of the pipeline
 layers = tf.keras.layers
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -164,7 +164,7 @@ def blocks_of(arm: Arm) -> Iterator[None]:
     """Build networks in this context from the arm's blocks and inputs."""
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     seen = _with_coordinates if arm.coordinates else _WHOLE
-    expand = _halved if arm.halved else network.contract_and_expand
+    expand = _halved if arm.halved else _EXPAND
     with (
         mock.patch.object(network, "_twice", chosen),
         mock.patch.object(network, "contract_and_expand", expand),
@@ -175,18 +175,13 @@ def blocks_of(arm: Arm) -> Iterator[None]:
 
 def _halved(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
     """Contract and expand as the pipeline does, but halve the channels before each up-sampling, as Ronneberger et al. do."""
-    twice, convolution = network._twice, network._convolution  # noqa: SLF001 - as above
-    skips = []
-    features = inputs
-    for width in filters[:-1]:
-        features = twice(features, width)
-        skips.append(features)
-        features = layers.MaxPooling2D()(features)
-    features = deepest = twice(features, filters[-1])
-    for width, skip in reversed(list(zip(filters[:-1], skips, strict=True))):
-        wider = UpSampling2D()(convolution(features, width, 1))
-        features = twice(layers.Concatenate()([skip, wider]), width)
-    return features, deepest
+    widths = reversed(filters[:-1])
+
+    def enlarge() -> Callable[[tf.Tensor], tf.Tensor]:
+        return lambda features: UpSampling2D()(network._convolution(features, next(widths), 1))  # noqa: SLF001 - as above
+
+    with mock.patch.object(network, "UpSampling2D", enlarge):
+        return _EXPAND(inputs, filters)
 
 
 def _with_coordinates(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,13 +1,14 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
 import pytest
 
 from nerveseg.errors import NervesegError
-from nerveseg.processes.parallel import FEW, SCHEDULER_VARIABLE, in_order
+from nerveseg.processes.parallel import FEW, SCHEDULER_VARIABLE, in_order, one_ahead
 from parallel_work import halves, where
 
 EXPECTED = [value for number in range(2 * FEW) for value in halves(number)]
@@ -100,3 +101,26 @@ def test_processes_end_with_the_one_that_they_work_for_also_where_it_is_killed(t
 def _runs(process):
     """Not where nobody takes note of its end, as in a container."""
     return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+
+
+def test_the_next_item_is_worked_on_while_a_result_is_used_and_no_further_one():
+    begun, second = [], threading.Event()
+
+    def double(number):
+        begun.append(number)
+        if number == 2:
+            second.set()
+        return 2 * number
+
+    results = one_ahead(double, [1, 2, 3])
+    assert next(results) == 2
+    assert second.wait(60), "it waits until it is asked for"
+    assert begun == [1, 2]
+    assert list(results) == [4, 6]
+
+
+def test_an_error_in_work_ahead_comes_in_its_turn():
+    results = one_ahead(lambda number: 1 // number, [1, 0])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
