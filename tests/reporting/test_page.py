@@ -146,6 +146,12 @@ def test_of_distances_and_errors_the_lowest_is_best(written):
     assert re.findall(r'<td class="best">([0-9.]+)', of_row) == ["0.010", "0.010"]
 
 
+def test_of_a_count_none_is_the_best(written):
+    of_row = written.partition('id="scores"')[2].partition("Frames outlined")[2].partition("</tr>")[0]
+    assert "81" in of_row
+    assert 'class="best"' not in of_row
+
+
 def test_the_best_of_a_row_stands_out_and_equal_scores_share_it(written):
     best = re.findall(r'<td class="best">([0-9.]+)', written.partition('id="scores"')[2])
     assert best[0] == "0.857"
