@@ -174,6 +174,16 @@ def test_a_view_that_the_user_changed_stays(repo, params):
     assert client.get_experiment("1").tags["mlflow.sharedViewState.scores"] == "mine"
 
 
+def test_a_view_that_the_user_removed_stays_away(repo, params):
+    with stage_run("first", params):
+        pass
+    client = client_of(repo)
+    client.delete_experiment_tag("1", "mlflow.sharedViewState.scores")
+    with stage_run("second", params):
+        pass
+    assert "mlflow.sharedViewState.scores" not in client.get_experiment("1").tags
+
+
 def test_a_model_stands_in_the_row_of_its_execution_and_one_with_a_flaw_is_no_challenger(repo, params):
     for flaw in ("", "outlines nothing"):
         with stage_run("evaluate", params) as tracked:

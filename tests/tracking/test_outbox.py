@@ -228,6 +228,38 @@ def test_a_store_that_fails_as_the_stage_ends_is_asked_once_more_however_long_it
     assert [parent.info.status for parent, _ in runs_of(repo)] == ["FINISHED"]
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "(psycopg2.errors.UniqueViolation) duplicate key value violates unique constraint",
+        "(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name",
+        "(MySQLdb.IntegrityError) (1062, \"Duplicate entry 'phantom'\")",
+    ],
+)
+def test_a_data_set_that_two_stages_name_at_the_same_moment_arrives_from_both(repo, params, monkeypatch, told):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+    log, lost = MlflowClient.log_inputs, iter([True])
+
+    def log_inputs(client, *arguments):
+        if next(lost, False):
+            raise MlflowException(told, BAD_REQUEST)
+        log(client, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", log_inputs)
+    journal, said, ended = waiting_journal(), [], threading.Event()
+    facts = {"name": "phantom", "digest": "0", "source_type": "local", "source": "{}"}
+    journal.append(Message("dataset", "a", {"facts": facts, "context": "train"}))
+    journal.append(END)
+    ended.set()
+    delivery.follow(journal, params.tracking.experiment, "execution", ended, said.append)
+    assert not [words for words in said if words.get("refused")]
+    [(parent, _)] = runs_of(repo)
+    assert [each.dataset.name for each in parent.inputs.dataset_inputs] == ["phantom"]
+
+
 def test_patience_is_short_again_where_the_store_answered_meanwhile(repo, params, monkeypatch):
     monkeypatch.setattr("nerveseg.tracking.verdict.PATIENCE", (0.0, 600.0))
     ended, forget = threading.Event(), delivery.forget

@@ -15,7 +15,7 @@ import yaml
 
 from nerveseg.tracking.run_page import RAN_TAG, STAGE_TAG, UNKNOWN, description, overall, scores_told, what_ran
 from nerveseg.tracking.store import Store
-from nerveseg.tracking.store_errors import passing_over, public
+from nerveseg.tracking.store_errors import is_lost_race, passing_over, public, store_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
@@ -49,7 +49,13 @@ class Sender:
         self._ids: dict[str, str] = {}
 
     def send(self, message: Message) -> None:
-        getattr(self, f"_{message.kind}")(message)
+        send = getattr(self, f"_{message.kind}")
+        try:
+            send(message)
+        except store_errors() as error:
+            if not is_lost_race(error):
+                raise
+            send(message)
 
     def _run(self, message: Message) -> None:
         """`find`: alternative tags, of which it gets the first; `name`, `tags`, `params`, `time`; `parent`: its key."""

@@ -9,8 +9,8 @@ import time
 from nerveseg.evaluation.model_names import SHIPPED
 from nerveseg.tracking.run_page import CHANGED_TAG, RAN_TAG
 
-VIEW_TAG = "mlflow.sharedViewState.scores"
-PRIMARY = {"mlflow.experiment.primaryMetric.name": f"{SHIPPED}.dice_nerve"}  # the first chart
+_VIEW_TAG = "mlflow.sharedViewState.scores"
+_PRIMARY = {"mlflow.experiment.primaryMetric.name": f"{SHIPPED}.dice_nerve"}  # the first chart
 _WIDTHS = {  # pixels, which leave room for the names and fit a laptop's screen
     f"metrics.`{SHIPPED}.dice_nerve`": 150,
     f"metrics.`{SHIPPED}.dice`": 110,
@@ -22,9 +22,9 @@ _WIDTHS = {  # pixels, which leave room for the names and fit a laptop's screen
 
 
 def view_tags() -> dict[str, str]:
-    """Return tags for an experiment that has no such view yet."""
+    """Return tags for a new experiment."""
     now, columns = int(time.time() * 1000), list(_WIDTHS)
     state = {"orderByKey": "attributes.start_time", "orderByAsc": False}
     state |= {"selectedColumns": columns, "columnOrder": columns, "columnWidths": _WIDTHS}
     view = {"name": "Scores", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
-    return PRIMARY | {VIEW_TAG: json.dumps(view)}
+    return _PRIMARY | {_VIEW_TAG: json.dumps(view)}

@@ -22,7 +22,7 @@ from filelock import FileLock
 from nerveseg.errors import TrackingError
 from nerveseg.repository import repository_root
 from nerveseg.tracking.artifacts import BESIDE_TAG, artifacts_beside, keep_beside
-from nerveseg.tracking.runs_view import VIEW_TAG, view_tags
+from nerveseg.tracking.runs_view import view_tags
 from nerveseg.tracking.store_errors import failing_clearly, passing_over, public, settle_environment
 
 if TYPE_CHECKING:
@@ -123,15 +123,13 @@ def open_store(experiment: str) -> Store:
     with failing_clearly(uri), opened(uri) as client:
         if not (found := client.get_experiment_by_name(experiment)):
             artifacts = artifacts_beside(sqlite_file(uri) or root / "mlflow.db") if is_database(uri) else None
-            tags = _KIND | ({BESIDE_TAG: "true"} if artifacts else {})  # a server has a place of its own
+            # The view is set with the experiment: setting a tag later fails if two processes do it at once.
+            tags = _KIND | view_tags() | ({BESIDE_TAG: "true"} if artifacts else {})  # a server has a place of its own
             with passing_over("RESOURCE_ALREADY_EXISTS"):  # another process may have been faster
                 client.create_experiment(experiment, artifacts, tags)
             found = client.get_experiment_by_name(experiment)
         if not (found and found.experiment_id):
             raise ConnectionError("the server is not MLflow's")
-        if VIEW_TAG not in found.tags and found.lifecycle_stage != "deleted":
-            for key, value in view_tags().items():
-                client.set_experiment_tag(found.experiment_id, key, value)
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow's experiment {experiment!r} in {public(uri)} was deleted; bring it back with `mlflow experiments "

@@ -120,6 +120,13 @@ def is_final(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _OF_THIS_FILE
 
 
+def is_lost_race(error: BaseException) -> bool:
+    """Return whether another process wrote the same row at the same moment. MLflow looks first, then adds: sent again, it
+    finds that row.
+    """
+    return "IntegrityError" in str(error) or "UniqueViolation" in str(error)  # of SQLAlchemy by any driver
+
+
 def _status(error: BaseException) -> int | None:
     """Return the HTTP status of MLflow's answer, or of a server between, which files pass; None if nothing answered."""
     from mlflow.exceptions import MlflowException
