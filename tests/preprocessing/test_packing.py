@@ -162,7 +162,21 @@ def test_labels_that_no_mask_holds_are_named_as_the_cause_and_check_agrees(
     write_params(tmp_path / "params.yaml", {"data": {"nerve_labels": [7]}})
     monkeypatch.chdir(tmp_path)
     assert nerveseg("check", folder) == 1
-    assert re.search(f"error: {told}", capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert re.search(f"error: {told}", out)
+    assert out.count("the masks hold") == 1
+    assert out.endswith("preprocess would stop: mend the above first\n")
+
+
+def test_black_around_a_colour_is_background_where_labels_are_named(prepare, kaggle_folder):
+    folder = kaggle_folder()
+    for path in folder.glob("*_mask.tif"):
+        entries = np.asarray(Image.open(path)) // 255
+        path.unlink()
+        path.with_suffix(".png").write_bytes(palette(entries, [(0, 0, 0), (128, 0, 0)]))
+    told = r"but the masks hold #800000 in 12 of the 12 frames that mark anything \(100\.0% of the marked pixels\)$"
+    with pytest.raises(DatasetError, match=told):
+        prepare(folder, nerve_labels=("#00ff00",))
 
 
 def test_masks_that_are_all_empty_are_an_error_of_check_and_of_preprocess(prepare, kaggle_folder, capsys):
@@ -208,7 +222,9 @@ def test_several_values_are_no_nerve_before_somebody_said_which_and_check_agrees
     with pytest.raises(DatasetError, match=told):
         prepare(folder)
     assert nerveseg("check", folder) == 1
-    assert re.search(f"error: {told}", capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert re.search(f"error: {told}", out)
+    assert "% of the frames hold a mark\n" in out
     inventory, *_ = prepare(folder, nerve_labels=(1,))
     assert inventory.warnings == []
     assert not inventory.unclear

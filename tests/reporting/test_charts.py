@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 
 from nerveseg.reporting.charts import charts
+from nerveseg.reporting.figures.canvas import LOOKS
 from score_tables import scores_of
 
 CASES = pd.DataFrame(
@@ -46,3 +47,14 @@ def test_the_average_train_mask_stands_beside_the_models():
 
 def test_losses_are_by_epoch():
     assert series("loss") == {"train": [[1, 1.0], [2, 0.5]], "validation": [[1, 0.9]]}
+
+
+def test_a_model_has_the_line_that_it_has_in_the_figures():
+    arms = ["unet", "control", "gan", "unet_untuned"]
+    rows = THRESHOLDS.merge(pd.DataFrame({"model": arms}), how="cross", suffixes=("_", "")).drop(columns="model_")
+    drawn = {chart.id: chart for chart in charts(SCORES, CASES, ROBUSTNESS, rows, HISTORY)}
+    dashes = {each.label: [*each.dash] for each in drawn["by-threshold"].panels[""]}
+    assert dashes == {
+        LOOKS["unet_untuned"].label: [2, 3], LOOKS["unet"].label: [], LOOKS["control"].label: [6, 3],
+        LOOKS["gan"].label: [8, 3, 2, 3], "Average train mask": [2, 3],
+    }  # fmt: skip

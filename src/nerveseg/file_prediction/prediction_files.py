@@ -83,9 +83,9 @@ def write_predictions(
 
     Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its
     overlays at its own speed, and its frames are called as `Source.stems` says. `predictions.csv` has the columns
-    `COLUMNS`: frames count from 1, area and centroid are in pixels, the centroid is empty without a mask, and `pixels`
-    is Kaggle's run-length encoding. With `kaggle` there is `submission.csv` of Kaggle's 2016 challenge as well. Failed
-    files are named on stderr.
+    `COLUMNS`: frames count from 1, presence and confidence have four decimals, area and centroid are in pixels, the
+    centroid is empty without a mask, and `pixels` is Kaggle's run-length encoding. With `kaggle` there is
+    `submission.csv` of Kaggle's 2016 challenge as well. Failed files are named on stderr.
 
     Predictors of equal `identity` give equal predictions. All sources together decide what `grey_range` leaves open.
     Raise DatasetError as `check_outputs` or if the folder cannot be made, BusyError if another process writes to it.
@@ -154,7 +154,8 @@ def _predicted(
     remarks = [told, BLANK if any(map(fault_of, frames)) else FEW_TOLD if few else ""]
     rows, masks, files = [], [], []
     for number, found in enumerate(predict_loop(predictor, [*frames]), start=1):
-        values = (found.presence, found.confidence, found.area, *(found.centroid or ("", "")), encode_rle(found.mask))
+        centroid = [round(place, 2) for place in found.centroid] if found.centroid else ("", "")
+        values = (round(found.presence, 4), round(found.confidence, 4), found.area, *centroid, encode_rle(found.mask))
         rows.append(dict(zip(COLUMNS, (on_one_line(source.path), number, *values), strict=True)))
         masks.append(found.mask)
     if len(frames) > 1:  # first, since one thread writes it and takes longest

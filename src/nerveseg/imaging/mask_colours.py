@@ -110,7 +110,8 @@ def _named(code: NDArray[Any], seen: Mask, labels: Sequence[Value], path: Path, 
         what = f"{len(np.unique(code)):,} colours after lossy compression, which are no labels"
         raise BadFileError(path, what, EXPORT_APART)
     wanted = np.array([int(str(label)[1:], 16) for label in labels], np.uint64)
-    return ReadMask(seen & np.isin(code, wanted), _areas(code[seen]))
+    drawn = seen & ((code > 0) | (BLACK in labels))
+    return ReadMask(seen & np.isin(code, wanted), _areas(code[drawn]))
 
 
 def _by_colour(colours: NDArray[Any], seen: Mask, path: Path, page: Page) -> ReadMask:

@@ -94,7 +94,7 @@ class Inventory:
                 "by their path without suffix and without the folder images"
             )
         warnings += self.persons.warnings
-        warnings += self.mask_values.remarks(self.reading.labels) if len(self.manifest) else []
+        warnings += self.mask_values.remarks(self.reading.labels) if self.manifest["has_nerve"].any() else []
         if dim := int(self.remarks["remark"].str.contains(DIM, regex=False).sum()):
             warnings.append(
                 f"{counted(dim, 'frame')} {'is' if dim == 1 else 'are'} dark beside others of more than 8 bits, with which "

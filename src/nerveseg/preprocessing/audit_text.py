@@ -15,7 +15,7 @@ SHOWN = 20  # files of each kind, and subjects, in the text; JSON has all
 SIZES_SHOWN = 5  # the most frequent ones
 
 
-def summary(inventory: Inventory) -> dict[str, Any]:
+def summary(inventory: Inventory, verdict: str) -> dict[str, Any]:
     """Return everything that was found, in plain types."""
     manifest = inventory.manifest
     return {
@@ -33,10 +33,11 @@ def summary(inventory: Inventory) -> dict[str, Any]:
         "conflicts": inventory.conflicts.to_dict("records"),
         "warnings": inventory.warnings,
         "errors": [inventory.unclear] * bool(inventory.unclear),
+        "verdict": verdict,
     }
 
 
-def text(inventory: Inventory) -> str:
+def text(inventory: Inventory, verdict: str) -> str:
     """Return the same for a terminal."""
     manifest = inventory.manifest
     lines = [str(inventory)]
@@ -44,7 +45,8 @@ def text(inventory: Inventory) -> str:
         lines += _subject_lines(_subjects(manifest), set(manifest["frame"]))
         area = _area(manifest)
         covers = "" if area is None else f"; where they do, it covers {area:.1%} of the frame (median)"
-        lines.append(f"{manifest['has_nerve'].mean():.0%} of the frames show a nerve{covers}")
+        shown = "hold a mark" if inventory.unclear else f"show a nerve{covers}"
+        lines.append(f"{manifest['has_nerve'].mean():.0%} of the frames {shown}")
         sizes = [f"{width}x{height} ({count:,})" for (height, width), count in _sizes(manifest)]
         lines.append(f"{'size' if len(sizes) == 1 else f'{len(sizes):,} sizes'}: {some(sizes, SIZES_SHOWN)}")
     remarks = Counter(inventory.remarks["remark"].str.replace(r" as \S+$", " as another frame", regex=True))
@@ -58,7 +60,7 @@ def text(inventory: Inventory) -> str:
         lines += _files("left out as neither frame nor mask", foreign)
     if inventory.quarantined and inventory.layout.names.salt:
         lines.append("names are digests: DICOM paths may name patients; `nerveseg check --clear-names` shows them")
-    return "\n".join(lines)
+    return "\n".join([*lines, on_one_line(verdict)])
 
 
 def _subject_lines(subjects: pd.DataFrame, frames: set[str]) -> list[str]:

@@ -3,7 +3,6 @@
 (() => {
   const specs = JSON.parse(document.getElementById("chart-data").textContent);
   const MARKS = ["circle", "rect", "triangle", "rectRot", "crossRot"];
-  const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [1, 3]];
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const drawn = [];
@@ -14,7 +13,7 @@
       data: each.points.map(([x, y, name]) => ({ x, y, name })),
       borderColor: each.colour,
       backgroundColor: spec.joined ? each.colour : `${each.colour}99`,
-      borderDash: spec.joined ? DASHES[number % DASHES.length] : [],
+      borderDash: spec.joined ? each.dash : [],
       pointStyle: MARKS[number % MARKS.length],
       pointRadius: spec.joined ? 2.5 : 3.5,
       pointHoverRadius: 6,

@@ -8,8 +8,15 @@ import pandas as pd
 from nerveseg.evaluation.baselines import MEAN_MASK
 from nerveseg.evaluation.score_table import Scores
 from nerveseg.measures.scores import SCORES
-from nerveseg.reporting.figures.canvas import BLUE, GREY, LOOKS, VERMILLION
+from nerveseg.reporting.figures.canvas import BLUE, GREY, LOOKS, VERMILLION, Look
 from nerveseg.reporting.figures.plots import models_of, titled
+
+_DASHES: dict[str, tuple[float, ...]] = {
+    "-": (),
+    "--": (6, 3),
+    ":": (2, 3),
+    "-.": (8, 3, 2, 3),
+}  # Matplotlib's line styles
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,7 @@ class Series:
     label: str
     colour: str
     points: Sequence[Sequence[float | str]]  # x, y, and in a cloud of cases the frame's name
+    dash: Sequence[float] = ()  # pixels drawn and left out in turn; none of a whole line
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ def charts(
     degraded = {kind: pd.concat([clean, poor[poor["degradation"] == kind]]) for kind in kinds}
     losses = [
         Series("train", BLUE, _points(unet, ["epoch", "loss"])),
-        Series("validation", VERMILLION, _points(unet, ["epoch", "val_loss"])),
+        Series("validation", VERMILLION, _points(unet, ["epoch", "val_loss"]), _DASHES["--"]),
     ]
     dice = SCORES["dice_nerve"].name
     return [
@@ -75,10 +83,20 @@ def _of_models(table: pd.DataFrame, columns: Sequence[str], baseline: float | No
     """Return a series for each model, and a level one for the score of the average train mask."""
     level = [] if baseline is None else [[float(end), baseline] for end in table[columns[0]].agg(["min", "max"])]
     series = [
-        Series(LOOKS[model].label, LOOKS[model].on_white, _points(table[table["model"] == model], columns))
+        Series(
+            LOOKS[model].label,
+            LOOKS[model].on_white,
+            _points(table[table["model"] == model], columns),
+            _dash(LOOKS[model]),
+        )
         for model in models_of(table)
     ]
-    return [*series, Series("Average train mask", GREY, level)] if level else series
+    return [*series, Series("Average train mask", GREY, level, _DASHES[":"])] if level else series
+
+
+def _dash(look: Look) -> Sequence[float]:
+    """Return a model's line as the figures draw it."""
+    return _DASHES[look.line] if isinstance(look.line, str) else [2 * length for length in look.line[1]]
 
 
 def _points(table: pd.DataFrame, columns: Sequence[str]) -> list[list[float | str]]:
