@@ -1,6 +1,7 @@
 """`python -m nerveseg.pipeline STAGE`: what a stage's script says and writes reaches MLflow, and the script ends with it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,8 +39,10 @@ with stage_process():
 
 
 @pytest.fixture
-def repo(repo, monkeypatch):
+def repo(repo, tables, monkeypatch):
+    """Its store has its tables already: processes of their own would take seconds to make them."""
     (repo / "stages").mkdir()
+    shutil.copy(tables, repo / "mlflow.db")
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     return repo
 
@@ -55,6 +58,12 @@ def run_here(name):
 def told_something(repo) -> bool:
     """The store is made before; a look at it while it is made would disturb that."""
     return any(path.is_file() for path in (repo / FOLDER).rglob("*.jsonl"))
+
+
+def assert_nothing_arrived(repo, tables) -> None:
+    """Neither runs nor artifacts."""
+    [store] = repo.glob("ml*")
+    assert store.read_bytes() == tables.read_bytes()
 
 
 def stages_of(repo):
@@ -131,7 +140,7 @@ def test_a_stage_that_reports_numbers_alone_leaves_mlflow_to_the_process_that_de
     assert scores_of(stages["export"]) == {"layers": 20.0}
 
 
-def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo):
+def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo, tables):
     (repo / "params.yaml").write_text((repo / "params.yaml").read_text().replace("enabled: true", "enabled: false"))
     stage(
         repo,
@@ -140,7 +149,7 @@ def test_without_tracking_nothing_is_written_and_mlflow_is_not_imported(repo):
     )
     run_it = "import sys; from nerveseg.pipeline.__main__ import main; main(); assert 'mlflow' not in sys.modules"
     run(sys.executable, "-c", run_it, "train_gan")
-    assert not list(repo.glob("ml*"))
+    assert_nothing_arrived(repo, tables)
     assert journals() == []
 
 
@@ -224,20 +233,20 @@ def test_a_script_that_is_ended_for_its_store_leaves_the_last_word_to_the_store(
     assert capfd.readouterr().err == ""
 
 
-def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo, own_processes):
+def test_a_script_that_is_run_by_itself_knows_no_mlflow(repo, tables, own_processes):
     stage(repo, "export", SAYS + "progress.facts({'layers': 20})\nimport sys\nassert 'mlflow' not in sys.modules")
     run(sys.executable, "stages/export.py")
-    assert not (repo / "mlflow.db").exists()
+    assert_nothing_arrived(repo, tables)
 
 
 @pytest.mark.parametrize("typed", [[], ["augmnt"], ["augment", "evaluate"]])
-def test_a_stage_that_is_not_there_is_refused_with_those_that_are(repo, typed):
+def test_a_stage_that_is_not_there_is_refused_with_those_that_are(repo, tables, typed):
     stage(repo, "augment", "")
     done = attempt(*RUNNER, *typed)
     assert done.returncode == 1
     assert done.stderr.startswith("error: `python -m nerveseg.pipeline` was given")
     assert "give it one stage: augment" in done.stderr
-    assert not (repo / "mlflow.db").exists()
+    assert_nothing_arrived(repo, tables)
 
 
 def test_where_mlflow_is_not_installed_no_stage_begins(repo, monkeypatch):

@@ -59,20 +59,20 @@ with told_plainly(), stage_run("train_unet", load_project_params()) as run:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server_of_the_team(tmp_path_factory):
     if postgresql_programs() is None:
         if os.environ.get("REQUIRE_POSTGRESQL"):
             pytest.fail("PostgreSQL was not found, and REQUIRE_POSTGRESQL is set")
         pytest.skip("PostgreSQL is not installed")
-    with shared_server(tmp_path_factory.mktemp("server")) as running:
+    with shared_server(tmp_path_factory.mktemp("server"), workers=1) as running:
         yield running
 
 
 @pytest.fixture
-def fragile(server):
-    """The server, for a test that kills it."""
-    yield server
-    server.start()
+def server(server_of_the_team):
+    """It runs, also after a test that killed it."""
+    server_of_the_team.start()
+    return server_of_the_team
 
 
 @pytest.fixture
@@ -258,12 +258,12 @@ def assert_one_warning(output) -> None:
     assert MEMBER.password not in line
 
 
-def test_stages_go_on_while_the_server_is_killed_and_brought_back_and_all_arrives(fragile, params, experiment):
+def test_stages_go_on_while_the_server_is_killed_and_brought_back_and_all_arrives(server, params, experiment):
     stages = {name: start_stage(UNTIL_STOPPED, name) for name in ("first", "second", "third")}
     wait_for_epochs(stages, 10)
-    fragile.kill()
+    server.kill()
     wait_for_epochs(stages, 10)
-    fragile.start()
+    server.start()
     wait_for_epochs(stages, 5)
     Path("stop").touch()
     for stage in stages.values():
@@ -272,10 +272,10 @@ def test_stages_go_on_while_the_server_is_killed_and_brought_back_and_all_arrive
     assert_all_arrived(experiment, stages)
 
 
-def test_what_a_stage_told_a_dead_server_is_sent_by_sync_when_it_is_back(fragile, params, experiment):
+def test_what_a_stage_told_a_dead_server_is_sent_by_sync_when_it_is_back(server, params, experiment):
     stages = {name: start_stage(UNTIL_STOPPED, name) for name in ("first", "second")}
     wait_for_epochs(stages, 10)
-    fragile.kill()
+    server.kill()
     wait_for_epochs(stages, 10)
     Path("stop").touch()
     for stage in stages.values():
@@ -286,15 +286,15 @@ def test_what_a_stage_told_a_dead_server_is_sent_by_sync_when_it_is_back(fragile
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: ")
     assert len(failed.stderr.splitlines()) == 1
-    fragile.start()
+    server.start()
     assert "2 stages" in run(*SYNC)
     assert not list(Path(FOLDER).glob("*"))
     assert_all_arrived(experiment, stages)
 
 
-def test_a_server_that_is_required_and_down_stops_the_stage_at_once(fragile, params):
+def test_a_server_that_is_required_and_down_stops_the_stage_at_once(server, params):
     required = params.model_copy(update={"tracking": params.tracking.model_copy(update={"required": True})})
-    fragile.kill()
+    server.kill()
     began = time.monotonic()
     with pytest.raises(TrackingError, match="start the server") as failed, stage_run("train_unet", required):
         pytest.fail("the stage began")
