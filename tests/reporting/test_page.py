@@ -219,7 +219,9 @@ def test_a_document_comes_back_as_it_was_and_cannot_end_its_element():
     content = {"name": "</script><!--", "label": "é “x”", "line": [Series("a", "#fff", [[1.0, 2.0]])], "none": None}
     text = document(content)
     assert "<" not in text
-    assert json.loads(text) == content | {"line": [{"label": "a", "colour": "#fff", "points": [[1.0, 2.0]]}]}
+    assert json.loads(text) == content | {
+        "line": [{"label": "a", "colour": "#fff", "points": [[1.0, 2.0]], "dash": []}]
+    }
     with pytest.raises(ValueError, match="not JSON compliant"):
         document({"dice": float("nan")})
 
