@@ -184,7 +184,7 @@ def _halved(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.Tensor, tf.Te
         return _EXPAND(inputs, filters)
 
 
-def _with_coordinates(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Tensor]:
+def _with_coordinates(normalised: tf.Tensor, params: UNetParams, **_: bool) -> tuple[tf.Tensor, tf.Tensor]:
     height, width = normalised.shape[1:3]
     places = np.stack(np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height)), -1).astype(np.float32)
     maps = tf.zeros_like(tf.repeat(normalised, 2, -1)) + tf.cast(places, normalised.dtype)
@@ -207,6 +207,11 @@ def equalised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _encoder(name: str) -> Arm:
     return Arm({"unet.encoder": name, "lr": 1e-3})
+
+
+def _lite(weights: str | None = "imagenet", **changes: float) -> Arm:
+    fixed = {"unet.encoder": "efficientnetlite0", "unet.encoder_weights": weights, "lr": 1e-3}
+    return Arm(fixed | {key.replace("__", "."): value for key, value in changes.items()})
 
 
 STRONGER = {"augment.rotation": 20.0, "augment.scale": 0.25, "augment.shift": 0.12, "augment.gamma": 0.5}
@@ -266,4 +271,9 @@ ARMS = {
     "resnet34": _encoder("resnet34"),
     "mobilenetv2": _encoder("mobilenetv2"),
     "efficientnetb0": _encoder("efficientnetb0"),
+    "lite": _lite(),
+    "lite random": _lite(None),
+    "lite 3e-3": _lite(lr=3e-3),
+    "lite 144": _lite(preprocess__width=192, preprocess__height=160),
+    "lite 192": _lite(preprocess__width=256, preprocess__height=192),
 }

@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 from nerveseg.params.fields import Amount, Count, LearningRate, RelativeFolder, Section, Share, Strengths, Threshold
 
 PLAIN = "plain"
+LITE = ("efficientnetlite0", "efficientnetlite1", "efficientnetlite2")
 # Encoders of our own, and of what height and width must be multiples.
 OURS: dict[str, "Callable[[UNetParams], int]"] = {PLAIN: lambda unet: unet.stem * 2**unet.depth}
+OURS |= dict.fromkeys(LITE, lambda _: 32)
 # Encoders of segmentation_models 1.0, whose import would take seconds of every stage, and the least height and width.
 ENCODERS = dict.fromkeys((
     "densenet121", "densenet169", "densenet201", "efficientnetb0", "efficientnetb1", "efficientnetb2", "efficientnetb3",
@@ -58,10 +60,10 @@ class UNetParams(Section):
             raise ValueError(
                 f"batch_size is {self.batch_size} and ghost_batches is {self.ghost_batches}; a batch must split into equal parts"
             )
-        if self.encoder in OURS and self.encoder_weights is not None:
+        if self.encoder == PLAIN and self.encoder_weights is not None:
             raise ValueError(
                 f"encoder_weights is {self.encoder_weights!r}, but the {self.encoder} encoder has no pretrained weights; "
-                "set encoder_weights to null or choose an encoder such as resnet34"
+                f"set encoder_weights to null or choose an encoder such as {LITE[0]}"
             )
         return self
 

@@ -13,19 +13,19 @@ convolution"), so that the widest maps take a fraction of the time; presence is 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import tensorflow as tf
 
 from nerveseg.dataset.input_spec import InputSpec
-from nerveseg.params.networks import PLAIN, UNetParams
+from nerveseg.params.networks import LITE, PLAIN, UNetParams
 from nerveseg.unet.deterministic_layers import BatchNormalization, UpSampling2D
+from nerveseg.unet.efficientnet_lite import encode
 from nerveseg.unet.encoders import backbone_outputs
 
 layers = tf.keras.layers
 PRIOR_LOGIT = -3.0  # about 5 %, so that training need not begin by learning that most pixels are not nerve
 LOGITS, PRESENCE = "logits", "presence"
-Builder = Callable[[tf.Tensor, UNetParams], tuple[tf.Tensor, tf.Tensor]]
+Builder = Callable[..., tuple[tf.Tensor, tf.Tensor]]  # from normalised frames, parameters, and whether to fetch weights
 
 
 def build_unet(
@@ -40,8 +40,8 @@ def build_unet(
     with computing_in(policy):
         frames = tf.keras.Input((*spec.size, 1), name="frames")
         normalised = normalise(frames, spec)
-        build: Builder = BUILDERS.get(params.encoder, partial(backbone_outputs, pretrained=pretrained))
-        logits, deepest = build(normalised, params)
+        build: Builder = BUILDERS.get(params.encoder, backbone_outputs)
+        logits, deepest = build(normalised, params, pretrained=pretrained)
         pooled = layers.GlobalAveragePooling2D(dtype="float32", name="deepest_mean")(deepest)
         presence = layers.Dense(1, dtype="float32", name=PRESENCE)(pooled)
         name = f"{params.architecture}_{params.encoder}"
@@ -64,16 +64,27 @@ def computing_in(policy: str) -> Iterator[None]:
         tf.keras.mixed_precision.set_global_policy(before)
 
 
-def _plain(normalised: tf.Tensor, params: UNetParams) -> tuple[tf.Tensor, tf.Tensor]:
+def _plain(normalised: tf.Tensor, params: UNetParams, **_: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Return logits at the size of the input, and the deepest features."""
     features = normalised
     if params.stem > 1:
         features = _convolution(features, params.base_filters, 2 * params.stem - 1, params.stem)
     filters = [min(params.max_filters, params.base_filters * 2**level) for level in range(params.depth + 1)]
     features, deepest = contract_and_expand(features, filters)
+    return _logits(features, params.stem), deepest
+
+
+def _lite(normalised: tf.Tensor, params: UNetParams, *, pretrained: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return logits at the size of the input, and the deepest features."""
+    *skips, deepest = encode(normalised, params, pretrained=pretrained)
+    filters = [min(params.max_filters, params.base_filters * 2**level) for level in range(len(skips))]
+    return _logits(_expand(deepest, skips, filters), 2), deepest
+
+
+def _logits(features: tf.Tensor, stride: int) -> tf.Tensor:
     prior = tf.keras.initializers.Constant(PRIOR_LOGIT)
-    logits = layers.Conv2D(params.stem**2, 1, bias_initializer=prior, dtype="float32", name="logits")(features)
-    return (tf.nn.depth_to_space(logits, params.stem) if params.stem > 1 else logits), deepest
+    logits = layers.Conv2D(stride**2, 1, bias_initializer=prior, dtype="float32", name="logits")(features)
+    return tf.nn.depth_to_space(logits, stride) if stride > 1 else logits
 
 
 def contract_and_expand(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -84,12 +95,17 @@ def contract_and_expand(inputs: tf.Tensor, filters: Sequence[int]) -> tuple[tf.T
         features = _twice(features, width)
         skips.append(features)
         features = layers.MaxPooling2D()(features)
-    features = deepest = _twice(features, filters[-1])
-    for width, skip in reversed(list(zip(filters[:-1], skips, strict=True))):
+    deepest = _twice(features, filters[-1])
+    return _expand(deepest, skips, filters[:-1]), deepest
+
+
+def _expand(features: tf.Tensor, skips: Sequence[tf.Tensor], filters: Sequence[int]) -> tf.Tensor:
+    """Double the size for each of `skips`, the last first, and join it; each level has so many of `filters`."""
+    for width, skip in reversed(list(zip(filters, skips, strict=True))):
         features = UpSampling2D()(features)
         features = layers.Concatenate()([skip, features])
         features = _twice(features, width)
-    return features, deepest
+    return features
 
 
 def _twice(features: tf.Tensor, filters: int) -> tf.Tensor:
@@ -104,4 +120,7 @@ def _convolution(features: tf.Tensor, filters: int, size: int, strides: int = 1)
     return layers.ReLU()(features)
 
 
-BUILDERS: dict[str, Builder] = {PLAIN: _plain}  # of the encoders of `params.networks.OURS`
+BUILDERS: dict[str, Builder] = {
+    PLAIN: _plain,
+    **dict.fromkeys(LITE, _lite),
+}  # of the encoders of `params.networks.OURS`
