@@ -109,7 +109,7 @@ def test_params_cannot_be_changed_after_reading():
         ("data.spacing_mm", [0.1], "data.spacing_mm.1 is missing: the list is too short; add it"),
         ("data.subject_pattern", 5, "data.subject_pattern is 5; input should be a valid string"),
         ("split.val_subjects", "A", "split.val_subjects is 'A'; give a list in brackets, such as ['A']"),
-        ("unet.encoder", "resnet35", "encoder is 'resnet35'; it must be one of plain, densenet121"),
+        ("unet.encoder", "resnet35", "encoder is 'resnet35'; it must be one of plain, efficientnetlite0, "),
         ("split.fold", 3, "fold is 3, folds is 0"),
         ("degradation.blur", [1, 2, 3, 3, 4], "is [1.0, 2.0, 3.0, 3.0, 4.0]; each severity must be stronger"),
         ("degradation.blur", [1, 2, 3, 4], "degradation.blur.4"),

@@ -9,6 +9,9 @@ from keras_applications import densenet, mobilenet, mobilenet_v2
 from segmentation_models.backbones import inception_resnet_v2, inception_v3
 from segmentation_models.backbones.backbones_factory import Backbones
 
+from nerveseg.params.networks import LITE
+from nerveseg.unet import efficientnet_lite
+
 BLOCKS = (2, 1, 1, 1)  # of each level; the second block of a level is one that keeps the size
 GROUPS = 4  # of a grouped convolution: each is a layer
 
@@ -22,6 +25,10 @@ LEFT_OUT = {  # blocks by number whose output has the shape of their input
 
 def make_shallow(patch, encoder: str) -> None:
     """Shorten an encoder until the patch is undone; VGG, which has no blocks to leave out, stays as it is."""
+    if encoder in LITE:
+        stages = [(1 + (channels == 24), *others, channels) for _, *others, channels in efficientnet_lite._STAGES]
+        patch.setattr(efficientnet_lite, "_STAGES", stages)
+        return
     for module in (resnet, resnext, senet):
         if full := module.MODELS_PARAMS.get(encoder):
             short = full._replace(repetitions=BLOCKS)

@@ -1,4 +1,4 @@
-"""Encoders of `segmentation_models`, one of each family: within one they differ in depth and width."""
+"""Encoders of `segmentation_models`, one of each family: within one they differ in depth and width; and EfficientNet-Lite."""
 
 import re
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from gpu_operations import refused_in, without_kernel_in
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.errors import ModelError
 from nerveseg.params.file import load_params
-from nerveseg.params.networks import ENCODERS, OURS
+from nerveseg.params.networks import ENCODERS, LITE, OURS
 from nerveseg.refinement.refiner import build_refiner, learnt, start_from
 from nerveseg.unet.encoders import _as_imagenet
 from nerveseg.unet.losses import segmentation_loss
@@ -26,7 +26,7 @@ FAMILIES = (
     "resnet50", "resnext50", "senet154", "seresnet18", "seresnet50", "seresnext50", "vgg16",
 )  # fmt: skip
 NETWORKS = [
-    *(("unet", family) for family in FAMILIES),
+    *(("unet", family) for family in (*FAMILIES, LITE[0])),
     *((decoder, "resnet18") for decoder in ("linknet", "fpn", "pspnet")),
 ]
 
@@ -65,8 +65,8 @@ def built(request):
 def test_each_weight_has_a_gradient_and_no_operation_is_refused_by_a_gpu_whether_layers_learn_or_are_frozen(built):
     network, frames = built.network, tf.constant(built.frames)
     learning = network.trainable_variables
-    for theirs in (layer for layer in network.layers if isinstance(layer, tf.keras.Model)):
-        for layer in theirs.layers[: len(theirs.layers) // 2]:
+    for whole in [layer for layer in network.layers if isinstance(layer, tf.keras.Model)] or [network]:
+        for layer in whole.layers[: len(whole.layers) // 2]:
             layer.trainable = False
 
     @tf.function
@@ -89,7 +89,10 @@ def test_each_weight_has_a_gradient_and_no_operation_is_refused_by_a_gpu_whether
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "built", [("unet", "vgg16"), ("unet", "efficientnetb0"), ("pspnet", "resnet18")], indirect=True, ids="-".join
+    "built",
+    [("unet", "vgg16"), ("unet", "efficientnetb0"), ("unet", LITE[0]), ("pspnet", "resnet18")],
+    indirect=True,
+    ids="-".join,
 )
 def test_a_network_is_rebuilt_without_a_download_and_says_the_same_with_its_weights(built, tmp_path):
     built.network.save_weights(tmp_path / "net.weights.h5")
@@ -100,7 +103,9 @@ def test_a_network_is_rebuilt_without_a_download_and_says_the_same_with_its_weig
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("built", [("unet", "resnet18"), ("unet", "efficientnetb0")], indirect=True, ids="-".join)
+@pytest.mark.parametrize(
+    "built", [("unet", "resnet18"), ("unet", "efficientnetb0"), ("unet", LITE[0])], indirect=True, ids="-".join
+)
 def test_an_untrained_refiner_of_it_is_the_identity_and_some_of_its_copy_learns(built):
     refiner = start_from(build_refiner(built.params, 4, built.spec, built.policy), built.network)
     said = built.network(built.frames)
