@@ -210,7 +210,7 @@ def _encoder(name: str) -> Arm:
 
 
 def _lite(weights: str | None = "imagenet", **changes: float) -> Arm:
-    fixed = {"unet.encoder": "efficientnetlite0", "unet.encoder_weights": weights, "lr": 1e-3}
+    fixed = {"unet.encoder": "efficientnetlite0", "unet.encoder_weights": weights}
     return Arm(fixed | {key.replace("__", "."): value for key, value in changes.items()})
 
 
@@ -273,7 +273,7 @@ ARMS = {
     "efficientnetb0": _encoder("efficientnetb0"),
     "lite": _lite(),
     "lite random": _lite(None),
-    "lite 3e-3": _lite(lr=3e-3),
+    "lite 1e-3": _lite(lr=1e-3),
     "lite 144": _lite(preprocess__width=192, preprocess__height=160),
     "lite 192": _lite(preprocess__width=256, preprocess__height=192),
 }

@@ -37,11 +37,11 @@ def _at_the_root(tiny, tmp_path, monkeypatch):
 
 
 def test_check_prints_what_a_good_folder_holds_and_succeeds(kaggle_folder, capsys):
-    assert nerveseg("check", kaggle_folder(subjects=[1, 2])) == 0
+    assert nerveseg("check", kaggle_folder(subjects=[1, 2, 3])) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Kaggle layout, 8 pairs, 2 subjects\n")
+    assert out.startswith("Kaggle layout, 12 pairs, 3 subjects\n")
     assert "50% of the frames show a nerve" in out
-    assert "size: 80x48 (8)" in out
+    assert "size: 80x48 (12)" in out
     assert "\n0 files cannot be used\n" in out
 
 
@@ -57,7 +57,7 @@ def test_check_names_each_bad_file_with_its_remedy_and_fails(kaggle_folder, caps
 
 
 def test_check_names_files_of_other_kinds_and_does_not_fail_for_them(kaggle_folder, capsys):
-    folder = kaggle_folder(subjects=[1, 2])
+    folder = kaggle_folder(subjects=[1, 2, 3])
     (folder / "clip.webp").touch()
     assert nerveseg("check", folder) == 0
     out = capsys.readouterr().out
@@ -68,8 +68,10 @@ def test_check_ends_with_what_preprocess_would_do(kaggle_folder, capsys):
     folder = kaggle_folder(subjects=[1, 2, 3, 4, 5])
 
     def verdict():
-        nerveseg("check", folder)
-        return capsys.readouterr().out.splitlines()[-1]
+        code = nerveseg("check", folder)
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert code == line.startswith("preprocess would stop")
+        return line
 
     assert (
         verdict()
@@ -103,14 +105,14 @@ def test_check_tells_a_machine_the_same_as_json(kaggle_folder, capsys):
 
 
 def test_check_fails_where_one_frame_stands_under_two_subjects(kaggle_folder, capsys):
-    folder = kaggle_folder(subjects=[1, 2])
+    folder = kaggle_folder(subjects=[1, 2, 3, 4])
     (folder / "2_1.tif").write_bytes((folder / "1_1.tif").read_bytes())
     assert nerveseg("check", folder) == 1
     told = capsys.readouterr().out
     assert "1 frame under more than one subject" in told
     assert "give both one subject in subjects.csv" in told
     (folder / "subjects.csv").write_text(
-        "frame,subject\n" + "".join(f"{path.stem},a\n" for path in folder.glob("?_?.tif"))
+        "frame,subject\n" + "".join(f"{path.stem},{'aacd'[int(path.stem[0]) - 1]}\n" for path in folder.glob("?_?.tif"))
     )
     assert nerveseg("check", folder) == 0
 
@@ -362,7 +364,7 @@ def test_a_wrong_command_gets_a_suggestion(capsys, typed, told):
 def test_commands_run_in_a_folder_of_the_repository_and_take_paths_from_there(
     kaggle_folder, model, tmp_path, monkeypatch, capsys
 ):
-    frames = kaggle_folder(subjects=[1])
+    frames = kaggle_folder(subjects=[1, 2, 3])
     (tmp_path / "dvc.yaml").touch()
     shutil.copytree(model, tmp_path / "models" / "exported")
     below = tmp_path / "notes" / "today"
@@ -380,7 +382,7 @@ def test_commands_run_in_a_folder_of_the_repository_and_take_paths_from_there(
 
 def test_a_command_outside_of_a_repository_says_that_it_needs_one(kaggle_folder, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").unlink()
-    assert "params.yaml was not found" in nerveseg("check", kaggle_folder(subjects=[1]))
+    assert "params.yaml was not found" in nerveseg("check", kaggle_folder(subjects=[1, 2, 3]))
 
 
 def test_check_of_many_subjects_and_sizes_tells_the_most_common_and_counts_the_others(tmp_path, capsys):

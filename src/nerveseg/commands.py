@@ -15,7 +15,7 @@ _COMPUTES = ("imaging", "dataset", "inference", "refinement", "saved_models", "t
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
-    """Check every file of a folder as `preprocess` would, and print the findings; 1 if it cannot be used so, else 0."""
+    """Check every file of a folder as `preprocess` would, and print the findings; 1 if it or a file cannot be used, else 0."""
     from nerveseg.preprocessing.audit import take_inventory
     from nerveseg.preprocessing.audit_text import summary, text
     from nerveseg.preprocessing.packing import verdict
@@ -24,9 +24,9 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
     params = load_project_params()
     target = (params.preprocess.height, params.preprocess.width)
     inventory = take_inventory(directory, params.data, repository_root(), target, clear_names=clear_names)
-    would = verdict(inventory, params.data, params.split, params.seed)
+    usable, would = verdict(inventory, params.data, params.split, params.seed)
     print(json.dumps(summary(inventory, would), indent=2) if as_json else text(inventory, would))
-    return 1 if inventory.bad or inventory.leaks or inventory.unclear or inventory.manifest.empty else 0
+    return 0 if usable and not inventory.bad and not inventory.leaks else 1
 
 
 def predict(

@@ -84,20 +84,20 @@ def refuse_too_many(inventory: Inventory, greatest_share: float) -> None:
         )
 
 
-def verdict(inventory: Inventory, data: DataParams, split: SplitParams, seed: int) -> str:
-    """Return in a line which frames `preprocess` would use, or why it would stop."""
+def verdict(inventory: Inventory, data: DataParams, split: SplitParams, seed: int) -> tuple[bool, str]:
+    """Return whether `preprocess` would use the folder, and in a line which frames of it, or why it would stop."""
     if inventory.unclear or inventory.manifest.empty:
-        return "preprocess would stop: mend the above first"
+        return False, "preprocess would stop: mend the above first"
     try:
         refuse_too_many(inventory, data.max_quarantined)
         manifest = assign_splits(inventory, split, seed, drop_conflicts=data.drop_conflicts).manifest
     except DatasetError as error:
-        return f"preprocess would stop: {str(error).partition('; `nerveseg check ')[0]}"
+        return False, f"preprocess would stop: {str(error).partition('; `nerveseg check ')[0]}"
     parts = {part: manifest.loc[manifest["split"] == part, "subject"] for part in SPLITS}
     told = [
         f"{part} {counted(len(rows), 'frame')} of {counted(rows.nunique(), 'subject')}" for part, rows in parts.items()
     ]
-    return f"preprocess would use {', '.join(told)}"
+    return True, f"preprocess would use {', '.join(told)}"
 
 
 def assign_splits(inventory: Inventory, params: SplitParams, seed: int, *, drop_conflicts: bool) -> Inventory:

@@ -81,7 +81,10 @@ def _block(
     if expansion > 1:
         wide = expansion * inputs.shape[-1]
         through(layers.Conv2D(wide, 1, use_bias=False, name=f"{name}_expand_conv"), "_bn0")
-    depthwise = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv")
+    # Always in float32: on a processor, TensorFlow's gradient of one with a stride takes forty times as long in bfloat16.
+    depthwise = layers.DepthwiseConv2D(
+        kernel, stride, padding="same", use_bias=False, dtype="float32", name=f"{name}_depthwise_conv"
+    )
     through(depthwise, "_bn1")
     through(layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv"), "_bn2", activated=False)
     return (layers.Add()([features, inputs]) if stride == 1 and inputs.shape[-1] == channels else features), made
