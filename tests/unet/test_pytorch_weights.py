@@ -55,7 +55,7 @@ def saved(torch, tmp_path):
     """Writes a file as `torch.save` did before 1.6; what is given replaces parts of it."""
     storages, rebuild = torch
 
-    def save(values=VALUES, *, magic=MAGIC, version=VERSION, dictionary=None, rest=b"", lacking=0, offset=0):
+    def save(values=VALUES, *, magic=MAGIC, version=VERSION, dictionary=None, keys=None, rest=b"", offset=0):
         content = OrderedDict() if dictionary is None else dictionary
         data = b""
         for key, (name, value) in enumerate(values.items()):
@@ -65,9 +65,15 @@ def saved(torch, tmp_path):
             data += value.size.to_bytes(8, "little") + value.tobytes("A")
         path = tmp_path / "network.pth"
         with path.open("wb") as file:
-            for each in (magic, version, {"little_endian": True}, content, [str(key) for key in range(len(values))]):
+            for each in (
+                magic,
+                version,
+                {"little_endian": True},
+                content,
+                keys or [str(key) for key in range(len(values))],
+            ):
                 Written(file, protocol=2).dump(each)
-            file.write((data + rest)[: len(data + rest) - lacking])
+            file.write(data + rest)
         return path
 
     return save
@@ -117,6 +123,32 @@ def test_a_tensor_outside_of_its_storage_is_refused(saved):
         read_tensors(saved(offset=1))
     with pytest.raises(ValueError, match="not inside its storage"):
         read_tensors(saved(offset=-1))
+
+
+def test_a_storage_that_two_tensors_give_different_sizes_is_refused(saved, torch):
+    storages, rebuild = torch
+    content = OrderedDict(
+        (str(size), Tensor(rebuild, Storage(storages["<f4"], "0", size), 0, (size,), (1,), False, OrderedDict()))
+        for size in (10**6, 3)
+    )
+    rest = (3).to_bytes(8, "little") + bytes(12)
+    with pytest.raises(ValueError, match="a storage of two sizes or types"):
+        read_tensors(saved({}, dictionary=content, keys=["0"], rest=rest))
+
+
+class Changed(Tensor):
+    """A tensor whose attributes the pickle changes after it was made, and so after it was checked."""
+
+    def __reduce__(self):
+        return *self.parts, {"offset": 10**6}
+
+
+def test_a_tensor_that_the_file_changes_after_its_check_is_refused(saved, torch):
+    storages, rebuild = torch
+    changed = Changed(rebuild, Storage(storages["<f4"], "0", 3), 0, (3,), (1,), False, OrderedDict())
+    rest = (3).to_bytes(8, "little") + bytes(12)
+    with pytest.raises(ValueError, match="cut or damaged"):
+        read_tensors(saved({}, dictionary=OrderedDict(a=changed), keys=["0"], rest=rest))
 
 
 def test_a_storage_of_another_type_is_refused(saved):

@@ -7,31 +7,29 @@ torch/serialization.py). A pickle can name any function and have it called; here
 
 import pickle
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
-_KINDS = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}  # weights, and counts of batches
+_KINDS = {"FloatStorage": "<f4", "LongStorage": "<i8"}  # weights, and counts of batches
 
 
 class _ForeignContentError(Exception):
     pass
 
 
-@dataclass(frozen=True)
-class _Storage:
-    kind: np.dtype[Any]
+# Tuples, since a pickle could change the attributes of anything else after it was checked.
+class _Storage(NamedTuple):
+    kind: str
     key: str
     elements: int
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
@@ -76,7 +74,15 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
             return _tensors(file)
         except _ForeignContentError as error:
             raise ValueError(f"it holds {error}, which is no tensor") from None
-        except (pickle.UnpicklingError, EOFError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+        except (
+            pickle.UnpicklingError,
+            EOFError,
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            MemoryError,
+        ) as error:
             raise ValueError(f"it is cut or damaged ({error})") from None
 
 
@@ -88,10 +94,12 @@ def _tensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
     if not isinstance(tensors, dict) or not all(isinstance(each, _Tensor) for each in tensors.values()):
         raise _ForeignContentError("something else beside tensors")
     storages = {each.storage.key: each.storage for each in tensors.values()}
+    if any(each.storage != storages[each.storage.key] for each in tensors.values()):
+        raise _ForeignContentError("a storage of two sizes or types")
     content = {}
     for key in keys:
         storage = storages[key]
-        count, size = int.from_bytes(file.read(8), "little"), storage.elements * storage.kind.itemsize
+        count, size = int.from_bytes(file.read(8), "little"), storage.elements * np.dtype(storage.kind).itemsize
         read = file.read(size)
         if count != storage.elements or len(read) != size:
             raise EOFError(f"storage {key} is not whole")
