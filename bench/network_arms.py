@@ -274,6 +274,6 @@ ARMS = {
     "lite": _lite(),
     "lite random": _lite(None),
     "lite 1e-3": _lite(lr=1e-3),
-    "lite 144": _lite(preprocess__width=192, preprocess__height=160),
+    "lite 160": _lite(preprocess__width=192, preprocess__height=160),
     "lite 192": _lite(preprocess__width=256, preprocess__height=192),
 }
