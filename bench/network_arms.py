@@ -7,7 +7,7 @@ cross-entropy, as its arm says.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from unittest import mock
 
@@ -17,12 +17,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nerveseg.params.networks import PLAIN, UNetParams
-from nerveseg.unet import network
+from nerveseg.unet import efficientnet_lite, network
 from nerveseg.unet.deterministic_layers import UpSampling2D
 from nerveseg.unet.losses import binary_cross_entropy, soft_dice_loss
 
 PIXELS = (1, 2, 3)
 _PLAIN, _WHOLE, _EXPAND = network._twice, network._plain, network.contract_and_expand  # noqa: SLF001 - arms replace internals of the pipeline
+_BLOCK = efficientnet_lite._block  # noqa: SLF001 - as above
 layers = tf.keras.layers
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -58,6 +59,22 @@ class Arm:
         start: `random`, `phantom` (the folder that the command names), or `denoising` (a third of the minutes goes to
             restoring frames with patches taken out).
         schedule: of the learning rate after its warm-up: `constant`, or `cosine` or `linear` to zero.
+        encoder_rate: share of the learning rate that the pretrained encoder gets.
+        frozen: share of the steps in which the pretrained encoder does not learn.
+        stretched: a logarithm; each frame is made wider and lower, or narrower and higher, by at most this much, and sheared by
+            as much, in addition to all other geometry.
+        local_contrast: share of the frames in training whose histograms are equalised locally (`equalised`).
+        fourier: share of the frames whose coarse amplitudes are mixed with those of another frame of the batch (Xu et al.
+            2021, "A Fourier-based framework for domain generalization").
+        mixed_style: mix the mean and deviation of each channel with those of another frame, after the first two stages
+            of the encoder (Zhou et al. 2021, "MixStyle").
+        teachers: arms whose trained networks predict each train frame; the mean of their maps becomes part of the mask.
+        held_out: train so many teachers like this arm, in half of the minutes, each without its part of the subjects, which
+            it then predicts; 0: none.
+        taught: share of the mask that comes from the teachers.
+        consensus: nearly equal frames of a subject share their masks, more so the more their correlation exceeds this; 0: none.
+        labelled: number of train subjects, evenly spread over the list of them; 0: all.
+        unlabelled: train a teacher on the labelled subjects in half of the minutes; its maps are the masks of the others.
         repetition: 1 for an arm that differs from another only in its random numbers.
     """
 
@@ -78,6 +95,18 @@ class Arm:
     sharpness: float = 0.0
     start: str = "random"
     schedule: str = "constant"
+    encoder_rate: float = 1.0
+    frozen: float = 0.0
+    stretched: float = 0.0
+    local_contrast: float = 0.0
+    fourier: float = 0.0
+    mixed_style: bool = False
+    teachers: tuple[str, ...] = ()
+    held_out: int = 0
+    taught: float = 0.0
+    consensus: float = 0.0
+    labelled: int = 0
+    unlabelled: bool = False
     repetition: int = 0
 
 
@@ -165,7 +194,9 @@ def blocks_of(arm: Arm) -> Iterator[None]:
     chosen = {"plain": _PLAIN, "residual": _residual, "inverted": _inverted}[arm.block]
     seen = _with_coordinates if arm.coordinates else _WHOLE
     expand = _halved if arm.halved else _EXPAND
+    block = _with_mixed_style if arm.mixed_style else _BLOCK
     with (
+        mock.patch.object(efficientnet_lite, "_block", block),
         mock.patch.object(network, "_twice", chosen),
         mock.patch.object(network, "contract_and_expand", expand),
         mock.patch.dict(network.BUILDERS, {PLAIN: seen}),
@@ -191,6 +222,37 @@ def _with_coordinates(normalised: tf.Tensor, params: UNetParams, **_: bool) -> t
     return _WHOLE(tf.concat([normalised, maps], -1), params)
 
 
+class MixStyle(layers.Layer):
+    """Mixes each channel's mean and deviation with those of another frame, in half of the batches, in training."""
+
+    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:  # noqa: FBT001, FBT002 - as Keras calls it
+        if not training:
+            return features
+        mean, variance = tf.nn.moments(tf.cast(features, tf.float32), (1, 2), keepdims=True)
+        deviation = tf.sqrt(variance + 1e-6)
+        count = tf.shape(features)[0]
+        weights = tf.where(tf.random.uniform(()) < 0.5, _beta(count), tf.ones((count, 1, 1, 1)))
+        order = tf.random.shuffle(tf.range(count))
+        other_mean, other_deviation = tf.gather(mean, order), tf.gather(deviation, order)
+        mixed = (tf.cast(features, tf.float32) - mean) / deviation
+        mixed = (
+            mixed * (weights * deviation + (1 - weights) * other_deviation)
+            + weights * mean
+            + (1 - weights) * other_mean
+        )
+        return tf.cast(mixed, features.dtype)
+
+
+def _beta(count: tf.Tensor) -> tf.Tensor:
+    drawn = tf.random.gamma((2, count, 1, 1, 1), 0.1)
+    return drawn[0] / (drawn[0] + drawn[1] + 1e-12)
+
+
+def _with_mixed_style(inputs: tf.Tensor, name: str, *rest: int) -> tuple[tf.Tensor, list[tf.keras.layers.Layer]]:
+    features, made = _BLOCK(inputs, name, *rest)
+    return (MixStyle()(features) if name.endswith(("blocks.0.", "blocks.2.")) else features), made
+
+
 def standardised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Standardise each frame."""
     mean, deviation = (measure(frames, axis=(1, 2, 3), keepdims=True) for measure in (np.mean, np.std))
@@ -214,6 +276,8 @@ def _lite(weights: str | None = "imagenet", **changes: float) -> Arm:
     return Arm(fixed | {key.replace("__", "."): value for key, value in changes.items()})
 
 
+_TALLER = {"preprocess__width": 192, "preprocess__height": 160}
+_SLIM = {"unet__base_filters": 16}
 STRONGER = {"augment.rotation": 20.0, "augment.scale": 0.25, "augment.shift": 0.12, "augment.gamma": 0.5}
 WEAKER = {"augment.rotation": 8.0, "augment.scale": 0.1, "augment.shift": 0.05}
 INTENSITY = {
@@ -274,6 +338,34 @@ ARMS = {
     "lite": _lite(),
     "lite random": _lite(None),
     "lite 1e-3": _lite(lr=1e-3),
-    "lite 160": _lite(preprocess__width=192, preprocess__height=160),
+    "lite 160": _lite(**_TALLER),
     "lite 192": _lite(preprocess__width=256, preprocess__height=192),
+    "lite 160 slim": _lite(**_TALLER, **_SLIM),
+    "lite 192 slim": _lite(preprocess__width=256, preprocess__height=192, **_SLIM),
+    "lite 224": _lite(preprocess__width=224, preprocess__height=160),
+    "lite half": replace(_lite(), encoder_rate=0.5),
+    "lite tenth": replace(_lite(), encoder_rate=0.1),
+    "lite thawed": replace(_lite(), frozen=0.33),
+    "lite frozen": replace(_lite(), frozen=1.0),
+    "lite stretched": replace(_lite(), stretched=0.25),
+    "lite local contrast": replace(_lite(), local_contrast=0.5),
+    "lite fourier": replace(_lite(), fourier=0.5),
+    "lite mixed style": replace(_lite(), mixed_style=True),
+    "lite by subject": replace(_lite(), balance="subject"),
+    "stretched": Arm(stretched=0.25),
+    "held out": Arm(held_out=3, taught=0.5),
+    "lite held out": replace(_lite(), held_out=3, taught=0.5),
+    "lite taught": replace(_lite(), teachers=("params", "lite 160"), taught=0.5),
+    "params taught": Arm(teachers=("params", "lite 160"), taught=0.5),
+    "lite 160 taught": replace(_lite(**_TALLER), teachers=("params", "lite 160"), taught=0.5),
+    "consensus": Arm(consensus=0.9),
+    "lite 160 consensus": replace(_lite(**_TALLER), consensus=0.9),
+    "params of 5": Arm(labelled=5),
+    "params of 10": Arm(labelled=10),
+    "lite of 5": replace(_lite(), labelled=5),
+    "lite of 10": replace(_lite(), labelled=10),
+    "params of 5 and others": Arm(labelled=5, unlabelled=True),
+    "params of 10 and others": Arm(labelled=10, unlabelled=True),
+    "lite of 5 and others": replace(_lite(), labelled=5, unlabelled=True),
+    "lite of 10 and others": replace(_lite(), labelled=10, unlabelled=True),
 }

@@ -32,8 +32,10 @@ from nerveseg.measures.overlap import count
 from nerveseg.params.fields import FRESH
 from nerveseg.params.file import Params, load_params
 from nerveseg.preprocessing.packing import prepare_dataset
+from nerveseg.training.distribution import keras_policy
 from nerveseg.unet.network import LOGITS
-from network_arms import ARMS, Arm
+from nerveseg.unet.warm_start import network_to_train
+from network_arms import ARMS, Arm, blocks_of
 from network_training import train_arm
 from trainings import changed, use_threads
 
@@ -42,6 +44,7 @@ import tensorflow as tf  # isort: skip - nerveseg must come first: it selects th
 FOLDER = Path(".nerveseg/network-study")
 SUBJECTS = range(1, 31)
 FOLDS = {1: range(1, 11), 2: range(21, 31)}  # seed: the subjects to score
+TEACHERS_MINUTES = 6.0
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
 
 
@@ -90,16 +93,36 @@ class Study:
             row[f"after {number}/4"] = round(scored(_maps(network, records, arm), records)["expected"].mean(), 5)
 
         began = time.monotonic()
-        trained = train_arm(arm, params, train, info, seed, self.minutes, on_quarter)
+        teachers = [self._trained(teacher, seed) for teacher in arm.teachers]
+        trained = train_arm(arm, params, train, info, seed, self.minutes, on_quarter, teachers)
         row |= {"steps": trained.steps, "frames_per_second": round(trained.rate, 1)}
         row |= {"wall": round((time.monotonic() - began) / 60, 2)}
         maps = _maps(trained.network, records, arm)
         np.save(self._of_minutes / f"{stem}.npy", maps.astype(np.float16))
+        trained.network.save_weights(self._of_minutes / f"{stem}.weights.h5")
         cases = scored(maps, records)
+        row["worst third"] = round(worst_third(cases), 5)
+        row["adapted"] = round(scored(_adapted_maps(trained.network, records, arm), records)["expected"].mean(), 5)
         row |= {str(key): round(value, 5) for key, value in cases.drop(columns=["name", "subject"]).mean().items()}
         write_csv(self._of_minutes / f"{stem}.csv", cases)
         (self._of_minutes / f"{stem}.json").write_text(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
+
+    def _trained(self, name: str, seed: int) -> tf.keras.Model:
+        """Return the network of an arm that has been run, as a teacher."""
+        arm, params = ARMS[name], replaced(self.params, ARMS[name], self.phantom)
+        path = (
+            self.folder
+            / f"{self.source.name}-{TEACHERS_MINUTES:g}-minutes"
+            / f"{name.replace(' ', '-')}-{seed}.weights.h5"
+        )
+        if not path.is_file():
+            raise NervesegError(f"{path} is missing; first run the arm {name!r} with --minutes {TEACHERS_MINUTES:g}")
+        spec = DatasetInfo.read(self._prepared(params, seed)).input
+        with blocks_of(arm):
+            network = network_to_train(params.unet, spec, keras_policy(params.unet.precision))
+        network.load_weights(path)
+        return network
 
     def report(self, baseline: str = "params") -> str:
         if self.results.empty or baseline not in set(self.results["arm"]):
@@ -145,6 +168,12 @@ def scored(maps: NDArray[np.float32], records: Sequence[Record]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
+def worst_third(cases: pd.DataFrame) -> float:
+    """Return the mean over the worst third of the subjects of their mean Dice."""
+    subjects = cases.groupby("subject")["expected"].mean().sort_values()
+    return float(subjects.iloc[: -(-len(subjects) // 3)].mean())
+
+
 def best_threshold(probability: NDArray[np.float32]) -> float:
     """Return the Dice of the mask with the highest expected Dice (Dai and Li 2023)."""
     ordered = np.sort(probability, axis=None)[::-1].astype(np.float64)
@@ -162,6 +191,19 @@ def _maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm) -> NDA
         batch = frames[start : start + 16]
         maps.append(np.stack([run(batch).numpy(), run(batch[:, :, ::-1]).numpy()[:, :, ::-1]], 1)[..., 0])
     return np.concatenate(maps)
+
+
+def _adapted_maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm) -> NDArray[np.float32]:
+    """Return maps like `_maps`; each subject's with the batch statistics of all its frames (Nado et al. 2020)."""
+    maps: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(records)
+    for subject in {record.subject for record in records}:
+        own = [number for number, record in enumerate(records) if record.subject == subject]
+        frames = np.stack([records[number].frame for number in own])[..., np.newaxis].astype(np.float32)
+        frames = arm.levels(frames) if arm.levels else frames
+        both = [tf.sigmoid(network(given, training=True)[LOGITS]).numpy() for given in (frames, frames[:, :, ::-1])]
+        for number, first, second in zip(own, both[0], both[1][:, :, ::-1], strict=True):
+            maps[number] = np.stack([first[..., 0], second[..., 0]])
+    return np.stack(maps)
 
 
 def replaced(params: Params, arm: Arm, phantom: Path) -> Params:

@@ -7,8 +7,8 @@ time for variants on the fly is.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from unittest import mock
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from nerveseg.unet.network import LOGITS, PRESENCE
 from nerveseg.unet.training import SupervisedTraining
 from nerveseg.unet.warm_start import network_to_train
 from network_arms import Arm, blocks_of
+from network_augmentation import augmented
+from network_teaching import lessons
 
 import tensorflow as tf  # isort: skip - nerveseg must come first: it selects the Keras version
 
@@ -52,6 +54,8 @@ class ArmTraining(SupervisedTraining):
             self.optimiser._learning_rate = _schedule(arm.schedule, params.lr, steps, warmup)  # noqa: SLF001 - Keras has no way to change a schedule
         self._restore = tf.function(self._restoring)
         self._opinion = tf.function(lambda frames: tf.sigmoid(self.averaged(frames, training=False)[LOGITS]))
+        if arm.frozen or arm.encoder_rate < 1.0:
+            self._slow_down_encoder(int(arm.frozen * steps))
         self.learnt = self.next_look = 0
 
     def _loss(self, masks: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -73,6 +77,21 @@ class ArmTraining(SupervisedTraining):
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
         return gradients, measured
+
+    def _slow_down_encoder(self, thawed_after: int) -> None:
+        """Give the pretrained encoder its share of the learning rate, and none before it is thawed."""
+        optimiser, whole = self.optimiser, self.optimiser.update_step
+        rate_of_all = type(optimiser).learning_rate.fget
+
+        def update(gradient: tf.Tensor, variable: tf.Variable) -> None:
+            if not variable.name.startswith("lite"):
+                return whole(gradient, variable)
+            thawed = tf.cast(optimiser.iterations >= thawed_after, tf.float32)
+            slower = thawed * self.arm.encoder_rate * rate_of_all(optimiser)
+            with mock.patch.object(type(optimiser), "learning_rate", property(lambda _: slower)):
+                return whole(gradient, variable)
+
+        optimiser.update_step = update
 
     def average(self) -> tf.keras.Model:
         self.averaged.set_weights([value.numpy() for value in self._values()["average"]])
@@ -123,9 +142,18 @@ def train_arm(
     seed: int,
     minutes: float,
     on_quarter: Callable[[int, tf.keras.Model], None],
+    teachers: Sequence[tf.keras.Model] = (),
 ) -> Trained:
-    """Train on the records. `on_quarter` gets the average after each quarter but the last; its time is not counted."""
+    """Train on the records. `on_quarter` gets the average after each quarter but the last; its time is not counted.
+
+    Nor is that of `teachers`, nor of any predictions on train; that of training the arm's own teachers is.
+    """
     spec, policy = info.input, keras_policy(params.unet.precision)
+
+    def alone(like: Arm, some: Sequence[Record], time_: float) -> tf.keras.Model:
+        return train_arm(like, params, some, info, seed, time_, lambda *_: None).network
+
+    rounds, minutes = lessons(arm, params, records, seed, minutes, teachers, alone)
 
     def fresh(steps: int) -> ArmTraining:
         tf.keras.backend.clear_session()
@@ -133,7 +161,7 @@ def train_arm(
         with blocks_of(arm):
             return ArmTraining(arm, params, lambda: network_to_train(params.unet, spec, policy), steps)
 
-    given = _batches(arm, params, records, seed)
+    given = _batches(arm, params, records, seed, rounds)
     restoring = 60 * minutes / 3 if arm.start == "denoising" else 0.0
     steps = max(2, int((60 * minutes - restoring) / _seconds_of_a_step(fresh(100), given, arm.corrected)))
     training = fresh(steps)
@@ -161,13 +189,14 @@ def _seconds_of_a_step(training: ArmTraining, given: Batches, share: float) -> f
     return (time.process_time() - began) / TIMED
 
 
-def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> Batches:
+def _batches(
+    arm: Arm, params: Params, records: Sequence[Record], seed: int, cached: Sequence[Sequence[Record]]
+) -> Batches:
     """Yield batches endlessly, with the frames of a round in random order, or drawn so that they are balanced."""
     rng, augment, size = np.random.default_rng(seed), params.augment, params.unet.batch_size
     count = augment.variants + 1
     if arm.on_the_fly:
         augment = augment.model_copy(update={"variants": 100_000})
-    cached = [] if arm.on_the_fly else [list(round_of(records, number, augment, seed)) for number in range(count)]
     number, waiting = 0, list[Record]()
     while True:
         found = cached[number % count] if cached else list(round_of(records, number, augment, seed))
@@ -182,60 +211,12 @@ def _batches(arm: Arm, params: Params, records: Sequence[Record], seed: int) -> 
             batch, waiting = waiting[:size], waiting[size:]
             frames = np.stack([record.frame for record in batch])[..., np.newaxis].astype(np.float32)
             masks = np.stack([record.mask for record in batch])[..., np.newaxis].astype(np.float32) / 255.0
-            if arm.elastic:
-                frames, masks = bent(frames, masks, arm.elastic, rng)
-            if arm.filtered:
-                frames = _filtered(frames, rng)
-            if arm.holes:
-                frames = _with_holes(frames, rng)
-            if arm.mixed:
-                weights = rng.beta(0.4, 0.4, (size, 1, 1, 1)).astype(np.float32)
-                partners = rng.permutation(size)
-                frames = weights * frames + (1 - weights) * frames[partners]
-                masks = weights * masks + (1 - weights) * masks[partners]
+            frames, masks = augmented(frames, masks, arm, rng)
             yield (arm.levels(frames) if arm.levels else frames), masks
 
 
 def _kind(record: Record, balance: str) -> str:
     return record.subject if balance == "subject" else str((record.mask > 127).any())
-
-
-def bent(
-    frames: NDArray[np.float32], masks: NDArray[np.float32], pixels: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Deform each frame at random, and its mask in the same way."""
-    height, width = frames.shape[1:3]
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    results = np.empty_like(frames), np.empty_like(masks)
-    for number, pair in enumerate(zip(frames, masks, strict=True)):
-        shifts = cv2.resize(
-            rng.normal(0, pixels, (4, 5, 2)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
-        )
-        places = columns + shifts[..., 0], rows + shifts[..., 1]
-        for result, given in zip(results, pair, strict=True):
-            moved = cv2.remap(given[..., 0], *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-            result[number, ..., 0] = moved
-    return results
-
-
-def _with_holes(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    result, sides = frames.copy(), np.array(frames.shape[1:3])
-    for number in np.flatnonzero(rng.random(len(frames)) < 0.5):
-        hole = (sides * rng.uniform(0.25, 0.5, 2)).astype(int)
-        top, left = rng.integers(0, sides - hole + 1)
-        result[number, top : top + hole[0], left : left + hole[1]] = frames[number].mean()
-    return result
-
-
-def _filtered(frames: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Convolve half of the frames with a random kernel, and restore their mean and standard deviation."""
-    result = frames.copy()
-    for number in np.flatnonzero(rng.random(len(frames)) < 0.5):
-        frame = frames[number, ..., 0]
-        found = cv2.filter2D(frame, cv2.CV_32F, rng.normal(size=(3, 3)), borderType=cv2.BORDER_REFLECT_101)
-        found = (found - found.mean()) / max(1e-3, float(found.std()))
-        result[number, ..., 0] = np.clip(frame.mean() + frame.std() * found, 0, 255)
-    return result
 
 
 def _schedule(kind: str, peak: float, steps: int, warmup: int) -> tf.keras.optimizers.schedules.LearningRateSchedule:

@@ -104,7 +104,7 @@ def test_balanced_batches_hold_as_many_frames_with_a_nerve_as_without_and_as_man
         subject = "2" if mask.any() else "1"
         records.append(Record(f"{subject}_{number}", subject, rng.integers(0, 255, (96, 128), np.uint8), mask))
     for balance, share in (("", 0.1), ("presence", 0.5), ("subject", 0.5)):
-        given = network_training._batches(arms.Arm(balance=balance), params, records, 1)
+        given = network_training._batches(arms.Arm(balance=balance), params, records, 1, [])
         seen = [mask.max(axis=(1, 2, 3)) for _, mask in islice(given, 400 // params.unet.batch_size)]
         assert np.mean(seen) == pytest.approx(share, abs=0.08)
 
