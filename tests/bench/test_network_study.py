@@ -117,11 +117,11 @@ def test_what_an_arm_makes_of_grey_levels_takes_the_gain_out_of_them(arms):
 
 
 def test_a_frame_and_its_mask_are_bent_alike_by_about_as_much_as_asked(arms):
-    import network_training
+    import network_augmentation
 
     rows, columns = np.indices((96, 128), np.float32)
     given = np.stack([columns, rows])[..., np.newaxis]  # what each pixel shows is where it was
-    bent, masks = network_training.bent(given, given, 3.0, np.random.default_rng(0))
+    bent, masks = network_augmentation.bent(given, given, 3.0, np.random.default_rng(0))
     assert np.array_equal(bent, masks)
     shifts = (bent - given)[:, 20:-20, 20:-20]  # the border is mirrored
     assert 1.0 < shifts.std() < 5.0
@@ -129,10 +129,10 @@ def test_a_frame_and_its_mask_are_bent_alike_by_about_as_much_as_asked(arms):
 
 
 def test_half_of_the_frames_have_a_hole(arms):
-    import network_training
+    import network_augmentation
 
     frames = np.random.default_rng(0).uniform(0, 255, (400, 24, 32, 1)).astype(np.float32)
-    changed = (network_training._with_holes(frames, np.random.default_rng(1)) != frames).mean(axis=(1, 2, 3))
+    changed = (network_augmentation._with_holes(frames, np.random.default_rng(1)) != frames).mean(axis=(1, 2, 3))
     assert np.mean(changed > 0) == pytest.approx(0.5, abs=0.1)
     assert changed[changed > 0].min() > 0.04
     assert changed.max() <= 0.25
