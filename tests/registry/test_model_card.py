@@ -61,7 +61,7 @@ def test_without_an_interval_the_card_says_why():
     [
         (
             {"source": "gan", "arm": "unet", "precision": "int8"},
-            "The U-Net without a refiner, in int8 (encoder: plain)",
+            "The U-Net without a refiner, in int8 (encoder: efficientnetlite0, from weights of ImageNet)",
         ),
         ({"source": "gan", "arm": "control", "precision": "float32"}, "trained without a critic, in float32"),
         ({"source": "gan", "arm": "adversarial", "precision": "int8"}, "trained against a critic, in int8"),

@@ -30,7 +30,8 @@ def model_card(model: str, metrics: Mapping[str, Any], scores: Scores, info: Dat
         bounds = found.told(f".{score.digits}f") if found else ""
         own, *others = (_told(scores.value(name, score.key), score.digits) for name in (model, MEAN_MASK, EMPTY))
         rows.append(f"| {score.name} | {own} | {bounds} | {' | '.join(others)} |")
-    kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
+    start = ", from weights of ImageNet" if params.unet.encoder_weights else ""
+    kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder}{start})"
     warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
     degraded = ", ".join(f"{arm} {_told(dice)}" for arm, dice in metrics["degraded"].items())
     few = caution(counts["subjects"])

@@ -1,7 +1,8 @@
 """Exports a trained model so that it predicts without TensorFlow, in int8 if val shows that this costs no Dice.
 
 NNCF quantises after training, with control of accuracy: it fits ranges and biases on val frames and, while a loss of Dice beyond the
-limit cannot be ruled out (`export_parity`), returns the layers that matter most to float32, one by one. The judge, which classifies
+limit cannot be ruled out (`export_parity`), returns the layers that matter most to float32, one by one. The first layer, which
+sees the grey levels, is the one that matters most and costs little, so it is never quantised. The judge, which classifies
 frames as poor, is quantised without that control: it changes its mind only about frames at its threshold. The refiner stays
 float32, since only poor frames pass through it. In the end the whole model is compared with the trained one on val, and written in
 float32 if int8 cannot be shown to be as good.
@@ -118,8 +119,13 @@ def _export_member(
         openvino.save_model(judge, folder / shipped.JUDGE_FILE, compress_to_fp16=False)
         refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
         openvino.save_model(refiner, folder / shipped.REFINER_FILE, compress_to_fp16=False)
-    layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
+    layers = _convolutions(unet)
     return len(layers), sum(map(_is_int8, layers))
+
+
+def _convolutions(network: openvino.Model) -> list[openvino.Node]:
+    """Return the convolutions in the order in which they are computed, depthwise ones included."""
+    return [node for node in network.get_ordered_ops() if node.get_type_name() in {"Convolution", "GroupConvolution"}]
 
 
 def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> openvino.Model:
@@ -151,6 +157,7 @@ def _in_int8(network: openvino.Model, params: ExportParams, val: TestSet, cutoff
         max_drop=SHARE_FOR_UNET * params.max_difference,
         subset_size=len(val.frames),
         fast_bias_correction=False,
+        ignored_scope=nncf.IgnoredScope(names=[_convolutions(network)[0].get_friendly_name()]),
     )
 
 
