@@ -1,6 +1,6 @@
 """Find out which subjects a study's networks fail on, what these have in common, and how sure their annotator was.
 
-    python bench/failing_subjects.py data/raw/bp256 --arms params lite --minutes 6    # arms of bench/network_study.py
+    python bench/failing_subjects.py data/raw/bp256 --arms plain lite --minutes 6    # arms of bench/network_study.py
 
 Scores the mean of the arms' maps on the subjects that they never saw, and prints three tables: the traits of each subject, worst first;
 the rank correlation of each trait with Dice; and the annotator beside the networks. For the last one, an outline is predicted from
@@ -25,7 +25,6 @@ from nerveseg.dataset.records import Record, read_records
 from nerveseg.errors import NervesegError, told_plainly
 from nerveseg.files.atomic import whole_file
 from nerveseg.measures.overlap import count
-from nerveseg.params.file import load_params
 from network_study import FOLDER, FOLDS, SUBJECTS, best_threshold
 
 ALIKE = 0.95  # correlation from which two frames count as nearly equal
@@ -133,27 +132,32 @@ def _drawn(prediction: Prediction) -> NDArray[np.uint8]:
 
 
 def read(source: Path, arms: Sequence[str], minutes: float) -> list[Prediction]:
-    params, found = load_params(), list[Prediction]()
+    found = list[Prediction]()
     for seed in FOLDS:
-        prepared = FOLDER / f"{source.name}-{seed}-{params.preprocess.height}x{params.preprocess.width}"
+        maps = [_maps(source, arm, minutes, seed) for arm in arms]
+        height, width = maps[0].shape[2:]
+        prepared = FOLDER / f"{source.name}-{seed}-{height}x{width}"
         info = DatasetInfo.read(prepared)
         records = [record for part in ("val", "test") for record in read_records(shards(prepared, part), info)]
         records = [record for record in records if int(record.subject) in SUBJECTS]
-        sums = [np.zeros(record.annotated.shape, np.float32) for record in records]
-        for arm in arms:
-            path = FOLDER / f"{source.name}-{minutes:g}-minutes" / f"{arm.replace(' ', '-')}-{seed}.npy"
-            if not path.is_file():
-                raise NervesegError(f"{path} is missing; run that arm and seed of bench/network_study.py first")
-            for number, both in enumerate(np.load(path).astype(np.float32)):
-                sums[number] += Letterbox.fit(sums[number].shape, both.shape[1:]).restore(both.mean(0))
-        found += [Prediction(record, total / len(arms)) for record, total in zip(records, sums, strict=True)]
+        for record, *looks in zip(records, *maps, strict=True):
+            size = record.annotated.shape
+            restored = [Letterbox.fit(size, both.shape[1:]).restore(both.mean(0)) for both in looks]
+            found.append(Prediction(record, np.mean(restored, axis=0)))
     return found
+
+
+def _maps(source: Path, arm: str, minutes: float, seed: int) -> NDArray[np.float32]:
+    path = FOLDER / f"{source.name}-{minutes:g}-minutes" / f"{arm.replace(' ', '-')}-{seed}.npy"
+    if not path.is_file():
+        raise NervesegError(f"{path} is missing; run that arm and seed of bench/network_study.py first")
+    return np.load(path).astype(np.float32)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real", type=Path, help="the folder that the study read")
-    parser.add_argument("--arms", nargs="+", default=["params"], metavar="ARM")
+    parser.add_argument("--arms", nargs="+", default=["plain"], metavar="ARM")
     parser.add_argument("--minutes", type=float, default=6.0, help="those of the study (default: 6)")
     asked = parser.parse_args()
     predictions = read(asked.real, asked.arms, asked.minutes)

@@ -33,7 +33,8 @@ class Arm:
     """Values that replace those of params, and changes that params cannot express.
 
     Attributes:
-        params: by dotted name, for example `network.depth`.
+        params: by dotted name, for example `unet.depth`, laid over those of `BEFORE`.
+        default: lay them over `params.yaml` as it is instead.
         region: the loss that is added to the cross-entropy.
         pixel: the loss that is added to that of the region.
         balance: each subject, or frames with and without a nerve, get the same share of the batches, whatever their
@@ -79,6 +80,7 @@ class Arm:
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
+    default: bool = False
     region: Loss = soft_dice_loss
     pixel: Loss = binary_cross_entropy
     balance: Literal["", "subject", "presence"] = ""
@@ -276,6 +278,11 @@ def _lite(weights: str | None = "imagenet", **changes: float) -> Arm:
     return Arm(fixed | {key.replace("__", "."): value for key, value in changes.items()})
 
 
+# The plain U-Net, the default until 2026-12-01, of which the other arms are changes.
+BEFORE = {
+    "unet.encoder": "plain", "unet.encoder_weights": None, "unet.base_filters": 32, "preprocess.width": 128,
+    "preprocess.height": 96, "augment.variants": 19,
+}  # fmt: skip
 _TALLER = {"preprocess__width": 192, "preprocess__height": 160}
 _SLIM = {"unet__base_filters": 16}
 STRONGER = {"augment.rotation": 20.0, "augment.scale": 0.25, "augment.shift": 0.12, "augment.gamma": 0.5}
@@ -284,8 +291,9 @@ INTENSITY = {
     "augment.gain": 0.4, "augment.gamma": 0.6, "augment.speckle": 5.0, "augment.shadow": 0.4, "augment.blur": 0.4,
 }  # fmt: skip
 ARMS = {
-    "params": Arm(),
-    "params 2": Arm(repetition=1),
+    "params": Arm(default=True),
+    "params 2": Arm(default=True, repetition=1),
+    "plain": Arm(),
     "halved": Arm(halved=True),
     "tversky": Arm(region=tversky_loss),
     "lovasz": Arm(region=lovasz_loss),
@@ -361,15 +369,15 @@ ARMS = {
     "stretched": Arm(stretched=0.25),
     "held out": Arm(held_out=3, taught=0.5),
     "lite held out": replace(_lite(), held_out=3, taught=0.5),
-    "lite taught": replace(_lite(), teachers=("params", "lite 160"), taught=0.5),
-    "params taught": Arm(teachers=("params", "lite 160"), taught=0.5),
-    "lite 160 taught": replace(_lite(**_TALLER), teachers=("params", "lite 160"), taught=0.5),
+    "lite taught": replace(_lite(), teachers=("plain", "lite 160"), taught=0.5),
+    "plain taught": Arm(teachers=("plain", "lite 160"), taught=0.5),
+    "lite 160 taught": replace(_lite(**_TALLER), teachers=("plain", "lite 160"), taught=0.5),
     "consensus": Arm(consensus=0.9),
     "lite 160 consensus": replace(_lite(**_TALLER), consensus=0.9),
-    "params of 5": Arm(labelled=5),
-    "params of 10": Arm(labelled=10),
-    "params of 5 and others": Arm(labelled=5, unlabelled=True),
-    "params of 10 and others": Arm(labelled=10, unlabelled=True),
+    "plain of 5": Arm(labelled=5),
+    "plain of 10": Arm(labelled=10),
+    "plain of 5 and others": Arm(labelled=5, unlabelled=True),
+    "plain of 10 and others": Arm(labelled=10, unlabelled=True),
     "lite of 5": replace(_lite(), labelled=5),
     "lite of 10": replace(_lite(), labelled=10),
     "slim of 5": replace(_lite(**_TALLER, **_SLIM), labelled=5),

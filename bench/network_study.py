@@ -1,6 +1,6 @@
 """Measure what each choice of network, loss, batches, initial weights and schedule is worth at equal processor time.
 
-    python bench/network_study.py data/raw/bp256 --minutes 3 --arms params tversky ...   # several can run at once
+    python bench/network_study.py data/raw/bp256 --minutes 3 --arms plain tversky ...   # several can run at once
     python bench/network_study.py data/raw/bp256 --minutes 3 --report                    # print the table so far
 
 An arm trains with two seeds: on subjects 11 to 30, scored on 1 to 10, and on 1 to 20, scored on 21 to 30. Subjects 31 to 37, on which
@@ -35,7 +35,7 @@ from nerveseg.preprocessing.packing import prepare_dataset
 from nerveseg.training.distribution import keras_policy
 from nerveseg.unet.network import LOGITS
 from nerveseg.unet.warm_start import network_to_train
-from network_arms import ARMS, Arm, blocks_of
+from network_arms import ARMS, BEFORE, Arm, blocks_of
 from network_training import train_arm
 from trainings import changed, use_threads
 
@@ -124,7 +124,7 @@ class Study:
         network.load_weights(path)
         return network
 
-    def report(self, baseline: str = "params") -> str:
+    def report(self, baseline: str = "plain") -> str:
         if self.results.empty or baseline not in set(self.results["arm"]):
             raise NervesegError(f"{self._of_minutes} holds no result of the arm {baseline!r} yet; run it first")
         table = self.results.pivot_table(index="arm", columns="seed")
@@ -209,7 +209,8 @@ def _adapted_maps(network: "tf.keras.Model", records: Sequence[Record], arm: Arm
 def replaced(params: Params, arm: Arm, phantom: Path) -> Params:
     """Return the params of an arm: one ghost batch, one thread."""
     start = str(phantom) if arm.start == "phantom" else FRESH
-    return changed(params, {"unet.ghost_batches": 1, "unet.init_from": start, **arm.params})
+    under = {} if arm.default else BEFORE
+    return changed(params, {"unet.ghost_batches": 1, "unet.init_from": start, **under, **arm.params})
 
 
 def main() -> None:
