@@ -7,7 +7,7 @@ cross-entropy, as its arm says.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from unittest import mock
 
@@ -224,7 +224,7 @@ def _with_coordinates(normalised: tf.Tensor, params: UNetParams, **_: bool) -> t
     return _WHOLE(tf.concat([normalised, maps], -1), params)
 
 
-class MixStyle(layers.Layer):
+class MixStyle(tf.keras.layers.Layer):
     """Mixes each channel's mean and deviation with those of another frame, in half of the batches, in training."""
 
     def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:  # noqa: FBT001, FBT002 - as Keras calls it
@@ -273,9 +273,9 @@ def _encoder(name: str) -> Arm:
     return Arm({"unet.encoder": name, "lr": 1e-3})
 
 
-def _lite(weights: str | None = "imagenet", **changes: float) -> Arm:
+def _lite(*changes: Mapping[str, float], weights: str | None = "imagenet", **of_arm: Any) -> Arm:
     fixed = {"unet.encoder": "efficientnetlite0", "unet.encoder_weights": weights}
-    return Arm(fixed | {key.replace("__", "."): value for key, value in changes.items()})
+    return Arm({key: value for each in (fixed, *changes) for key, value in each.items()}, **of_arm)
 
 
 # The plain U-Net, the default until 2026-12-01, of which the other arms are changes.
@@ -283,8 +283,8 @@ BEFORE = {
     "unet.encoder": "plain", "unet.encoder_weights": None, "unet.base_filters": 32, "preprocess.width": 128,
     "preprocess.height": 96, "augment.variants": 19,
 }  # fmt: skip
-_TALLER = {"preprocess__width": 192, "preprocess__height": 160}
-_SLIM = {"unet__base_filters": 16}
+_TALLER = {"preprocess.width": 192, "preprocess.height": 160}
+_SLIM = {"unet.base_filters": 16}
 STRONGER = {"augment.rotation": 20.0, "augment.scale": 0.25, "augment.shift": 0.12, "augment.gamma": 0.5}
 WEAKER = {"augment.rotation": 8.0, "augment.scale": 0.1, "augment.shift": 0.05}
 INTENSITY = {
@@ -344,44 +344,44 @@ ARMS = {
     "mobilenetv2": _encoder("mobilenetv2"),
     "efficientnetb0": _encoder("efficientnetb0"),
     "lite": _lite(),
-    "lite random": _lite(None),
-    "lite 1e-3": _lite(lr=1e-3),
-    "lite 160": _lite(**_TALLER),
-    "lite 192": _lite(preprocess__width=256, preprocess__height=192),
-    "slim": _lite(**_TALLER, **_SLIM),
-    "slim 192": _lite(preprocess__width=256, preprocess__height=192, **_SLIM),
-    "lite 224": _lite(preprocess__width=224, preprocess__height=160),
-    "slim 128": _lite(preprocess__width=160, preprocess__height=128, **_SLIM),
-    "slim half": replace(_lite(**_TALLER, **_SLIM), encoder_rate=0.5),
-    "slim mixed style": replace(_lite(**_TALLER, **_SLIM), mixed_style=True),
-    "slim stretched": replace(_lite(**_TALLER, **_SLIM), stretched=0.25),
-    "slim consensus": replace(_lite(**_TALLER, **_SLIM), consensus=0.9),
-    "slim 1e-3": _lite(**_TALLER, **_SLIM, lr=1e-3),
-    "lite half": replace(_lite(), encoder_rate=0.5),
-    "lite tenth": replace(_lite(), encoder_rate=0.1),
-    "lite thawed": replace(_lite(), frozen=0.33),
-    "lite frozen": replace(_lite(), frozen=1.0),
-    "lite stretched": replace(_lite(), stretched=0.25),
-    "lite local contrast": replace(_lite(), local_contrast=0.5),
-    "lite fourier": replace(_lite(), fourier=0.5),
-    "lite mixed style": replace(_lite(), mixed_style=True),
-    "lite by subject": replace(_lite(), balance="subject"),
+    "lite random": _lite(weights=None),
+    "lite 1e-3": _lite({"lr": 1e-3}),
+    "lite 160": _lite(_TALLER),
+    "lite 192": _lite({"preprocess.width": 256, "preprocess.height": 192}),
+    "slim": _lite(_TALLER, _SLIM),
+    "slim 192": _lite({"preprocess.width": 256, "preprocess.height": 192}, _SLIM),
+    "lite 224": _lite({"preprocess.width": 224, "preprocess.height": 160}),
+    "slim 128": _lite({"preprocess.width": 160, "preprocess.height": 128}, _SLIM),
+    "slim half": _lite(_TALLER, _SLIM, encoder_rate=0.5),
+    "slim mixed style": _lite(_TALLER, _SLIM, mixed_style=True),
+    "slim stretched": _lite(_TALLER, _SLIM, stretched=0.25),
+    "slim consensus": _lite(_TALLER, _SLIM, consensus=0.9),
+    "slim 1e-3": _lite(_TALLER, _SLIM, {"lr": 1e-3}),
+    "lite half": _lite(encoder_rate=0.5),
+    "lite tenth": _lite(encoder_rate=0.1),
+    "lite thawed": _lite(frozen=0.33),
+    "lite frozen": _lite(frozen=1.0),
+    "lite stretched": _lite(stretched=0.25),
+    "lite local contrast": _lite(local_contrast=0.5),
+    "lite fourier": _lite(fourier=0.5),
+    "lite mixed style": _lite(mixed_style=True),
+    "lite by subject": _lite(balance="subject"),
     "stretched": Arm(stretched=0.25),
     "held out": Arm(held_out=3, taught=0.5),
-    "lite held out": replace(_lite(), held_out=3, taught=0.5),
-    "lite taught": replace(_lite(), teachers=("plain", "lite 160"), taught=0.5),
+    "lite held out": _lite(held_out=3, taught=0.5),
+    "lite taught": _lite(teachers=("plain", "lite 160"), taught=0.5),
     "plain taught": Arm(teachers=("plain", "lite 160"), taught=0.5),
-    "lite 160 taught": replace(_lite(**_TALLER), teachers=("plain", "lite 160"), taught=0.5),
+    "lite 160 taught": _lite(_TALLER, teachers=("plain", "lite 160"), taught=0.5),
     "consensus": Arm(consensus=0.9),
-    "lite 160 consensus": replace(_lite(**_TALLER), consensus=0.9),
+    "lite 160 consensus": _lite(_TALLER, consensus=0.9),
     "plain of 5": Arm(labelled=5),
     "plain of 10": Arm(labelled=10),
     "plain of 5 and others": Arm(labelled=5, unlabelled=True),
     "plain of 10 and others": Arm(labelled=10, unlabelled=True),
-    "lite of 5": replace(_lite(), labelled=5),
-    "lite of 10": replace(_lite(), labelled=10),
-    "slim of 5": replace(_lite(**_TALLER, **_SLIM), labelled=5),
-    "slim of 10": replace(_lite(**_TALLER, **_SLIM), labelled=10),
-    "slim of 5 and others": replace(_lite(**_TALLER, **_SLIM), labelled=5, unlabelled=True),
-    "slim of 10 and others": replace(_lite(**_TALLER, **_SLIM), labelled=10, unlabelled=True),
+    "lite of 5": _lite(labelled=5),
+    "lite of 10": _lite(labelled=10),
+    "slim of 5": _lite(_TALLER, _SLIM, labelled=5),
+    "slim of 10": _lite(_TALLER, _SLIM, labelled=10),
+    "slim of 5 and others": _lite(_TALLER, _SLIM, labelled=5, unlabelled=True),
+    "slim of 10 and others": _lite(_TALLER, _SLIM, labelled=10, unlabelled=True),
 }

@@ -91,7 +91,7 @@ class ArmTraining(SupervisedTraining):
             with mock.patch.object(type(optimiser), "learning_rate", property(lambda _: slower)):
                 return whole(gradient, variable)
 
-        optimiser.update_step = update
+        optimiser.update_step = update  # type: ignore[method-assign] # for this optimiser alone
 
     def average(self) -> tf.keras.Model:
         self.averaged.set_weights([value.numpy() for value in self._values()["average"]])
