@@ -102,7 +102,8 @@ class Study:
         trained.network.save_weights(self._of_minutes / f"{stem}.weights.h5")
         cases = scored(maps, records)
         row["worst third"] = round(worst_third(cases), 5)
-        row["adapted"] = round(scored(_adapted_maps(trained.network, records, arm), records)["expected"].mean(), 5)
+        if not arm.mixed_style:  # which would mix here, too
+            row["adapted"] = round(scored(_adapted_maps(trained.network, records, arm), records)["expected"].mean(), 5)
         row |= {str(key): round(value, 5) for key, value in cases.drop(columns=["name", "subject"]).mean().items()}
         write_csv(self._of_minutes / f"{stem}.csv", cases)
         (self._of_minutes / f"{stem}.json").write_text(json.dumps(row) + "\n")
