@@ -55,7 +55,7 @@ def test_an_annotator_is_as_sure_as_the_outlines_of_nearly_equal_frames_agree(fa
 
 def test_the_subject_that_is_missed_comes_first_and_is_drawn(failing):
     good = [predicted(failing, ellipse("1", number)) for number in range(2)]
-    poor = [predicted(failing, ellipse("2", number, angle=20.0), moved=25) for number in range(2)]
+    poor = [predicted(failing, ellipse("2", number, axes=(36, 12), angle=20.0), moved=25) for number in range(2)]
     found = failing.tables(failing.by_frame([*good, *poor]))
     assert found["subjects, worst first"].index.tolist() == ["2", "1"]
     assert found["with Dice"].loc["tilt", "rank correlation"] == pytest.approx(-1.0)

@@ -83,6 +83,13 @@ def test_the_params_of_every_arm_are_allowed(bench, tmp_path):
             assert reduce(getattr, name.split("."), replaced) == value
 
 
+def test_the_worst_third_is_one_of_subjects_however_many_frames_each_has(bench):
+    dices = {"1": [0.9], "2": [0.2] * 9 + [1.0], "3": [0.4], "4": [0.8, 0.9]}
+    rows = [(subject, dice) for subject, of_subject in dices.items() for dice in of_subject]
+    cases = bench.pd.DataFrame(rows, columns=["subject", "expected"])
+    assert bench.worst_third(cases) == pytest.approx((0.28 + 0.4) / 2)
+
+
 def test_the_study_cuts_where_the_pipeline_does(bench):
     probability = np.random.default_rng(0).beta(0.3, 2.0, (40, 50)).astype(np.float32)
     ours = probability >= bench.best_threshold(probability)
@@ -202,7 +209,8 @@ def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(
     for name in ("plain", "all"):
         study.run(name, 1)
     assert set(study.results["arm"]) == {"plain", "all"}
-    assert study.results["expected"].between(0, 1).all()
+    assert study.results[["expected", "worst third", "adapted"]].stack().between(0, 1).all()
+    assert (study.results["worst third"] <= study.results["expected"]).all()
     cases = bench.pd.read_csv(tmp_path / "study" / f"{source.name}-0.01-minutes" / "plain-1.csv")
     assert sorted(cases["subject"].unique()) == list(range(1, 11))
     assert "plain" in study.report()
