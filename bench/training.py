@@ -26,6 +26,7 @@ from nerveseg.errors import told_plainly
 from nerveseg.params.file import Params, load_params
 from nerveseg.training.distribution import keras_policy, make_deterministic, training_strategy, use_threads
 from nerveseg.training.task import steps_per_epoch
+from nerveseg.unet.optimiser import gradients_of
 from nerveseg.unet.training import SupervisedTraining
 from nerveseg.unet.warm_start import network_to_train
 from trainings import asked_changes, changed
@@ -74,9 +75,8 @@ class WithoutScores(SupervisedTraining):
     """The training without scores: it computes the loss alone."""
 
     def _gradients(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss = self._loss(masks, self.network(frames, training=True))
-        return tape.gradient(loss, self.network.trainable_variables), tf.stack([loss, loss])
+        loss = self._loss(masks, self.network(frames, training=True))
+        return gradients_of(loss, self.network.trainable_variables), tf.stack([loss, loss])
 
 
 def measure(params: Params, steps: int) -> None:

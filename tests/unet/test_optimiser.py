@@ -2,8 +2,10 @@ import numpy as np
 import tensorflow as tf
 
 from nerveseg.params.file import load_params
-from nerveseg.unet.optimiser import adamw
+from nerveseg.training.distribution import make_deterministic
+from nerveseg.unet.optimiser import adamw, gradients_of
 from paths import ROOT
+from summation_order import sums_of_three
 
 PARAMS = load_params(ROOT / "params.yaml").unet.model_copy(update={"weight_decay": 0.05})
 
@@ -24,3 +26,27 @@ def test_a_fused_update_is_that_of_the_adamw_of_keras():
         for one, other in zip(ours, theirs, strict=True):
             assert np.allclose(one, other, rtol=1e-5, atol=1e-5)
     assert not np.allclose(ours[0], starts["kernel"], atol=0.1)
+
+
+def test_gradients_are_those_of_a_tape_but_no_three_of_them_are_summed_at_once():
+    make_deterministic(0)
+    x = tf.Variable([0.5, -1.5])
+
+    def used_five_times():
+        return tf.reduce_sum(tf.sin(x) + tf.cos(x) + tf.exp(x) * x + x**3)
+
+    @tf.function
+    def ours():
+        return gradients_of(used_five_times(), [x])
+
+    @tf.function
+    def tapes():
+        with tf.GradientTape() as tape:
+            loss = used_five_times()
+        return tape.gradient(loss, [x])
+
+    exact = np.cos(x) - np.sin(x) + np.exp(x) * (1.0 + x.numpy()) + 3 * x.numpy() ** 2
+    assert np.allclose(ours()[0], exact, rtol=1e-6)
+    assert np.allclose(tapes()[0], exact, rtol=1e-6)
+    assert sums_of_three(ours) == []
+    assert sums_of_three(tapes) != []

@@ -6,9 +6,7 @@ comes from the critic. Each arm keeps the weights of its best epoch by the rule 
 with a critic. If no epoch gains, the refiner stays the identity. An arm with a loss that is not a number stops training and
 keeps what it had.
 
-The arms' steps run side by side, each as a function of its own. In one function TensorFlow would share between the arms what
-both compute from the masks, and its sums of three or more gradients (`AddN`) would start with whichever is not needed
-elsewhere: the result would depend on which arm is faster.
+The arms' steps run side by side, each as a function of its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

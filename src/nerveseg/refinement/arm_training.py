@@ -17,7 +17,7 @@ from nerveseg.refinement.refiner import POOR, learnt
 from nerveseg.training.checkpoints import assign, values_of
 from nerveseg.unet.losses import binary_cross_entropy, presence_loss, segmentation_loss
 from nerveseg.unet.network import LOGITS, PRESENCE
-from nerveseg.unet.optimiser import update_average
+from nerveseg.unet.optimiser import gradients_of, update_average
 from nerveseg.unet.segmenter import agreed_presence
 
 
@@ -46,18 +46,17 @@ class RefinerArm:
         """Update the refiner once, then its critic if it has one; return the losses before."""
         critic = self.critic
         measured = {}
-        with tf.GradientTape() as tape:
-            refined = self.refiner([given.frames, given.logits, given.presence], training=True)
-            predicted = tf.sigmoid(refined[LOGITS])
-            total = measured["segmentation_loss"] = segmentation_loss(
-                self._loss, given.masks, refined[LOGITS]
-            ) + presence_loss(self._loss, given.masks, refined[PRESENCE])
-            if critic is not None:
-                measured["adversarial_loss"] = critic.generator_loss(given.frames, given.masks, predicted)
-                total += self._params.adversarial_weight * measured["adversarial_loss"]
-            total += binary_cross_entropy(given.poor, refined[POOR])
+        refined = self.refiner([given.frames, given.logits, given.presence], training=True)
+        predicted = tf.sigmoid(refined[LOGITS])
+        total = measured["segmentation_loss"] = segmentation_loss(
+            self._loss, given.masks, refined[LOGITS]
+        ) + presence_loss(self._loss, given.masks, refined[PRESENCE])
+        if critic is not None:
+            measured["adversarial_loss"] = critic.generator_loss(given.frames, given.masks, predicted)
+            total += self._params.adversarial_weight * measured["adversarial_loss"]
+        total += binary_cross_entropy(given.poor, refined[POOR])
         variables = self.refiner.trainable_variables
-        self._optimiser.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
+        self._optimiser.apply_gradients(zip(gradients_of(total, variables), variables, strict=True))
         update_average(self._average, self._learnt, self._optimiser.iterations, self._params.ema_decay)
         if critic is not None:
             measured |= self._criticise(critic, given, tf.stop_gradient(predicted))
@@ -65,9 +64,8 @@ class RefinerArm:
 
     def _criticise(self, critic: Critic, given: RefinerBatch, predicted: tf.Tensor) -> dict[str, tf.Tensor]:
         variables = critic.network.trainable_variables
-        with tf.GradientTape() as tape:
-            judgement = critic.judge(given.frames, given.masks, predicted)
-        gradients = tape.gradient(judgement.loss, variables)
+        judgement = critic.judge(given.frames, given.masks, predicted)
+        gradients = gradients_of(judgement.loss, variables)
         # If the accuracy is NaN, as of a critic without one, it is updated.
         if not judgement.accuracy > self._params.critic_rest:
             self._critic_optimiser.apply_gradients(zip(gradients, variables, strict=True))

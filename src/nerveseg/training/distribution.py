@@ -46,10 +46,12 @@ def seed_everything(seed: int) -> None:
 def make_deterministic(seed: int) -> None:
     """Seed everything, and use only operations whose result does not depend on timing, since seeds alone do not suffice.
 
-    GPUs compute float32 in full, not with the ten bits of TF32: models are compared, exported and scored in float32.
+    GPUs compute float32 in full, not with the ten bits of TF32: models are compared, exported and scored in float32. Grappler
+    must not rearrange arithmetic: it would merge chains of additions into one `AddN` (see `gradients_of`).
     """
     seed_everything(seed)
     tf.config.experimental.enable_op_determinism()
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     tf.config.experimental.enable_tensor_float_32_execution(enabled=False)
 
 

@@ -1,4 +1,4 @@
-"""AdamW (Loshchilov and Hutter 2019) with fused updates, and the moving average of the weights."""
+"""Gradients in a fixed order of sums, AdamW (Loshchilov and Hutter 2019) with fused updates, the moving average of weights."""
 
 from collections.abc import Iterable
 
@@ -18,6 +18,16 @@ class FusedAdamW(tf.keras.optimizers.AdamW):
             beta1_power=tf.pow(self.beta_1, step), beta2_power=tf.pow(self.beta_2, step), lr=self.learning_rate,
             beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon, grad=gradient,
         )  # fmt: skip
+
+
+def gradients_of(loss: tf.Tensor, variables: Iterable[tf.Variable]) -> list[tf.Tensor]:
+    """Return the gradients of a scalar, inside a `tf.function`.
+
+    Where a value is used three times or more, its gradients are added one by one. A `GradientTape` would give them all to
+    `AddN`, which starts with any whose memory nothing else needs any more: the sum would depend on which thread is faster.
+    """
+    pairwise = tf.AggregationMethod.EXPERIMENTAL_TREE
+    return list(tf.gradients(loss, list(variables), aggregation_method=pairwise))
 
 
 def adamw(params: UNetParams, peak_lr: float, steps: int) -> FusedAdamW:

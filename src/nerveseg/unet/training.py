@@ -5,9 +5,10 @@ than the weights of any one step (Izmailov et al. 2018, "Averaging weights leads
 from epoch to epoch, so that the best epoch is less a matter of luck.
 """
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from nerveseg.training.distribution import devices_in_words, from_chief, is_chie
 from nerveseg.training.task import TrainingTask, steps_per_epoch
 from nerveseg.unet.losses import dice, presence_loss, segmentation_loss
 from nerveseg.unet.network import LOGITS, PRESENCE
-from nerveseg.unet.optimiser import adamw, update_average
+from nerveseg.unet.optimiser import adamw, gradients_of, update_average
 from nerveseg.unet.warm_start import network_to_train
 
 HISTORY_COLUMNS = ["epoch", "lr", "loss", "val_loss", "dice", "val_dice"]  # a row for each epoch
@@ -131,17 +132,16 @@ class SupervisedTraining:
         ghosts = zip(tf.split(frames, self._ghost_batches), tf.split(masks, self._ghost_batches), strict=True)
         results = [self._gradients(*ghost) for ghost in ghosts]
         share = 1.0 / self.params.ghost_batches
-        gradients = [share * tf.add_n(same) for same in zip(*(gradients for gradients, _ in results), strict=True)]
+        gradients = [share * _sum(same) for same in zip(*(gradients for gradients, _ in results), strict=True)]
         self.optimiser.apply_gradients(zip(gradients, variables, strict=True))
         update_average(self._averages, self.network.weights, self.optimiser.iterations, self.params.ema_decay)
-        return share * tf.add_n([measured for _, measured in results])
+        return share * _sum([measured for _, measured in results])
 
     def _gradients(self, frames: tf.Tensor, masks: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
-        with tf.GradientTape() as tape:
-            outputs = self.network(frames, training=True)
-            loss = self._loss(masks, outputs)
-        gradients = tape.gradient(loss, self.network.trainable_variables)
-        return gradients, tf.stack([loss, tf.reduce_mean(dice(masks, outputs[LOGITS]))])
+        outputs = self.network(frames, training=True)
+        loss = self._loss(masks, outputs)
+        measured = tf.stack([loss, tf.reduce_mean(dice(masks, outputs[LOGITS]))])
+        return gradients_of(loss, self.network.trainable_variables), measured
 
     def _loss(self, masks: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
         pixels = segmentation_loss(self.params, masks, outputs[LOGITS])
@@ -177,6 +177,11 @@ class SupervisedTraining:
 
     def _state(self) -> dict[str, Sequence[tf.Variable]]:
         return {"network": self.network.weights, "optimiser": self.optimiser.variables, "average": self._averages}
+
+
+def _sum(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the sum in this order, which `tf.add_n` does not guarantee."""
+    return reduce(operator.add, values)
 
 
 def _local_copy(variable: tf.Variable) -> tf.Variable:
