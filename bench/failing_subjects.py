@@ -25,7 +25,7 @@ from nerveseg.dataset.records import Record, read_records
 from nerveseg.errors import NervesegError, told_plainly
 from nerveseg.files.atomic import whole_file
 from nerveseg.measures.overlap import count
-from network_study import FOLDER, FOLDS, SUBJECTS, best_threshold
+from network_study import FOLDER, SUBJECTS, TWO, best_threshold
 
 ALIKE = 0.95  # correlation from which two frames count as nearly equal
 LEAST = 0.85  # correlation at which an outline would have no weight
@@ -133,7 +133,7 @@ def _drawn(prediction: Prediction) -> NDArray[np.uint8]:
 
 def read(source: Path, arms: Sequence[str], minutes: float) -> list[Prediction]:
     found = list[Prediction]()
-    for seed in FOLDS:
+    for seed in TWO:
         maps = [_maps(source, arm, minutes, seed) for arm in arms]
         height, width = maps[0].shape[2:]
         prepared = FOLDER / f"{source.name}-{seed}-{height}x{width}"

@@ -3,8 +3,8 @@
     python bench/network_study.py data/raw/bp256 --minutes 3 --arms plain tversky ...   # several can run at once
     python bench/network_study.py data/raw/bp256 --minutes 3 --report                    # print the table so far
 
-An arm trains with two seeds: on subjects 11 to 30, scored on 1 to 10, and on 1 to 20, scored on 21 to 30. Subjects 31 to 37, on which
-peers are compared, are not used. Each training runs in one thread for the given minutes of processor time: it first times some
+An arm trains with two seeds: on subjects 11 to 30, scored on 1 to 10, and on 1 to 20, scored on 21 to 30. The seeds 11 to 15 are five folds
+instead: each is scored on every fifth subject. Subjects 31 to 37, on which peers are compared, are not used. Each training runs in one thread for the given minutes of processor time: it first times some
 steps, then schedules as many as fit. It scores the average of the weights at the end, at the masks' own size; there is no val.
 Results are kept in `.nerveseg/network-study/`, with the probability maps, so that averages of several trainings can be scored.
 Trainings that are already there are skipped.
@@ -43,7 +43,9 @@ import tensorflow as tf  # isort: skip - nerveseg must come first: it selects th
 
 FOLDER = Path(".nerveseg/network-study")
 SUBJECTS = range(1, 31)
-FOLDS = {1: range(1, 11), 2: range(21, 31)}  # seed: the subjects to score
+TWO = {1: range(1, 11), 2: range(21, 31)}  # seed: the subjects to score
+FIVE = {11 + part: range(1 + part, 31, 5) for part in range(5)}  # likewise
+FOLDS = TWO | FIVE
 TEACHERS_MINUTES = 6.0
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
 
@@ -126,9 +128,33 @@ class Study:
         return network
 
     def report(self, baseline: str = "plain") -> str:
-        if self.results.empty or baseline not in set(self.results["arm"]):
+        """Return the table of the two seeds, and that of arms whose five folds are all there."""
+        results = self.results
+        tables = (
+            []
+            if results.empty
+            else [self._of_seeds(results[results["seed"].isin(TWO)], baseline), self._of_five(results)]
+        )
+        if not any(tables):
             raise NervesegError(f"{self._of_minutes} holds no result of the arm {baseline!r} yet; run it first")
-        table = self.results.pivot_table(index="arm", columns="seed")
+        return "\n\n".join(table for table in tables if table)
+
+    def _of_five(self, results: pd.DataFrame) -> str:
+        """Return the mean of `expected` over frames, over subjects, and over the worst third of all subjects."""
+        folds = results[results["seed"].isin(FIVE)].groupby("arm")["seed"].nunique()
+        rows = []
+        for arm in folds[folds == len(FIVE)].index:
+            files = [self._of_minutes / f"{arm.replace(' ', '-')}-{seed}.csv" for seed in FIVE]
+            cases = pd.concat(map(pd.read_csv, files))
+            subjects = cases.groupby("subject")["expected"].mean()
+            rows.append({"arm": arm, "expected": cases["expected"].mean(), "of subjects": subjects.mean()})
+            rows[-1] |= {"worst third": worst_third(cases), "worst": subjects.min()}
+        return pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format) if rows else ""
+
+    def _of_seeds(self, results: pd.DataFrame, baseline: str) -> str:
+        if baseline not in set(results["arm"]):
+            return ""
+        table = results.pivot_table(index="arm", columns="seed")
         shown = pd.DataFrame({"frames/s": table["frames_per_second"].T.mean()})
         for column in ("0.5 plain", "0.3", "expected"):
             gains = table[column] - table[column].loc[baseline]
@@ -219,7 +245,7 @@ def main() -> None:
     parser.add_argument("real", type=Path, help="folder in Kaggle's layout with the subjects 1 to 30")
     parser.add_argument("--minutes", type=float, default=3.0, help="processor time of each training (default: 3)")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM")
-    parser.add_argument("--seeds", type=int, nargs="+", choices=list(FOLDS), default=list(FOLDS))
+    parser.add_argument("--seeds", type=int, nargs="+", choices=list(FOLDS), default=list(TWO))
     parser.add_argument(
         "--phantom",
         type=Path,

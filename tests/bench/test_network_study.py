@@ -161,14 +161,14 @@ def test_a_sharpness_aware_gradient_is_that_uphill_and_leaves_the_weights_where_
     frames = tf.constant(rng.uniform(0, 255, (4, 32, 64, 1)), tf.float32)
     truth = tf.cast(frames > 200, tf.float32)
     plain, sharp = (training_of(arms.Arm(sharpness=length), tiny) for length in (0.0, 0.5))
-    here, _ = plain._gradients(frames, truth)
+    here, _ = tf.function(plain._gradients)(frames, truth)
     before = sharp.network.trainable_variables[0].numpy()
     found, _ = tf.function(sharp._gradients)(frames, truth)
     assert np.array_equal(sharp.network.trainable_variables[0], before)
     length = 0.5 / tf.linalg.global_norm(here)
     for variable, gradient in zip(plain.network.trainable_variables, here, strict=True):
         variable.assign_add(length * gradient)
-    uphill, _ = plain._gradients(frames, truth)
+    uphill, _ = tf.function(plain._gradients)(frames, truth)
     for one, other in zip(found, uphill, strict=True):
         assert np.allclose(one, other, rtol=1e-2, atol=1e-3)
     assert any(not np.allclose(one, start, rtol=1e-2, atol=1e-3) for one, start in zip(found, here, strict=True))
@@ -216,3 +216,25 @@ def test_an_arm_is_trained_once_and_scored_on_the_subjects_of_its_fold(
     assert "plain" in study.report()
     monkeypatch.setattr(bench, "train_arm", lambda *_: pytest.fail("trained again"))
     study.run("plain", 1)
+
+
+def test_five_folds_are_reported_over_all_their_subjects_once_they_are_all_there(bench, tmp_path):
+    study = bench.Study(tmp_path, Path("frames"), 6.0, tmp_path, None)
+    folder = tmp_path / "frames-6-minutes"
+    folder.mkdir()
+    scored = []
+    for number, seed in enumerate(bench.FIVE):
+        subjects = list(bench.FIVE[seed])
+        scored += subjects
+        rows = [{"subject": one, "expected": one / 100 if number else 0.9} for one in subjects for _ in range(2)]
+        bench.pd.DataFrame(rows).to_csv(folder / f"plain-{seed}.csv", index=False)
+        if number == 4:
+            with pytest.raises(bench.NervesegError, match=r"holds no result of the arm 'plain'"):
+                study.report()
+        (folder / f"plain-{seed}.json").write_text(f'{{"arm": "plain", "seed": {seed}}}')
+    assert sorted(scored) == list(bench.SUBJECTS)
+    others = [one / 100 for one in range(1, 31) if one % 5 != 1]  # all but those of the first fold
+    mean, worst = (sum(others) + 6 * 0.9) / 30, sum(sorted(others)[:10]) / 10
+    heading, row = study.report().splitlines()
+    assert heading.split() == ["arm", "expected", "of", "subjects", "worst", "third", "worst"]
+    assert row.split() == ["plain", f"{mean:.3f}", f"{mean:.3f}", f"{worst:.3f}", "0.020"]
