@@ -73,6 +73,8 @@ class Arm:
         held_out: train so many teachers like this arm, in half of the minutes, each without its part of the subjects, which
             it then predicts; 0: none.
         taught: share of the mask that comes from the teachers.
+        blended: share of the frames that are averaged with one of another subject, and get the teachers' map of the average
+            as the mask: frames that no teacher has learnt (Beyer et al. 2022, "A good teacher is patient and consistent").
         consensus: nearly equal frames of a subject share their masks, more so the more their correlation exceeds this; 0: none.
         labelled: number of train subjects, evenly spread over the list of them; 0: all.
         unlabelled: train a teacher on the labelled subjects in half of the minutes; its maps are the masks of the others.
@@ -106,6 +108,7 @@ class Arm:
     teachers: tuple[str, ...] = ()
     held_out: int = 0
     taught: float = 0.0
+    blended: float = 0.0
     consensus: float = 0.0
     labelled: int = 0
     unlabelled: bool = False
@@ -371,6 +374,7 @@ ARMS = {
     "lite held out": _lite(held_out=3, taught=0.5),
     "lite taught": _lite(teachers=("plain", "lite 160"), taught=0.5),
     "plain taught": Arm(teachers=("plain", "lite 160"), taught=0.5),
+    "plain blended": Arm(teachers=("plain", "slim"), taught=0.5, blended=0.5),
     "lite 160 taught": _lite(_TALLER, teachers=("plain", "lite 160"), taught=0.5),
     "consensus": Arm(consensus=0.9),
     "lite 160 consensus": _lite(_TALLER, consensus=0.9),

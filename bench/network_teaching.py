@@ -55,6 +55,9 @@ def lessons(
         rounds = [_taught(one, [teacher], arm.taught, apart) for one in rounds]
     if teachers:
         rounds = [_taught(one, teachers, arm.taught, labelled) for one in rounds]
+    if teachers and arm.blended:
+        rng = np.random.default_rng([seed, 0xB1E4D])
+        rounds = [_blended(one, teachers, arm.blended, rng) for one in rounds]
     return rounds, minutes / 2 if arm.held_out else minutes
 
 
@@ -76,6 +79,19 @@ def _taught(
             mask = np.rint((1.0 - share) * record.mask + 255.0 * share * map_).astype(np.uint8)
             learnt[id(record)] = replace(record, mask=mask)
     return [learnt.get(id(record), record) for record in records]
+
+
+def _blended(
+    records: Sequence[Record], teachers: Sequence[tf.keras.Model], share: float, rng: np.random.Generator
+) -> list[Record]:
+    """Return the records, this share of them averaged with a frame of another subject, with the teachers' map as the mask."""
+    result = list(records)
+    for place in np.flatnonzero(rng.random(len(records)) < share):
+        others = [record for record in records if record.subject != records[place].subject]
+        other, weight = others[rng.integers(len(others))], rng.uniform(0.3, 0.7)
+        frame = np.rint(weight * records[place].frame + (1.0 - weight) * other.frame).astype(np.uint8)
+        result[place] = replace(records[place], frame=frame, subject="blend")
+    return _taught(result, teachers, 1.0, ["blend"])
 
 
 def _predicted(teacher: tf.keras.Model, records: Sequence[Record]) -> NDArray[np.float32]:

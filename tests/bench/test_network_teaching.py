@@ -65,6 +65,29 @@ def test_the_share_of_a_mask_that_teachers_get_is_the_mean_of_what_they_say_wher
     assert minutes == 8.0
 
 
+def test_a_blended_frame_lies_between_two_subjects_and_has_the_mask_that_teachers_see_in_it(params):
+    import network_arms
+
+    records = [record(number % 2, number, seed=number) for number in range(20)]
+    arm = network_arms.Arm(teachers=("a",), taught=0.0, blended=0.5)
+    rounds, _ = of(arm, params, records, [teacher_saying(0.4)])
+    plain, _ = of(network_arms.Arm(), params, records)
+    frames = {each.name: each.frame for each in plain[0]}
+    blended = [each for each in rounds[0] if each.subject == "blend"]
+    assert 0 < len(blended) < 20
+    for each in rounds[0]:
+        assert np.array_equal(each.frame, frames[each.name]) == (each.subject != "blend")
+    for each in blended:
+        own, seen = frames[each.name].astype(float), each.frame.astype(float)
+        subjects = [other for name, other in frames.items() if name[0] != each.name[0]]
+        others = [np.linalg.lstsq(np.c_[own.ravel(), other.ravel()], seen.ravel(), rcond=None) for other in subjects]
+        weights, error = min(((found[0], float(found[1][0])) for found in others), key=lambda pair: pair[1])
+        assert error / seen.size < 0.5, "it is a sum of its own frame and one of the other subject"
+        assert 0.29 < weights[0] < 0.71
+        assert weights.sum() == pytest.approx(1.0, abs=0.01)
+        assert set(np.unique(each.mask)) <= {0, 102}
+
+
 def test_a_held_out_teacher_has_not_seen_the_subjects_that_it_predicts(params):
     import network_arms
 
