@@ -281,7 +281,7 @@ def _lite(*changes: Mapping[str, float], weights: str | None = "imagenet", **of_
     return Arm({key: value for each in (fixed, *changes) for key, value in each.items()}, **of_arm)
 
 
-# The plain U-Net, of which the other arms are changes whatever the default is.
+# The plain U-Net, the default until 2026-12-01, of which the other arms are changes.
 BEFORE = {
     "unet.encoder": "plain", "unet.encoder_weights": None, "unet.base_filters": 32, "preprocess.width": 128,
     "preprocess.height": 96, "augment.variants": 19,

@@ -78,7 +78,10 @@ def test_combinations_are_counted():
         (["unet.depth=1.5..3"], "unet.depth is 1.5"),
         (["gan.critic=1..3"], "gan.critic is 1"),
         (["preprocess.width=64..128"], "-S preprocess.width=65"),
-        (["unet.architecture=unet,linknet"], "architecture is linknet, but the plain encoder makes a unet only"),
+        (
+            ["unet.architecture=unet,linknet"],
+            "architecture is linknet, but the efficientnetlite0 encoder makes a unet only",
+        ),
         (["unet.batch_size=7,8", "unet.ghost_batches=1,2"], "batch_size is 7 and ghost_batches is 2"),
         (["unet.epochs=0", "lr=1e-4,1e-3"], "unet.epochs is 0"),
     ],

@@ -119,7 +119,7 @@ def test_params_cannot_be_changed_after_reading():
             "jpeg begins with 0.5; each strength divides the size and must be at least 1",
         ),
         ("split.test_subjects", [7, 7], "test_subjects names 7 more than once"),
-        ("unet.encoder_weights", "imagenet", "the plain encoder has no pretrained weights"),
+        ("unet.encoder", "plain", "the plain encoder has no pretrained weights; set encoder_weights to null"),
         ("split.test_fraction", 0.9, "val_fraction 0.12 + test_fraction 0.9 must be below 1"),
         ("gan.warmup_epochs", 99, "warmup_epochs must be below epochs"),
         ("unet.init_from", "/models/mine", "unet.init_from: it is /models/mine, of this machine"),
@@ -214,7 +214,7 @@ def of_unet(changed, width, **unet):
 
 def test_stem_and_depth_of_the_plain_unet_bind_its_input_and_that_of_no_other_encoder(changed):
     with pytest.raises(ParamsError, match=r"preprocess.width is 160; .* stem 2, depth 5 needs a multiple of 64"):
-        load_project_params(of_unet(changed, 160, stem=2, depth=5))
+        load_project_params(of_unet(changed, 160, stem=2, depth=5, encoder="plain", encoder_weights=None))
     assert load_project_params(of_unet(changed, 160, stem=2, depth=5, encoder="resnet18")).preprocess.width == 160
     with pytest.raises(ParamsError, match=r"preprocess.width is 160; .* pspnet.* needs a multiple of 48"):
         load_project_params(of_unet(changed, 160, encoder="resnet18", architecture="pspnet"))
@@ -232,7 +232,7 @@ def test_encoders_of_the_inception_family_refuse_frames_that_they_would_shrink_t
 @pytest.mark.parametrize(
     ("unet", "message"),
     [
-        ({"architecture": "fpn"}, "architecture is fpn, but the plain encoder makes a unet only"),
+        ({"architecture": "fpn"}, "architecture is fpn, but the efficientnetlite0 encoder makes a unet only"),
         ({"ghost_batches": 3}, "batch_size is 16 and ghost_batches is 3; a batch must split into equal parts"),
     ],
 )

@@ -29,7 +29,9 @@ from paths import ROOT
 pytestmark = pytest.mark.slow
 
 PARAMS = load_params(ROOT / "params.yaml")
-UNET = PARAMS.unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
+UNET = PARAMS.unet.model_copy(
+    update={"encoder": "plain", "encoder_weights": None, "stem": 1, "base_filters": 4, "depth": 2}
+)
 SEARCH = PARAMS.postprocess.model_copy(
     update={"thresholds": (0.3, 0.5), "min_areas": (0.0,), "presences": (0.0,), "score": "dice_nerve", "flip": False}
 )

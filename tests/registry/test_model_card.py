@@ -26,11 +26,12 @@ METRICS = {
     "shipped": {"source": "gan", "arm": "control", "precision": "int8"},
     "export": {"dice_change": 0.0005},
 }
+PARAMS = load_params(ROOT / "params.yaml")
 
 
-def card(info=INFO, bounds=BOUNDS, **changed):
+def card(info=INFO, bounds=BOUNDS, params=PARAMS, **changed):
     scores = scores_of({"exported": SCORES} | BASELINES, bounds, {"hd95_common": 90})
-    return model_card("exported", METRICS | changed, scores, info, load_params(ROOT / "params.yaml"))
+    return model_card("exported", METRICS | changed, scores, info, params)
 
 
 def row(text, name):
@@ -39,6 +40,13 @@ def row(text, name):
 
 def test_scores_stand_beside_their_intervals_and_both_baselines():
     assert row(card(), "Dice, frames with nerve").endswith("| 0.820 | 0.790 to 0.850 | 0.320 | 0.000 |")
+
+
+def test_weights_that_training_started_from_are_told_with_the_licence():
+    random = PARAMS.unet.model_copy(update={"encoder_weights": None})
+    told = [card(), card(params=PARAMS.model_copy(update={"unet": random}))]
+    for sentence in ("from weights of ImageNet)", "published weights of ImageNet, which have a licence of their own"):
+        assert [sentence in text for text in told] == [True, False]
 
 
 def test_a_score_that_is_not_defined_is_n_a():
@@ -61,7 +69,7 @@ def test_without_an_interval_the_card_says_why():
     [
         (
             {"source": "gan", "arm": "unet", "precision": "int8"},
-            "The U-Net without a refiner, in int8 (encoder: plain)",
+            "The U-Net without a refiner, in int8 (encoder: efficientnetlite0, from weights of ImageNet)",
         ),
         ({"source": "gan", "arm": "control", "precision": "float32"}, "trained without a critic, in float32"),
         ({"source": "gan", "arm": "adversarial", "precision": "int8"}, "trained against a critic, in int8"),

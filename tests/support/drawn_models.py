@@ -15,7 +15,9 @@ from nerveseg.unet.network import build_unet
 from nerveseg.unet.segmenter import Segmenter, SegmenterConfig
 from paths import ROOT
 
-UNET = load_params(ROOT / "params.yaml").unet.model_copy(update={"stem": 1, "base_filters": 4, "depth": 2})
+UNET = load_params(ROOT / "params.yaml").unet.model_copy(
+    update={"encoder": "plain", "encoder_weights": None, "stem": 1, "base_filters": 4, "depth": 2}
+)
 SPEC = InputSpec(32, 64, 100.0, 40.0)
 FRAMES = [simulated_frame(size, nerve=True, seed=1)[0] for size in ((48, 80), (100, 90), (32, 64))]
 

@@ -17,6 +17,8 @@ TINY = {
     "augment": {"variants": 1},
     "lr": 1e-2,
     "unet": {
+        "encoder": "plain",
+        "encoder_weights": None,
         "stem": 1,
         "base_filters": 4,
         "depth": 1,

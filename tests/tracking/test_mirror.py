@@ -59,7 +59,7 @@ def test_runs_carry_parameters_and_where_they_come_from(repo, params, monkeypatc
         assert one.data.tags["dvc.exp_name"] == "lively-o'hare"
         assert one.data.tags["dvc.exp_baseline_rev"] == "c0ffee"
         assert one.data.params["lr"] == str(params.lr)
-        assert one.data.params["unet.encoder_weights"] == "null"
+        assert one.data.params["data.grey_range"] == "null"
         assert one.data.params["evaluate.severities"] == "[1, 3, 5]"
         assert one.data.tags["mlflow.user"] == "ada"
     assert stage.data.tags["dvc.stage"] == "evaluate"

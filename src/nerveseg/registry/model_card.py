@@ -30,7 +30,11 @@ def model_card(model: str, metrics: Mapping[str, Any], scores: Scores, info: Dat
         bounds = found.told(f".{score.digits}f") if found else ""
         own, *others = (_told(scores.value(name, score.key), score.digits) for name in (model, MEAN_MASK, EMPTY))
         rows.append(f"| {score.name} | {own} | {bounds} | {' | '.join(others)} |")
-    kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder})"
+    start = ", from weights of ImageNet" if params.unet.encoder_weights else ""
+    kind = f"{what_ships(metrics)} (encoder: {params.unet.encoder}{start})"
+    published = (
+        " Training started from published weights of ImageNet, which have a licence of their own." if start else ""
+    )
     warning = f"\n\n**Warning**: {metrics['export']['warning']}." if "warning" in metrics["export"] else ""
     degraded = ", ".join(f"{arm} {_told(dice)}" for arm, dice in metrics["degraded"].items())
     few = caution(counts["subjects"])
@@ -70,7 +74,7 @@ For research on the segmentation of nerves. It is **not a medical device**: do n
 
 ## Licence
 
-Code, and weights made of simulated frames: Apache-2.0. The licence of weights made from other data depends on that data.
+Code, and weights made of simulated frames: Apache-2.0. The licence of weights made from other data depends on that data.{published}
 """
 
 

@@ -1,10 +1,10 @@
 """Exports a trained model so that it predicts without TensorFlow, in int8 if val shows that this costs no Dice.
 
 NNCF quantises after training, with control of accuracy: it fits ranges and biases on val frames and, while a loss of Dice beyond the
-limit cannot be ruled out (`export_parity`), returns the layers that matter most to float32, one by one. The judge, which classifies
-frames as poor, is quantised without that control: it changes its mind only about frames at its threshold. The refiner stays
-float32, since only poor frames pass through it. In the end the whole model is compared with the trained one on val, and written in
-float32 if int8 cannot be shown to be as good.
+limit cannot be ruled out (`export_parity`), returns the layers that matter most to float32, one by one. The first layer, which
+sees the grey levels, is the one that matters most and costs little, so it is never quantised. The judge, which classifies
+frames as poor, and the refiner stay float32: the judge decides at a threshold, and few frames pass through the refiner. In the
+end the whole model is compared with the trained one on val, and written in float32 if int8 cannot be shown to be as good.
 """
 
 import logging
@@ -18,8 +18,6 @@ import numpy as np
 import openvino
 import pandas as pd
 import tensorflow as tf
-from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
-from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.evaluation.export_parity import LEAST_SUBJECTS, changes, loss_not_excluded
@@ -37,9 +35,7 @@ from nerveseg.unet.segmenter import Segmenter
 
 nncf.set_log_level(logging.WARNING)
 INT8, FLOAT32 = "int8", "float32"
-# Ranges that clip no val frame: the frames that stand out are the poor ones.
-_WIDEST = AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
-SHARE_FOR_UNET = 0.75  # of the limit, for each U-Net alone; the judge and the others of an ensemble may add to it
+SHARE_FOR_UNET = 0.75  # of the limit, for each U-Net alone; the others of an ensemble may add to it
 RESAMPLES, SEED = 1000, 0
 
 
@@ -113,13 +109,16 @@ def _export_member(
     if isinstance(member, RefinedSegmenter):
         judging = tf.keras.Model(member.refiner.inputs[0], {POOR: member.refiner.output[POOR]})
         judge = _converted(judging, ["frames"], [POOR])
-        if params.precision == INT8:
-            judge = nncf.quantize(judge, _dataset(val), subset_size=len(val.frames), advanced_parameters=_WIDEST)
         openvino.save_model(judge, folder / shipped.JUDGE_FILE, compress_to_fp16=False)
         refiner = _converted(member.refiner, ["frames", "unet_logits", "unet_presence"], [LOGITS, PRESENCE])
         openvino.save_model(refiner, folder / shipped.REFINER_FILE, compress_to_fp16=False)
-    layers = [node for node in unet.get_ordered_ops() if node.get_type_name() == "Convolution"]
+    layers = _convolutions(unet)
     return len(layers), sum(map(_is_int8, layers))
+
+
+def _convolutions(network: openvino.Model) -> list[openvino.Node]:
+    """Return the convolutions in the order in which they are computed, depthwise ones included."""
+    return [node for node in network.get_ordered_ops() if node.get_type_name() in {"Convolution", "GroupConvolution"}]
 
 
 def _converted(network: tf.keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> openvino.Model:
@@ -148,9 +147,11 @@ def _in_int8(network: openvino.Model, params: ExportParams, val: TestSet, cutoff
         _dataset(val),
         _dataset(val),
         agreement,
+        preset=nncf.QuantizationPreset.MIXED,  # ranges of activations need not be symmetric
         max_drop=SHARE_FOR_UNET * params.max_difference,
         subset_size=len(val.frames),
         fast_bias_correction=False,
+        ignored_scope=nncf.IgnoredScope(names=[_convolutions(network)[0].get_friendly_name()]),
     )
 
 

