@@ -98,9 +98,18 @@ def test_a_search_for_frames_with_a_nerve_ignores_the_others():
     assert search_cutoffs(maps, truths, params(score="dice_nerve")) == (Cutoffs(0.5, 0.0), 1.0)
 
 
-def test_of_equal_pairs_the_first_is_taken():
+def test_of_equal_thresholds_the_first_is_taken():
     maps, truths = zip(case(0.9), strict=True)
     assert search_cutoffs(maps, truths, params(thresholds=(0.5, 0.6, 0.7)))[0].threshold == pytest.approx(0.5)
+
+
+def test_of_equal_areas_and_presences_those_in_the_middle_are_taken_if_a_frame_without_a_nerve_counts():
+    maps, truths = zip(case(0.9, presence=0.9), case(0.0, noise=True, presence=0.15), strict=True)
+    tried = {"min_areas": (0.0, 0.001, 0.01, 0.02, 0.03), "presences": tuple(n / 10 for n in range(10))}
+    # The speck has 0.0025 of the frame: an area of 0.01 or more removes it, or a presence of 0.2 or more.
+    assert search_cutoffs(maps, truths, params(**tried)) == (Cutoffs(0.5, 0.01, 0.5), 1.0)
+    assert search_cutoffs(maps, truths, params(**tried, score="dice_nerve")) == (Cutoffs(0.5, 0.0, 0.0), 1.0)
+    assert search_cutoffs(maps[:1], truths[:1], params(**tried)) == (Cutoffs(0.5, 0.0, 0.0), 1.0)
 
 
 def test_the_search_finds_the_presence_that_tells_frames_without_a_nerve():
