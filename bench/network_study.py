@@ -27,7 +27,7 @@ from nerveseg.dataset.info import DatasetInfo, shards
 from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.dataset.records import Record, read_records
 from nerveseg.errors import NervesegError, told_plainly
-from nerveseg.files.atomic import fresh_folder, write_csv
+from nerveseg.files.atomic import fresh_folder, read_csv, write_csv
 from nerveseg.measures.overlap import count
 from nerveseg.params.fields import FRESH
 from nerveseg.params.file import Params, load_params
@@ -145,7 +145,7 @@ class Study:
         rows = []
         for arm in folds[folds == len(FIVE)].index:
             files = [self._of_minutes / f"{arm.replace(' ', '-')}-{seed}.csv" for seed in FIVE]
-            cases = pd.concat(map(pd.read_csv, files))
+            cases = pd.concat(map(read_csv, files))
             subjects = cases.groupby("subject")["expected"].mean()
             rows.append({"arm": arm, "expected": cases["expected"].mean(), "of subjects": subjects.mean()})
             rows[-1] |= {"worst third": worst_third(cases), "worst": subjects.min()}

@@ -1,9 +1,10 @@
 """Update the pictures of the documents from `reports/`: run `python docs/generators/pictures.py` after the default run.
 
 `docs/comparison.png` is three rows of `reports/comparison.png`: a median frame, the worst, and the degraded one that the refiner
-helps most. `docs/report.png` is the first screen of the report, in Chromium.
+helps most, or one of the best if no refiner ships. `docs/report.png` is the first screen of the report, in Chromium.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,18 +12,19 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAD, LEGEND, ROWS = 0.29, 0.36, 7  # inches above and below the rows of the figure, and their number
-SHOWN = (2, 0, 6)
+HEAD, LEGEND = 0.29, 0.36  # inches above and below the rows of the figure
+WORST, MEDIAN, BEST, RESCUED = 0, 2, 4, 6  # rows
 WIDTH = 1266
 
 
 def comparison() -> None:
     figure = Image.open(ROOT / "reports" / "comparison.png").convert("RGB")
     inch = figure.info["dpi"][0]
-    row = (figure.height - (HEAD + LEGEND) * inch) / ROWS
+    refined = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf-8"))["shipped"]["arm"] != "unet"
+    row = (figure.height - (HEAD + LEGEND) * inch) / (RESCUED + refined)
     places = [
         (0, HEAD * inch),
-        *((HEAD * inch + n * row, row) for n in SHOWN),
+        *((HEAD * inch + n * row, row) for n in (MEDIAN, WORST, RESCUED if refined else BEST)),
         (figure.height - LEGEND * inch, LEGEND * inch),
     ]
     parts = [figure.crop((0, round(top), figure.width, round(top + height))) for top, height in places]
