@@ -123,6 +123,7 @@ def test_bfloat16_gives_nearly_the_logits_of_float32():
 def test_the_normalisation_with_the_statistics_of_train_is_inside_the_network():
     normalise = build_unet(UNET, SPEC).get_layer("normalise")
     assert np.allclose(normalise(FRAMES), (FRAMES - 60.0) / 40.0, atol=1e-4)
+    assert len(normalise.output.shape) == 3, "OpenVINO goes through a last axis of one value by value"
 
 
 def test_one_seed_gives_one_set_of_weights():
