@@ -6,8 +6,9 @@ from urllib.parse import unquote, urlsplit
 
 # Modules that an extra installs. The core has all others that nerveseg imports.
 EXTRAS = {
+    "annotations": ("highdicom", "nibabel", "pycocotools"),
     "train": (
-        "dvc", "hydra", "jinja2", "joblib", "matplotlib", "nncf", "scipy", "segmentation_models", "sklearn", "tensorflow",
+        "dvc", "hydra", "jinja2", "joblib", "matplotlib", "nncf", "scipy", "segmentation_models", "shapely", "sklearn", "tensorflow",
         "tensorflow_io", "tf_keras", "threadpoolctl",
     ),
     "tracking": ("mlflow", "sqlalchemy"),
