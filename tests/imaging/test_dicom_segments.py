@@ -38,6 +38,18 @@ def test_a_mask_belongs_to_the_frame_and_the_segment_that_it_names_in_whatever_o
     assert {one.remark for one in found} == {"a DICOM segmentation: 1 is 'nerve', 2 is 'artery'"}
 
 
+def test_a_segment_may_be_chosen_by_its_name_whatever_its_number(masks):
+    content = segmentation([NERVE, ARTERY], [1, 2], [1, 1])
+    for name in ("Artery", " artery"):
+        (found,) = masks(content, name)
+        assert np.array_equal(found.mask, ARTERY > 0)
+        assert found.areas == {1: 88, name: 60}
+    (found,) = masks(content, "vein")
+    assert not found.mask.any()
+    (both,) = masks(content, 1, "artery")
+    assert np.array_equal(both.mask, (NERVE | ARTERY) > 0)
+
+
 def test_empty_masks_may_be_left_out_also_behind_the_last_one(masks):
     found = masks(segmentation([NERVE, NERVE], [1, 1], [4, 2], ["nerve"]), frames=6)
     assert [bool(one.mask.any()) for one in found] == [False, True, False, True, False, False]

@@ -531,3 +531,13 @@ def test_a_small_part_of_a_binary_mask_stays_a_part_of_it(nerve, colour, radius,
     mask = np.array(nerve(encoded(image, "JPEG", quality=quality), name="m.jpg"))
     assert mask[40, 40]
     assert mask[120, 170]
+
+
+def test_a_name_is_no_value_of_an_image(tmp_path):
+    (tmp_path / "x_mask.png").write_bytes(encoded(blob(value=1), "PNG"))
+    with pytest.raises(
+        BadFileError, match=r"values without names, but data\.nerve_labels names nerve; add the numbers or colours"
+    ):
+        read_masks(tmp_path / "x_mask.png", ("nerve",))
+    (found,) = read_masks(tmp_path / "x_mask.png", ("nerve", 1))
+    assert np.array_equal(found.mask, blob() > 0)

@@ -262,6 +262,7 @@ def test_what_does_not_go_together_is_refused(changed, unet, message):
          ("7", "007", "no", "NA", "1_2", "12:30", "2024-01-05", "null", "on", "0x10")),
         ("unet.encoder_weights", "~", None),
         ("data.nerve_labels", "['#FF00aa', 3]", ("#ff00aa", 3)),
+        ("data.nerve_labels", "[nerve, brachial plexus]", ("nerve", "brachial plexus")),
     ],
 )  # fmt: skip
 def test_a_value_is_what_was_typed_and_not_what_old_yaml_makes_of_it(with_typed, key, typed, value):
@@ -283,7 +284,11 @@ def test_a_value_is_what_was_typed_and_not_what_old_yaml_makes_of_it(with_typed,
         ("tracking.enabled", "2", "tracking.enabled is 2; input should be a valid boolean"),
         ("tracking.experiment", "1.10", "tracking.experiment is 1.1 to YAML; put it in quotes"),
         ("tracking.experiment", "~", "tracking.experiment is empty; input should be a valid string"),
-        ("data.nerve_labels", "['#f00']", "is '#f00'; give a number from 1 to 65535, or a colour of six digits"),
+        (
+            "data.nerve_labels",
+            "['#f00']",
+            "is '#f00'; give a number from 1 to 65535, a colour of six digits such as '#ff0000', or a name such as nerve",
+        ),
         ("data.nerve_labels", "[#ff0000]", "put colours in quotes: '#ff0000'"),
         ("split.test_subjects", "[1.10]", "a subject is 1.1 to YAML; put its name in quotes"),
         ("split.test_subjects", "[~]", "a subject is None to YAML; put its name in quotes"),

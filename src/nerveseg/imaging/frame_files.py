@@ -1,7 +1,7 @@
-"""Read and write frames: files of one image, or DICOM loops.
+"""Read and write frames: files of one image, or loops in DICOM or NIfTI.
 
 A frame is uint8 of shape (H, W), grey levels 0..255. Files may be TIFF, PNG, JPEG or BMP with 8 or 16 bits or floating
-point, in grey, palette or colour, or DICOM (`dicom_pixels`). If a file does not say which level is white, its source decides
+point, in grey, palette or colour, DICOM (`dicom_pixels`) or NIfTI. If a file does not say which level is white, its source decides
 (`grey_range`). A file that cannot be read or written raises `BadFileError`.
 """
 
@@ -19,6 +19,7 @@ from nerveseg.imaging.dicom import read_header
 from nerveseg.imaging.dicom_pixels import read_loop
 from nerveseg.imaging.grey_range import EIGHT_BITS, Extremes, GreyRange, Stored, decided, frames_of
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES, is_plain, pages
+from nerveseg.imaging.nifti import is_nifti, read_nifti
 from nerveseg.imaging.page import UPRIGHT, Page
 
 WHITE = 255
@@ -35,7 +36,9 @@ def grey_range_of(paths: Iterable[Path], known: GreyRange | None = None) -> Grey
 def extremes(path: Path) -> list[Extremes]:
     """Return the lowest and highest level of a file that does not say which level is white, else an empty list."""
     try:
-        if is_plain(path) if path.suffix.lower() in IMAGE_SUFFIXES else read_header(path).says_white:
+        if not is_nifti(path) and (
+            is_plain(path) if path.suffix.lower() in IMAGE_SUFFIXES else read_header(path).says_white
+        ):
             return []
         stored = _stored(path)
         return [stored.extremes(path)] if stored.black_white is None else []
@@ -52,7 +55,7 @@ def read_frame(path: Path, grey_range: GreyRange | None = None) -> Frame:
 
 
 def read_frames(path: Path, grey_range: GreyRange | None = None) -> tuple[NDArray[np.uint8], str]:
-    """Return a frame, or those of a DICOM loop, uint8 (N, H, W), and a remark on how levels were taken; '' if as stored.
+    """Return a frame, or those of a loop, uint8 (N, H, W), and a remark on how levels were taken; '' if as stored.
 
     `grey_range` is that of the file's source, None if it is one by itself. If white stays unknown, raise `BadFileError`.
     """
@@ -83,6 +86,11 @@ def write_image(path: Path, pixels: Frame | Mask) -> None:
 
 
 def _stored(path: Path) -> Stored:
+    if is_nifti(path):
+        values, volume = read_nifti(path)
+        return Stored(
+            values, EIGHT_BITS if values.dtype == np.uint8 else None, remarks=tuple(filter(None, [volume.remark]))
+        )
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return read_loop(path)
     found = pages(path)

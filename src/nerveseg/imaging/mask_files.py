@@ -1,13 +1,13 @@
 """Mask files -> masks: which of their values are nerve.
 
 A mask is bool (H, W). A file may hold 0 and 1, 0 and 255, labels as numbers, palette entries or colours, or one colour under
-an alpha channel that is the mask. `labels` (`data.nerve_labels`) says which of them are nerve: numbers, `#rrggbb`, or nothing
-for every value except zero. In a palette, that is every entry except black, or except the first if black is unused or stands
+an alpha channel that is the mask. `labels` (`data.nerve_labels`) says which of them are nerve: numbers, `#rrggbb`, the names of
+segments in DICOM, or nothing for every value except zero. In a palette, that is every entry except black, or except the first if black is unused or stands
 for several entries. Numbers are those that the file stores, however few bits it has. Transparent pixels are no nerve.
 Files that cannot be read, and ambiguous masks, raise `BadFileError`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,29 @@ from nerveseg.imaging.dicom import Header
 from nerveseg.imaging.dicom_pixels import read_labels
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES, pages
 from nerveseg.imaging.mask_colours import channels_of, from_colours
-from nerveseg.imaging.mask_values import ReadMask, Segment, Value, from_numbers
+from nerveseg.imaging.mask_values import ReadMask, Segment, Value, from_numbers, is_name
+from nerveseg.imaging.nifti import is_nifti, read_nifti
 from nerveseg.imaging.page import Page
 
 MOST_COVERED = 0.5  # share of the frame; no nerve fills more
 _HOLLOW = 2.0  # by how much an outline's area exceeds its pixels
+_NOTHING = -1  # no mask holds this number
 _STEPS = {";2": 85, ";4": 17}  # factors by which Pillow multiplies grey levels of 2 and 4 bits
 
 
 def read_masks(path: Path, labels: Sequence[Value], loop: Header | None = None) -> list[ReadMask]:
-    """Read the masks of a file: one, or one for each frame of a `loop`, of which DICOM segmentations may leave out some."""
+    """Read the masks of a file: one, or one for each frame of a loop. Of a DICOM `loop`, segmentations may leave out some."""
+    if is_nifti(path):
+        volume, _ = read_nifti(path)
+        return [from_numbers(_whole(each, path), _numbers_of(labels, {}, path), path) for each in volume]
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         found, names, told = read_labels(path, loop)
-        masks = [from_numbers(values, labels, path) for values in found]
+        numbers = _numbers_of(labels, names, path)
+        masks = [_called(from_numbers(values, numbers, path), names, labels) for values in found]
         segments = tuple(Segment(number, name, str(path)) for number, name in names.items())
         return [replace(mask, remark=told, segments=segments) for mask in masks] if told else masks
-    return [_read(page, labels, path) for page in pages(path)]
+    values = _numbers_of(labels, {}, path)
+    return [_read(page, values, path) for page in pages(path)]
 
 
 def check_mask(mask: Mask, path: Path) -> None:
@@ -53,6 +60,33 @@ def is_outline(mask: Mask) -> bool:
     outer, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), outer, -1, 1, cv2.FILLED)
     return bool(np.count_nonzero(filled) > _HOLLOW * np.count_nonzero(mask))
+
+
+def _numbers_of(labels: Sequence[Value], names: Mapping[int, str], path: Path) -> Sequence[Value]:
+    """Replace the names in `labels` by the numbers of the segments that a file calls so. Without any segment, raise `BadFileError`."""
+    wanted = {_plain(label) for label in labels if is_name(label)}
+    if wanted and not names and not set(labels) - {label for label in labels if is_name(label)}:
+        what = f"values without names, but data.nerve_labels names {', '.join(map(str, labels))}"
+        raise BadFileError(path, what, "add the numbers or colours there that are nerve in such files")
+    return [label for label in labels if not is_name(label)] + (
+        [number for number, name in names.items() if _plain(name) in wanted] or [_NOTHING] if wanted and names else []
+    )
+
+
+def _called(found: ReadMask, names: Mapping[int, str], labels: Sequence[Value]) -> ReadMask:
+    """Call values by the names of their segments if `labels` do."""
+    if not any(map(is_name, labels)):
+        return found
+    asked = {_plain(label): label for label in labels if is_name(label)}
+    areas = {
+        asked.get(_plain(names.get(number, "")), number) if isinstance(number, int) else number: pixels
+        for number, pixels in found.areas.items()
+    }
+    return replace(found, areas=areas)
+
+
+def _plain(name: Value) -> str:
+    return " ".join(str(name).casefold().split())
 
 
 def _read(page: Page, labels: Sequence[Value], path: Path) -> ReadMask:
@@ -103,6 +137,11 @@ def _numbers(page: Page, path: Path) -> NDArray[Any]:
         return values // next((step for bits, step in _STEPS.items() if bits in page.packing), 1)
     if mode in ("1", "P"):
         return values.astype(np.uint8)
+    return _whole(values, path)
+
+
+def _whole(values: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return labels as whole numbers; raise `BadFileError` if some are none."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BadFileError(path, "values that are not a number or infinite", "export the mask with 8 bits")
     low, high = float(values.min()), float(values.max())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Mask
-from nerveseg.text.wording import some
+from nerveseg.text.wording import counted, some
 
 MOST_LABELS = 32  # a mask with more values is a picture, not labels
 EXTREMES = 0.15  # share of the range at either end, where nearly all pixels of a compressed binary mask lie
@@ -30,7 +30,12 @@ _DIMMER = 0.8  # share of the brighter structure's level
 FEW = 16  # pixels
 EXPORT_APART = "export the mask as PNG or TIFF, 0 where no nerve is and a value of its own for each structure"
 
-Value = int | str  # a number or a colour, as data.nerve_labels names them
+Value = int | str  # a number, a colour or a name, as data.nerve_labels names them
+
+
+def is_name(value: Value) -> bool:
+    """Return whether a value is a name that somebody gave, neither a number nor a colour."""
+    return isinstance(value, str) and not value.startswith("#")
 
 
 class Segment(NamedTuple):
@@ -92,11 +97,11 @@ class ValuesInUse:
         """Why `data.nerve_labels` must say which values are nerve; '' if they are clear without it."""
         if len(self.found) < 2 or self._white_in_several_ways:
             return ""
-        numbers = all(isinstance(value, int) for value in self.found)
-        example = "NUMBER, ..." if numbers else "'#rrggbb', ..."
+        numbers, names = (all(map(kind, self.found)) for kind in (lambda value: isinstance(value, int), is_name))
+        example = "NUMBER, ..." if numbers else "NAME, ..." if names else "'#rrggbb', ..."
         brightest = all(isinstance(value, int) and value >= DIM for value in self.found)
         shades = "; if they are shades, as of probabilities, export the masks in black and white" * brightest
-        entries = "" if numbers else "; of a palette, the number of an entry will do as well"
+        entries = "" if numbers or names else "; of a palette, the number of an entry will do as well"
         return (
             f"the masks hold several values: {self}; say in params.yaml which of them are nerve: "
             f"data.nerve_labels: [{example}]{entries}{shades}"
@@ -113,6 +118,10 @@ class ValuesInUse:
         """Return what a reader of the scores should know, a sentence each."""
         if absent := ", ".join(str(label) for label in labels if label not in self.found):
             return [f"no mask holds {absent} of data.nerve_labels; they hold {str(self) or 'nothing'}"]
+        others = {value: self.found[value][0] for value in self.found if is_name(value) and value not in labels}
+        if labels and others:
+            told = ", ".join(f"{value} in {counted(frames, 'frame')}" for value, frames in sorted(others.items()))
+            return [f"labels that data.nerve_labels does not name are no nerve: {told}"]
         if not labels and len(self.found) > 1 and self._white_in_several_ways:
             return [f"each of these values was taken for nerve: {self}; if meanings differ, set data.nerve_labels"]
         return []

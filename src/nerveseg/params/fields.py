@@ -73,8 +73,9 @@ Threshold = Annotated[
 ]
 Label = Annotated[
     Annotated[int, Field(ge=1, le=65535)]
-    | Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), AfterValidator(str.lower)],
-    _either("a number from 1 to 65535, or a colour of six digits such as '#ff0000'"),
+    | Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), AfterValidator(str.lower)]
+    | Annotated[str, Field(pattern=r"^[^#\s0-9][^\n]*$")],
+    _either("a number from 1 to 65535, a colour of six digits such as '#ff0000', or a name such as nerve"),
 ]
 
 

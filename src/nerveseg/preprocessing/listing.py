@@ -19,6 +19,7 @@ from nerveseg.errors import DatasetError
 from nerveseg.files.user_folder import RECORD, Records
 from nerveseg.imaging.dicom import DICOM_SUFFIXES, is_dicom
 from nerveseg.imaging.image_files import IMAGE_SUFFIXES
+from nerveseg.imaging.nifti import NIFTI_SUFFIXES, is_nifti
 from nerveseg.imaging.video import VIDEO_SUFFIXES
 
 SUBJECTS_FILE = "subjects.csv"
@@ -30,10 +31,10 @@ OS_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "syste
 # DVC (of today, and before version 3) and git-annex link a data set into them.
 CACHES = re.compile(r"/(files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}$|/\.git/annex/objects/")
 KNOWN_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES | VIDEO_SUFFIXES
-IMAGE, DICOM, VIDEO, IMAGELESS = "image", "DICOM", "video", "imageless"
+IMAGE, DICOM, NIFTI, VIDEO, IMAGELESS = "image", "DICOM", "NIfTI", "video", "imageless"
 ALSO_IMAGES = frozenset({"Enhanced US Volume Storage", "Segmentation Storage", "Parametric Map Storage"})
 NO_TEXT = re.compile("[\ud800-\udfff]")  # how Python shows bytes in a name that are no UTF-8
-EXPECTED = "TIFF, PNG, JPEG, BMP, DICOM or a video"
+EXPECTED = "TIFF, PNG, JPEG, BMP, DICOM, NIfTI or a video"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def listing_of(directory: Path) -> Listing:
     kinds = {path: kind_of(directory / path) for path in paths if path.name != RECORD}
     subjects = kinds.pop(PurePath(SUBJECTS_FILE), None)
     root, records = directory.resolve(), Records()
-    fit: dict[str, list[PurePath]] = {IMAGE: [], DICOM: [], VIDEO: []}
+    fit: dict[str, list[PurePath]] = {IMAGE: [], DICOM: [], NIFTI: [], VIDEO: []}
     for path, kind in kinds.items():
         place = directory / path
         if refusal := refusal_of(place, path, kind, records) or unfit_link(place, path, root):
@@ -97,11 +98,13 @@ def listing_of(directory: Path) -> Listing:
         else:
             fit[kind].append(path)
     dicom = not {DICOM, IMAGELESS}.isdisjoint(kinds.values())
-    return Listing(sorted(fit[IMAGE] + fit[DICOM]), fit[VIDEO], refused, dicom)
+    return Listing(sorted(fit[IMAGE] + fit[DICOM] + fit[NIFTI]), fit[VIDEO], refused, dicom)
 
 
 def suffix_of(path: PurePath) -> str:
     """Return the suffix if it is that of a format we read, else ''; the last number of `1.2.840.1.5` is none."""
+    if is_nifti(path):
+        return path.name[-len(next(suffix for suffix in NIFTI_SUFFIXES if path.name.lower().endswith(suffix))) :]
     return path.suffix if path.suffix.lower() in KNOWN_SUFFIXES else ""
 
 
@@ -134,8 +137,10 @@ def _why_not_entered(folder: Path) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """Return `IMAGE`, `VIDEO`, `DICOM`, `IMAGELESS` (DICOM, no image) or '', by the suffix or else by the first bytes."""
+    """Return `IMAGE`, `VIDEO`, `NIFTI`, `DICOM`, `IMAGELESS` (DICOM, no image) or '', by the suffix or else by the first bytes."""
     suffix = path.suffix.lower()
+    if is_nifti(path):
+        return NIFTI
     if suffix in IMAGE_SUFFIXES:
         return IMAGE
     if suffix in VIDEO_SUFFIXES:
