@@ -38,8 +38,9 @@ from skimage.measure import label, regionprops
 from nerveseg.errors import told_plainly
 from nerveseg.imaging.arrays import Frame, Mask
 from nerveseg.imaging.mask_files import read_masks
-from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, Reading, load
+from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, load
 from nerveseg.preprocessing.layouts import Source, natural_key, recognise
+from nerveseg.preprocessing.source_files import Reading
 
 JPEG_QUALITY = 95
 FEW_SUBJECTS = 10

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from nerveseg.imaging.grey_range import GreyRange
-from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, Reading, load
+from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, load
 from nerveseg.preprocessing.layouts import Source
 from nerveseg.preprocessing.listing import Names, Refused
+from nerveseg.preprocessing.source_files import Reading
 from odd_files import blob, dicom, encoded, paged, picture
 
 LOOP = np.stack([picture(seed) for seed in range(3)])

@@ -3,9 +3,9 @@ import sys
 import numpy as np
 
 from nerveseg.dataset.mask_encoding import unpack_mask
-from nerveseg.preprocessing.annotated_frames import Reading
 from nerveseg.preprocessing.layouts import Source
 from nerveseg.preprocessing.prepared_frames import prepare
+from nerveseg.preprocessing.source_files import Reading
 from odd_files import SIZE, blob, encoded, picture
 from processes import run
 

@@ -15,12 +15,12 @@ from nerveseg.imaging.frame_files import extremes
 from nerveseg.imaging.grey_range import DIM, Extremes, GreyRange, decided
 from nerveseg.imaging.mask_values import ValuesInUse
 from nerveseg.params.data import DataParams
-from nerveseg.preprocessing.annotated_frames import Reading
-from nerveseg.preprocessing.layouts import DICOM, Layout, recognise
-from nerveseg.preprocessing.listing import UNREAD_SUBJECTS, Refused
+from nerveseg.preprocessing.layouts import Layout, recognise
+from nerveseg.preprocessing.listing import DICOM, UNREAD_SUBJECTS, VIDEO, Refused, kind_of
 from nerveseg.preprocessing.near_duplicates import conflicts, duplicates, near_copies
 from nerveseg.preprocessing.persons import Persons, same_persons
 from nerveseg.preprocessing.prepared_frames import Prepared, prepare
+from nerveseg.preprocessing.source_files import Reading
 from nerveseg.preprocessing.splits import LEAST_SUBJECTS
 from nerveseg.preprocessing.subject_doubts import doubts, folder_around, half_listed
 from nerveseg.preprocessing.subjects import SubjectRules
@@ -151,7 +151,7 @@ def take_inventory(
     rules = SubjectRules.read(directory, data.subject_pattern, layout.names.salt)
     salt = layout.names.salt or (salt_of(home) if layout.name == DICOM else b"")
     said = GreyRange.said(data.grey_range)
-    files = [source.frame for source in layout.sources]
+    files = [source.frame for source in layout.sources if kind_of(source.frame) != VIDEO]  # which have 8 bits
     grey_range = said if said.given else decided(_levels(files, workers))
     reading = Reading(directory, data.nerve_labels, salt, layout.names, data.spacing_mm, grey_range)
     quarantined, frames, subjects = list(layout.quarantined), dict[str, Prepared](), list[str]()

@@ -1,4 +1,4 @@
-"""A folder of files -> which file is a frame, which are its masks, and what is not used. No file is opened yet.
+"""A folder of files -> which file is a frame, which are its masks, and what is not used. No image is opened yet.
 
 These layouts are recognised, alone or mixed, in one folder or in folders below it:
 
@@ -7,41 +7,54 @@ These layouts are recognised, alone or mixed, in one folder or in folders below 
     two folders     images/x.png and masks/x.png, or masks/x_mask.png; other usual names of the two folders count too, and
                     folders alike but for a word, such as train_images and train_masks (`nerveseg.preprocessing.mask_folders`)
     DICOM           x.dcm (a frame or a loop) in the place of the frame, of the mask, or of both
+    annotations     a JSON of LabelMe or COCO, or an XML of CVAT, in the place of the masks of the images that it names
 
 A frame's name is its path without suffix and without the folder `images`. In Kaggle's layout it is the stem alone.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
-from nerveseg.imaging.image_files import IMAGE_SUFFIXES
-from nerveseg.preprocessing.listing import Names, Refused, listing_of, no_image, stem_of, suffix_of
-from nerveseg.preprocessing.mask_folders import MASK_NAME, called_like_masks, composed, folders_of_frames, role_of
-
-# Other usual names of masks. Frames have such names, too, so such a file is taken for neither.
-LIKE_A_MASK = re.compile(
-    r"(.+)[-_ .](?:masks?|msk|seg|segmentation|labels?|annotation|annotated|roi|gt)(?:\d+|[-_ .(].*)?"
-    r"|(.+)(?-i:Masks?|Labels?|Segmentation)\d*"
-    r"|(?:masks?|seg|segmentation|labels?|annotation|gt)(?:[-_ .]?(\d.*)|[-_ .](.+))?", re.IGNORECASE | re.DOTALL,
-)  # fmt: skip
-IMAGE_NAME = re.compile(
-    r"(.+)[-_ .](?:images?|img|frame)|(?:images?|img|frame)(?:[-_ .]?(\d.*)|[-_ .](.+))?", re.IGNORECASE | re.DOTALL
+from nerveseg.annotation_files.reading import ANNOTATION_SUFFIXES
+from nerveseg.annotation_files.shapes import Annotation
+from nerveseg.preprocessing.listing import (
+    DICOM,
+    NIFTI,
+    VIDEO,
+    Names,
+    Refused,
+    kind_of,
+    listing_of,
+    no_image,
+    stem_of,
+    suffix_of,
 )
+from nerveseg.preprocessing.mask_folders import MASK_NAME, called_like_masks, composed, folders_of_frames, role_of
+from nerveseg.preprocessing.roles import LIKE_A_MASK, Roles, bare_names, roles_of, without
+from nerveseg.preprocessing.tool_annotations import annotations_in
+from nerveseg.preprocessing.video_masks import ADD_MASKS, file_of, masks_of_videos
+
 KAGGLE_NAME = re.compile(r"\d+_\d+")
-DICOM, NONE = "DICOM", "no known"
+NONE = "no known"
 Pair = tuple[str, PurePath, list[PurePath]]  # the name of a frame, its file, and its masks
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of one frame or of a loop, with the files of its masks. `name` is unique in the data set."""
+    """A file of one frame or of a loop, with the files of its masks. `name` is unique in the data set.
+
+    `drawn` is what those of the masks that are files of an annotation tool say of the frame. Of a video, `of_frames` has the mask
+    of each frame that has one, by its number, from 1.
+    """
 
     name: str
     frame: Path
     masks: tuple[Path, ...]
+    drawn: dict[Path, Annotation] = field(default_factory=dict)
+    of_frames: dict[int, Path | Annotation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,16 +63,6 @@ class Layout:
     sources: list[Source]  # in natural order
     quarantined: list[Refused]  # files that are not used
     names: Names  # how reports call files
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Frames and masks by the key that belongs to both."""
-
-    frames: defaultdict[str, list[PurePath]]
-    masks: defaultdict[str, list[PurePath]]
-    doubtful: dict[PurePath, PurePath]  # files that by their names may be masks, and the frames beside them
-    by_folder: bool  # whether folders, not names, told most masks from frames
 
 
 def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layout:
@@ -71,77 +74,48 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
     names = Names(salt() if salt and listing.dicom else None)
     refused = list(listing.refused)
     images = _told_apart(listing.images, refused, names)
+    annotated = annotations_in(directory, [*images, *listing.videos], refused, names)
     paths = [(PurePath(item.file), item) for item in refused]
     claims = [path for path, item in paths if not item.foreign or item == no_image(path)]
     lost = {path if suffix_of(path) else path.with_suffix(""): path for path in claims + listing.videos}
     folders = folders_of_frames([*images, *lost])
     unusable = {role_of(bare, folders)[:2]: path for bare, path in lost.items()}
-    for path in listing.videos:
-        remedy = "nothing, or, to train on it, export it as DICOM or as frames; `nerveseg predict` and `watch` read it"
-        refused.append(Refused(path, "a video", remedy, foreign=True))
     roles = roles_of(images, folders)
+    keys = {path: role_of(path, folders)[1] for path in listing.videos}
+    videos = [
+        Source(
+            keys[path], directory / path, tuple(dict.fromkeys(map(file_of, of_frames.values()))), of_frames=of_frames
+        )
+        for path, of_frames in masks_of_videos(directory, keys, roles.masks, roles.frames, annotated).items()
+    ]
+    marked = {video.frame for video in videos}
+    for path in (path for path in listing.videos if directory / path not in marked):
+        if roles.masks.get(keys[path]):  # one file with a mask for each frame
+            roles.frames[keys[path]].append(path)
+        else:
+            refused.append(Refused(path, "a video without masks", ADD_MASKS, foreign=True))
     for path, frame in roles.doubtful.items():
         reason = f"by its name it might be a mask of {names(frame)}"
         remedy = "if it is one, give it that frame's name with _mask at the end, else another name"
         refused.append(Refused(path, reason, remedy))
+    for image, annotations in ((image, of) for image, of in annotated.items() if image in images):
+        roles.masks[role_of(image, folders)[1]] += [one.file.relative_to(directory) for one in annotations]
     pairs = _named(list(_paired(roles, unusable, refused, names)), refused, names)
-    sources = [Source(name, directory / frame, tuple(map(directory.joinpath, masks))) for name, frame, masks in pairs]
+    sources = [
+        Source(
+            name, directory / frame, tuple(map(directory.joinpath, masks)), {one.file: one for one in annotated[frame]}
+        )
+        for name, frame, masks in pairs
+    ]
+    sources = sorted([*sources, *videos], key=lambda source: natural_key(source.name)) if videos else sources
     quarantined = [replace(item, file=names(item.file)) for item in refused]
     quarantined.sort(key=lambda item: natural_key(str(item.file)))
     return Layout(_kind(sources, by_folder=roles.by_folder), sources, quarantined, names)
 
 
-def roles_of(images: Sequence[PurePath], folders: Mapping[PurePath, PurePath] | None = None) -> Roles:
-    """Tell frames from masks by their names, their folders, and the files beside them. `folders` are from `folders_of_frames`."""
-    folders = folders_of_frames(images) if folders is None else folders
-    frames, masks = defaultdict[str, list[PurePath]](list), defaultdict[str, list[PurePath]](list)
-    by_folder = 0
-    for path in images:
-        is_mask, key, told_by_folder = role_of(path, folders)
-        (masks if is_mask else frames)[key].append(path)
-        by_folder += 1 if told_by_folder else -1
-    for key in list(masks):  # x_mask_3.png beside x_mask_3_mask.png is a frame, unless there is an x.png
-        for path in [] if key in frames else list(masks[key]):
-            if (own := composed(path.parent / stem_of(path))) in masks and own != key:
-                masks[key].remove(path)
-                frames[own].append(path)
-        if not masks[key]:
-            del masks[key]
-    for key in list(masks):  # masks/x_mask.png may belong to a frame that is itself called x_mask
-        if key not in frames and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
-            masks[match["frame"]] += masks.pop(key)
-    for key in sorted(frames):  # images/x_mask.png beside images/x.png is its mask, unless it has one of its own
-        if key not in masks and (match := MASK_NAME.fullmatch(key)) and match["frame"] in frames:
-            masks[match["frame"]] += frames.pop(key)
-            by_folder -= 4
-    return Roles(frames, masks, _doubtful(frames, masks), by_folder > 0)
-
-
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sorts `2_1` before `10_1`."""
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part)
-
-
-def _doubtful(frames: dict[str, list[PurePath]], masks: dict[str, list[PurePath]]) -> dict[PurePath, PurePath]:
-    """Remove from `frames` what has no mask of its own and may be the mask of a frame beside it, and return it."""
-    bare = _bare_names(frames)
-    found = {key: bare.get(_without(LIKE_A_MASK, key), key) for key in frames if key not in masks}
-    found = {key: other for key, other in found.items() if other != key}
-    doubtful = {path: frames[other][0] for key, other in found.items() for path in frames[key]}
-    for key in found:
-        del frames[key]
-    return doubtful
-
-
-def _bare_names(frames: Iterable[str]) -> dict[str, str]:
-    """Return the keys of frames by what masks beside them may be called after: `image_1` has the mask `mask_1`."""
-    return {_without(IMAGE_NAME, key): key for key in frames} | {key: key for key in frames}
-
-
-def _without(word: re.Pattern[str], key: str) -> str:
-    """Return a key without the word in its name that says what it is; the key itself if there is none."""
-    match = word.fullmatch(PurePath(key).name)
-    return str(PurePath(key).parent / next(filter(None, match.groups()), "")) if match else key
 
 
 def _told_apart(images: list[PurePath], refused: list[Refused], names: Names) -> list[PurePath]:
@@ -162,12 +136,13 @@ def _paired(
 ) -> Iterator[Pair]:
     """Yield the frames that have masks. `unusable` has files that were refused before, by whether they are masks and by key."""
     frames, masks = roles.frames, roles.masks
-    bare = _bare_names(frames)
+    bare = bare_names(frames)
     alone = map(PurePath, sorted(frames.keys() - masks.keys()))
     unnamed = {str(path.parent.parent / path.name): frames[str(path)][0] for path in alone}
     for key in sorted(frames.keys() | masks.keys(), key=natural_key):
         # To be united, masks must be called x_mask_1 and so on, in one folder. Other places hold other raters or structures.
-        places = {(mask.parent, MASK_NAME.fullmatch(stem_of(mask)) is None) for mask in masks[key]}
+        drawn = [mask for mask in masks[key] if mask.suffix.lower() in ANNOTATION_SUFFIXES]
+        places = {(mask.parent, MASK_NAME.fullmatch(stem_of(mask)) is None) for mask in masks[key]} | {*drawn[1:]}
         twice = frames[key] if len(frames[key]) > 1 else masks[key] if frames[key] and len(places) > 1 else []
         if twice:
             kind = "frame" if twice is frames[key] else "mask"
@@ -184,7 +159,7 @@ def _paired(
             refused += [Refused(path, reason, remedy) for path in frames[key] + masks[key]]
         elif masks[key]:
             remedy = "add the frame or remove the mask"
-            if like := frames.get(bare.get(_without(LIKE_A_MASK, key), "")):
+            if like := frames.get(bare.get(without(LIKE_A_MASK, key), "")):
                 remedy = f"if it is the mask of {names(like[0])}, give it that frame's name with _mask at the end"
             elif frame := unnamed.get(key):
                 remedy = f"if {names(frame)} is its frame, call that frame's folder images"
@@ -223,8 +198,13 @@ def _named(pairs: list[Pair], refused: list[Refused], names: Names) -> list[Pair
 def _kind(sources: list[Source], *, by_folder: bool) -> str:
     if not sources:
         return NONE
-    if any(source.frame.suffix.lower() not in IMAGE_SUFFIXES for source in sources):
+    kinds = {kind_of(source.frame) for source in sources}
+    if DICOM in kinds:
         return DICOM
+    if VIDEO in kinds or NIFTI in kinds:
+        return " and ".join(sorted(kinds))
+    if all(source.drawn for source in sources):
+        return " and ".join(sorted({one.tool for source in sources for one in source.drawn.values()}))
     if by_folder:
         return "images and masks"
     return "Kaggle" if all(KAGGLE_NAME.fullmatch(source.name) for source in sources) else "frames beside masks"

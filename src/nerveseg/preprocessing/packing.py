@@ -24,13 +24,13 @@ from nerveseg.dataset.records import serialised, with_values, write_records
 from nerveseg.errors import DatasetError
 from nerveseg.files.atomic import write_csv
 from nerveseg.files.checked_folder import list_files
-from nerveseg.imaging.frame_files import read_frames
 from nerveseg.imaging.simulated import is_simulated
 from nerveseg.params.data import DataParams, PreprocessParams, SplitParams
 from nerveseg.preprocessing.annotated_frames import hash_of
 from nerveseg.preprocessing.audit import Inventory, take_inventory
 from nerveseg.preprocessing.listing import Refused
 from nerveseg.preprocessing.prepared_frames import Prepared
+from nerveseg.preprocessing.source_files import frames_of
 from nerveseg.preprocessing.splits import SPLITS, split_subjects
 from nerveseg.text.wording import counted
 
@@ -191,7 +191,7 @@ def _with_originals(records: Iterator[bytes], rows: NDArray[np.intp], inventory:
         (hash_of(frame).hexdigest(), frame)
         for source in inventory.layout.sources
         if source.name in wanted
-        for frame in read_frames(source.frame, inventory.reading.grey_range)[0]
+        for frame in frames_of(source, inventory.reading.grey_range)[0]
     )
     for record, row in zip(records, rows, strict=True):
         expected = inventory.frames[row]

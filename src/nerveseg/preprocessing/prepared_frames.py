@@ -10,10 +10,11 @@ import numpy as np
 from nerveseg.dataset.letterbox import Letterbox
 from nerveseg.dataset.mask_encoding import pack_mask
 from nerveseg.imaging.arrays import Size
-from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, FrameFacts, Reading, load
+from nerveseg.preprocessing.annotated_frames import AnnotatedFrame, FrameFacts, load
 from nerveseg.preprocessing.layouts import Source
 from nerveseg.preprocessing.listing import Refused
 from nerveseg.preprocessing.sketches import look, sketch
+from nerveseg.preprocessing.source_files import Reading
 
 
 @dataclass(frozen=True)
