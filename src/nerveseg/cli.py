@@ -8,6 +8,7 @@ from pathlib import Path
 import shtab
 
 from nerveseg import commands
+from nerveseg.annotation_files import MASK_FORMATS
 from nerveseg.errors import told_plainly
 from nerveseg.invocation import Parser, Typed, megabytes, port
 
@@ -37,9 +38,11 @@ def command_line(typed: Typed) -> Parser:
     )
     predicting = command(commands.predict, "segment images, DICOM loops, videos, or folders of them")
     predicting.add_argument("paths", type=typed.path, nargs="+", help="images, DICOM files, videos, or folders of them")
+    predicting.add_argument("--out", type=typed.path, required=True, help="folder for masks and predictions.csv")
     predicting.add_argument(
-        "--out", type=typed.path, required=True, help="folder for masks, overlays, films of loops, and predictions.csv"
-    )
+        "--format", dest="mask_format", choices=MASK_FORMATS, default=MASK_FORMATS[0],
+        help="of the masks: png (with overlays and films of loops), or what an annotation tool opens (default: %(default)s)",
+    )  # fmt: skip
     predicting.add_argument(
         "--model",
         type=typed.model,

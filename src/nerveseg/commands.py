@@ -30,7 +30,13 @@ def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:
 
 
 def predict(
-    paths: Sequence[Path], out: Path, model: str | Path, grey_range: Sequence[float] | None, *, kaggle: bool
+    paths: Sequence[Path],
+    out: Path,
+    model: str | Path,
+    grey_range: Sequence[float] | None,
+    mask_format: str,
+    *,
+    kaggle: bool,
 ) -> int:
     """Segment images and loops with the model of a folder, config file or MLflow URI; 1 if one is not read, else 0."""
     from nerveseg.file_prediction.prediction_files import check_outputs, write_predictions
@@ -41,7 +47,7 @@ def predict(
     from nerveseg.registry.download import predictor_folder
     from nerveseg.saved_models.loading import load_predictor
 
-    sources = sources_in(paths)
+    sources = sources_in(paths, mask_format)
     check_outputs(sources, out, kaggle=kaggle)
     with predictor_folder(str(model)) as folder:
         predictor, identity = load_predictor(folder), digest_of({}, [folder], _COMPUTES)

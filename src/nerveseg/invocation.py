@@ -28,7 +28,7 @@ class Parser(ArgumentParser):
         return action
 
     def error(self, message: str) -> NoReturn:
-        if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+        if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message):
             commands = re.findall(r"[\w-]+", wrong[2])
             near = get_close_matches(wrong[1].lower(), commands, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"the commands are {', '.join(commands)}"

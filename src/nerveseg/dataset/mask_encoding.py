@@ -15,6 +15,14 @@ def encode_rle(mask: Mask) -> str:
     return " ".join(f"{start} {end - start}" for start, end in zip(starts, ends, strict=True))
 
 
+def decode_rle(code: str, size: Size) -> Mask:
+    """Return the mask, bool of `size` (height, width), that `encode_rle` encoded."""
+    flat = np.zeros(size[0] * size[1], np.bool_)
+    for start, length in np.array(code.split(), np.int64).reshape(-1, 2):
+        flat[start - 1 : start - 1 + length] = True
+    return flat.reshape(size[1], size[0]).T
+
+
 def pack_mask(mask: Mask) -> bytes:
     """Pack a bit per pixel and deflate it, a hundred times faster than writing a PNG."""
     return zlib.compress(np.packbits(mask).tobytes(), 1)

@@ -1,4 +1,4 @@
-"""Write predictions as files: a mask and an overlay of each frame, a film of each loop, and a table.
+"""Write predictions as files: the masks in one of several formats (`mask_formats`), and a table.
 
 A source (an image or a loop) is finished as a whole: once its files are written, its rows go into a journal in the output folder.
 Threads write files while the next frames are predicted. If a run is interrupted, the next run with the same model skips finished
@@ -18,30 +18,38 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from nerveseg.dataset.mask_encoding import encode_rle
+from nerveseg.dataset.mask_encoding import decode_rle, encode_rle
 from nerveseg.errors import BadFileError, DatasetError
 from nerveseg.file_prediction.journal import Journal, Row, Writing, state_of
-from nerveseg.file_prediction.overlays import film_of, overlay
+from nerveseg.file_prediction.mask_formats import NERVE, Segmented, jobs
 from nerveseg.file_prediction.sources import Source, Sources
 from nerveseg.file_prediction.temporal_smoothing import predict_loop
 from nerveseg.files.atomic import only_writer, write_csv
 from nerveseg.files.user_folder import Written
-from nerveseg.imaging.arrays import Frame, Mask
+from nerveseg.imaging.arrays import Spacing
 from nerveseg.imaging.dicom import is_dicom, read_header
-from nerveseg.imaging.frame_files import fault_of, grey_range_of, read_frames, write_image
+from nerveseg.imaging.frame_files import fault_of, grey_range_of, read_frames
 from nerveseg.imaging.grey_range import GreyRange
+from nerveseg.imaging.nifti import read_volume
 from nerveseg.imaging.video import open_video, read_video
 from nerveseg.inference.predictor import Predictor
-from nerveseg.preprocessing.listing import VIDEO, kind_of
+from nerveseg.preprocessing.listing import NIFTI, VIDEO, kind_of
 from nerveseg.processes.stage import output_around
 from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted, some
 
 COLUMNS = ["file", "frame", "presence", "confidence", "area", "centroid_row", "centroid_column", "pixels"]
+STEM, SIZE = "stem", "size"  # of a frame's files, without what they end in; height and width: in the journal only
 TABLE, SUBMISSION, JOURNAL = "predictions.csv", "submission.csv", ".predictions.jsonl"
 BLANK = "shows a frame of one level, or one that is mostly white, so that its mask means nothing"
 FEW_LEVELS, FEW_TOLD = 3, "has at most three grey levels, as a mask; if it is one, leave it out"
-FRAME_TIME = 50.0  # milliseconds, for loops that do not say theirs
+
+
+class Model(NamedTuple):
+    """A predictor and its digest: those of equal `identity` give equal predictions."""
+
+    predictor: Predictor
+    identity: str
 
 
 class Done(NamedTuple):
@@ -64,7 +72,7 @@ def check_outputs(sources: Sources, output: Path, *, kaggle: bool) -> None:
         _check_numbers(sources.found)
     made = [(name, source.path) for source in sources.found for name in source.files]
     written = Written(output)
-    if foreign := written.foreign([name for name, _ in made] + [TABLE] + [SUBMISSION] * kaggle):
+    if foreign := written.foreign([name for name, _ in made] + [TABLE, *sources.files_of_run] + [SUBMISSION] * kaggle):
         more = f" ({len(foreign) - 1:,} more such files are there)" if foreign[1:] else ""
         raise DatasetError(
             f"{output / foreign[0]} is there already and is not as `nerveseg predict` left it, so it is not replaced{more}; "
@@ -81,8 +89,7 @@ def write_predictions(
 ) -> Done:
     """Segment images and loops into the folder `output`; return how many.
 
-    Each frame gets `NAME_mask.png`, 0 and 255 at the frame's size, and `NAME_overlay.png`. A loop gets `NAME.gif`, its
-    overlays at its own speed, and its frames are called as `Source.stems` says. `predictions.csv` has the columns
+    The masks come in the format of `sources`, frames called as `Source.stems` says. `predictions.csv` has the columns
     `COLUMNS`: frames count from 1, presence and confidence have four decimals, area and centroid are in pixels, the
     centroid is empty without a mask, and `pixels` is Kaggle's run-length encoding. With `kaggle` there is
     `submission.csv` of Kaggle's 2016 challenge as well. Failed files are named on stderr.
@@ -99,7 +106,7 @@ def write_predictions(
         images = (source.path for source in sources.found if kind_of(source.path) != VIDEO)
         grey_range = grey_range_of(images, grey_range)
         written, journal = Written(output), Journal(output / JOURNAL, f"{identity} {grey_range}")
-        rows, failed = _predict_all(sources, predictor, grey_range, written, journal)
+        rows, failed = _predict_all(sources, Model(predictor, identity), grey_range, written, journal)
         table = pd.DataFrame(rows, columns=COLUMNS)
         tables = {TABLE: table}
         if kaggle:
@@ -108,13 +115,16 @@ def write_predictions(
         for name, each in tables.items():
             with written.new(name) as path:
                 write_csv(path, each)
+        for name, write in sources.files_of_run.items():
+            with written.new(name) as path:
+                write(path, ((f"{row[STEM]}.png", decode_rle(row["pixels"], row[SIZE])) for row in rows), NERVE)
         written.close()
         journal.remove()
     return Done(len(table), int((table["area"] > 0).sum()), failed)
 
 
 def _predict_all(
-    sources: Sources, predictor: Predictor, grey_range: GreyRange, written: Written, journal: Journal
+    sources: Sources, model: Model, grey_range: GreyRange, written: Written, journal: Journal
 ) -> tuple[list[Row], int]:
     """Return the rows of all frames that were segmented, and the number of files that failed."""
     for item in sources.unusable:
@@ -127,7 +137,7 @@ def _predict_all(
                 writing.rows[path] = rows
                 continue
             try:
-                rows, told, files = _predicted(source, grey_range, written, predictor, writing.threads)
+                rows, told, files = _predicted(source, grey_range, written, model, writing.threads)
             except BadFileError as error:
                 writing.failed[path] = error
                 continue
@@ -143,48 +153,41 @@ def _predict_all(
 
 
 def _predicted(
-    source: Source, grey_range: GreyRange, written: Written, predictor: Predictor, threads: Executor
+    source: Source, grey_range: GreyRange, written: Written, model: Model, threads: Executor
 ) -> tuple[list[Row], list[str], list[Future[None]]]:
     """Return the rows of a source, remarks on its frames, and the files that threads are writing."""
-    frames, told, frame_time = _read(source.path, grey_range)
+    frames, told, spacing, frame_time = _read(source.path, grey_range)
     if len(frames) != source.frames:
         now = f"{counted(len(frames), 'frame')}, where {source.frames:,} were counted before"
         raise BadFileError(source.path, now, "wait until it is written to its end, and run the command again")
     few = any(np.count_nonzero(np.bincount(frame.ravel())) <= FEW_LEVELS for frame in frames)
     remarks = [told, BLANK if any(map(fault_of, frames)) else FEW_TOLD if few else ""]
-    rows, masks, files = [], [], []
-    for number, found in enumerate(predict_loop(predictor, [*frames]), start=1):
+    rows, masks = [], []
+    for number, (stem, found) in enumerate(
+        zip(source.stems, predict_loop(model.predictor, [*frames]), strict=True), start=1
+    ):
         centroid = [round(place, 2) for place in found.centroid] if found.centroid else ("", "")
         values = (round(found.presence, 4), round(found.confidence, 4), found.area, *centroid, encode_rle(found.mask))
-        rows.append(dict(zip(COLUMNS, (on_one_line(source.path), number, *values), strict=True)))
+        row = dict(zip(COLUMNS, (on_one_line(source.path), number, *values), strict=True))
+        rows.append(row | {STEM: stem, SIZE: list(found.mask.shape)})
         masks.append(found.mask)
-    if len(frames) > 1:  # first, since one thread writes it and takes longest
-        files.append(threads.submit(_write_film, written, source, frames, masks, frame_time or FRAME_TIME))
-    for stem, frame, mask in zip(source.stems, frames, masks, strict=True):
-        files.append(threads.submit(_write_frame, written, source.path, stem, frame, mask))
+    segmented = Segmented(source.path, source.name, source.stems, frames, masks, spacing, frame_time, model.identity)
+    files = [threads.submit(job) for job in jobs(segmented, source.mask_format, written)]
     return rows, [*filter(None, remarks)], files
 
 
-def _read(path: Path, grey_range: GreyRange) -> tuple[NDArray[np.uint8], str, float | None]:
-    """Return frames, uint8 (N, H, W), a remark on them or '', and milliseconds between them if the file says."""
+def _read(path: Path, grey_range: GreyRange) -> tuple[NDArray[np.uint8], str, Spacing | None, float | None]:
+    """Return frames, uint8 (N, H, W), a remark on them or '', and what the file says of spacing and of milliseconds between them."""
     if kind_of(path) == VIDEO:
         remarks: list[str] = []
-        return read_video(path, remarks.append), "".join(remarks), open_video(path)[1]
+        return read_video(path, remarks.append), "".join(remarks), None, open_video(path)[1]
     frames, remark = read_frames(path, grey_range)
-    return frames, remark, read_header(path).frame_time if is_dicom(path) else None
-
-
-def _write_frame(written: Written, source: Path, stem: str, frame: Frame, mask: Mask) -> None:
-    for kind, pixels in (("mask", mask), ("overlay", overlay(frame, mask))):
-        with written.new(f"{stem}_{kind}.png", source) as path:
-            write_image(path, pixels)
-
-
-def _write_film(written: Written, source: Source, frames: NDArray[np.uint8], masks: Sequence[Mask], ms: float) -> None:
-    pages = film_of(frames, masks)
-    timing = {"duration": max(20.0, ms), "loop": 0}  # GIF counts hundredths of a second
-    with written.new(f"{source.name}.gif", source.path) as path:
-        pages[0].save(path, "GIF", save_all=True, append_images=pages[1:], optimize=False, **timing)
+    if kind_of(path) == NIFTI:
+        return frames, remark, read_volume(path).spacing, None
+    if not is_dicom(path):
+        return frames, remark, None, None
+    header = read_header(path)
+    return frames, remark, header.spacing, header.frame_time
 
 
 def _check_numbers(sources: Sequence[Source]) -> None:

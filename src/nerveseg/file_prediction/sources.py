@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from nerveseg.errors import BadFileError, DatasetError
+from nerveseg.file_prediction.mask_formats import DICOM_SEG, FORMATS, PNG, WriteRun
 from nerveseg.files.user_folder import Records
 from nerveseg.imaging.dicom import read_header
+from nerveseg.imaging.nifti import read_volume
 from nerveseg.imaging.simulated import is_simulated
 from nerveseg.imaging.video import count_frames
 from nerveseg.preprocessing import listing
-from nerveseg.preprocessing.layouts import natural_key, roles_of
+from nerveseg.preprocessing.layouts import natural_key
 from nerveseg.preprocessing.mask_folders import called_like_masks
+from nerveseg.preprocessing.roles import roles_of
 from nerveseg.text.wording import counted, some
 
 MASK, DOUBTFUL = "a mask", "what may be the mask of a frame beside it, by its name"
@@ -29,12 +32,13 @@ MASK, DOUBTFUL = "a mask", "what may be the mask of a frame beside it, by its na
 class Source:
     """A file of one frame or of a loop. `name` is the path of its predictions below the output folder, without suffix.
 
-    The numbers of a loop's frames have equally many digits, so that their names sort.
+    `mask_format` is one of `FORMATS`. The numbers of a loop's frames have equally many digits, so that their names sort.
     """
 
     path: Path
     name: str
     frames: int
+    mask_format: str = PNG
 
     @property
     def stems(self) -> list[str]:
@@ -45,8 +49,11 @@ class Source:
 
     @property
     def files(self) -> list[str]:
-        film = [f"{self.name}.gif"] if self.frames > 1 else []
-        return film + [f"{stem}_{kind}.png" for stem in self.stems for kind in ("mask", "overlay")]
+        files = FORMATS[self.mask_format]
+        whole = [*files.of_file, *(files.of_loop if self.frames > 1 else ())]
+        return [self.name + ending for ending in whole] + [
+            stem + ending for stem in self.stems for ending in files.of_frame
+        ]
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ class Sources:
     found: list[Source]
     unusable: list[listing.Refused]
     left_out: list[listing.Refused]
+
+    @property
+    def files_of_run(self) -> dict[str, WriteRun]:
+        """The names of the files that hold the masks of all sources, and what writes them."""
+        return FORMATS[self.found[0].mask_format].of_run
 
     @property
     def simulated(self) -> bool:
@@ -78,8 +90,11 @@ class Sources:
         return lines
 
 
-def sources_in(paths: Sequence[Path]) -> Sources:
-    """Choose the files to segment; DatasetError if a path does not exist, none holds a frame, or two names collide."""
+def sources_in(paths: Sequence[Path], mask_format: str = PNG) -> Sources:
+    """Choose the files to segment; DatasetError if a path does not exist, none holds a frame, or two names collide.
+
+    DICOM segmentations can only be made of DICOM files; others raise DatasetError.
+    """
     for path in paths:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where this returns False
             what = "matches no file" if any(letter in str(path) for letter in "*?[") else "was not found"
@@ -95,7 +110,12 @@ def sources_in(paths: Sequence[Path]) -> Sources:
         found = f"; found {', '.join(f'{reason} ({count:,})' for reason, count in reasons)}" if reasons else ""
         where = ", ".join(map(str, paths))
         raise DatasetError(f"no frame in {where}{found}; name files or folders of {listing.EXPECTED}")
-    sources = [Source(path, name, _frames_in(path)) for (_, name), path in chosen.items()]
+    if mask_format == DICOM_SEG and (
+        other := [path for path in chosen.values() if listing.kind_of(path) != listing.DICOM]
+    ):
+        what = f"{some(other, 3)}: no DICOM, so no DICOM segmentation can refer to it"
+        raise DatasetError(f"{what}; leave it out, or choose another --format")
+    sources = [Source(path, name, _frames_in(path), mask_format) for (_, name), path in chosen.items()]
     _refuse_collisions(sources)
     return Sources(sources, [item for item in refused if not item.foreign], [item for item in refused if item.foreign])
 
@@ -143,9 +163,14 @@ def _mask(path: Path, reason: str = MASK) -> listing.Refused:
 
 def _frames_in(path: Path) -> int:
     """Return the number of frames in a file; 1 if it cannot be read, which predicting it reports."""
-    kind = listing.kind_of(path)
     with contextlib.suppress(BadFileError):
-        return count_frames(path) if kind == listing.VIDEO else read_header(path).frames if kind == listing.DICOM else 1
+        match listing.kind_of(path):
+            case listing.VIDEO:
+                return count_frames(path)
+            case listing.DICOM:
+                return read_header(path).frames
+            case listing.NIFTI:
+                return read_volume(path).frames
     return 1
 
 

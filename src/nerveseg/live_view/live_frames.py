@@ -11,15 +11,16 @@ from pathlib import Path, PurePath
 import cv2
 
 from nerveseg.errors import BadFileError, DatasetError
-from nerveseg.file_prediction.prediction_files import FRAME_TIME
+from nerveseg.file_prediction.mask_formats import FRAME_TIME
 from nerveseg.files.user_folder import Records
 from nerveseg.imaging.arrays import Frame
 from nerveseg.imaging.dicom import is_dicom, read_header
 from nerveseg.imaging.frame_files import grey_range_of, read_frames
 from nerveseg.imaging.grey_range import GreyRange
 from nerveseg.imaging.video import captured, open_video
-from nerveseg.preprocessing.layouts import natural_key, roles_of
+from nerveseg.preprocessing.layouts import natural_key
 from nerveseg.preprocessing.listing import DICOM, IMAGE, kind_of, refusal_of
+from nerveseg.preprocessing.roles import roles_of
 from nerveseg.text.foreign_text import on_one_line
 
 LOOK = 0.02  # seconds between two looks at a folder
