@@ -118,7 +118,8 @@ def allowed(field: dict[str, Any], schema: dict[str, Any]) -> str:
         return _list(field, schema)
     plain = {"boolean": "`true`, `false`", "null": "empty", "string": "text"}
     if kind in plain:
-        return "a colour as `#rrggbb`" if "pattern" in field else plain[kind]
+        named = "a colour as `#rrggbb`" if field.get("pattern", "").startswith("^#") else "a name"
+        return named if "pattern" in field else plain[kind]
     limits = ", ".join(_limits(field))
     return f"{'whole number' if kind == 'integer' else 'number'}{f', {limits}' if limits else ''}"
 
