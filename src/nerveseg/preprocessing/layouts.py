@@ -53,8 +53,8 @@ class Source:
     name: str
     frame: Path
     masks: tuple[Path, ...]
-    drawn: dict[Path, Annotation] = field(default_factory=dict)
-    of_frames: dict[int, Path | Annotation] = field(default_factory=dict)
+    drawn: dict[Path, Annotation] = field(default_factory=dict, hash=False)
+    of_frames: dict[int, Path | Annotation] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
