@@ -217,6 +217,10 @@ CROSSING = [[5, 5], [30, 30], [30, 5], [5, 30]]
 UNKNOWABLE = [
     (labelme({"points": TWO}), "x.json", "its annotation 'nerve' is a polygon of 2 corners"),
     (labelme({"points": [[5, 5], [9, float("nan")], [3, 3]]}), "x.json", "a polygon with a corner that is no number"),
+    (labelme({"points": [[5, 5], [1e9, 9], [3, 3]]}), "x.json", "a polygon with a corner far outside of the image"),
+    (labelme({"shape_type": "circle", "points": [[5, 5], [1e9, 9]]}), "x.json", "a circle far outside of the image"),
+    (labelme({"shape_type": "rectangle", "points": [[5, float("nan")], [7, 9]]}), "x.json", "a rectangle far outside"),
+    (of_coco({"segmentation": [[5, 5, 1e12, 9, 3, 3]]}), "x.json", "a polygon with a corner far outside of the image"),
     (labelme({"shape_type": "linestrip", "points": TWO}), "x.json", "a linestrip, which marks no area"),
     (labelme({"shape_type": "point", "points": TWO[:1]}), "x.json", "a point, which marks no area"),
     (of_coco({"segmentation": [[5, 5, 9, 9]]}), "x.json", "a polygon of 2 corners"),

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from nerveseg.annotation_files.embedded import opened
 from nerveseg.annotation_files.polygons import LABELME, Area, areas_of
-from nerveseg.annotation_files.shapes import SLACK, Annotation, NoArea, Pixels, Polygons, Shape
+from nerveseg.annotation_files.shapes import FAR, SLACK, Annotation, NoArea, Pixels, Polygons, Shape
 from nerveseg.errors import BadFileError
 from nerveseg.imaging.arrays import Frame, Mask, Size
 from nerveseg.imaging.image_files import FORMATS, refused_if_damaged
@@ -68,7 +68,9 @@ class _Drawn:
 
     def faults(self, size: Size) -> Iterator[tuple[bool, str]]:
         left, top, right, bottom = self.box
-        if min(left, top) < -SLACK or right > size[1] + SLACK or bottom > size[0] + SLACK:
+        if not np.abs(self.box).max() <= FAR * max(size):  # NaN as well
+            yield True, f"a {self.kind} far outside of the image"
+        elif min(left, top) < -SLACK or right > size[1] + SLACK or bottom > size[0] + SLACK:
             yield False, f"a {self.kind} leaves the image, and was cut at its edge"
 
     @property

@@ -4,8 +4,8 @@ Tools fill polygons in two ways. LabelMe takes a corner for the centre of a pixe
 tools take it for a place between pixels, where (0, 0) is the upper left corner of the frame, and fill the pixels whose centres lie
 inside (`pycocotools`). A `Filling` knows both directions of one of them.
 
-A polygon has no hole, and no area of a single line of pixels is left by either. So `areas_of` gives each connected area its mask, and a
-polygon where one shows it: float64 (N, 2), x and y, at least three corners.
+A polygon shows neither a hole nor, in LabelMe, a single line of pixels. So `areas_of` gives each connected area its mask, and a polygon
+where one shows it: float64 (N, 2), x and y, at least three corners.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,15 +20,8 @@ from PIL import Image, ImageDraw
 from nerveseg.imaging.arrays import Mask, Size
 
 LEAST_DICE = 0.995  # of the mask that a tool fills again
-_TOLERANCES = (
-    2.0,
-    1.5,
-    1.0,
-    0.7,
-    0.5,
-    0.25,
-    0.0,
-)  # by how many pixels a polygon may leave the outline; the first that fits is used
+# By how many pixels a polygon may leave the outline. The first that is filled well enough is used.
+_TOLERANCES = (2.0, 1.5, 1.0, 0.7, 0.5, 0.25, 0.0)
 Polygon = NDArray[np.float64]
 
 

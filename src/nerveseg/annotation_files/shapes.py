@@ -17,6 +17,7 @@ from nerveseg.imaging.arrays import Mask, Size
 from nerveseg.imaging.mask_values import ReadMask, Value
 
 SLACK = 1.0  # by how many pixels a corner may leave the image without a remark: tools round differently
+FAR = 10.0  # times the image's longer side: what lies farther away would take tools ages to fill
 
 
 class Shape(Protocol):
@@ -56,6 +57,9 @@ class Polygons:
             corners = np.reshape(ring, (-1, 2))
             if not np.isfinite(corners).all():
                 yield True, "a polygon with a corner that is no number"
+                continue
+            if np.abs(corners).max() > FAR * max(size):
+                yield True, "a polygon with a corner far outside of the image"
                 continue
             if (corners < -SLACK).any() or (corners > np.array(size[::-1]) + SLACK).any():
                 yield False, "a polygon leaves the image, and was cut at its edge"
