@@ -11,7 +11,9 @@ from nerveseg.text.foreign_text import on_one_line
 from nerveseg.text.wording import counted
 
 # The packages that an interrupted prediction depends on.
-_COMPUTES = ("imaging", "dataset", "inference", "refinement", "saved_models", "training", "unet", "file_prediction")
+_COMPUTES = (
+    "imaging", "dataset", "inference", "refinement", "saved_models", "training", "unet", "annotation_files", "file_prediction",
+)  # fmt: skip
 
 
 def check(directory: Path, *, as_json: bool, clear_names: bool) -> int:

@@ -312,6 +312,7 @@ DAMAGED = [
     (cvat('<box label="nerve" xtl="a"/>'), "x.xml"),
     (cvat('<mask label="nerve" rle="3,4" left="0" top="0" width="5" height="2"/>'), "x.xml"),
     (video(frames="<start_frame>0</start_frame>"), "x.xml"),
+    (video().replace("<source>loop.mp4</source>", ""), "x.xml"),
     (video('<track id="0" label="nerve"><polygon frame="9" points="1,2;3,4;5,6"/></track>'), "x.xml"),
 ]
 
@@ -330,6 +331,17 @@ def test_a_json_nested_too_deeply_is_no_annotation(read):
 def test_run_lengths_are_read_as_pycocotools_writes_them(mask):
     code = coco.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
     assert np.array_equal(from_run_lengths(lengths_of(code), mask.shape[::-1]).T, mask)
+
+
+def test_what_is_wrong_with_embedded_masks_is_said(read):
+    short = of_coco({"segmentation": {"size": list(SIZE), "counts": [20]}})
+    large = supervisely({"geometryType": "bitmap", "bitmap": {"data": BOMB, "origin": [0, 0]}})
+    for content, told in (
+        (short, "run lengths of 20 pixels in a mask of 48x80"),
+        (large, "a deflated image that is too large"),
+    ):
+        with pytest.raises(BadFileError, match=told):
+            read(content)
 
 
 def test_an_xml_that_defines_entities_is_not_parsed(read):

@@ -117,6 +117,24 @@ def test_a_video_is_annotated_by_cvat(root, taken):
     assert not told(found)
 
 
+def of_cvat(video, first=0, last=2):
+    task = f"<start_frame>{first}</start_frame><stop_frame>{last}</stop_frame><frame_filter></frame_filter><source>{video}</source>"
+    size = "<original_size><width>80</width><height>48</height></original_size>"
+    return f"<annotations><version>1.1</version><meta><task>{task}{size}</task></meta></annotations>"
+
+
+def test_a_video_that_is_missing_is_told_once_and_a_frame_in_two_files_is_told(root, taken):
+    write_video(root / "loop.avi")
+    for name, content in {"a": of_cvat("loop.avi"), "b": of_cvat("loop.avi", 2, 4), "c": of_cvat("gone.avi")}.items():
+        (root / f"{name}.xml").write_text(content)
+    found, _ = taken()
+    assert [(str(item.file), item.reason) for item in found.quarantined] == [
+        ("b.xml", "frame 3 of loop.avi is annotated twice"),
+        ("c.xml", "its image gone.avi is missing"),
+    ]
+    assert list(found.manifest["frame"]) == [f"loop_{number}" for number in range(1, 6)]
+
+
 @pytest.mark.parametrize("number", [0, 7])
 def test_a_mask_of_a_frame_that_the_video_does_not_have_is_refused(root, taken, number):
     write_video(root / "loop.avi")

@@ -152,6 +152,14 @@ def test_an_image_that_is_missing_is_told_and_the_others_are_used(folder, taken)
     assert told(alone)["x.json"] == "its image y.png is missing"
 
 
+def test_an_image_that_a_file_lists_twice_is_told_and_the_first_entry_counts(folder, taken):
+    content = json.loads(coco(**{"a.png": ["nerve"]}))
+    content["images"].append(content["images"][0] | {"id": "again"})
+    found = taken(folder(**frames("a.png"), **{"coco.json": json.dumps(content)}))
+    assert told(found) == {"coco.json": "it lists a.png twice"}
+    assert areas(found) == {"a": 15 * 8}
+
+
 def test_an_image_that_no_file_lists_has_no_annotation(folder, taken):
     found = taken(folder(**frames("a.png", "b.png"), **{"coco.json": coco(**{"a.png": ["nerve"]})}))
     assert told(found) == {"b.png": "its mask is missing"}

@@ -53,6 +53,8 @@ def _of_video(path: Path, root: ET.Element) -> Iterator[Annotation]:
     first, last = int(_text(task, "start_frame")), int(_text(task, "stop_frame"))
     step = int((task.findtext("frame_filter") or "step=1").partition("=")[2] or 1)
     video = (root.findtext("meta/source") or task.findtext("source") or "").replace("\\", "/")
+    if not video:
+        raise ValueError("no name of the video (source)")
     shapes = defaultdict[int, list[Shape]](list)
     for track in root.iter("track"):
         for each in track:

@@ -48,9 +48,7 @@ class Segmented(NamedTuple):
 
 WriteFrame = Callable[[Path, Frame, Mask, str], None]  # the last is the frame's name, without folder
 WriteFile = Callable[[Path, Segmented], None]
-WriteRun = Callable[
-    [Path, Iterable[tuple[str, Mask]], str], None
-]  # the name of each frame's PNG, its mask, and what it shows
+WriteRun = Callable[[Path, Iterable[tuple[str, Mask]], str], None]  # with each mask its frame's PNG; what they show
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,15 @@ def recognise(directory: Path, salt: Callable[[], bytes] | None = None) -> Layou
         reason = f"by its name it might be a mask of {names(frame)}"
         remedy = "if it is one, give it that frame's name with _mask at the end, else another name"
         refused.append(Refused(path, reason, remedy))
-    for image, annotations in ((image, of) for image, of in annotated.items() if image in images):
-        roles.masks[role_of(image, folders)[1]] += [one.file.relative_to(directory) for one in annotations]
+    for image in [image for image in images if image in annotated]:
+        roles.masks[role_of(image, folders)[1]] += [one.file.relative_to(directory) for one in annotated[image]]
     pairs = _named(list(_paired(roles, unusable, refused, names)), refused, names)
     sources = [
         Source(
-            name, directory / frame, tuple(map(directory.joinpath, masks)), {one.file: one for one in annotated[frame]}
+            name,
+            directory / frame,
+            tuple(map(directory.joinpath, masks)),
+            {one.file: one for one in annotated.get(frame, [])},
         )
         for name, frame, masks in pairs
     ]

@@ -24,27 +24,46 @@ def annotations_in(
     for image in images:
         by_name[image.name].append(image)
         by_name[stem_of(image)].append(image)
-    found = defaultdict[PurePath, list[Annotation]](list)
-    for item in [item for item in refused if PurePath(item.file).suffix.lower() in ANNOTATION_SUFFIXES]:
+    found = defaultdict[PurePath, dict[tuple[Path, int | None], Annotation]](dict)
+    others, faults = list[Refused](), dict[Refused, None]()  # a video may be missing once for each of its frames
+    for item in refused:
         path = PurePath(item.file)
-        if item != no_image(path):
-            continue
         try:
-            annotations = read_annotations(directory / path)
+            may_be = path.suffix.lower() in ANNOTATION_SUFFIXES and item == no_image(path)
+            annotations = read_annotations(directory / path) if may_be else []
         except BadFileError as error:
-            refused[refused.index(item)] = Refused(path, error.reason, error.remedy)
+            faults[Refused(path, error.reason, error.remedy)] = None
             continue
-        if annotations:
-            refused.remove(item)
+        if not annotations:
+            others.append(item)
         for annotation in annotations:
-            alike = _meant(path, annotation, by_name)
-            if len(alike) == 1:
-                found[alike[0]].append(annotation)
-            else:
-                called = f"several images may be its {names(annotation.image)}: {some(list(map(names, alike)), 3)}"
-                reason = called if alike else f"its image {names(annotation.image)} is missing"
-                refused.append(Refused(path, reason, "give each image a name of its own" if alike else _ADD))
-    return found
+            fault = _add(found, annotation, _meant(path, annotation, by_name), names)
+            if fault:
+                faults[Refused(path, *fault)] = None
+    refused[:] = [*others, *faults]
+    return {image: [*of.values()] for image, of in found.items()}
+
+
+def _add(
+    found: dict[PurePath, dict[tuple[Path, int | None], Annotation]],
+    annotation: Annotation,
+    meant: list[PurePath],
+    names: Names,
+) -> tuple[str, str] | None:
+    """Add an annotation of the image that it may be of; else return why not, and what its owner can do."""
+    called = names(annotation.image)
+    if len(meant) > 1:
+        which = some(list(map(names, meant)), 3)
+        return f"several images may be its {called}: {which}", "give each image a name of its own"
+    if not meant:
+        return f"its image {called} is missing", _ADD
+    (image,) = meant
+    if annotation.frame and any(frame == annotation.frame for _, frame in found[image]):
+        return f"frame {annotation.frame} of {called} is annotated twice", "keep one of the annotations"
+    if (annotation.file, annotation.frame) in found[image]:
+        return f"it lists {called} twice", "keep one of the entries"
+    found[image][annotation.file, annotation.frame] = annotation
+    return None
 
 
 def _meant(path: PurePath, annotation: Annotation, by_name: dict[str, list[PurePath]]) -> list[PurePath]:
