@@ -336,9 +336,12 @@ def test_run_lengths_are_read_as_pycocotools_writes_them(mask):
 def test_what_is_wrong_with_embedded_masks_is_said(read):
     short = of_coco({"segmentation": {"size": list(SIZE), "counts": [20]}})
     large = supervisely({"geometryType": "bitmap", "bitmap": {"data": BOMB, "origin": [0, 0]}})
+    claiming = base64.b64encode(png_claiming(60_000, 60_000)).decode()
+    wide = labelme({"shape_type": "mask", "points": TWO, "mask": claiming})
     for content, told in (
         (short, "run lengths of 20 pixels in a mask of 48x80"),
         (large, "a deflated image that is too large"),
+        (wide, "an image of 60000x60000 pixels"),
     ):
         with pytest.raises(BadFileError, match=told):
             read(content)

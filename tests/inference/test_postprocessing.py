@@ -99,8 +99,9 @@ def test_a_search_for_frames_with_a_nerve_ignores_the_others():
 
 
 def test_of_equal_thresholds_the_first_is_taken():
-    maps, truths = zip(case(0.9), strict=True)
-    assert search_cutoffs(maps, truths, params(thresholds=(0.5, 0.6, 0.7)))[0].threshold == pytest.approx(0.5)
+    for cases in ([case(0.9)], [case(0.9), case(0.0)]):
+        maps, truths = zip(*cases, strict=True)
+        assert search_cutoffs(maps, truths, params(thresholds=(0.5, 0.6, 0.7)))[0].threshold == pytest.approx(0.5)
 
 
 def test_of_equal_areas_and_presences_those_in_the_middle_are_taken_if_a_frame_without_a_nerve_counts():
