@@ -284,10 +284,10 @@ def test_files_of_other_kinds_are_no_annotations(read, content, name):
 
 
 def png_claiming(width, height):
-    """The header of a PNG of this size, with no pixels behind it."""
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    """A PNG of this size with no pixels behind its header."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, b"IDAT", b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 BOMB = base64.b64encode(zlib.compress(bytes(2**27))).decode()
