@@ -4,7 +4,7 @@
     python bench/phantom_transfer.py data/raw/bp256 --report       # print the table so far
 
 For each seed, it trains a U-Net on a phantom of that seed alone and scores it on the test subjects of the real folder. Then, for
-each number of real subjects (drawn by the seed), it trains one U-Net from random weights and one from that of the phantom, on the same
+each number of real subjects (drawn by the seed), it trains one U-Net without the phantom, from `unet.encoder_weights`, and one from that of the phantom, on the same
 frames in the same order. A fifth of the drawn subjects, at least one, is val and chooses the epoch and the cut-offs. All trainings on
 real frames see the same number of frames, so with few subjects each frame is seen more often. Results are kept in
 `.nerveseg/phantom-transfer/`. If it is interrupted, rerun the command to resume.
@@ -38,7 +38,7 @@ from trainings import score, train, use_threads
 FOLDER = Path(".nerveseg/phantom-transfer")
 TEST_SUBJECTS = tuple(str(subject) for subject in range(31, 38))
 COLUMNS = ["seed", "real_subjects", "start", "train_frames", "epochs", "val_dice", "dice_nerve", "iou_nerve", "minutes"]
-ALONE, RANDOM, PHANTOM = "phantom alone", "random weights", "phantom"
+ALONE, WITHOUT, PHANTOM = "phantom alone", "without the phantom", "phantom"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Transfer:
         self._once(seed, 0, ALONE, tests, lambda: Trained(Segmenter.load(unet)))
         for count in counts:
             prepared = self._prepare_real(seed, count)
-            self._once(seed, count, RANDOM, tests, partial(self._train, prepared, self.seen[1], seed, FRESH))
+            self._once(seed, count, WITHOUT, tests, partial(self._train, prepared, self.seen[1], seed, FRESH))
             self._once(seed, count, PHANTOM, tests, partial(self._train, prepared, self.seen[1], seed, str(unet)))
 
     def report(self) -> str:

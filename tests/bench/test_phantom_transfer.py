@@ -37,7 +37,7 @@ def test_each_seed_scores_the_phantom_alone_and_both_starts_on_the_same_frames(t
     transfer.run(1, [2, 4])
     rows = transfer.results
     assert rows[["real_subjects", "start"]].to_numpy().tolist() == [
-        [0, "phantom alone"], [2, "random weights"], [2, "phantom"], [4, "random weights"], [4, "phantom"],
+        [0, "phantom alone"], [2, "without the phantom"], [2, "phantom"], [4, "without the phantom"], [4, "phantom"],
     ]  # fmt: skip
     assert starts == [FRESH, FRESH, str(transfer.folder / "unet-1"), FRESH, str(transfer.folder / "unet-1")]
     assert rows["dice_nerve"].between(0, 1).all()
